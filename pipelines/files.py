@@ -1,0 +1,244 @@
+"""Files, local or on any of Beam's file systems: read whole, listed in order, and never half-written.
+
+A path with a scheme (`s3://`, `gs://`, `hdfs://`) goes through Beam's file systems. Every other path is local
+and handled here, so that a run that finds nothing to do need not import Beam.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob as local_glob
+import hashlib
+import io
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO, cast
+
+from model.errors import LookalikeError
+
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_WILDCARD = re.compile(r"[*?\[]")
+TEMPORARY = ".tmp-"
+"""Every unfinished file carries this in its name; no reader lists such a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file as its file system lists it.
+
+    Attributes:
+        path: as it can be opened.
+        size: bytes.
+        modified: what the file system knows of the last change, as text: nanoseconds since 1970 for a local
+            file, seconds for a remote one.
+    """
+
+    path: str
+    size: int
+    modified: str
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` is a URL for one of Beam's file systems."""
+    return bool(_SCHEME.match(path)) and not path.startswith("file://")
+
+
+def _local(path: str) -> str:
+    return path.removeprefix("file://")
+
+
+def _beam() -> Any:
+    from apache_beam.io.filesystems import FileSystems
+
+    return FileSystems
+
+
+def join(folder: str, *names: str) -> str:
+    """Joins path parts; a URL keeps forward slashes."""
+    return "/".join([folder.rstrip("/"), *names]) if is_remote(folder) else os.path.join(_local(folder), *names)
+
+
+def open_read(path: str) -> BinaryIO:
+    """Opens a file to be read as it is, without guessing a compression from its name.
+
+    Raises:
+        OSError: if it cannot be opened (also for what a remote file system reports).
+    """
+    if not is_remote(path):
+        return open(_local(path), "rb")
+    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+
+    try:
+        return cast(BinaryIO, _beam().open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+    except BeamIOError as error:
+        raise OSError(f"cannot open {path}: {error}") from error
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole file. Raises OSError."""
+    with open_read(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def write_atomic(path: str) -> Iterator[IO[bytes]]:
+    """Opens `path` for writing; it appears under its name only when the block ends without an error.
+
+    A local file is written beside its place, flushed to the disk and renamed. A remote one becomes visible
+    when its upload is completed, which object stores do in one step; after an error it is deleted.
+    """
+    if is_remote(path):
+        buffer = io.BytesIO()
+        yield buffer
+        with _beam().create(path) as remote:
+            remote.write(buffer.getvalue())
+        return
+    path = _local(path)
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f".{os.path.basename(path)}{TEMPORARY}{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def sync_folder(folder: str) -> None:
+    """Makes the renames in a local folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Writes a whole file atomically. Raises OSError."""
+    with write_atomic(path) as file:
+        file.write(data)
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there."""
+    return bool(_beam().exists(path)) if is_remote(path) else os.path.exists(_local(path))
+
+
+def is_folder(path: str) -> bool:
+    """Whether `path` is a local folder, or a URL under which files lie."""
+    if not is_remote(path):
+        return os.path.isdir(_local(path))
+    return not _WILDCARD.search(path) and bool(_beam().match([path.rstrip("/") + "/*"], [1])[0].metadata_list)
+
+
+def list_files(folder: str) -> list[FileInfo]:
+    """All files below `folder`, sorted by path; unfinished (temporary) ones are left out.
+
+    Returns:
+        An empty list for a folder that does not exist.
+    """
+    if is_remote(folder):
+        found: Iterable[FileInfo] = _match(folder.rstrip("/") + "/**")
+    else:
+        found = _walk(_local(folder))
+    return sorted((f for f in found if TEMPORARY not in os.path.basename(f.path)), key=lambda f: f.path)
+
+
+def _walk(folder: str) -> Iterator[FileInfo]:
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry.path)
+        elif entry.is_file():
+            yield _info(entry.path, entry.stat())
+
+
+def _info(path: str, stat: os.stat_result) -> FileInfo:
+    return FileInfo(path, stat.st_size, str(stat.st_mtime_ns))
+
+
+def _match(pattern: str) -> list[FileInfo]:
+    return [
+        FileInfo(m.path, m.size_in_bytes, str(m.last_updated_in_seconds))
+        for m in _beam().match([pattern])[0].metadata_list
+    ]
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """`a{1,3}` and `{008..010}` written out, as a shell does, keeping leading zeros.
+
+    >>> expand_braces("x-{008..010}.tar")
+    ['x-008.tar', 'x-009.tar', 'x-010.tar']
+    """
+    match = _BRACES.search(pattern)
+    if not match:
+        return [pattern]
+    ends = re.fullmatch(r"(\d+)\.\.(\d+)", match[1])
+    if ends:
+        first, last = int(ends[1]), int(ends[2])
+        width = len(ends[1]) if ends[1].startswith("0") else 0
+        step = 1 if last >= first else -1
+        choices = [str(i).zfill(width) for i in range(first, last + step, step)]
+    else:
+        choices = match[1].split(",")
+    head, tail = pattern[: match.start()], pattern[match.end() :]
+    return list(itertools.chain.from_iterable(expand_braces(head + choice + tail) for choice in choices))
+
+
+def glob(pattern: str) -> list[FileInfo]:
+    """The files that a path, glob or brace list names, each once, in order of their paths.
+
+    Raises:
+        LookalikeError: if a part of the pattern matches no file, naming it.
+    """
+    found: dict[str, FileInfo] = {}
+    for part in expand_braces(pattern):
+        if is_remote(part):
+            files = _match(part)
+        elif _WILDCARD.search(part) and not os.path.exists(_local(part)):
+            paths = local_glob.glob(_local(part), recursive=True)
+            files = [_info(p, os.stat(p)) for p in paths if os.path.isfile(p)]
+        else:
+            files = [_info(_local(part), os.stat(_local(part)))] if os.path.isfile(_local(part)) else []
+        files = [f for f in files if TEMPORARY not in os.path.basename(f.path)]
+        if not files:
+            raise LookalikeError(f"No file matches. Expected a path, a glob or a brace list. Received: {part}")
+        found.update((f.path, f) for f in files)
+    return sorted(found.values(), key=lambda f: f.path)
+
+
+def delete(paths: Iterable[str]) -> None:
+    """Deletes files and whole folders; what is gone already is no error."""
+    for path in paths:
+        if is_remote(path):
+            targets = [f.path for f in _match(path.rstrip("/") + "/**")] or [path]
+            if _beam().exists(targets[0]):
+                _beam().delete(targets)
+        elif os.path.isdir(_local(path)):
+            shutil.rmtree(_local(path))
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_local(path))
+
+
+def sha256(path: str) -> str:
+    """The SHA-256 of a file's content, in hexadecimal. Raises OSError."""
+    digest = hashlib.sha256()
+    with open_read(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

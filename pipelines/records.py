@@ -1,0 +1,43 @@
+"""What flows out of an image shard: a record, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One image of a shard.
+
+    Attributes:
+        item_id: non-empty UTF-8 text, unique in the corpus.
+        image: the encoded image (JPEG, PNG, ...), as stored.
+        position: 0-based place in the shard; records and rejects share one numbering.
+        metadata: one value for each field of the configured schema, None where the record has none.
+    """
+
+    item_id: str
+    image: bytes
+    position: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One input record that did not become an embedding, and why.
+
+    Attributes:
+        item_id: the id if one could be read (invalid bytes are shown escaped), else None.
+        position: 0-based place in the shard.
+        stage: `read`, `id`, `metadata`, `decode`, `encode` or `duplicate`.
+        error: the reason, one sentence.
+        ends_shard: True if nothing behind this position could be read.
+    """
+
+    item_id: str | None
+    position: int
+    stage: str
+    error: str
+    ends_shard: bool = False
