@@ -115,6 +115,23 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
         raise
 
 
+def move_in(temporary: str, path: str) -> None:
+    """Gives a finished local file its final name; for a URL, uploads it and deletes the local one."""
+    if is_remote(path):
+        with open(temporary, "rb") as source, _beam().create(path) as remote:
+            shutil.copyfileobj(source, remote, 1 << 20)
+        os.unlink(temporary)
+        return
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, _local(path))
+    sync_folder(os.path.dirname(_local(path)) or ".")
+
+
 def sync_folder(folder: str) -> None:
     """Makes the renames in a local folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -219,6 +236,12 @@ def glob(pattern: str) -> list[FileInfo]:
             raise LookalikeError(f"No file matches. Expected a path, a glob or a brace list. Received: {part}")
         found.update((f.path, f) for f in files)
     return sorted(found.values(), key=lambda f: f.path)
+
+
+def reason(error: OSError) -> str:
+    """One sentence for what a file system reports, such as `No space left on device: out/results.parquet`."""
+    text = error.strerror or str(error)
+    return f"{text}: {error.filename}" if error.filename else text
 
 
 def delete(paths: Iterable[str]) -> None:

@@ -1,0 +1,31 @@
+"""Image shards in: TFRecord, WebDataset tar, Parquet and folders, each read by one small module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pipelines.records import Record, Reject
+from pipelines.sources import folder, parquet, tfrecord, webdataset
+from pipelines.sources.base import FORMATS, TYPES, Shard, SourceOptions
+from pipelines.sources.find import find_shards
+
+__all__ = ["FORMATS", "TYPES", "Shard", "SourceOptions", "find_shards", "read_shard"]
+
+_READERS: dict[str, Callable[[Shard, SourceOptions], Iterator[Record | Reject]]] = {
+    "tfrecord": tfrecord.read,
+    "webdataset": webdataset.read,
+    "parquet": parquet.read,
+    "folder": folder.read,
+}
+
+
+def read_shard(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
+    """Reads one shard as a stream; a few records are in memory at a time.
+
+    Every stored record comes as exactly one Record or Reject, numbered from 0 in the order of the shard.
+    Damage behind which nothing can be read comes as one last Reject with `ends_shard` set.
+
+    Raises:
+        OSError: if the file system fails, which a repetition may mend; never for what a shard holds.
+    """
+    return _READERS[shard.format](shard, options)

@@ -1,0 +1,299 @@
+"""The preprocessing spec: one string that says how image bytes become the network's input, everywhere.
+
+`decode|resize_short(256)|center_crop(224)|normalize(127,128)` is parsed by a registry of operations that
+accepts Python literals only, as in big_vision's `pp/builder.py`. The operations:
+
+    decode                          bytes to upright RGB; always the first
+    resize_short(n)                 the shorter side to n pixels, aspect ratio kept
+    resize(height, width)           to exactly that size
+    center_crop(n), (height, width) the middle; white is added where the picture is smaller
+    pad_square(value=255)           to a square, the picture in its middle
+    normalize(mean, std)            (pixel - mean) / std, scalars or one per channel; if there, the last
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from model import geometry
+from model.decode import MAX_PIXELS, decode
+from model.errors import LookalikeError
+from model.formats import check_size
+
+# A strip 1 pixel wide would become 256 x 1,000,000 pixels before it is cropped. Longer than this many times
+# the crop, the ends are cut off before resizing.
+_LONGEST_TO_CROP = 4
+
+
+class Shape(NamedTuple):
+    """What is known of a picture's size before there is a picture; None where it depends on the picture."""
+
+    height: int | None = None
+    width: int | None = None
+    short: int | None = None
+    square: bool = False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One step between decode and normalize.
+
+    Attributes:
+        name: as in the spec.
+        arguments: positional, defaults filled in.
+        shape: what is known of the picture after it, given what was known before.
+        size: (height, width) after it, given those before.
+        apply: uint8 (h, w, 3), and the size it is to end with -> uint8 (height, width, 3).
+    """
+
+    name: str
+    arguments: tuple[Any, ...]
+    shape: Callable[[Shape], Shape]
+    size: Callable[[int, int], tuple[int, int]]
+    apply: Callable[[np.ndarray, int, int], np.ndarray]
+
+
+def _resize_short(n: int) -> Operation:
+    _whole("n", n)
+    return Operation(
+        "resize_short",
+        (n,),
+        lambda before: Shape(n, n, n, True) if before.square else Shape(short=n),
+        lambda height, width: geometry.short_side_size(height, width, n),
+        geometry.resize,
+    )
+
+
+def _resize(height: int, width: int) -> Operation:
+    _whole("height", height)
+    _whole("width", width)
+    after = Shape(height, width, min(height, width), height == width)
+    return Operation("resize", (height, width), lambda _: after, lambda *_: (height, width), geometry.resize)
+
+
+def _center_crop(height: int, width: int | None = None) -> Operation:
+    arguments = (height,) if width is None else (height, width)
+    width = height if width is None else width
+    _whole("height", height)
+    _whole("width", width)
+    after = Shape(height, width, min(height, width), height == width)
+
+    def shape(before: Shape) -> Shape:
+        # Of a picture whose shorter side is known, a crop larger both ways is certain to need white.
+        small = before.short is not None and before.short < min(height, width)
+        if small or height > (before.height or height) or width > (before.width or width):
+            raise ValueError(
+                f"a crop no larger than the resized picture is expected, of {before.short} pixels"
+            )
+        return after
+
+    return Operation("center_crop", arguments, shape, lambda *_: (height, width), geometry.center_crop)
+
+
+def _pad_square(value: int = 255) -> Operation:
+    _whole("value", value, 0, 255)
+
+    def shape(before: Shape) -> Shape:
+        if before.height is None or before.width is None:
+            return Shape(square=True)
+        side = max(before.height, before.width)
+        return Shape(side, side, side, True)
+
+    return Operation(
+        "pad_square",
+        (value,),
+        shape,
+        lambda height, width: (max(height, width),) * 2,
+        lambda pixels, *_: geometry.pad_square(pixels, value),
+    )
+
+
+def _decode() -> None: ...
+
+
+def _normalize(mean: Any, std: Any) -> tuple[np.ndarray, np.ndarray]:
+    values = []
+    for name, value in (("mean", mean), ("std", std)):
+        numbers = value if isinstance(value, (tuple, list)) else (value,) * 3
+        # The comparison also refuses infinity, NaN, and whole numbers too large for a float.
+        if len(numbers) != 3 or not all(type(x) in (int, float) and -1e30 < x < 1e30 for x in numbers):
+            raise ValueError(f"{name} must be a number or three, one for each of R, G, B; received {value!r}")
+        values.append(np.array(numbers, np.float32))
+    if not (values[1] > 1e-30).all():
+        raise ValueError(f"std must be greater than 0; received {std!r}")
+    return values[0], values[1]
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "decode": _decode,
+    "resize_short": _resize_short,
+    "resize": _resize,
+    "center_crop": _center_crop,
+    "pad_square": _pad_square,
+    "normalize": _normalize,
+}
+
+
+def _whole(name: str, value: Any, least: int = 1, greatest: int = 16384) -> None:
+    if type(value) is not int or not least <= value <= greatest:
+        raise ValueError(f"{name} must be a whole number from {least} to {greatest}; received {value!r}")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A parsed preprocessing spec; made by `parse_spec`, equal where the canonical specs are.
+
+    Attributes:
+        spec: the canonical spec, also given by `str()`; parsing it gives an equal Preprocess.
+        height, width: of every output, pixels.
+        mean, std: float32 (3,), of normalize; 0 and 1 where the spec has none.
+    """
+
+    spec: str
+    height: int = field(compare=False)
+    width: int = field(compare=False)
+    mean: np.ndarray = field(compare=False, repr=False)
+    std: np.ndarray = field(compare=False, repr=False)
+    _operations: tuple[Operation, ...] = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.spec
+
+    def __reduce__(self) -> tuple[Callable[[str], Preprocess], tuple[str]]:
+        return parse_spec, (self.spec,)
+
+    def pixels(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, int, int]:
+        """Everything but normalize: an image file to uint8 (height, width, 3), RGB.
+
+        Returns:
+            The pixels, then the width and the height of the original at full resolution, upright.
+
+        Raises:
+            ImageError: as `model.decode.decode`; also where an intermediate picture would pass `max_pixels`.
+        """
+        image = decode(data, max_pixels=max_pixels, min_side=self._side_needed())
+        pixels = self._geometry(image.pixels, image.height, image.width, max_pixels)
+        return pixels, image.width, image.height
+
+    def from_array(self, image: np.ndarray) -> np.ndarray:
+        """The same for an image decoded before: uint8 RGB (h, w, 3) to uint8 (height, width, 3)."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ValueError(f"Expected uint8 (height, width, 3). Received: {image.dtype} {image.shape}")
+        return self._geometry(image, image.shape[0], image.shape[1], MAX_PIXELS)
+
+    def normalize(self, pixels: np.ndarray) -> np.ndarray:
+        """(pixels - mean) / std: any numbers (..., 3) to float32 (..., 3)."""
+        return (pixels.astype(np.float32) - self.mean) / self.std
+
+    def __call__(self, data: bytes) -> np.ndarray:
+        """An image file to the network's input, float32 (height, width, 3); raises as `pixels`."""
+        return self.normalize(self.pixels(data)[0])
+
+    def _side_needed(self) -> int | None:
+        """What of the picture's shorter side the first operation can use, if that is a resize."""
+        first = self._operations[0] if self._operations else None
+        return max(first.arguments) if first and first.name in ("resize_short", "resize") else None
+
+    def _geometry(self, pixels: np.ndarray, height: int, width: int, max_pixels: int) -> np.ndarray:
+        """`height`, `width`: what `pixels` shows at full resolution, which decides what it is resized to."""
+        for operation, following in zip(self._operations, (*self._operations[1:], None), strict=True):
+            size = operation.size(height, width)
+            if operation.name == "resize_short" and following and following.name == "center_crop":
+                longest = _LONGEST_TO_CROP * max(*following.size(0, 0), min(size))
+                if max(size) > longest:
+                    pixels = _without_ends(pixels, longest / min(size))
+                    size = operation.size(*pixels.shape[:2])
+            height, width = size
+            check_size(width, height, max_pixels)
+            pixels = operation.apply(pixels, height, width)
+        return np.ascontiguousarray(pixels)
+
+
+def _without_ends(pixels: np.ndarray, ratio: float) -> np.ndarray:
+    """The middle of a narrow picture, its longer side cut to `ratio` times the shorter."""
+    height, width = pixels.shape[:2]
+    longest = max(1, int(min(height, width) * ratio))
+    return geometry.center_crop(pixels, min(height, longest), min(width, longest))
+
+
+def parse_spec(text: str) -> Preprocess:
+    """Parse a preprocessing spec, for example `decode|resize_short(256)|center_crop(224)|normalize(127,128)`.
+
+    Raises:
+        LookalikeError: not a spec: an unknown operation, wrong arguments, a wrong order, or an output whose
+            size would differ from picture to picture.
+    """
+    steps = [_step(part.strip(), text) for part in text.split("|")]
+    names = [name for name, _, _ in steps]
+    if names[0] != "decode" or "decode" in names[1:]:
+        raise _refusal(text, f"decode is expected first, and only there; received {' | '.join(names)}")
+    if "normalize" in names[:-1]:
+        raise _refusal(text, f"normalize is expected last; received {' | '.join(names)}")
+    mean, std = np.zeros(3, np.float32), np.ones(3, np.float32)
+    operations, shape = [], Shape()
+    for name, arguments, keywords in steps[1:]:
+        try:
+            made = _OPERATIONS[name](*arguments, **keywords)
+            if isinstance(made, Operation):
+                operations.append(made)
+                shape = made.shape(shape)
+            else:
+                mean, std = made
+        except ValueError as error:
+            raise _refusal(text, f"{name}: {error}") from None
+    if shape.height is None or shape.width is None:
+        raise _refusal(
+            text, "an output of one fixed size is expected: end with center_crop(n) or resize(height, width)"
+        )
+    for constant in (mean, std):
+        constant.flags.writeable = False
+    spec = "|".join(_canonical(name, arguments, keywords) for name, arguments, keywords in steps)
+    return Preprocess(spec, shape.height, shape.width, mean, std, tuple(operations))
+
+
+def _step(part: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """One operation of a spec as name, positional and keyword arguments; only literals are evaluated."""
+    try:
+        tree: ast.expr = ast.parse(part, mode="eval").body
+        call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
+        if not isinstance(call.func, ast.Name) or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError
+        arguments = [ast.literal_eval(argument) for argument in call.args]
+        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        expected = "an operation such as center_crop(224), its arguments plain numbers, is expected"
+        raise _refusal(text, f"{expected}; received {part[:80]!r}") from None
+    name = call.func.id
+    if name not in _OPERATIONS:
+        near = difflib.get_close_matches(name, _OPERATIONS, cutoff=0.4) or list(_OPERATIONS)
+        raise _refusal(text, f"unknown operation {name!r}; did you mean {' or '.join(near)}?")
+    signature = inspect.signature(_OPERATIONS[name])
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters) or "no arguments"
+        raise _refusal(text, f"{name}: {error}; it takes {takes}") from None
+    return name, arguments, keywords
+
+
+def _canonical(name: str, arguments: list[Any], keywords: dict[str, Any]) -> str:
+    bound = inspect.signature(_OPERATIONS[name]).bind(*arguments, **keywords)
+    given = [_literal(value) for value in bound.arguments.values() if value is not None]
+    return f"{name}({','.join(given)})" if given else name
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return f"({','.join(map(repr, value))})"
+    return repr(value)
+
+
+def _refusal(text: str, reason: str) -> LookalikeError:
+    return LookalikeError(f"preprocessing spec {text[:200]!r}: {reason}")

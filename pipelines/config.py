@@ -1,0 +1,165 @@
+"""The job file: YAML, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model.decode import MAX_PIXELS
+from model.errors import LookalikeError
+from pipelines.sources import SourceOptions
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Corpus(_Section):
+    """Where the images are and how their shards are read."""
+
+    shards: str | list[str] = Field(
+        description="a glob, a brace list, a folder, a file of paths, or a list of these"
+    )
+    format: Literal["tfrecord", "webdataset", "parquet", "folder"] | None = Field(
+        None, description="format of the shards; told from their names and first bytes when left out"
+    )
+    item_id: str = Field(
+        "key", description="key: the record's own id; shard/key: for ids that repeat; field:NAME"
+    )
+    id_field: str | None = Field(None, description="TFRecord feature or Parquet column of the id")
+    image_field: str | None = Field(None, description="TFRecord feature or Parquet column of the image")
+    metadata: dict[str, Literal["string", "int64", "float64", "bool"]] = Field(
+        default_factory=dict, description="fields carried through to the result tables, name -> type"
+    )
+    images_per_shard: Count = Field(1024, description="size of the virtual shards of a folder")
+    max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
+
+    def source_options(self) -> SourceOptions:
+        """What the readers need of this."""
+        return SourceOptions(
+            format=self.format,
+            item_id=self.item_id,
+            id_field=self.id_field,
+            image_field=self.image_field,
+            metadata=dict(self.metadata),
+            images_per_shard=self.images_per_shard,
+        )
+
+
+class Embed(_Section):
+    """How the embedding job uses its machine."""
+
+    threads: Count | None = Field(None, description="threads a worker process; default one for each core")
+
+
+class Index(_Section):
+    """How index shards are built."""
+
+    recall_target: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.99, description="recall at 10 against exact search that the search settings must reach"
+    )
+    shard_vectors: Count = Field(
+        2_000_000, description="about how many vectors an index shard holds; decides the memory of a worker"
+    )
+    threads: Count | None = Field(None, description="threads a worker process; default one for each core")
+
+
+class Query(_Section):
+    """Defaults of the query job."""
+
+    k: Count = Field(10, description="matches a query")
+
+
+class Gates(_Section):
+    """What a run must pass to be published."""
+
+    max_reject_fraction: Fraction = Field(0.05, description="of the records read")
+    max_shrink_fraction: Fraction = Field(0.2, description="of the items of the last generation")
+    allow_damaged_shards: bool = Field(
+        False, description="publish although a shard could be read only in part"
+    )
+
+
+class Config(_Section):
+    """One job file."""
+
+    corpus: Corpus
+    encoder: str = Field(description="folder of the encoder bundle (`lookalike encoder build`)")
+    store: str = Field(description="folder of the artifacts: embeddings, indexes, generations")
+    metric: Literal["cosine", "euclidean"] = "cosine"
+    embed: Embed = Embed()
+    index: Index = Index()
+    query: Query = Query()
+    gates: Gates = Gates()
+
+
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Reads a job file.
+
+    Args:
+        path: the YAML file.
+        overrides: `key=value` with a dotted key, as given by `--set`; the value is read as YAML.
+
+    Raises:
+        LookalikeError: naming the key, what was found and what is allowed.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LookalikeError(f"Cannot read the job file {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LookalikeError(f"The job file {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise LookalikeError(f"Expected keys such as `corpus:` in {path}. Received: {type(data).__name__}")
+    for override in overrides or ():
+        _override(data, override)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise LookalikeError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise LookalikeError(f"Expected --set key=value, such as index.recall_target=0.95. Received: {override}")
+    *path, last = key.split(".")
+    for part in path:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise LookalikeError(f"--set {override}: `{part}` is a single value and has no keys")
+    try:
+        data[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise LookalikeError(f"--set {override}: the value is not YAML") from None
+
+
+def _sentence(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        *path, last = error["loc"]
+        known = list(_section(path).model_fields)
+        nearest = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
+        hint = f"did you mean `{nearest[0]}`?" if nearest else f"known keys: {', '.join(known)}"
+        return f"unknown key `{key}`; {hint}"
+    if error["type"] == "missing":
+        return f"the key `{key}` is missing"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"`{key}`: {message}. Received: {error['input']!r}"
+
+
+def _section(path: list[Any]) -> type[BaseModel]:
+    section: type[BaseModel] = Config
+    for part in path:
+        annotation = section.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        section = annotation
+    return section

@@ -1,0 +1,237 @@
+"""The embedding file of one image shard, its rejects, and the note that says both are finished.
+
+Three files share a name made from the shard's content, the encoder and the reader's options:
+`NAME.parquet`, `NAME.rejects.parquet` and, written last, `NAME.json`. Without the last the others do not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.digests import sha256_file, sha256_json
+from model.errors import LookalikeError
+from pipelines import files
+from pipelines.records import Reject
+
+ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
+REJECTS_SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("shard", pa.string()),
+        ("position", pa.int64()),
+        ("stage", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+ROW_GROUP = 8192
+"""Rows that are held in memory before they are written: 8 MiB of 256-dimensional vectors."""
+DUPLICATE = "duplicate"
+COUNTS = ("read", "embedded", "reused", "rejected", "duplicates")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedShard:
+    """The note beside an embedding file.
+
+    Attributes:
+        shard: name of the image shard.
+        token: what its file system said of it when it was read (`Shard.token`).
+        digest: SHA-256 over its records in order: ids, image digests, metadata, and what could not be read.
+        encoder: fingerprint of the encoder.
+        options: digest of the reader's options.
+        path: the embedding file, relative to the store.
+        sha256: of the embedding file.
+        rejects_path: the rejects file, relative to the store.
+        rejects_sha256: of the rejects file.
+        read, embedded, reused, rejected, duplicates: numbers of records; the first is the sum of the others.
+        reasons: stage of rejection -> number of records.
+        damaged: why and where reading ended early; None for a whole shard.
+        bytes: size of the shard.
+        seconds: stage (read, decode, network, write) -> seconds of work; decode and network of all threads.
+    """
+
+    shard: str
+    token: str
+    digest: str
+    encoder: str
+    options: str
+    path: str
+    sha256: str
+    rejects_path: str
+    rejects_sha256: str
+    read: int
+    embedded: int
+    reused: int
+    rejected: int
+    duplicates: int
+    reasons: Mapping[str, int]
+    damaged: str | None
+    bytes: int
+    seconds: Mapping[str, float]
+
+
+def embeddings_folder(store: str, fingerprint: str) -> str:
+    """Where a store keeps the embedding files of an encoder."""
+    return files.join(store, "embeddings", fingerprint[:16])
+
+
+def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
+    """The columns of an embedding file for vectors of `dim` and the configured metadata (name -> type)."""
+    return pa.schema(
+        [
+            pa.field("item_id", pa.string(), nullable=False),
+            pa.field("embedding", pa.list_(pa.field("element", pa.float32(), nullable=False), dim), nullable=False),
+            pa.field("content_hash", pa.string(), nullable=False),
+            pa.field("width", pa.int32(), nullable=False),
+            pa.field("height", pa.int32(), nullable=False),
+            *(pa.field(name, ARROW_TYPES[kind]) for name, kind in metadata.items()),
+        ]
+    )
+
+
+class EmbeddingWriter:
+    """Writes the files of one shard: rows as they come, names when all is known, the note last.
+
+    Args:
+        store: folder of the store.
+        shard: name of the image shard.
+        encoder: fingerprint.
+        dim: length of a vector.
+        metadata: configured fields, name -> type.
+    """
+
+    def __init__(self, store: str, shard: str, encoder: str, dim: int, metadata: Mapping[str, str]) -> None:
+        self._store, self._shard, self._encoder = store, shard, encoder
+        self._schema = embedding_schema(dim, metadata)
+        self._dim = dim
+        self._rows: list[tuple[Any, ...]] = []
+        self._vectors: list[np.ndarray] = []
+        self._rejects: list[Reject] = []
+        folder = embeddings_folder(store, encoder)
+        if not files.is_remote(folder):
+            os.makedirs(folder, exist_ok=True)
+        # The name depends on the digest of the whole shard, which is known only after its last record.
+        descriptor, self._temporary = tempfile.mkstemp(
+            prefix=f".embedding{files.TEMPORARY}", dir=None if files.is_remote(folder) else folder
+        )
+        os.close(descriptor)
+        codecs = {field.name: "zstd" for field in self._schema} | {"embedding.list.element": "none"}
+        self._writer = pq.ParquetWriter(
+            self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
+        )
+
+    def add(self, row: Sequence[Any], vector: np.ndarray) -> None:
+        """Adds a record: `row` is item_id, content_hash, width, height and the metadata values."""
+        self._rows.append(tuple(row))
+        self._vectors.append(vector)
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+
+    def reject(self, reject: Reject) -> None:
+        """Adds a record that did not become an embedding."""
+        self._rejects.append(reject)
+
+    def _flush(self) -> None:
+        item_id, *rest = zip(*self._rows, strict=True)
+        vectors = pa.array(np.concatenate(self._vectors).astype(np.float32, copy=False))
+        embedding = pa.FixedSizeListArray.from_arrays(vectors, type=self._schema.field("embedding").type)
+        fields = [f for f in self._schema if f.name not in ("item_id", "embedding")]
+        arrays = [pa.array(values, f.type) for values, f in zip(rest, fields, strict=True)]
+        self._writer.write_table(
+            pa.Table.from_arrays([pa.array(item_id, pa.string()), embedding, *arrays], schema=self._schema)
+        )
+        self._rows, self._vectors = [], []
+
+    def close(self, digest: str, options: str) -> dict[str, str]:
+        """Finishes the embedding and rejects files and gives them their names.
+
+        Args:
+            digest: of the shard's records.
+            options: digest of the reader's options.
+
+        Returns:
+            The fields of `EmbeddedShard` that tell where the files are and what is in them.
+
+        Raises:
+            OSError: if the store cannot be written.
+        """
+        if self._rows:
+            self._flush()
+        facts = {"encoder": self._encoder, "shard": self._shard, "shard_digest": digest}
+        self._writer.add_key_value_metadata({f"lookalike.{key}": value for key, value in facts.items()})
+        self._writer.close()
+        key = sha256_json([self._shard, digest, self._encoder, options])[:16]
+        base = f"embeddings/{self._encoder[:16]}/{_slug(self._shard)}-{key}"
+        sha256 = sha256_file(self._temporary)
+        files.move_in(self._temporary, files.join(self._store, f"{base}.parquet"))
+        rows = [(r.item_id, self._shard, r.position, r.stage, r.error) for r in self._rejects]
+        columns = list(zip(*rows, strict=True)) or [()] * len(REJECTS_SCHEMA)
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
+        files.write_bytes(files.join(self._store, f"{base}.rejects.parquet"), buffer.getvalue())
+        return {
+            "shard": self._shard,
+            "encoder": self._encoder,
+            "digest": digest,
+            "options": options,
+            "path": f"{base}.parquet",
+            "sha256": sha256,
+            "rejects_path": f"{base}.rejects.parquet",
+            "rejects_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        }
+
+    def abandon(self) -> None:
+        """Deletes the unfinished file."""
+        with contextlib.suppress(Exception):
+            self._writer.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._temporary)
+
+
+def write_note(store: str, note: EmbeddedShard) -> None:
+    """Marks a shard as finished. Raises OSError."""
+    text = json.dumps(asdict(note), indent=1, sort_keys=True)
+    files.write_bytes(files.join(store, note.path.removesuffix(".parquet") + ".json"), text.encode())
+
+
+def _slug(shard: str) -> str:
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(shard.rstrip("/")))
+    return base.strip("-.")[:80] or "shard"
+
+
+def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
+    """All notes of an encoder in a store, in order of their names.
+
+    Raises:
+        LookalikeError: if a note cannot be read as one.
+    """
+    notes = []
+    for file in files.list_files(embeddings_folder(store, fingerprint)):
+        if file.path.endswith(".json"):
+            try:
+                notes.append(EmbeddedShard(**json.loads(files.read_bytes(file.path))))
+            except (ValueError, TypeError):
+                raise LookalikeError(
+                    f"{file.path} is not a finished shard's note; delete it to have the shard embedded again"
+                ) from None
+    return notes
+
+
+def read_rejects(store: str, notes: Sequence[EmbeddedShard]) -> Iterator[dict[str, Any]]:
+    """The rows of all rejects files, in order."""
+    for note in notes:
+        with files.open_read(files.join(store, note.rejects_path)) as file:
+            yield from pq.read_table(file).to_pylist()

@@ -1,0 +1,65 @@
+"""What a run would do: which shards there are, and which of them are embedded already.
+
+Reads listings and notes only; neither Beam nor TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from model.digests import sha256_json
+from model.encoder import fingerprint, read_manifest
+from pipelines.config import Config
+from pipelines.embeddings import EmbeddedShard, finished_shards
+from pipelines.sources import Shard, find_shards
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The corpus as it is now, against the store.
+
+    Attributes:
+        fingerprint: of the encoder.
+        dim: length of its vectors.
+        options_digest: digest of how records are read.
+        shards: all shards of the corpus, in order of their names.
+        finished: shard name -> its embedding file's note, for those that need no work.
+    """
+
+    fingerprint: str
+    dim: int
+    options_digest: str
+    shards: tuple[Shard, ...]
+    finished: dict[str, EmbeddedShard]
+
+    @property
+    def missing(self) -> list[Shard]:
+        """The shards that must be embedded."""
+        return [shard for shard in self.shards if shard.name not in self.finished]
+
+    @property
+    def notes(self) -> list[EmbeddedShard]:
+        """The notes of the finished shards, in the order of `shards`."""
+        return [self.finished[shard.name] for shard in self.shards if shard.name in self.finished]
+
+
+def make_plan(config: Config) -> Plan:
+    """Lists the corpus and looks for what the store has of it.
+
+    Raises:
+        LookalikeError: if a shard pattern matches nothing, or the encoder is no bundle.
+    """
+    manifest = read_manifest(config.encoder)
+    encoder = fingerprint(manifest)
+    options = asdict(config.corpus.source_options())
+    # How a folder is cut into shards is in their names; what matters here is what a record becomes.
+    del options["images_per_shard"], options["format"]
+    digest = sha256_json({**options, "max_pixels": config.corpus.max_pixels})
+    shards = tuple(find_shards(config.corpus.shards, config.corpus.source_options()))
+    tokens = {(shard.name, shard.token) for shard in shards}
+    finished = {
+        note.shard: note
+        for note in finished_shards(config.store, encoder)
+        if note.options == digest and (note.shard, note.token) in tokens
+    }
+    return Plan(encoder, manifest["dim"], digest, shards, finished)

@@ -1,0 +1,75 @@
+"""Runs a Beam pipeline so that it stays on this machine unless told otherwise, and errors stay sentences."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from model.errors import LookalikeError
+
+_USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
+
+
+def workers_on_this_machine(flags: Sequence[str]) -> int:
+    """How many worker processes `flags` start here: 1 but for the direct runner's multi_processing mode."""
+    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+
+    direct = PipelineOptions(list(flags)).view_as(DirectOptions)
+    return max(1, direct.direct_num_workers) if direct.direct_running_mode == "multi_processing" else 1
+
+
+def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any:
+    """Builds and runs a pipeline to its end.
+
+    Args:
+        build: adds the transforms to a `beam.Pipeline`.
+        flags: Beam's own flags. Without `--runner` it is the in-process runner.
+
+    Returns:
+        Beam's result, for its metrics.
+
+    Raises:
+        LookalikeError: if a worker raised one, with its sentence.
+    """
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, StreamingOptions
+
+    _only_what_people_need()
+    options = PipelineOptions(list(flags))
+    standard = options.view_as(StandardOptions)
+    standard.runner = standard.runner or "DirectRunner"
+    if standard.runner.rpartition(".")[2] in ("DirectRunner", "SwitchingDirectRunner"):
+        # Without this the direct runner looks for Prism first, and downloads it from the network.
+        options.view_as(StreamingOptions).update_compatibility_version = beam.version.__version__
+    try:
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline)
+        result = pipeline.run()
+        result.wait_until_finish()
+    except LookalikeError:
+        raise
+    except Exception as error:
+        # A worker's exception comes back as the text of its stack trace.
+        said = _USER_ERROR.findall(str(error))
+        if not said:
+            raise
+        raise LookalikeError(said[-1]) from None
+    return result
+
+
+def counters(result: Any) -> dict[str, int]:
+    """Beam's counters of a finished run, name -> sum over all steps."""
+    found: dict[str, int] = {}
+    for counter in result.metrics().query()["counters"]:
+        name = counter.key.metric.name
+        found[name] = found.get(name, 0) + (counter.committed or counter.attempted or 0)
+    return found
+
+
+def _only_what_people_need() -> None:
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    # These print a stack trace of every failure before it reaches us.
+    for name in ("runners.worker", "runners.portability", "runners.common"):
+        logging.getLogger(f"apache_beam.{name}").setLevel(logging.CRITICAL)

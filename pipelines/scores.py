@@ -1,0 +1,117 @@
+"""What a score is: which vectors may be scored, and one formula that gives equal vectors equal scores."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+
+from model.errors import LookalikeError
+
+Metric = Literal["cosine", "euclidean"]
+
+_UNIT = 1e-6
+"""A row whose length differs from 1 by no more is unit length already and stays as it is, to the bit."""
+_GATHERED = 64 * 10 * 256
+"""Numbers gathered at once: 64 queries x 10 rows x 256 took 1.8 us a query, 4,000 queries at once 6.8 us."""
+
+
+def checked(
+    vectors: np.ndarray, metric: Metric, *, dim: int | None = None, what: str = "vector"
+) -> np.ndarray:
+    """Vectors that can be scored: finite, and of unit length for cosine.
+
+    Args:
+        vectors: shape (n, dim), any real type.
+        metric: cosine rows are scaled to unit length; euclidean rows stay as they are.
+        dim: the dimension they must have, if one is prescribed.
+        what: the word for a row in an error message.
+
+    Returns:
+        float32 (n, dim), C-contiguous; `vectors` itself where nothing had to change.
+
+    Raises:
+        LookalikeError: for another shape, or naming the first row that is not finite, or zero under cosine.
+    """
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 2 or (dim is not None and vectors.shape[1] != dim) or vectors.shape[1] == 0:
+        expected = f"(n, {dim or 'dim'})"
+        raise LookalikeError(f"Expected {what} rows of shape {expected}. Received: shape {vectors.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("nd,nd->n", vectors, vectors)
+    bad = ~np.isfinite(squares)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise LookalikeError(
+            f"Expected finite {what} values whose squares sum to a float32. Received: {what} {row} of "
+            f"{len(vectors)} has {_worst(vectors[row])}"
+        )
+    if metric == "euclidean":
+        return vectors
+    zero = squares < np.finfo(np.float32).tiny
+    if zero.any():
+        row = int(np.argmax(zero))
+        raise LookalikeError(
+            f"Expected a {what} with a direction, as metric cosine needs. Received: {what} {row} of "
+            f"{len(vectors)} is zero"
+        )
+    lengths = np.sqrt(squares)
+    off = np.abs(lengths - 1) > _UNIT
+    if off.any():
+        vectors = vectors / np.where(off, lengths, np.float32(1))[:, None]
+    return vectors
+
+
+def _worst(row: np.ndarray) -> str:
+    bad = ~np.isfinite(row)
+    place = int(np.argmax(bad)) if bad.any() else int(np.argmax(np.abs(row)))
+    return f"{row[place]} at position {place}"
+
+
+def pair_scores(
+    vectors: np.ndarray, queries: np.ndarray, rows: np.ndarray, metric: Metric, threads: int = 1
+) -> np.ndarray:
+    """The score of each query with each of its rows, the same to the bit wherever the two vectors stand.
+
+    ScaNN's kernels sum in an order that depends on a row's position, so that copies of one picture may differ
+    in the last bit; here every pair is summed alike.
+
+    Args:
+        vectors: float32 (n, dim), as `checked` returns them.
+        queries: float32 (q, dim), likewise.
+        rows: int64 (q, w), rows of `vectors`; -1 for none.
+        metric: cosine gives the dot product, kept within -1 and 1; euclidean the distance.
+        threads: cores to use.
+
+    Returns:
+        float32 (q, w), NaN where the row is -1.
+    """
+    scores = np.full(rows.shape, np.nan, np.float32)
+    if not rows.size or not len(vectors):
+        return scores
+
+    def score(part: slice) -> None:
+        gathered = vectors[rows[part]]
+        if metric == "euclidean":
+            gathered -= queries[part, None, :]
+            np.sqrt(np.einsum("qwd,qwd->qw", gathered, gathered), out=scores[part])
+        else:
+            np.clip(np.einsum("qd,qwd->qw", queries[part], gathered), -1, 1, out=scores[part])
+
+    step = max(1, _GATHERED // (rows.shape[1] * vectors.shape[1]))
+    parts = [slice(start, start + step) for start in range(0, len(rows), step)]
+    if threads == 1 or len(parts) < 2 * threads:
+        for part in parts:
+            score(part)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(score, parts))
+    scores[rows < 0] = np.nan
+    return scores
+
+
+def nearness(scores: np.ndarray, metric: Metric) -> np.ndarray:
+    """Scores as higher-is-nearer numbers, -inf where there is none (NaN)."""
+    near = scores if metric == "cosine" else -scores
+    return np.where(np.isnan(near), np.float32(-np.inf), near)

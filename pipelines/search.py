@@ -1,0 +1,277 @@
+"""Asks many index shards at once and merges their answers on exact scores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from model.errors import LookalikeError
+from pipelines.index_shard import ITEM_ID, IndexShard
+from pipelines.scores import Metric, nearness
+
+_CANDIDATES = 1 << 23
+"""Candidates held at once (some 40 bytes each), which bounds memory when many queries need a deep search."""
+_ROUNDING = 2e-6
+"""Relative error of ScaNN's float32 scores, in squared distance or cosine: nearer than this is a tie."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The nearest items of each query: parallel arrays, sorted by query, then rank.
+
+    Attributes:
+        query: int64 (m,), position of the query.
+        rank: int32 (m,), from 1.
+        shard: int64 (m,), position of the shard.
+        row: int64 (m,), row in that shard.
+        score: float32 (m,), cosine or euclidean distance.
+    """
+
+    query: np.ndarray
+    rank: np.ndarray
+    shard: np.ndarray
+    row: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """What the shards know of a block of queries, each array of shape (queries, width).
+
+    `near` is -inf where there is no candidate. `horizon` (queries,) is as near as an item nobody named can be.
+    """
+
+    near: np.ndarray
+    shard: np.ndarray
+    row: np.ndarray
+    horizon: np.ndarray
+
+
+def search(
+    shards: Sequence[IndexShard],
+    queries: np.ndarray,
+    k: int,
+    *,
+    exact: bool = False,
+    excluded: Collection[str] | pa.Array = (),
+    skip: Sequence[str | None] | pa.Array | None = None,
+) -> Matches:
+    """The `k` nearest items of each query over all shards.
+
+    Ordered by score; equal scores by `item_id` as UTF-8 bytes. A query whose k-th place is tied, or that lost
+    places to `excluded` or `skip`, is asked again for twice as many until it is settled, so the answer does not
+    depend on the order of the shards, nor, for an exact search, on how items are spread over them.
+
+    Args:
+        shards: of one metric, dimension and encoder.
+        queries: float32 (q, dim).
+        k: results a query, at least 1; fewer come only if the shards hold fewer.
+        exact: compare with every vector.
+        excluded: ids of items that never appear.
+        skip: an id for each query, or None, that does not appear in that query's result.
+
+    Raises:
+        LookalikeError: for shards that do not go together, and as `Searcher.search`.
+    """
+    _check_together(shards)
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    if skip is not None and len(skip) != len(queries):
+        raise LookalikeError(
+            f"Expected an id to skip for each of {len(queries)} queries. Received: {len(skip)}"
+        )
+    hidden = [_hidden_rows(shard, excluded) for shard in shards]
+    skipped = None if skip is None else [shard.rows_of(pa.array(skip, pa.string())) for shard in shards]
+    metric = shards[0].manifest.metric
+    fetch = k + 1 + (skip is not None)
+    pending = np.arange(len(queries))
+    parts: list[Matches] = []
+    while len(pending) or not parts:
+        unsettled = []
+        step = max(1, _CANDIDATES // (fetch * len(shards)))
+        for start in range(0, max(1, len(pending)), step):
+            block = pending[start : start + step]
+            skips = None if skipped is None else [rows[block] for rows in skipped]
+            found = _ask(shards, queries[block], fetch, exact, hidden, skips)
+            settled = _settled(found, k, metric, max(s.searcher.radius for s in shards))
+            unsettled.append(block[~settled])
+            parts.append(_matches(shards, _only(found, settled), block[settled], k, metric))
+        pending = np.concatenate(unsettled)
+        fetch *= 2
+    return _joined(parts)
+
+
+def _check_together(shards: Sequence[IndexShard]) -> None:
+    if not shards:
+        raise LookalikeError("Expected at least one index shard to search. Received: none")
+    first = shards[0]
+    for number, shard in enumerate(shards[1:], 1):
+        for what in ("metric", "dim", "encoder_fingerprint"):
+            ours, theirs = getattr(first.manifest, what), getattr(shard.manifest, what)
+            if ours != theirs:
+                raise LookalikeError(
+                    f"Expected index shards of one {what}. Received: {ours} in shard 0, {theirs} in shard {number}"
+                )
+        if not first.items.schema.equals(shard.items.schema):
+            raise LookalikeError(
+                f"Expected index shards with the same columns. Received: {first.items.column_names} in shard 0, "
+                f"{shard.items.column_names} in shard {number}, or other types"
+            )
+
+
+def _hidden_rows(shard: IndexShard, excluded: Collection[str] | pa.Array) -> np.ndarray | None:
+    if not len(excluded):
+        return None
+    ids = (
+        excluded
+        if isinstance(excluded, pa.Array | pa.ChunkedArray)
+        else pa.array(sorted(excluded), pa.string())
+    )
+    rows = shard.rows_of(ids)
+    hidden = np.zeros(len(shard.searcher) + 1, bool)
+    hidden[rows[rows >= 0]] = True
+    return hidden
+
+
+def _ask(
+    shards: Sequence[IndexShard],
+    queries: np.ndarray,
+    fetch: int,
+    exact: bool,
+    hidden: list[np.ndarray | None],
+    skips: list[np.ndarray] | None,
+) -> _Candidates:
+    """Up to `fetch` candidates of every shard, nearest first; hidden and skipped ones are no candidates."""
+    metric = shards[0].manifest.metric
+    horizon = np.full(len(queries), -np.inf, np.float32)
+    nears, rows = [], []
+    for number, shard in enumerate(shards):
+        width = min(fetch, len(shard.searcher))
+        row, score = shard.searcher.search(queries, max(1, width), exact=exact)
+        near = nearness(score, metric)
+        if width < len(shard.searcher):
+            last = np.where(np.isneginf(near), np.float32(np.inf), near).min(axis=1)
+            np.maximum(horizon, last, out=horizon)
+        gone = hidden[number]
+        if gone is not None:
+            near[gone[row]] = -np.inf
+        if skips is not None:
+            near[row == skips[number][:, None]] = -np.inf
+        nears.append(near)
+        rows.append(row)
+    shard_of = np.repeat(np.arange(len(shards)), [n.shape[1] for n in nears])
+    near, row = np.concatenate(nears, axis=1), np.concatenate(rows, axis=1)
+    unsorted = len(shards) > 1 or skips is not None or any(h is not None for h in hidden)
+    if not unsorted:
+        return _Candidates(near, np.zeros_like(row), row, horizon)
+    order = np.argsort(-near, axis=1, kind="stable")
+    return _Candidates(
+        np.take_along_axis(near, order, axis=1),
+        shard_of[order],
+        np.take_along_axis(row, order, axis=1),
+        horizon,
+    )
+
+
+def _settled(found: _Candidates, k: int, metric: Metric, radius: float) -> np.ndarray:
+    """Queries whose first k are surely nearer than everything that was not fetched. Bool (queries,)."""
+    everything = np.isneginf(found.horizon)
+    if found.near.shape[1] < k:
+        return everything
+    kth, horizon = found.near[:, k - 1].astype(np.float64), found.horizon.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if metric == "cosine":
+            clear = kth - horizon > _ROUNDING
+        else:
+            clear = horizon**2 - kth**2 > _ROUNDING * (radius**2 + (radius - kth) ** 2)
+    return everything | (clear & np.isfinite(kth))
+
+
+def _only(found: _Candidates, queries: np.ndarray) -> _Candidates:
+    if queries.all():
+        return found
+    return _Candidates(found.near[queries], found.shard[queries], found.row[queries], found.horizon[queries])
+
+
+def _matches(
+    shards: Sequence[IndexShard], found: _Candidates, query: np.ndarray, k: int, metric: Metric
+) -> Matches:
+    near, shard, row = _ties_by_id(shards, found)
+    near, shard, row = near[:, :k], shard[:, :k], row[:, :k]
+    held = ~np.isneginf(near)
+    rank = np.broadcast_to(np.arange(1, near.shape[1] + 1, dtype=np.int32), near.shape)
+    score = near if metric == "cosine" else -near
+    return Matches(np.repeat(query, held.sum(axis=1)), rank[held], shard[held], row[held], score[held])
+
+
+def _ties_by_id(
+    shards: Sequence[IndexShard], found: _Candidates
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    near, shard, row = found.near, found.shard, found.row
+    equal = (near[:, 1:] == near[:, :-1]) & ~np.isneginf(near[:, 1:])
+    tied = np.flatnonzero(equal.any(axis=1))
+    if not len(tied):
+        return near, shard, row
+    part_near, part_shard, part_row = near[tied], shard[tied], row[tied]
+    of_tie = np.zeros(part_near.shape, bool)
+    of_tie[:, 1:] |= equal[tied]
+    of_tie[:, :-1] |= equal[tied]
+    place = np.zeros(part_near.shape, np.int64)
+    ids = _gather(shards, part_shard[of_tie], part_row[of_tie], ITEM_ID)
+    # Arrow compares strings by their UTF-8 bytes.
+    place[of_tie] = pc.rank(ids, tiebreaker="dense").to_numpy(zero_copy_only=False)
+    order = np.lexsort((place, -part_near), axis=1)
+    near, shard, row = near.copy(), shard.copy(), row.copy()
+    shard[tied] = np.take_along_axis(part_shard, order, axis=1)
+    row[tied] = np.take_along_axis(part_row, order, axis=1)
+    return near, shard, row
+
+
+def _joined(parts: list[Matches]) -> Matches:
+    if len(parts) == 1:
+        return parts[0]
+    query = np.concatenate([p.query for p in parts])
+    order = np.argsort(query, kind="stable")
+    return Matches(
+        query[order],
+        np.concatenate([p.rank for p in parts])[order],
+        np.concatenate([p.shard for p in parts])[order],
+        np.concatenate([p.row for p in parts])[order],
+        np.concatenate([p.score for p in parts])[order],
+    )
+
+
+def take_items(shards: Sequence[IndexShard], matches: Matches) -> pa.Table:
+    """`item_id` and the metadata columns of matches, row i belonging to match i.
+
+    Raises:
+        LookalikeError: if the shards' columns differ.
+    """
+    _check_together(shards)
+    names = shards[0].items.column_names
+    columns = [_gather(shards, matches.shard, matches.row, name) for name in names]
+    return pa.table(columns, schema=shards[0].items.schema)
+
+
+def _gather(shards: Sequence[IndexShard], shard: np.ndarray, row: np.ndarray, name: str) -> pa.Array:
+    if len(shards) == 1:
+        return _column(shards[0], name).take(pa.array(row))
+    pieces, places = [], []
+    for number, one in enumerate(shards):
+        place = np.flatnonzero(shard == number)
+        if len(place):
+            pieces.append(_column(one, name).take(pa.array(row[place])))
+            places.append(place)
+    if not pieces:
+        return _column(shards[0], name).slice(0, 0)
+    back = np.empty(len(row), np.int64)
+    back[np.concatenate(places)] = np.arange(len(row))
+    return pa.concat_arrays(pieces).take(pa.array(back))
+
+
+def _column(shard: IndexShard, name: str) -> pa.Array:
+    column = shard.items[name]
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -1,0 +1,117 @@
+"""A shard and the options it is read with: what the listing hands to the readers, also between processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from model.errors import LookalikeError
+from pipelines.files import FileInfo
+
+FORMATS = ("tfrecord", "webdataset", "parquet", "folder")
+TYPES = ("string", "int64", "float64", "bool")
+IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff", "avif", "dcm"])
+SHARD_NAMES = {
+    "tfrecord": re.compile(r"\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz)?$", re.IGNORECASE),
+    "webdataset": re.compile(r"\.(tar|tar\.gz|tgz)$", re.IGNORECASE),
+    "parquet": re.compile(r"\.parquet$", re.IGNORECASE),
+}
+_SHARD_EXTENSION = re.compile(
+    r"(\.(tfrecords?|tfrec|tar|parquet))?\.gz$|\.(tfrecords?|tfrec|tar|tgz|parquet)$", re.I
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One unit of reading: a shard file, or a stable part of a folder of images.
+
+    Attributes:
+        name: the file's path as listed; for folders `<folder>#00003-of-00008`.
+        format: one of `FORMATS`.
+        files: the files that hold the records, in the order they are read.
+        root: the folder that the ids of a folder shard are relative to, without a slash at its end.
+    """
+
+    name: str
+    format: str
+    files: tuple[FileInfo, ...]
+    root: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def token(self) -> str:
+        """A digest over path, size and time of change of the files: equal tokens, unchanged shard."""
+        digest = hashlib.blake2b(digest_size=16)
+        for file in self.files:
+            for part in (file.path, str(file.size), file.modified):
+                digest.update(os.fsencode(part) + b"\0")
+        return digest.hexdigest()
+
+    @property
+    def stem(self) -> str:
+        """The base name without the format's extensions; for a folder shard, the folder's base name."""
+        path = self.root or self.name
+        return _SHARD_EXTENSION.sub("", path.replace(os.sep, "/").rstrip("/").rsplit("/", 1)[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How shards are found and read; the `corpus` section of a configuration.
+
+    Attributes:
+        format: one of `FORMATS`; None to tell it from the file's name and else from its first bytes.
+        item_id: `key` (the format's own id), `shard/key` (the shard's base name without its extensions, a
+            slash, the key), or `field:NAME` (a feature, column or member of the `.json`).
+        image_field: the feature (default `image/encoded`) or column (default: one named like an image) that
+            holds the image.
+        id_field: the feature (default `image/filename`, else `id`) or column (default: one named like an id)
+            that holds the key.
+        metadata: field name -> type, one of `TYPES`. Folders know one field, `directory`.
+        images_per_shard: the largest mean number of images in the virtual shards of a folder.
+
+    Raises:
+        LookalikeError: for a value that is none of the above.
+    """
+
+    format: str | None = None
+    item_id: str = "key"
+    image_field: str | None = None
+    id_field: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    images_per_shard: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.format is not None and self.format not in FORMATS:
+            raise LookalikeError(
+                f"corpus.format: expected one of {', '.join(FORMATS)}. Received: {self.format!r}"
+            )
+        if self.item_id not in ("key", "shard/key") and not self.id_from_field:
+            raise LookalikeError(
+                f"corpus.item_id: expected key, shard/key or field:NAME. Received: {self.item_id!r}"
+            )
+        for name, kind in self.metadata.items():
+            if kind not in TYPES:
+                raise LookalikeError(
+                    f"corpus.metadata.{name}: expected one of {', '.join(TYPES)}. Received: {kind!r}"
+                )
+        if self.images_per_shard < 1:
+            raise LookalikeError(
+                f"corpus.images_per_shard: expected 1 or more. Received: {self.images_per_shard!r}"
+            )
+
+    @property
+    def id_from_field(self) -> str | None:
+        """NAME if `item_id` is `field:NAME`, else None."""
+        return self.item_id.removeprefix("field:") or None if self.item_id.startswith("field:") else None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The stored fields that are asked for, whether as metadata or as the id, each once."""
+        return tuple(dict.fromkeys([*self.metadata, *filter(None, [self.id_from_field])]))

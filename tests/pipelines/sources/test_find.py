@@ -1,0 +1,172 @@
+import gzip
+import logging
+import os
+
+import pytest
+from apache_beam.io.localfilesystem import LocalFileSystem
+
+from model.errors import LookalikeError
+from pipelines.pack import pack
+from pipelines.records import Record
+from pipelines.sources import SourceOptions, find_shards, read_shard
+
+DEFAULT = SourceOptions()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def touch(folder, *names: str, content: bytes = b"x") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def found(paths, options=DEFAULT) -> list[tuple[str, str]]:
+    return [(shard.name, shard.format) for shard in find_shards(paths, options)]
+
+
+def test_globs_brace_lists_and_files_give_shards_sorted_by_name_each_once(here):
+    touch(here, "a-1.tar", "a-2.tgz", "a-3.tar.gz", "b.parquet", "c.TFRecord")
+    assert found(["c.TFRecord", "a-*", "./a-1.tar", "a-1.tar", "{b,b}.parquet"]) == [
+        ("a-1.tar", "webdataset"),
+        ("a-2.tgz", "webdataset"),
+        ("a-3.tar.gz", "webdataset"),
+        ("b.parquet", "parquet"),
+        ("c.TFRecord", "tfrecord"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.tfrec", "tfrecord"),
+        ("a.tfrecords.gz", "tfrecord"),
+        ("a.tfrecord-00000-of-00010", "tfrecord"),
+        ("a.tar.gz", "webdataset"),
+        ("a.snappy.parquet", "parquet"),
+    ],
+)
+def test_the_name_tells_the_format(here, name, format):
+    touch(here, name)
+    assert found(name) == [(name, format)]
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_else_the_first_bytes_tell_the_format(here, format, compress):
+    touch(here, "images/a.jpg")
+    (path,) = pack("images", "out", format=format).shards
+    content = (here / path).read_bytes()
+    if compress and format != "parquet":
+        content = gzip.compress(content)
+    touch(here, "plain", content=content)
+    assert found("plain") == [("plain", format)]
+
+
+def test_a_configured_format_is_believed(here):
+    touch(here, "a.tar")
+    assert found("a.tar", SourceOptions(format="tfrecord")) == [("a.tar", "tfrecord")]
+
+
+def test_a_list_of_paths_names_shards_and_folders(here):
+    touch(here, "a.tar", "b/1.tar", "b/2.tar")
+    touch(here, "all.txt", content=b"# shards\n\n  a.tar \r\nb\n")
+    assert [name for name, _ in found("all.txt")] == ["a.tar", "b/1.tar", "b/2.tar"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "content", "message"),
+    [
+        ("none-*.tar", b"", r"No file matches.*Received: none-\*\.tar"),
+        (["x"], b"", "neither name nor content tell its format; set corpus.format"),
+        ("all.txt", b"all.txt\n", "cannot name another list. Received: all.txt"),
+        ("all.txt", b"gone.tar\n", "Received: gone.tar"),
+        ("all.txt", b"\xff.tar\n", "in UTF-8. Received: all.txt"),
+        ("empty", b"", "Expected shard files or images .* in the folder empty. Received: no files"),
+        ("texts", b"", "Received: 1 without extension, 1 csv, 1 hidden"),
+        (
+            "mixed",
+            b"",
+            "more than one kind of input: set corpus.format .* Received: tfrecord, webdataset, folder",
+        ),
+        ("mixed/a.jpg", b"", "Name the folder of images instead. Received: mixed/a.jpg"),
+    ],
+)
+def test_what_names_no_shard_is_refused_by_name(here, paths, content, message):
+    (here / "empty").mkdir()
+    touch(here, "all.txt", content=content)
+    touch(here, "x", "texts/a.csv", "texts/b", "texts/.c", "mixed/a.jpg", "mixed/b.tar", "mixed/c.tfrecord")
+    with pytest.raises(LookalikeError, match=message):
+        find_shards(paths, DEFAULT)
+
+
+def test_a_configured_format_chooses_from_a_mixed_folder(here):
+    touch(here, "mixed/1.tar", "mixed/1.parquet", "mixed/1_stats.json", "mixed/a.jpg")
+    assert found("mixed", SourceOptions(format="webdataset")) == [("mixed/1.tar", "webdataset")]
+    assert found("mixed/", SourceOptions(format="folder")) == [("mixed#00000-of-00001", "folder")]
+    with pytest.raises(
+        LookalikeError, match=r"Expected tfrecord files in the folder mixed\. Received: 1 jpg"
+    ):
+        found("mixed", SourceOptions(format="tfrecord"))
+
+
+def test_files_as_spark_names_them_are_found_by_a_configured_format(here):
+    touch(here, "out/part-00000", "out/_SUCCESS", "out/.part-00000.crc")
+    assert found("out", SourceOptions(format="tfrecord")) == [("out/part-00000", "tfrecord")]
+
+
+def test_what_is_left_out_of_a_folder_is_logged_in_one_line(here, caplog):
+    touch(here, "in/a.JPG", "in/b.txt", "in/c.txt", "in/.hidden/d.jpg", "in/e")
+    with caplog.at_level(logging.INFO):
+        (shard,) = find_shards("in", DEFAULT)
+    assert [file.path for file in shard.files] == ["in/a.JPG"]
+    assert caplog.messages == ["in: left out 4 of 5 files: 1 without extension, 1 hidden, 2 txt"]
+
+
+def test_the_token_changes_with_a_files_size_or_time_only(here):
+    touch(here, "a.tar")
+    first = find_shards("a.tar", DEFAULT)[0].token
+    assert find_shards("a.tar", DEFAULT)[0].token == first
+    os.utime("a.tar", ns=(1, 1))
+    second = find_shards("a.tar", DEFAULT)[0].token
+    touch(here, "a.tar", content=b"xy")
+    os.utime("a.tar", ns=(1, 1))
+    assert len({first, second, find_shards("a.tar", DEFAULT)[0].token}) == 3
+
+
+class _SlashedFileSystem(LocalFileSystem):
+    """Beam's local file system behind a URL: `mem:///tmp/x` is `/tmp/x`."""
+
+    @classmethod
+    def scheme(cls):
+        return "mem"
+
+    def _bare(self, path):
+        return path.removeprefix("mem://")
+
+    def match(self, patterns, limits=None):
+        results = super().match([self._bare(pattern) for pattern in patterns], limits)
+        for result in results:
+            for metadata in result.metadata_list:
+                metadata.path = "mem://" + metadata.path
+        return results
+
+    def open(self, path, *args, **kwargs):
+        return super().open(self._bare(path), *args, **kwargs)
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet", "folder"])
+def test_urls_are_read_through_beams_file_systems(here, format):
+    touch(here, "images/d/a.jpg", "images/b.png")
+    folder = here / "images"
+    if format != "folder":
+        folder = here / "out"
+        pack("images", str(folder), format=format)
+    options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key")
+    (shard,) = find_shards(f"mem://{folder}", options)
+    assert shard.name.startswith("mem:///")
+    assert list(read_shard(shard, options)) == [Record("b.png", b"x", 0), Record("d/a.jpg", b"x", 1)]

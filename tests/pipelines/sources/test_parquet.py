@@ -1,0 +1,123 @@
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.files import FileInfo
+from pipelines.records import Record, Reject
+from pipelines.sources import Shard, SourceOptions
+from pipelines.sources.parquet import read
+
+
+def read_table(tmp_path, columns: dict, **options):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(columns), path)
+    shard = Shard(str(path), "parquet", (FileInfo(str(path), path.stat().st_size, "0"),))
+    return list(read(shard, SourceOptions(**options)))
+
+
+def not_utf8(*values: bytes | None) -> pa.Array:
+    """Text as a careless writer stores it."""
+    raw = pa.array(values, pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(values), raw.buffers())
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+@pytest.mark.parametrize("ids", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_images_and_ids_of_every_layout_are_read(tmp_path, kind, ids):
+    columns = {"id": pa.array(["a", "ü"]).cast(ids), "jpg": pa.array([b"1", b""], kind)}
+    assert read_table(tmp_path, columns) == [Record("a", b"1", 0), Record("ü", b"", 1)]
+
+
+def test_whole_numbers_are_ids_and_rows_keep_their_order_over_batches(tmp_path):
+    columns = {"key": pa.array(range(40), pa.uint16()), "image": [b"%d" % i for i in range(40)]}
+    assert read_table(tmp_path, columns) == [Record(str(i), b"%d" % i, i) for i in range(40)]
+
+
+def test_a_hugging_face_image_has_its_path_for_an_id_unless_there_is_an_id_column(tmp_path):
+    image = pa.array(
+        [{"bytes": b"1", "path": "a.jpg"}, None, {"bytes": None, "path": "c"}, {"bytes": b"4", "path": None}]
+    )
+    items = read_table(tmp_path, {"image": image})
+    assert items[0] == Record("a.jpg", b"1", 0)
+    assert [(item.item_id, item.stage) for item in items[1:]] == [(None, "id"), ("c", "read"), (None, "id")]
+    items = read_table(tmp_path, {"image": image, "id": ["w", "x", "y", "z"]})
+    assert [(item.item_id, getattr(item, "stage", "")) for item in items] == [
+        ("w", ""),
+        ("x", "read"),
+        ("y", "read"),
+        ("z", ""),
+    ]
+
+
+def test_nulls_reject_their_row_alone(tmp_path):
+    items = read_table(tmp_path, {"id": ["a", None, "c"], "image": [None, b"2", b"3"]})
+    assert items == [
+        Reject("a", 0, "read", "column 'image', the image, is null"),
+        Reject(None, 1, "id", "column 'id', the id, is null"),
+        Record("c", b"3", 2),
+    ]
+
+
+def test_text_that_is_not_utf8_rejects_its_row_alone(tmp_path):
+    ids, names = not_utf8(b"caf\xe9", b"b", b"c"), not_utf8(b"x", b"\xff", None)
+    items = read_table(tmp_path, {"id": ids, "image": [b"1"] * 3, "name": names}, metadata={"name": "string"})
+    assert [(item.item_id, getattr(item, "stage", "")) for item in items] == [
+        ("caf\\xe9", "id"),
+        ("b", "metadata"),
+        ("c", ""),
+    ]
+
+
+def test_metadata_columns_are_typed_and_an_absent_one_is_none(tmp_path):
+    columns = {
+        "id": ["a"],
+        "image": [b"1"],
+        "day": pa.array([0], pa.date32()),
+        "price": pa.array(["1.25"]).cast(pa.decimal128(5, 2)),
+        "size": pa.array([1.5], pa.float16()),
+        "big": pa.array([2**63], pa.uint64()),
+    }
+    schema = {"day": "string", "price": "float64", "size": "float64", "none": "int64"}
+    (item,) = read_table(tmp_path, columns, metadata=schema)
+    assert item.metadata == {"day": "1970-01-01", "price": 1.25, "size": 1.5, "none": None}
+    (item,) = read_table(tmp_path, columns, metadata={"big": "int64"})
+    assert (item.stage, item.ends_shard) == ("metadata", False)
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "error"),
+    [
+        (
+            {"id": ["a"], "x": ["b"]},
+            {},
+            r"no image column named image, .*; set corpus\.image_field\. .*: id \(string\), x",
+        ),
+        (
+            {"id": ["a"], "image": ["b"]},
+            {"image_field": "image"},
+            r"no image column 'image'; set corpus\.image_field",
+        ),
+        (
+            {"image": [b"b"], "x": [1.5]},
+            {},
+            r"no id column named item_id, .*; set corpus\.id_field\. .*x \(double\)",
+        ),
+        ({"image": [b"b"], "x": [1.5]}, {"id_field": "x"}, r"no id column 'x'; set corpus\.id_field"),
+        ({"image": [b"b"]}, {"item_id": "field:x"}, r"no column 'x'; set corpus\.item_id"),
+        (
+            {"id": ["a"], "image": [b"b"], "x": [[1]]},
+            {"metadata": {"x": "int64"}},
+            r"corpus\.metadata\.x: expected",
+        ),
+    ],
+)
+def test_a_missing_column_ends_the_shard_naming_columns_and_key(tmp_path, columns, options, error):
+    (item,) = read_table(tmp_path, columns, **options)
+    assert (item.item_id, item.position, item.stage, item.ends_shard) == (None, 0, "read", True)
+    assert re.search(error, item.error)
+
+
+def test_a_file_without_rows_has_no_records(tmp_path):
+    assert read_table(tmp_path, {"id": pa.array([], pa.string()), "image": pa.array([], pa.binary())}) == []
