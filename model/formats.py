@@ -6,7 +6,7 @@ Which library reads what was decided by trying whole, truncated and corrupted fi
   and the rotation of AVIF, and refuses animated WebP.
 - TIFF: tensorflow-io fills what is missing of a truncated file with black, premultiplies colours by alpha,
   turns orientations 5 to 8 wrongly and refuses float samples. Pillow does none of these, and is faster.
-- PNG: TensorFlow 5.3 ms, Pillow 7.2; both notice truncation.
+- PNG: TensorFlow 5.3 ms, Pillow 7.2; both notice truncation. (Pillow has no colour deeper than 8 bits.)
 - BMP: TensorFlow returns the indices of a palette as if they were grey levels.
 - DICOM: tensorflow-io ends the process (segmentation fault) on corrupted RLE and JPEG 2000, and fills
   truncated raw pixels with zeros: it reads only the compressions that pydicom cannot. There, 4,000 corrupted
@@ -154,12 +154,17 @@ def _png(data: bytes, max_pixels: int) -> np.ndarray:
     import tensorflow as tf
 
     deep = data[24] == 16
+    # Four channels only where there is transparency: to pictures of 1, 2 or 4 bits TensorFlow adds an alpha of
+    # 1, 3 or 15, not 255.
+    transparent = bool(data[25] & 4) or b"tRNS" in data[: data.find(b"IDAT")]
+    channels, dtype = (4 if transparent else 3), (tf.uint16 if deep else tf.uint8)
     try:
-        rgba = tf.io.decode_png(data, channels=4, dtype=tf.uint16 if deep else tf.uint8).numpy()
+        pixels = tf.io.decode_png(data, channels=channels, dtype=dtype).numpy()
     except tf.errors.InvalidArgumentError:
         # TensorFlow says no more than "Invalid PNG data", and how long it was.
         raise ImageError("PNG cut short or corrupt") from None
-    pixels = on_white(_from_16_bit(rgba) if deep else rgba)
+    pixels = _from_16_bit(pixels) if deep else pixels
+    pixels = on_white(pixels) if transparent else pixels
     if b"eXIf" in data:
         pixels = upright(pixels, orientation_of(PngImagePlugin.PngImageFile(io.BytesIO(data))))
     return pixels

@@ -222,7 +222,7 @@ def build(
     vectors = checked(vectors, metric)
     threads = threads or _all_cores()
     count = len(vectors)
-    algorithm = _algorithm or _algorithm_for(count)
+    algorithm = _algorithm or algorithm_for(count)
     leaves = max(1, min(count, round(2 * count**0.5))) if algorithm == "tree" else 0
     parameters = IndexParameters(algorithm, leaves, min(count, _TRAINING_SAMPLE), seed)
     exact = SearchSettings(k, 0, 0, 1.0, 1.0, recall_target, 0)
@@ -237,7 +237,7 @@ def build(
     return tuned
 
 
-def _algorithm_for(count: int) -> Algorithm:
+def algorithm_for(count: int) -> Algorithm:
     if count < _BRUTE_FORCE_BELOW:
         return "brute_force"
     return "ah" if count < _TREE_FROM else "tree"

@@ -1,0 +1,166 @@
+"""The `lookalike` command."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from model.errors import LookalikeError
+from pipelines import files, logs
+from pipelines.config import Config, load_config
+
+app = typer.Typer(
+    help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, answer files of queries.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
+app.add_typer(encoder_app, name="encoder")
+
+EXIT_CODES = "Exit codes: 0 done; 2 a mistake that the message tells how to mend; 3 finished, but something could not be read; 4 a gate failed, nothing was published."
+UNREADABLE, GATE_FAILED = 3, 4
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="The job file, such as config/nightly.yaml.")
+]
+Overrides = Annotated[
+    Optional[list[str]],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job file; may be repeated."),
+]
+BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
+
+
+class LogForm(str, Enum):
+    """How log lines look."""
+
+    text = "text"
+    json = "json"
+
+
+@app.callback(epilog=EXIT_CODES)
+def main_options(
+    log: Annotated[LogForm, typer.Option(help="Log lines for people, or JSON for machines.")] = LogForm.text,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what the libraries say.")] = False,
+) -> None:
+    logs.set_up(log.value, verbose)
+
+
+class PackFormat(str, Enum):
+    """Formats of shards."""
+
+    tfrecord = "tfrecord"
+    webdataset = "webdataset"
+    parquet = "parquet"
+
+
+@app.command()
+def pack(
+    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder of images.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the shards.")],
+    format: Annotated[PackFormat, typer.Option(help="Format of the shards.")] = PackFormat.tfrecord,
+    images_per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
+    metadata: Annotated[
+        Optional[str],
+        typer.Option(metavar="FILE", help="CSV or JSON Lines with a column `path`, relative to IMAGES."),
+    ] = None,
+) -> None:
+    """Write image shards from a folder of images. The same folder always gives the same bytes.
+
+    The id of each image is its path relative to IMAGES. Nothing is decoded: a broken image is packed as it is.
+
+    Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
+    """
+    from pipelines.pack import pack as run
+
+    print(run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata))
+
+
+@encoder_app.command("build")
+def encoder_build(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the bundle; must be new or empty.")],
+    sample: Annotated[
+        list[str],
+        typer.Option(help="Shards (or a folder) of the corpus to fit and calibrate on; may be repeated."),
+    ],
+    network: Annotated[str, typer.Option(help="efficientnet_lite0, 1 or 2.")] = "efficientnet_lite0",
+    dim: Annotated[int, typer.Option(help="Dimensions to project to; 0 keeps the network's own.")] = 256,
+    pooling: Annotated[str, typer.Option(help="avg, max or gem.")] = "avg",
+    variant: Annotated[str, typer.Option(help="What jobs use: int8 (faster) or float.")] = "int8",
+    unit_length: Annotated[bool, typer.Option(help="Scale embeddings to length 1.")] = True,
+    images: Annotated[int, typer.Option(min=1, help="Images of the sample to use.")] = 2000,
+    name: Annotated[Optional[str], typer.Option(help="A name for people; default the network's.")] = None,
+    config: Annotated[
+        Optional[Path], typer.Option("--config", "-c", help="Job file whose `corpus` tells how to read.")
+    ] = None,
+) -> None:
+    """Make an encoder bundle: network, preprocessing, projection, float and int8 variants, digests.
+
+    Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
+    """
+    from pipelines.encoder_build import build_encoder
+    from pipelines.sources import SourceOptions
+
+    options = load_config(config).corpus.source_options() if config else SourceOptions()
+    summary = build_encoder(
+        out,
+        network=network,
+        sample=sample,
+        options=options,
+        pooling=pooling,
+        dim=dim or None,
+        unit_length=unit_length,
+        variant=variant,
+        name=name,
+        images=images,
+    )
+    print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
+    print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
+    print(f"projection   keeps {summary.variance:.1%} of the variance")
+    print(f"int8         mean cosine {summary.agreement:.4f} with float")
+
+
+@app.command(context_settings=BEAM)
+def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:
+    """Embed every image shard that has no embedding file yet. Beam's flags go behind `--`.
+
+    A shard that is finished and unchanged is skipped, so an interrupted run is resumed by running it again.
+
+    Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
+    """
+    job = load_config(config, set)
+    from pipelines.embed import embed as run
+    from pipelines.embeddings import embeddings_folder
+    from pipelines.report import embed_report
+
+    summary = run(job, ctx.args)
+    folder = embeddings_folder(job.store, summary.plan.fingerprint)
+    print(embed_report(summary.embedded, summary.skipped, summary.seconds, folder))
+    if any(note.damaged for note in summary.plan.notes):
+        raise typer.Exit(UNREADABLE)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: turns what a user can mend into one sentence and a non-zero exit."""
+    try:
+        app(args=arguments)
+    except LookalikeError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(files.reason(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; what is finished is kept, run the same command to go on", 130)
+
+
+def _fail(sentence: str, code: int = 2) -> None:
+    print(f"lookalike: error: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What a run did, as text for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pipelines.embeddings import COUNTS, EmbeddedShard
+
+
+def totals(notes: Iterable[EmbeddedShard]) -> Counter[str]:
+    """The counts of all shards, added up."""
+    total: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
+    for note in notes:
+        total.update({name: getattr(note, name) for name in COUNTS})
+    return total
+
+
+def count_lines(notes: Sequence[EmbeddedShard]) -> list[str]:
+    """The reconciled counts, and the reasons of what was rejected."""
+    total = totals(notes)
+    parts = " + ".join(f"{total[name]:,} {name.removesuffix('s')}" for name in COUNTS[1:])
+    lines = [f"records      {total['read']:,} read = {parts}"]
+    reasons: Counter[str] = Counter()
+    for note in notes:
+        reasons.update(note.reasons)
+    if reasons:
+        lines.append("rejects      " + ", ".join(f"{n:,} at {stage}" for stage, n in reasons.most_common()))
+    lines += [f"DAMAGED      {note.shard}: {note.damaged}" for note in notes if note.damaged]
+    return lines
+
+
+def seconds_line(notes: Sequence[EmbeddedShard], wall: float) -> str:
+    """Where the time went: seconds of work by stage; decoding and network run on all cores at once."""
+    stages = ", ".join(
+        f"{stage} {sum(note.seconds[stage] for note in notes):,.1f}"
+        for stage in ("read", "decode", "network", "write")
+    )
+    images = sum(note.embedded for note in notes)
+    return f"seconds      {wall:,.1f} in all, {images / max(wall, 1e-9):,.0f} images/s; of work: {stages}"
+
+
+def embed_report(embedded: Sequence[EmbeddedShard], skipped: int, wall: float, folder: str) -> str:
+    """The summary of an embedding run.
+
+    Args:
+        embedded: notes of the shards this run embedded.
+        skipped: shards that were finished before.
+        wall: seconds the pipeline took.
+        folder: where the embedding files lie.
+    """
+    lines = [f"shards       {len(embedded):,} embedded, {skipped:,} finished before"]
+    if embedded:
+        lines += [*count_lines(embedded), seconds_line(embedded, wall)]
+    lines.append(f"embeddings   {folder}")
+    if any(note.rejected or note.duplicates for note in embedded):
+        lines.append(f"rejected     {folder}/*.rejects.parquet")
+    return "\n".join(lines)
