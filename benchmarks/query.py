@@ -49,7 +49,7 @@ class Row:
 def clustered(
     count: int, queries: int, *, dim: int = 256, clusters: int = 2_000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors around random centres, and fresh queries of the same kind: float32 (count, dim), (queries, dim)."""
+    """Unit vectors around random centres, and fresh queries like them: float32 (n, dim) each."""
     random = np.random.default_rng(0)
     centres = random.standard_normal((clusters, dim), dtype=np.float32)
 

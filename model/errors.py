@@ -8,5 +8,9 @@ class LookalikeError(Exception):
     """
 
 
+class GateError(LookalikeError):
+    """A run did not pass a check that guards publication; what was served before still is."""
+
+
 class ImageError(ValueError):
     """An image that cannot be turned into pixels; the message is the reason, for a row in `rejects`."""

@@ -154,8 +154,8 @@ def _png(data: bytes, max_pixels: int) -> np.ndarray:
     import tensorflow as tf
 
     deep = data[24] == 16
-    # Four channels only where there is transparency: to pictures of 1, 2 or 4 bits TensorFlow adds an alpha of
-    # 1, 3 or 15, not 255.
+    # Four channels only where there is transparency: to pictures of 1, 2 or 4 bits TensorFlow adds an alpha
+    # of 1, 3 or 15, not 255.
     transparent = bool(data[25] & 4) or b"tRNS" in data[: data.find(b"IDAT")]
     channels, dtype = (4 if transparent else 3), (tf.uint16 if deep else tf.uint8)
     try:

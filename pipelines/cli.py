@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from model.errors import LookalikeError
+from model.errors import GateError, LookalikeError
 from pipelines import files, logs
 from pipelines.config import Config, load_config
+
+if TYPE_CHECKING:
+    from pipelines.embed import EmbedSummary
+    from pipelines.plan import Plan
 
 app = typer.Typer(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, answer files of queries.",
@@ -81,6 +85,14 @@ def pack(
     print(run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata))
 
 
+class TableFormat(str, Enum):
+    """Formats of result tables."""
+
+    parquet = "parquet"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
 @encoder_app.command("build")
 def encoder_build(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the bundle; must be new or empty.")],
@@ -133,15 +145,91 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
-    job = load_config(config, set)
+    summary = _embed(load_config(config, set), ctx.args)
+    if any(note.damaged for note in summary.plan.notes):
+        raise typer.Exit(UNREADABLE)
+
+
+def _embed(job: Config, flags: list[str]) -> EmbedSummary:
     from pipelines.embed import embed as run
     from pipelines.embeddings import embeddings_folder
     from pipelines.report import embed_report
 
-    summary = run(job, ctx.args)
+    summary = run(job, flags)
     folder = embeddings_folder(job.store, summary.plan.fingerprint)
     print(embed_report(summary.embedded, summary.skipped, summary.seconds, folder))
-    if any(note.damaged for note in summary.plan.notes):
+    return summary
+
+
+@app.command(context_settings=BEAM)
+def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:
+    """Build the index from the embedding files and publish it. Beam's flags go behind `--`.
+
+    Index shards whose embedding files did not change are used again. Queries see the new index only when all
+    of it is there and has passed the gates.
+
+    Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
+    """
+    job = load_config(config, set)
+    from pipelines.plan import make_plan
+
+    _publish(job, make_plan(job), ctx.args)
+
+
+def _publish(job: Config, plan: Plan, flags: list[str]) -> None:
+    from pipelines.index import index as run
+    from pipelines.report import generation_report
+    from pipelines.store import generation_folder
+
+    summary = run(job, plan, flags)
+    folder = generation_folder(job.store, summary.generation.name)
+    print(generation_report(summary.generation, summary.built, summary.seconds, folder))
+
+
+@app.command(context_settings=BEAM)
+def nightly(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:
+    """Embed what is new, index what changed, check, publish. Beam's flags go behind `--`.
+
+    Safe to run again at any time: finished work is used again, and what is served changes only at the end.
+
+    Example: lookalike nightly -c config/nightly.yaml
+    """
+    job = load_config(config, set)
+    summary = _embed(job, ctx.args)
+    _publish(job, summary.plan, ctx.args)
+
+
+@app.command()
+def query(
+    queries: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUERIES", help="Image shards or a folder; Parquet with vectors; a .txt of item ids."
+        ),
+    ],
+    config: ConfigFile,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder for the two tables.")],
+    k: Annotated[Optional[int], typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
+    format: Annotated[TableFormat, typer.Option(help="Format of the tables.")] = TableFormat.parquet,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,
+    exclude_self: Annotated[
+        bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")
+    ] = False,
+    set: Overrides = None,
+) -> None:
+    """Answer a file of queries: OUT/results (query_id, rank, item_id, score, metadata) and OUT/failures.
+
+    Every query of the input is in exactly one of the two tables.
+
+    Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
+    """
+    job = load_config(config, set)
+    from pipelines.query import query as run
+    from pipelines.report import query_report
+
+    summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
+    print(query_report(summary))
+    if not summary.answered:
         raise typer.Exit(UNREADABLE)
 
 
@@ -149,6 +237,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns what a user can mend into one sentence and a non-zero exit."""
     try:
         app(args=arguments)
+    except GateError as error:
+        _fail(str(error), GATE_FAILED)
     except LookalikeError as error:
         _fail(str(error))
     except OSError as error:

@@ -14,6 +14,7 @@ import itertools
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
@@ -130,6 +131,24 @@ def move_in(temporary: str, path: str) -> None:
     os.chmod(temporary, 0o644)
     os.replace(temporary, _local(path))
     sync_folder(os.path.dirname(_local(path)) or ".")
+
+
+def move_folder_in(temporary: str, folder: str, last: str) -> None:
+    """Gives a finished local folder its final place; for a URL, uploads its files.
+
+    Args:
+        temporary: local folder of files; for a local target on the same disk.
+        folder: where it belongs. What an interrupted run left there is replaced.
+        last: name of the file without which the folder does not count; uploaded after all others.
+    """
+    if is_remote(folder):
+        for name in sorted(os.listdir(temporary), key=lambda name: (name == last, name)):
+            move_in(os.path.join(temporary, name), join(folder, name))
+        return
+    os.chmod(temporary, 0o755)
+    delete([folder])
+    os.rename(temporary, _local(folder))
+    sync_folder(os.path.dirname(_local(folder)))
 
 
 def sync_folder(folder: str) -> None:
@@ -258,6 +277,18 @@ def delete(paths: Iterable[str]) -> None:
                 os.unlink(_local(path))
 
 
+def sha256_bytes(data: bytes) -> str:
+    """The SHA-256 of bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_digest(path: str, data: bytes, expected: str) -> None:
+    """Raises LookalikeError, naming the file, if its content is not what its digest says."""
+    found = sha256_bytes(data)
+    if found != expected:
+        raise LookalikeError(f"The file is damaged: {path} should have SHA-256 {expected}. Received: {found}")
+
+
 def sha256(path: str) -> str:
     """The SHA-256 of a file's content, in hexadecimal. Raises OSError."""
     digest = hashlib.sha256()
@@ -265,3 +296,28 @@ def sha256(path: str) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def local_copy(folder: str, digest: str) -> str:
+    """A local folder with the files of `folder`: itself if it is local, else a copy cached by its digest.
+
+    Args:
+        folder: local folder or URL.
+        digest: names the content; a copy once made is used again.
+    """
+    if not is_remote(folder):
+        return _local(folder)
+    cache = os.path.join(os.path.expanduser(os.environ.get("LOOKALIKE_CACHE", "~/.cache/lookalike")), digest)
+    if not os.path.isdir(cache):
+        os.makedirs(os.path.dirname(cache), exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(cache)) as temporary:
+            for file in _match(folder.rstrip("/") + "/**"):
+                name = file.path[len(folder.rstrip("/")) + 1 :]
+                target = os.path.join(temporary, name)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with open_read(file.path) as source, open(target, "wb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+            with contextlib.suppress(OSError):  # another process was faster
+                os.rename(temporary, cache)
+                os.mkdir(temporary)  # for TemporaryDirectory to delete
+    return cache

@@ -17,10 +17,11 @@ from importlib.metadata import version
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.digests import sha256_json
-from model.encoder import cores, read_manifest
+from model.encoder import read_manifest
 from model.errors import LookalikeError
 from pipelines import files, index_shard, progress, store
 from pipelines.config import Config
@@ -134,8 +135,11 @@ def make_tasks(config: Config, plan: Plan, duplicates: pa.Table, run_folder: str
     return tasks
 
 
-def build_index_shard(task: IndexTask) -> None:
+def build_index_shard(task: IndexTask) -> int:
     """Builds one index shard and puts it into the store; its manifest arrives last.
+
+    Returns:
+        The number of its vectors.
 
     Raises:
         LookalikeError: if an embedding file is damaged.
@@ -163,6 +167,7 @@ def build_index_shard(task: IndexTask) -> None:
         files.move_folder_in(folder, target, last=index_shard.MANIFEST)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return len(vectors)
 
 
 def _read_embeddings(task: IndexTask) -> tuple[pa.Table, np.ndarray]:
@@ -177,7 +182,7 @@ def _read_embeddings(task: IndexTask) -> tuple[pa.Table, np.ndarray]:
         table = pq.read_table(pa.BufferReader(data))
         if source.left_out:
             gone = pa.array(source.left_out, pa.string())
-            table = table.filter(pa.compute.invert(pa.compute.is_in(table["item_id"], gone)))
+            table = table.filter(pc.invert(pc.is_in(table["item_id"], gone)))
         for chunk in table["embedding"].chunks:
             vectors.append(chunk.flatten().to_numpy().reshape(-1, task.dim))
         tables.append(table.select(columns))
@@ -258,10 +263,26 @@ def index(config: Config, plan: Plan, flags: Sequence[str] = ()) -> IndexSummary
 
 
 def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:
-    from pipelines import index_beam
+    import apache_beam as beam
+
+    from pipelines.runner import run_pipeline
+
+    def build(pipeline: beam.Pipeline) -> None:
+        shards = pipeline | "Index shards" >> beam.Create(tasks) | "Spread" >> beam.Reshuffle()
+        _ = shards | "Build" >> beam.Map(_build_noted)
 
     with progress.shown("indexing", run_folder, len(tasks), vectors, "vectors"):
-        index_beam.run(tasks, flags)
+        run_pipeline(build, flags)
+
+
+def _build_noted(task: IndexTask) -> str:
+    note = progress.WorkerNote(task.run_folder)
+    try:
+        count = build_index_shard(task)
+    except OSError as error:
+        raise LookalikeError(f"{task.path}: {files.reason(error)}") from error
+    note.add(shards=1, vectors=count, work=count)
+    return task.path
 
 
 def _index_ref(root: str, task: IndexTask) -> IndexRef:

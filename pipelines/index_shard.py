@@ -1,4 +1,4 @@
-"""The index shard as a folder: ScaNN's files, the items beside them, and a manifest that vouches for every file."""
+"""The index shard as a folder: ScaNN's files, the items beside them, and a manifest of every file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipelines.vectors import IndexParameters, Searcher
 ITEM_ID = "item_id"
 ITEMS = "items.arrow"
 MANIFEST = "manifest.json"
-_FORMAT = 1
+_FORMAT: Literal[1] = 1
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,7 @@ class IndexShard:
         return self.items[ITEM_ID].combine_chunks()
 
     def rows_of(self, item_ids: pa.Array) -> np.ndarray:
-        """Rows of the items with these ids: int64, as long as `item_ids`, -1 for an id that is not in the shard.
-
-        Null stands for no item.
-        """
+        """Rows of the items with these ids: int64, one each, -1 for null or an unknown id."""
         if not len(item_ids):
             return np.empty(0, np.int64)
         asked = item_ids.cast(pa.string())
@@ -148,7 +145,7 @@ def write_index_shard(
     with pa.OSFile(os.path.join(folder, ITEMS), "wb") as sink, pa.ipc.new_file(sink, items.schema) as writer:
         writer.write_table(items.combine_chunks())
     manifest = IndexManifest(
-        format=_FORMAT,
+        format=1,
         metric=metric,
         dim=searcher.dim,
         count=len(searcher),
@@ -209,7 +206,7 @@ def open_index_shard(folder: str, threads: int | None = None, *, verify: bool = 
         expected, found = ("no such file", "one") if name in held else ("a file", "none")
         raise LookalikeError(f"Index shard {folder}: expected {expected}. Received: {found} named {name}")
     for name, digest in manifest.files.items():
-        size = os.path.getsize(os.path.join(folder, name))
+        size = Path(folder, name).stat().st_size
         if size != digest.size:
             raise LookalikeError(
                 f"Index shard {folder}: expected {name} of {digest.size} bytes. Received: {size} bytes"
@@ -235,16 +232,22 @@ def read_manifest(folder: str) -> IndexManifest:
     """
     path = os.path.join(folder, MANIFEST)
     try:
-        return _MANIFEST.validate_json(Path(path).read_bytes())
+        return parse_manifest(Path(path).read_bytes(), path)
     except OSError as error:
         raise LookalikeError(
             f"Expected the manifest of an index shard at {path}. Received: {error}"
         ) from error
+
+
+def parse_manifest(data: bytes, path: str) -> IndexManifest:
+    """The manifest that was read from `path`. Raises LookalikeError if it is none of this version."""
+    try:
+        return _MANIFEST.validate_json(data)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise LookalikeError(
-            f"Expected an index shard's manifest of format {_FORMAT} in {path}. Received: {where}: {first['msg']}"
+            f"Expected an index shard's manifest of format 1 in {path}. Received: {where}: {first['msg']}"
         ) from error
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pipelines.embeddings import COUNTS, EmbeddedShard
+from pipelines.query import QuerySummary
+from pipelines.store import Generation
 
 
 def totals(notes: Iterable[EmbeddedShard]) -> Counter[str]:
@@ -55,4 +57,41 @@ def embed_report(embedded: Sequence[EmbeddedShard], skipped: int, wall: float, f
     lines.append(f"embeddings   {folder}")
     if any(note.rejected or note.duplicates for note in embedded):
         lines.append(f"rejected     {folder}/*.rejects.parquet")
+    return "\n".join(lines)
+
+
+def generation_report(generation: Generation, built: int, seconds: float, folder: str) -> str:
+    """The summary of an indexing run.
+
+    Args:
+        generation: what was published.
+        built: index shards this run built.
+        seconds: wall-clock time of that.
+        folder: of the generation.
+    """
+    reused = len(generation.indexes) - built
+    lines = [f"index        {built:,} shards built in {seconds:,.1f} s, {reused:,} as before"]
+    for ref in generation.indexes:
+        recall = f"recall at 10 {ref.recall:.4f}" if ref.recall is not None else "exact"
+        lines.append(f"             {ref.path}: {ref.count:,} vectors, {ref.algorithm}, {recall}")
+    if generation.duplicates:
+        lines.append(f"duplicates   {generation.duplicates:,} ids occur in an earlier shard too: {folder}/duplicates.parquet")
+    lines.append(f"published    {generation.counts['items']:,} items as generation {generation.name}")
+    return "\n".join(lines)
+
+
+def query_report(summary: QuerySummary) -> str:
+    """The summary of a query job."""
+    total = summary.answered + summary.failed
+    lines = [
+        f"queries      {total:,} read = {summary.answered:,} answered + {summary.failed:,} failed",
+        f"generation   {summary.generation}",
+    ]
+    if summary.reasons:
+        stages = ", ".join(f"{count:,} at {stage}" for stage, count in summary.reasons.items())
+        lines.append(f"failed       {stages}")
+    seconds = ", ".join(f"{stage} {value:,.2f}" for stage, value in summary.seconds.items())
+    lines.append(f"seconds      {seconds}")
+    lines.append(f"results      {summary.results} ({summary.matches:,} rows)")
+    lines.append(f"failures     {summary.failures}")
     return "\n".join(lines)

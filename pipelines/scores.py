@@ -14,7 +14,7 @@ Metric = Literal["cosine", "euclidean"]
 _UNIT = 1e-6
 """A row whose length differs from 1 by no more is unit length already and stays as it is, to the bit."""
 _GATHERED = 64 * 10 * 256
-"""Numbers gathered at once: 64 queries x 10 rows x 256 took 1.8 us a query, 4,000 queries at once 6.8 us."""
+"""Numbers gathered at once, to stay in a core's cache: 1.6 us a query for 11 rows of 256, 3 us ungrouped."""
 
 
 def checked(
@@ -90,23 +90,28 @@ def pair_scores(
     scores = np.full(rows.shape, np.nan, np.float32)
     if not rows.size or not len(vectors):
         return scores
+    # A memory map's own class would be wrapped again at every slice.
+    vectors = np.asarray(vectors)
+    dim, width = vectors.shape[1], rows.shape[1]
+    step = max(1, min(len(rows), _GATHERED // (width * dim)))
 
-    def score(part: slice) -> None:
-        gathered = vectors[rows[part]]
-        if metric == "euclidean":
-            gathered -= queries[part, None, :]
-            np.sqrt(np.einsum("qwd,qwd->qw", gathered, gathered), out=scores[part])
-        else:
-            np.clip(np.einsum("qd,qwd->qw", queries[part], gathered), -1, 1, out=scores[part])
+    def score(worker: int) -> None:
+        buffer = np.empty((step * width, dim), np.float32)
+        for start in range(worker * step, len(rows), threads * step):
+            part = slice(start, start + step)
+            flat = rows[part].reshape(-1)
+            # "wrap" takes row -1 as the last one, without the copy that checking every row costs.
+            gathered = vectors.take(flat, axis=0, out=buffer[: len(flat)], mode="wrap").reshape(
+                -1, width, dim
+            )
+            if metric == "euclidean":
+                gathered -= queries[part, None, :]
+                np.sqrt(np.einsum("qwd,qwd->qw", gathered, gathered), out=scores[part])
+            else:
+                np.clip(np.einsum("qd,qwd->qw", queries[part], gathered), -1, 1, out=scores[part])
 
-    step = max(1, _GATHERED // (rows.shape[1] * vectors.shape[1]))
-    parts = [slice(start, start + step) for start in range(0, len(rows), step)]
-    if threads == 1 or len(parts) < 2 * threads:
-        for part in parts:
-            score(part)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(score, parts))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(score, range(threads)))
     scores[rows < 0] = np.nan
     return scores
 

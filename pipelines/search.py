@@ -40,7 +40,7 @@ class Matches:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """What the shards know of a block of queries, each array of shape (queries, width).
+    """What the shards know of a block of queries: arrays of shape (queries, width).
 
     `near` is -inf where there is no candidate. `horizon` (queries,) is as near as an item nobody named can be.
     """

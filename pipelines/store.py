@@ -23,7 +23,7 @@ from model.errors import LookalikeError
 from pipelines import files
 from pipelines.embeddings import EmbeddedShard
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 CURRENT = "CURRENT"
 
 

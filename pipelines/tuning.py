@@ -120,7 +120,7 @@ def _measured(recalls: np.ndarray, leaves: int, pre_reorder: int, k: int, target
 
 
 def tune(searcher: Searcher, *, k: int, target: float, seed: int) -> SearchSettings:
-    """Settings for a trained index, measured against exact search with up to 2,000 of its own vectors as queries.
+    """Settings for a trained index, measured against exact search with up to 2,000 of its vectors.
 
     Each query leaves itself out of its results.
 

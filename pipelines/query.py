@@ -1,0 +1,204 @@
+"""The query job: opens the index that `CURRENT` names, and answers a file of queries with a table."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from model.encoder import Encoder
+from model.errors import LookalikeError
+from pipelines import files, queries, store
+from pipelines.config import Config
+from pipelines.embeddings import ARROW_TYPES
+from pipelines.index_shard import IndexShard, open_index_shard
+from pipelines.queries import Block
+from pipelines.search import Matches, search, take_items
+from pipelines.store import Generation
+from pipelines.tables import FORMATS, Format, open_table
+
+logger = logging.getLogger(__name__)
+FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
+LOG_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class QuerySummary:
+    """What a query job did.
+
+    Attributes:
+        generation: name of the generation that answered.
+        answered, failed: numbers of queries; each is in one of the two tables.
+        reasons: stage of failure -> number of queries.
+        matches: rows of the result table.
+        results, failures: paths of the tables.
+        seconds: stage (open, encode, search, write) -> seconds.
+    """
+
+    generation: str
+    answered: int
+    failed: int
+    reasons: dict[str, int]
+    matches: int
+    results: str
+    failures: str
+    seconds: dict[str, float]
+
+
+def open_generation(config: Config, threads: int | None = None) -> tuple[Generation, list[IndexShard]]:
+    """Opens what is served now: the manifest and every index shard, all digests checked.
+
+    Raises:
+        LookalikeError: if nothing is published or a file is damaged.
+    """
+    generation = store.current(config.store)
+    shards = []
+    for ref in generation.indexes:
+        folder = files.join(config.store, ref.path)
+        found = files.sha256(files.join(folder, "manifest.json"))
+        if found != ref.manifest_sha256:
+            raise LookalikeError(
+                f"The index is damaged: {folder}/manifest.json should have SHA-256 {ref.manifest_sha256}. "
+                f"Received: {found}"
+            )
+        shards.append(open_index_shard(files.local_copy(folder, ref.manifest_sha256), threads))
+    return generation, shards
+
+
+def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
+    """The columns of the result table for the carried metadata, name -> type."""
+    return pa.schema(
+        [
+            ("query_id", pa.string()),
+            ("rank", pa.int32()),
+            ("item_id", pa.string()),
+            ("score", pa.float32()),
+            *((name, ARROW_TYPES[kind]) for name, kind in (metadata or {}).items()),
+        ]
+    )
+
+
+def query(
+    config: Config,
+    path: str,
+    out: str,
+    *,
+    k: int | None = None,
+    form: Format = "parquet",
+    exact: bool = False,
+    exclude_self: bool = False,
+) -> QuerySummary:
+    """Answers a file of queries.
+
+    Args:
+        config: the job; its store and encoder are used.
+        path: image shards or a folder, a Parquet file of vectors, or a `.txt` file of item ids.
+        out: folder for `results.FORMAT` and `failures.FORMAT`.
+        k: matches a query; None takes `query.k`.
+        form: parquet, csv or jsonl.
+        exact: search by brute force.
+        exclude_self: leave out the item whose id is the query's own.
+
+    Raises:
+        LookalikeError: for what the user can mend.
+        OSError: if the tables cannot be written; then neither is there.
+    """
+    k = config.query.k if k is None else k
+    if k < 1 or form not in FORMATS:
+        raise LookalikeError(f"Expected k of 1 or more and a format of {FORMATS}. Received: {k}, {form}")
+    started = time.perf_counter()
+    kind = queries.kind_of(path)
+    generation, shards = open_generation(config)
+    if kind == "images":
+        blocks = queries.image_blocks(path, config.corpus, lambda: _matching_encoder(config, generation))
+    elif kind == "vectors":
+        blocks = queries.vector_blocks(path, generation.dim, generation.metric, generation.encoder)
+    else:
+        blocks = queries.id_blocks(path, shards)
+    results, failures = (files.join(out, f"{name}.{form}") for name in ("results", "failures"))
+    schema = results_schema(dict(generation.metadata)).with_metadata(
+        {"lookalike.generation": generation.name, "lookalike.encoder": generation.encoder}
+    )
+    seconds: defaultdict[str, float] = defaultdict(float, open=time.perf_counter() - started)
+    counts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    # Results come last: where they are, the failures beside them belong to them.
+    files.delete([results])
+    with open_table(results, schema, form) as found, open_table(failures, FAILURES_SCHEMA, form) as failed:
+        noted = time.monotonic()
+        for block in _timed(queries.unique(blocks), seconds):
+            matches = _searched(shards, block, k, exact, exclude_self, seconds)
+            write_started = time.perf_counter()
+            if matches is not None:
+                found.write_table(_table(shards, block, matches, schema))
+                counts["matches"] += len(matches.query)
+            if block.failures:
+                columns = list(zip(*block.failures, strict=True))
+                failed.write_table(pa.table(columns, schema=FAILURES_SCHEMA))
+            seconds["write"] += time.perf_counter() - write_started
+            counts.update(answered=len(block.ids), failed=len(block.failures))
+            reasons.update(stage for _, stage, _ in block.failures)
+            if time.monotonic() - noted > LOG_SECONDS:
+                noted = time.monotonic()
+                logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])
+        closing = time.perf_counter()
+    seconds["write"] += time.perf_counter() - closing
+    return QuerySummary(
+        generation=generation.name,
+        answered=counts["answered"],
+        failed=counts["failed"],
+        reasons=dict(reasons),
+        matches=counts["matches"],
+        results=results,
+        failures=failures,
+        seconds=dict(seconds),
+    )
+
+
+def _timed(blocks: Iterator[Block], seconds: defaultdict[str, float]) -> Iterator[Block]:
+    while True:
+        started = time.perf_counter()
+        block = next(blocks, None)
+        seconds["encode"] += time.perf_counter() - started
+        if block is None:
+            return
+        yield block
+
+
+def _matching_encoder(config: Config, generation: Generation) -> Encoder:
+    encoder = Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)
+    if encoder.fingerprint != generation.encoder:
+        raise LookalikeError(
+            f"The encoder {config.encoder} ({encoder.name}, {encoder.fingerprint[:16]}) is not the one the index "
+            f"was made with ({generation.encoder_name}, {generation.encoder[:16]}): vectors of two encoders "
+            f"cannot be compared"
+        )
+    return encoder
+
+
+def _searched(
+    shards: Sequence[IndexShard],
+    block: Block,
+    k: int,
+    exact: bool,
+    exclude_self: bool,
+    seconds: defaultdict[str, float],
+) -> Matches | None:
+    if not block.ids:
+        return None
+    started = time.perf_counter()
+    matches = search(shards, block.vectors, k, exact=exact, skip=block.ids if exclude_self else None)
+    seconds["search"] += time.perf_counter() - started
+    return matches
+
+
+def _table(shards: Sequence[IndexShard], block: Block, matches: Matches, schema: pa.Schema) -> pa.Table:
+    items = take_items(shards, matches)
+    query_ids = pa.array(block.ids, pa.string()).take(pa.array(matches.query))
+    columns = [query_ids, pa.array(matches.rank), items["item_id"], pa.array(matches.score)]
+    columns += [items[name] for name in items.column_names[1:]]
+    return pa.Table.from_arrays([c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns], schema=schema)
