@@ -50,8 +50,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
 
     Args:
         data: the file, whole.
-        max_pixels: the size limit, width x height (x frames where a decoder cannot stop after the first),
-            applied to the header before anything is decompressed.
+        max_pixels: the size limit, width x height, applied to the header before anything is decompressed.
         min_side: permission to return a picture reduced to 1/2, 1/4 or 1/8 whose shorter side is still at
             least this many pixels. Only JPEG makes use of it.
 

@@ -181,12 +181,17 @@ class Encoder:
         Returns:
             Array of shape (n, dim), float32.
         """
+        features = self.features(pixels)
+        vectors = features if self._projection is None else self._projection.apply(features)
+        return unit_length(vectors) if self.unit_length else vectors
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """What the projection gets: pooled features, float32 (n, features), of unit length if vectors are."""
         parts = [self._network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)]
         features = np.concatenate(parts)
         if self._pooling == "gem":
             features = gem(features)
-        vectors = features if self._projection is None else self._projection.apply(features)
-        return unit_length(vectors) if self.unit_length else vectors.astype(np.float32)
+        return unit_length(features) if self.unit_length else features
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from model.digests import sha256_file
 from model.encoder import FORMAT, MANIFEST, PROJECTION, SAVED_MODEL, TFLITE, Encoder, fingerprint
 from model.errors import ImageError, LookalikeError
 from model.networks import Backbone
-from model.pooling import gem
 from model.preprocess import Preprocess, parse_spec
 from model.projection import PCA
 
@@ -91,32 +90,31 @@ def build_bundle(
         logger.info("exporting the float network")
         with _quiet():
             backbone.network.export(str(folder / SAVED_MODEL), verbose=False)
-        projection, variance = None, 1.0
-        if dim is not None:
-            logger.info("fitting the projection on %d images", len(pixels))
-            features = _features(backbone.network, preprocess, pixels, pooling)
-            projection = PCA(dim).fit(features)
-            variance = float(projection.apply(features).var(axis=0).sum() / features.var(axis=0).sum())
-            projection.save(folder / PROJECTION)
         # Spread over the sample, so that a corpus sorted by class calibrates on all of them.
         chosen = np.unique(np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels))).astype(int))
         logger.info("calibrating int8 on %d images", len(chosen))
         (folder / TFLITE).write_bytes(_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen]))
-        shape = backbone.network.output_shape
         manifest = {
             "format": FORMAT,
             "name": name,
-            "dim": dim or shape[-1],
+            "dim": backbone.network.output_shape[-1],
             "preprocessing": preprocess.spec,
             "pooling": pooling,
-            "projection": None if projection is None else {"kind": "pca", "variance": round(variance, 6)},
+            "projection": None,
             "unit_length": unit_length,
             "variant": variant,
-            "files": {
-                str(p.relative_to(folder)): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()
-            },
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        _write_manifest(folder, manifest)
+        variance = 1.0
+        if dim is not None:
+            logger.info("fitting the projection on %d images", len(pixels))
+            # On the features of the variant that will be used: their errors are part of what it projects.
+            features = Encoder.load(folder).features(pixels)
+            projection = PCA(dim).fit(features)
+            variance = float(projection.apply(features).var(axis=0).sum() / features.var(axis=0).sum())
+            projection.save(folder / PROJECTION)
+            manifest |= {"dim": dim, "projection": {"kind": "pca", "variance": round(variance, 6)}}
+            _write_manifest(folder, manifest)
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])
         if out.exists():
@@ -126,7 +124,7 @@ def build_bundle(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return BuildSummary(fingerprint(manifest), dim or shape[-1], len(pixels), unreadable, variance, agreement)
+    return BuildSummary(fingerprint(manifest), manifest["dim"], len(pixels), unreadable, variance, agreement)
 
 
 def _read_sample(preprocess: Preprocess, sample: Iterable[bytes]) -> tuple[np.ndarray, dict[int, str]]:
@@ -141,12 +139,11 @@ def _read_sample(preprocess: Preprocess, sample: Iterable[bytes]) -> tuple[np.nd
     return (np.stack(pixels) if pixels else np.empty(shape, np.uint8)), unreadable
 
 
-def _features(network: Any, preprocess: Preprocess, pixels: np.ndarray, pooling: str) -> np.ndarray:
-    parts = [
-        network.predict_on_batch(preprocess.normalize(pixels[i : i + 32])) for i in range(0, len(pixels), 32)
-    ]
-    features = np.concatenate(parts)
-    return gem(features) if pooling == "gem" else features
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Writes `encoder.json` with the digests of all files beside it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    manifest["files"] = {str(path.relative_to(folder)): sha256_file(path) for path in paths}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def _quantise(saved_model: Path, preprocess: Preprocess, pixels: np.ndarray) -> bytes:

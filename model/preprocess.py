@@ -43,11 +43,9 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """One step between decode and normalize.
+    """One step between decode and normalize: name and arguments as in the spec, and what it does.
 
     Attributes:
-        name: as in the spec.
-        arguments: positional, defaults filled in.
         shape: what is known of the picture after it, given what was known before.
         size: (height, width) after it, given those before.
         apply: uint8 (h, w, 3), and the size it is to end with -> uint8 (height, width, 3).
@@ -148,10 +146,10 @@ def _whole(name: str, value: Any, least: int = 1, greatest: int = 16384) -> None
 
 @dataclass(frozen=True)
 class Preprocess:
-    """A parsed preprocessing spec; made by `parse_spec`, equal where the canonical specs are.
+    """A parsed preprocessing spec; made by `parse_spec`, equal where the specs are.
 
     Attributes:
-        spec: the canonical spec, also given by `str()`; parsing it gives an equal Preprocess.
+        spec: in canonical form, also given by `str()`; parsing it gives an equal Preprocess.
         height, width: of every output, pixels.
         mean, std: float32 (3,), of normalize; 0 and 1 where the spec has none.
     """
@@ -254,11 +252,9 @@ def parse_spec(text: str) -> Preprocess:
         except ValueError as error:
             raise _refusal(text, f"{name}: {error}") from None
     if shape.height is None or shape.width is None:
-        raise _refusal(
-            text, "an output of one fixed size is expected: end with center_crop(n) or resize(height, width)"
-        )
-    for constant in (mean, std):
-        constant.flags.writeable = False
+        expected = "an output of one fixed size is expected: end with center_crop(n) or resize(height, width)"
+        raise _refusal(text, expected)
+    mean.flags.writeable = std.flags.writeable = False
     spec = "|".join(_canonical(name, arguments, keywords) for name, arguments, keywords in steps)
     return Preprocess(spec, shape.height, shape.width, mean, std, tuple(operations))
 
@@ -289,8 +285,8 @@ def _step(part: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 def _canonical(name: str, arguments: list[Any], keywords: dict[str, Any]) -> str:
-    bound = inspect.signature(_OPERATIONS[name]).bind(*arguments, **keywords)
-    given = [_literal(value) for value in bound.arguments.values() if value is not None]
+    bound = inspect.signature(_OPERATIONS[name]).bind(*arguments, **keywords).arguments
+    given = [_literal(value) for value in bound.values() if value is not None]
     return f"{name}({','.join(given)})" if given else name
 
 

@@ -120,3 +120,16 @@ def nearness(scores: np.ndarray, metric: Metric) -> np.ndarray:
     """Scores as higher-is-nearer numbers, -inf where there is none (NaN)."""
     near = scores if metric == "cosine" else -scores
     return np.where(np.isnan(near), np.float32(-np.inf), near)
+
+
+def centre(vectors: np.ndarray) -> np.ndarray:
+    """Mean of vectors (n, dim), n at least 1: float32 (dim,)."""
+    return vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def radius(vectors: np.ndarray) -> float:
+    """Greatest distance of a vector from the mean of all, 0.0 if there are none."""
+    if not len(vectors):
+        return 0.0
+    off = vectors - centre(vectors)
+    return float(np.sqrt(np.einsum("nd,nd->n", off, off).max()))

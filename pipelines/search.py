@@ -42,7 +42,7 @@ class Matches:
 class _Candidates:
     """What the shards know of a block of queries: arrays of shape (queries, width).
 
-    `near` is -inf where there is no candidate. `horizon` (queries,) is as near as an item nobody named can be.
+    `near` is -inf where there is no candidate. `horizon` (queries,) is as near as an unnamed item can be.
     """
 
     near: np.ndarray
@@ -63,8 +63,8 @@ def search(
     """The `k` nearest items of each query over all shards.
 
     Ordered by score; equal scores by `item_id` as UTF-8 bytes. A query whose k-th place is tied, or that lost
-    places to `excluded` or `skip`, is asked again for twice as many until it is settled, so the answer does not
-    depend on the order of the shards, nor, for an exact search, on how items are spread over them.
+    places to `excluded` or `skip`, is asked again for twice as many until settled. So the answer depends
+    neither on the order of the shards nor, if exact, on how items are spread over them.
 
     Args:
         shards: of one metric, dimension and encoder.
@@ -80,12 +80,11 @@ def search(
     _check_together(shards)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     if skip is not None and len(skip) != len(queries):
-        raise LookalikeError(
-            f"Expected an id to skip for each of {len(queries)} queries. Received: {len(skip)}"
-        )
+        raise LookalikeError(f"Expected {len(queries)} ids to skip, one a query. Received: {len(skip)}")
     hidden = [_hidden_rows(shard, excluded) for shard in shards]
     skipped = None if skip is None else [shard.rows_of(pa.array(skip, pa.string())) for shard in shards]
     metric = shards[0].manifest.metric
+    radius = max(s.searcher.radius for s in shards) if metric == "euclidean" else 1.0
     fetch = k + 1 + (skip is not None)
     pending = np.arange(len(queries))
     parts: list[Matches] = []
@@ -96,7 +95,7 @@ def search(
             block = pending[start : start + step]
             skips = None if skipped is None else [rows[block] for rows in skipped]
             found = _ask(shards, queries[block], fetch, exact, hidden, skips)
-            settled = _settled(found, k, metric, max(s.searcher.radius for s in shards))
+            settled = _settled(found, k, metric, radius)
             unsettled.append(block[~settled])
             parts.append(_matches(shards, _only(found, settled), block[settled], k, metric))
         pending = np.concatenate(unsettled)
@@ -113,13 +112,17 @@ def _check_together(shards: Sequence[IndexShard]) -> None:
             ours, theirs = getattr(first.manifest, what), getattr(shard.manifest, what)
             if ours != theirs:
                 raise LookalikeError(
-                    f"Expected index shards of one {what}. Received: {ours} in shard 0, {theirs} in shard {number}"
+                    f"Expected index shards of one {what}. Received: {ours} and, in shard {number}, {theirs}"
                 )
         if not first.items.schema.equals(shard.items.schema):
             raise LookalikeError(
-                f"Expected index shards with the same columns. Received: {first.items.column_names} in shard 0, "
-                f"{shard.items.column_names} in shard {number}, or other types"
+                "Expected index shards with the same columns. "
+                f"Received: {_columns(first)} and, in shard {number}, {_columns(shard)}"
             )
+
+
+def _columns(shard: IndexShard) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in shard.items.schema)
 
 
 def _hidden_rows(shard: IndexShard, excluded: Collection[str] | pa.Array) -> np.ndarray | None:

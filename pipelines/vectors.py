@@ -7,51 +7,27 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from model.errors import LookalikeError
-from pipelines.scores import Metric, checked, nearness, pair_scores
-from pipelines.tuning import SearchSettings, tune
+from pipelines.scores import Metric, centre, checked, nearness, pair_scores, radius
+from pipelines.tuning import Algorithm, IndexParameters, SearchSettings, parameters_for, tune
 
-Algorithm = Literal["brute_force", "ah", "tree"]
-
-_BRUTE_FORCE_BELOW = 20_000
-_TREE_FROM = 100_000
-_TRAINING_SAMPLE = 250_000
-"""Trained on 200,000 of 200,000 vectors in 2,000 clusters, 2 leaves gave recall 0.993; on 100,000, 0.981."""
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""
 _BATCH = 1024
 """Queries that a thread takes at once: 5 to 10 % faster than ScaNN's 256."""
 _EXACT_SLACK = 8
 """Euclidean brute force ranks by |q|^2 + |x|^2 - 2qx, so near ties are decided on a few more rows."""
-DATASET = "dataset.npy"
+_DATASET = "dataset.npy"
 _ASSETS = "scann_assets.pbtxt"
 _SEARCHER = "searcher.json"
-
-
-@dataclass(frozen=True)
-class IndexParameters:
-    """How an index was built: everything that, with the vectors, decides its files.
-
-    Attributes:
-        algorithm: brute force below 20,000 vectors, quantised codes (AH) below 100,000,
-            a tree of them from there.
-        leaves: partitions of the tree, twice the square root of the count (measured: 900 for 200,000
-            reached the recall of 450 with half the time); 0 without one.
-        training_sample: vectors the tree and the codebook are trained on.
-        seed: of the sample of vectors that search settings are tuned with.
-    """
-
-    algorithm: Algorithm
-    leaves: int
-    training_sample: int
-    seed: int
 
 
 class Searcher:
@@ -103,8 +79,8 @@ class Searcher:
 
         Returns:
             rows: int64 (q, k), -1 where there are fewer than k results.
-            scores: float32 (q, k), the cosine or the euclidean distance by `pair_scores`;
-                NaN where the row is -1.
+            scores: float32 (q, k), NaN where the row is -1. Cosine or euclidean distance, by `pair_scores` for
+                an exact search; otherwise ScaNN's own, which differs from that by up to 3e-7 (measured).
 
         Raises:
             LookalikeError: for k below 1, another dimension, or naming the first query that has no score.
@@ -116,66 +92,71 @@ class Searcher:
         scores = np.full((len(queries), k), np.nan, np.float32)
         wanted = min(k, len(self))
         if wanted and len(queries):
-            rows[:, :wanted], scores[:, :wanted] = self._ranked(
-                queries, self._candidates(queries, wanted, exact)
-            )
+            # Beyond an eighth of the index, reordering scattered rows costs more than reading all in order.
+            exact = exact or self.settings.pre_reorder == 0 or wanted * 8 >= len(self)
+            find = self._exact if exact else self._approximate
+            rows[:, :wanted], scores[:, :wanted] = find(queries, wanted)
         return rows, scores
 
-    def _candidates(self, queries: np.ndarray, k: int, exact: bool) -> np.ndarray:
-        settings = self.settings
-        # Reordering k scattered rows costs 8 times as much as reading them in order.
-        if exact or settings.pre_reorder == 0 or k * 8 >= len(self):
-            return self.exact_rows(queries, k)
+    def _approximate(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        settings, all_leaves = self.settings, self.parameters.leaves
         growth = max(1.0, k / (settings.k + _SLACK))
-        leaves = min(self.parameters.leaves, int(np.ceil(settings.leaves_to_search * growth)))
-        return self.approximate_rows(queries, k, leaves, int(np.ceil(settings.pre_reorder * growth)))
+        leaves = min(all_leaves, math.ceil(settings.leaves_to_search * growth))
+        pre_reorder = math.ceil(settings.pre_reorder * growth)
+        rows, distances = self.approximate(queries, k, leaves, pre_reorder)
+        # The nearest leaves may hold fewer than k vectors.
+        while leaves < all_leaves and len(short := np.flatnonzero(rows[:, -1] < 0)):
+            leaves = min(all_leaves, leaves * 2)
+            rows[short], distances[short] = self.approximate(queries[short], k, leaves, pre_reorder)
+        if self.metric == "cosine":
+            return rows, np.clip(distances, -1, 1, out=distances)
+        return rows, np.sqrt(np.maximum(distances, 0))
 
-    def _ranked(self, queries: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def approximate(
+        self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """ScaNN's answer with these settings to queries that `scores.checked` has passed.
+
+        Returns:
+            rows: int64 (q, k), -1 for none.
+            distances: float32 (q, k), dot product or squared distance, NaN for none.
+        """
+        return _asked(self.scann, queries, k, self.threads, leaves or None, max(pre_reorder, k))
+
+    def exact_rows(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """The `k` nearest of all vectors, k at most their number: int64 (q, k). Queries likewise."""
+        return self._exact(queries, k)[0]
+
+    def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        scann, middle = self._brute_force
+        shifted, wide = queries, k
+        if self.metric == "euclidean":
+            shifted, wide = queries - middle, min(len(self), k + _EXACT_SLACK)
+        rows, _ = _asked(scann, shifted, wide, self.threads)
         scores = pair_scores(self.vectors, queries, rows, self.metric, self.threads)
         near = nearness(scores, self.metric)
-        # ScaNN's own order is right but for rows that differ in the last bit.
+        # ScaNN's own order is right but for rows that differ in the last bits.
         wrong = np.flatnonzero((near[:, 1:] > near[:, :-1]).any(axis=1))
         if len(wrong):
             order = np.argsort(-near[wrong], axis=1, kind="stable")
             rows[wrong] = np.take_along_axis(rows[wrong], order, axis=1)
             scores[wrong] = np.take_along_axis(scores[wrong], order, axis=1)
-        return rows, scores
-
-    def approximate_rows(self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int) -> np.ndarray:
-        """ScaNN's answer with these settings: int64 (q, k), -1 for none. Queries as from `scores.checked`."""
-        return _scann_rows(self.scann, queries, k, self.threads, leaves or None, max(pre_reorder, k))
-
-    def exact_rows(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """The `k` nearest of all vectors, k at most their number: int64 (q, k). Queries likewise."""
-        scann, centre = self._brute_force
-        if self.metric == "cosine":
-            return _scann_rows(scann, queries, k, self.threads)
-        wide = min(len(self), k + _EXACT_SLACK)
-        return self._ranked(queries, _scann_rows(scann, queries - centre, wide, self.threads))[0][:, :k]
+        return rows[:, :k], scores[:, :k]
 
     @functools.cached_property
     def _brute_force(self) -> tuple[Any, np.ndarray]:
         # Without centring, squared distances of vectors far from the origin cancel: 1000 + noise of 64
         # dimensions gave errors of 81 where the distances were 60, and negative squares.
-        centre = np.zeros(self.dim, np.float32)
-        vectors = self.vectors
-        if self.metric == "euclidean":
-            centre = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-            vectors = vectors - centre
+        middle = centre(self.vectors) if self.metric == "euclidean" else np.zeros(self.dim, np.float32)
+        vectors = self.vectors - middle if self.metric == "euclidean" else self.vectors
         scann = _builder(vectors, self.metric, 1, self.threads).score_brute_force().build()
         scann.set_num_threads(self.threads)
-        return scann, centre
+        return scann, middle
 
     @functools.cached_property
     def radius(self) -> float:
-        """Greatest distance of a vector from their mean; 0.0 if there are none.
-
-        For cosine 1.0. With it goes the rounding error of ScaNN's squared distances: some 1e-6 of its square.
-        """
-        if self.metric == "cosine" or not len(self):
-            return float(self.metric == "cosine")
-        off = self.vectors - self.vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return float(np.sqrt(np.einsum("nd,nd->n", off, off).max()))
+        """Greatest distance from the mean; ScaNN's squared distances err by some 1e-6 of its square."""
+        return radius(self.vectors)
 
     def save(self, folder: str) -> list[str]:
         """Writes the index into an existing local folder.
@@ -186,12 +167,9 @@ class Searcher:
         before = set(os.listdir(folder))
         if self.scann is not None:
             self.scann.serialize(folder)
-            assets = _read_assets(os.path.join(folder, _ASSETS))
-            for asset in assets.assets:
-                asset.asset_path = Path(asset.asset_path).name
-            Path(os.path.join(folder, _ASSETS)).write_text(_text_format().MessageToString(assets), "utf-8")
+            Path(folder, _ASSETS).write_text(_assets(folder, ""), "utf-8")
         else:
-            np.save(os.path.join(folder, DATASET), self.vectors, allow_pickle=False)
+            np.save(Path(folder, _DATASET), self.vectors, allow_pickle=False)
         fields = {
             "metric": self.metric,
             "parameters": asdict(self.parameters),
@@ -226,24 +204,15 @@ def build(
     """
     vectors = checked(vectors, metric)
     threads = threads or _all_cores()
-    count = len(vectors)
-    algorithm = _algorithm or algorithm_for(count)
-    leaves = max(1, min(count, round(2 * count**0.5))) if algorithm == "tree" else 0
-    parameters = IndexParameters(algorithm, leaves, min(count, _TRAINING_SAMPLE), seed)
+    parameters = parameters_for(len(vectors), seed, _algorithm)
     exact = SearchSettings(k, 0, 0, 1.0, 1.0, recall_target, 0)
-    if algorithm == "brute_force":
+    if parameters.algorithm == "brute_force":
         return Searcher(vectors, metric, parameters, exact, threads)
     searcher = Searcher(
         vectors, metric, parameters, exact, threads, _trained(vectors, metric, parameters, k, threads)
     )
     searcher.settings = tune(searcher, k=k, target=recall_target, seed=seed)
     return searcher
-
-
-def algorithm_for(count: int) -> Algorithm:
-    if count < _BRUTE_FORCE_BELOW:
-        return "brute_force"
-    return "ah" if count < _TREE_FROM else "tree"
 
 
 def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, k: int, threads: int) -> Any:
@@ -285,7 +254,7 @@ def load(folder: str, threads: int | None = None) -> Searcher:
         metric: Metric = fields["metric"]
         parameters = IndexParameters(**fields["parameters"])
         settings = SearchSettings(**fields["settings"])
-        vectors = np.load(os.path.join(folder, DATASET), mmap_mode="r", allow_pickle=False)
+        vectors = np.load(Path(folder, _DATASET), mmap_mode="r", allow_pickle=False)
         scann = None if parameters.algorithm == "brute_force" else _opened(folder)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error
@@ -294,26 +263,34 @@ def load(folder: str, threads: int | None = None) -> Searcher:
 
 def _opened(folder: str) -> Any:
     ops = _scann_ops()
-    assets = _read_assets(os.path.join(folder, _ASSETS))
+    return ops.ScannSearcher(ops.scann_pybind.ScannNumpy(folder, _assets(folder, folder + "/")))
+
+
+def _assets(folder: str, prefix: str) -> str:
+    """ScaNN's list of its files, which it writes with absolute paths, with `prefix` before each bare name."""
+    from google.protobuf import text_format
+    from scann.scann_ops import scann_assets_pb2
+
+    assets = text_format.Parse(Path(folder, _ASSETS).read_text("utf-8"), scann_assets_pb2.ScannAssets())
     for asset in assets.assets:
-        asset.asset_path = os.path.join(folder, Path(asset.asset_path).name)
-    return ops.ScannSearcher(ops.scann_pybind.ScannNumpy(folder, _text_format().MessageToString(assets)))
+        asset.asset_path = prefix + Path(asset.asset_path).name
+    return str(text_format.MessageToString(assets))
 
 
-def _scann_rows(
+def _asked(
     scann: Any,
     queries: np.ndarray,
     k: int,
     threads: int,
     leaves: int | None = None,
     pre_reorder: int | None = None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     batch = min(_BATCH, -(-len(queries) // (2 * threads)))
     rows, distances = scann.search_batched_parallel(queries, k, pre_reorder, leaves, batch)
     rows = rows.astype(np.int64)
     # A missing result is row 0 at distance NaN.
     rows[np.isnan(distances)] = -1
-    return rows
+    return rows, distances
 
 
 def _builder(vectors: np.ndarray, metric: Metric, k: int, threads: int) -> Any:
@@ -329,15 +306,3 @@ def _scann_ops() -> Any:
     from scann.scann_ops.py import scann_ops_pybind
 
     return scann_ops_pybind
-
-
-def _text_format() -> Any:
-    from google.protobuf import text_format
-
-    return text_format
-
-
-def _read_assets(path: str) -> Any:
-    from scann.scann_ops import scann_assets_pb2
-
-    return _text_format().Parse(Path(path).read_text("utf-8"), scann_assets_pb2.ScannAssets())

@@ -1,6 +1,7 @@
 """decode: every format's colours and orientation, and a reason, never a crash, for what is not a picture."""
 
 import io
+import resource
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -379,6 +380,16 @@ def test_a_truncated_dicom_is_refused(name: str, kept: float) -> None:
     data = dicom(name)
     with pytest.raises(ImageError):
         decode(data[: int(len(data) * kept)])
+
+
+def test_a_dicom_that_claims_four_gigabytes_of_compressed_pixels_takes_no_more_than_it_has() -> None:
+    data = bytearray(dicom("MR_small_jpeg_ls_lossless.dcm"))
+    length = data.index(b"\xe0\x7f\x10\x00OW") + 8
+    assert data[length : length + 4] == b"\xff" * 4
+    data[length + 2] = 128
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert decode(bytes(data)).pixels.shape == (64, 64, 3)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kB
 
 
 def assert_refused_or_read(data: bytes) -> None:

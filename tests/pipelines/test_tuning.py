@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.tuning import Shape, choose, cost
+from pipelines.tuning import Shape, choose, cost, parameters_for
 
 
 def recall_model(leaves_needed, reorder_needed, seen):
@@ -45,3 +45,13 @@ def test_without_a_sufficient_setting_the_best_is_kept_with_what_it_reached():
     assert chosen.leaves_to_search == 50
     assert chosen.recall == pytest.approx(0.5)
     assert chosen.target == 0.99
+
+
+@pytest.mark.parametrize(
+    ("count", "algorithm", "leaves"),
+    [(0, "brute_force", 0), (19_999, "brute_force", 0), (20_000, "ah", 0), (1_000_000, "tree", 2000)],
+)
+def test_the_algorithm_follows_from_the_count(count, algorithm, leaves):
+    parameters = parameters_for(count)
+    assert (parameters.algorithm, parameters.leaves) == (algorithm, leaves)
+    assert parameters.training_sample <= 250_000
