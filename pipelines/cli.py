@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +34,7 @@ ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", metavar="FILE", help="The job file, such as config/nightly.yaml.")
 ]
 Overrides = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job file; may be repeated."),
 ]
 BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
@@ -70,7 +70,7 @@ def pack(
     format: Annotated[PackFormat, typer.Option(help="Format of the shards.")] = PackFormat.tfrecord,
     images_per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
     metadata: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(metavar="FILE", help="CSV or JSON Lines with a column `path`, relative to IMAGES."),
     ] = None,
 ) -> None:
@@ -106,9 +106,9 @@ def encoder_build(
     variant: Annotated[str, typer.Option(help="What jobs use: int8 (faster) or float.")] = "int8",
     unit_length: Annotated[bool, typer.Option(help="Scale embeddings to length 1.")] = True,
     images: Annotated[int, typer.Option(min=1, help="Images of the sample to use.")] = 2000,
-    name: Annotated[Optional[str], typer.Option(help="A name for people; default the network's.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people; default the network's.")] = None,
     config: Annotated[
-        Optional[Path], typer.Option("--config", "-c", help="Job file whose `corpus` tells how to read.")
+        Path | None, typer.Option("--config", "-c", help="Job file whose `corpus` tells how to read.")
     ] = None,
 ) -> None:
     """Make an encoder bundle: network, preprocessing, projection, float and int8 variants, digests.
@@ -209,7 +209,7 @@ def query(
     ],
     config: ConfigFile,
     out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder for the two tables.")],
-    k: Annotated[Optional[int], typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
+    k: Annotated[int | None, typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
     format: Annotated[TableFormat, typer.Option(help="Format of the tables.")] = TableFormat.parquet,
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,
     exclude_self: Annotated[

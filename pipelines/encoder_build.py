@@ -9,7 +9,7 @@ from pathlib import Path
 from model.export import BuildSummary, build_bundle
 from model.networks import backbone
 from pipelines.records import Record
-from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
+from pipelines.sources import SourceOptions, find_shards, read_shard
 
 SAMPLE_IMAGES = 2000
 """For the projection: several times its default dimension of 256."""

@@ -15,7 +15,7 @@ from model.errors import LookalikeError
 from pipelines import files
 from pipelines.config import Corpus
 from pipelines.records import Record, Reject
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from pipelines.sources import find_shards, read_shard
 
 if TYPE_CHECKING:
     from model.encoder import Encoder
@@ -104,7 +104,6 @@ def image_blocks(path: str, corpus: Corpus, open_encoder: Callable[[], Encoder])
         options = replace(options, item_id="key")
     shards = find_shards(path, options)
     encoder = open_encoder()
-    from model.encoder import BATCH
 
     for shard in shards:
         entries = read_shard(shard, options)

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from model.errors import LookalikeError
-from pipelines.index_shard import ITEM_ID, IndexShard
+from pipelines.index_shard import IndexShard
+from pipelines.ordering import ROUNDING, Candidates, by_nearness, gather, level_ties, ties_by_id
 from pipelines.scores import Metric, nearness
 
 _CANDIDATES = 1 << 23
 """Candidates held at once (some 40 bytes each), which bounds memory when many queries need a deep search."""
-_ROUNDING = 2e-6
-"""Relative error of ScaNN's float32 scores, in squared distance or cosine: nearer than this is a tie."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,6 @@ class Matches:
     shard: np.ndarray
     row: np.ndarray
     score: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Candidates:
-    """What the shards know of a block of queries: arrays of shape (queries, width).
-
-    `near` is -inf where there is no candidate. `horizon` (queries,) is as near as an unnamed item can be.
-    """
-
-    near: np.ndarray
-    shard: np.ndarray
-    row: np.ndarray
-    horizon: np.ndarray
 
 
 def search(
@@ -146,7 +131,7 @@ def _ask(
     exact: bool,
     hidden: list[np.ndarray | None],
     skips: list[np.ndarray] | None,
-) -> _Candidates:
+) -> Candidates:
     """Up to `fetch` candidates of every shard, nearest first; hidden and skipped ones are no candidates."""
     metric = shards[0].manifest.metric
     horizon = np.full(len(queries), -np.inf, np.float32)
@@ -167,19 +152,14 @@ def _ask(
         rows.append(row)
     shard_of = np.repeat(np.arange(len(shards)), [n.shape[1] for n in nears])
     near, row = np.concatenate(nears, axis=1), np.concatenate(rows, axis=1)
-    unsorted = len(shards) > 1 or skips is not None or any(h is not None for h in hidden)
-    if not unsorted:
-        return _Candidates(near, np.zeros_like(row), row, horizon)
-    order = np.argsort(-near, axis=1, kind="stable")
-    return _Candidates(
-        np.take_along_axis(near, order, axis=1),
-        shard_of[order],
-        np.take_along_axis(row, order, axis=1),
-        horizon,
-    )
+    merging = len(shards) > 1 or skips is not None or any(h is not None for h in hidden)
+    found = Candidates(near, np.broadcast_to(shard_of, row.shape), row, horizon)
+    if merging:
+        found = by_nearness(found)
+    return found if exact else level_ties(shards, queries, found, metric)
 
 
-def _settled(found: _Candidates, k: int, metric: Metric, radius: float) -> np.ndarray:
+def _settled(found: Candidates, k: int, metric: Metric, radius: float) -> np.ndarray:
     """Queries whose first k are surely nearer than everything that was not fetched. Bool (queries,)."""
     everything = np.isneginf(found.horizon)
     if found.near.shape[1] < k:
@@ -187,50 +167,27 @@ def _settled(found: _Candidates, k: int, metric: Metric, radius: float) -> np.nd
     kth, horizon = found.near[:, k - 1].astype(np.float64), found.horizon.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         if metric == "cosine":
-            clear = kth - horizon > _ROUNDING
+            clear = kth - horizon > ROUNDING
         else:
-            clear = horizon**2 - kth**2 > _ROUNDING * (radius**2 + (radius - kth) ** 2)
+            clear = horizon**2 - kth**2 > ROUNDING * (radius**2 + (radius - kth) ** 2)
     return everything | (clear & np.isfinite(kth))
 
 
-def _only(found: _Candidates, queries: np.ndarray) -> _Candidates:
+def _only(found: Candidates, queries: np.ndarray) -> Candidates:
     if queries.all():
         return found
-    return _Candidates(found.near[queries], found.shard[queries], found.row[queries], found.horizon[queries])
+    return Candidates(found.near[queries], found.shard[queries], found.row[queries], found.horizon[queries])
 
 
 def _matches(
-    shards: Sequence[IndexShard], found: _Candidates, query: np.ndarray, k: int, metric: Metric
+    shards: Sequence[IndexShard], found: Candidates, query: np.ndarray, k: int, metric: Metric
 ) -> Matches:
-    near, shard, row = _ties_by_id(shards, found)
+    near, shard, row = ties_by_id(shards, found)
     near, shard, row = near[:, :k], shard[:, :k], row[:, :k]
     held = ~np.isneginf(near)
     rank = np.broadcast_to(np.arange(1, near.shape[1] + 1, dtype=np.int32), near.shape)
     score = near if metric == "cosine" else -near
     return Matches(np.repeat(query, held.sum(axis=1)), rank[held], shard[held], row[held], score[held])
-
-
-def _ties_by_id(
-    shards: Sequence[IndexShard], found: _Candidates
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    near, shard, row = found.near, found.shard, found.row
-    equal = (near[:, 1:] == near[:, :-1]) & ~np.isneginf(near[:, 1:])
-    tied = np.flatnonzero(equal.any(axis=1))
-    if not len(tied):
-        return near, shard, row
-    part_near, part_shard, part_row = near[tied], shard[tied], row[tied]
-    of_tie = np.zeros(part_near.shape, bool)
-    of_tie[:, 1:] |= equal[tied]
-    of_tie[:, :-1] |= equal[tied]
-    place = np.zeros(part_near.shape, np.int64)
-    ids = _gather(shards, part_shard[of_tie], part_row[of_tie], ITEM_ID)
-    # Arrow compares strings by their UTF-8 bytes.
-    place[of_tie] = pc.rank(ids, tiebreaker="dense").to_numpy(zero_copy_only=False)
-    order = np.lexsort((place, -part_near), axis=1)
-    near, shard, row = near.copy(), shard.copy(), row.copy()
-    shard[tied] = np.take_along_axis(part_shard, order, axis=1)
-    row[tied] = np.take_along_axis(part_row, order, axis=1)
-    return near, shard, row
 
 
 def _joined(parts: list[Matches]) -> Matches:
@@ -255,26 +212,5 @@ def take_items(shards: Sequence[IndexShard], matches: Matches) -> pa.Table:
     """
     _check_together(shards)
     names = shards[0].items.column_names
-    columns = [_gather(shards, matches.shard, matches.row, name) for name in names]
+    columns = [gather(shards, matches.shard, matches.row, name) for name in names]
     return pa.table(columns, schema=shards[0].items.schema)
-
-
-def _gather(shards: Sequence[IndexShard], shard: np.ndarray, row: np.ndarray, name: str) -> pa.Array:
-    if len(shards) == 1:
-        return _column(shards[0], name).take(pa.array(row))
-    pieces, places = [], []
-    for number, one in enumerate(shards):
-        place = np.flatnonzero(shard == number)
-        if len(place):
-            pieces.append(_column(one, name).take(pa.array(row[place])))
-            places.append(place)
-    if not pieces:
-        return _column(shards[0], name).slice(0, 0)
-    back = np.empty(len(row), np.int64)
-    back[np.concatenate(places)] = np.arange(len(row))
-    return pa.concat_arrays(pieces).take(pa.array(back))
-
-
-def _column(shard: IndexShard, name: str) -> pa.Array:
-    column = shard.items[name]
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

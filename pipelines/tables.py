@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Literal
 
 import pyarrow as pa

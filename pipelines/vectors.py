@@ -79,8 +79,8 @@ class Searcher:
 
         Returns:
             rows: int64 (q, k), -1 where there are fewer than k results.
-            scores: float32 (q, k), NaN where the row is -1. Cosine or euclidean distance, by `pair_scores` for
-                an exact search; otherwise ScaNN's own, which differs from that by up to 3e-7 (measured).
+            scores: float32 (q, k), cosine or euclidean distance, NaN where the row is -1. An exact search's are
+                by `pair_scores`; otherwise they are ScaNN's own, up to 3e-7 off (measured).
 
         Raises:
             LookalikeError: for k below 1, another dimension, or naming the first query that has no score.
@@ -124,7 +124,7 @@ class Searcher:
         return _asked(self.scann, queries, k, self.threads, leaves or None, max(pre_reorder, k))
 
     def exact_rows(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """The `k` nearest of all vectors, k at most their number: int64 (q, k). Queries likewise."""
+        """The `k` nearest of all vectors to checked queries, k at most their number: int64 (q, k)."""
         return self._exact(queries, k)[0]
 
     def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

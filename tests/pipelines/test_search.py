@@ -80,20 +80,23 @@ def test_any_division_into_shards_answers_like_one_shard(metric, exact, data):
     assert answers(back, search(back, queries, k, exact=exact)) == answers(shards, matches)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree"])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_ties_across_the_kth_place_are_broken_by_id(metric, algorithm, monkeypatch):
+def test_ties_across_the_kth_place_are_broken_by_id(metric, algorithm, parts, monkeypatch):
     monkeypatch.setattr(scann_vectors, "parameters_for", forced(algorithm))
     vectors = random_rows(2000)
     copies = np.random.default_rng(5).permutation(2000)[:150]
     vectors[copies] = vectors[copies[0]]
-    shard = shard_of([f"{i * 7919 % 2003:04d}" for i in range(2000)], vectors, metric)
-    queries = np.concatenate([vectors[copies[:2]], random_rows(50, seed=1)])
-    matches = search([shard], queries, 10)
-    found = answers([shard], matches)
-    first = sorted(f"{i * 7919 % 2003:04d}" for i in copies)[:10]
-    assert found[0] == found[1] == first
-    assert len(np.unique(matches.score[:20])) == 1
+    ids = np.array([f"{i * 7919 % 2003:04d}" for i in range(2000)])
+    shards = [shard_of(ids[part::parts].tolist(), vectors[part::parts], metric) for part in range(parts)]
+    queries = np.concatenate([vectors[copies[:2]], random_rows(50, seed=1), vectors[copies[:1]] * 1.01])
+    matches = search(shards, queries, 10)
+    found = answers(shards, matches)
+    first = sorted(ids[copies])[:10]
+    for query in (0, 1, 52):
+        assert found[query] == first
+        assert len(np.unique(matches.score[matches.query == query])) == 1
     assert all(len(items) == 10 for items in found.values())
 
 

@@ -1,0 +1,47 @@
+# Every target does the set-up it needs; a second run finds it done.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: setup demo test test-slow lint format bench clean pins
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,demo]'
+	touch $@
+
+# On the photographs that come with scikit-image and scikit-learn; make demo IMAGES=folder takes your own.
+demo: $(READY)
+	$(BIN)/lookalike demo $(if $(IMAGES),--images '$(IMAGES)')
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Needs ../shared/data; each script has a --help.
+bench: $(READY)
+	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/query.py
+
+# After a change of dependencies in pyproject.toml: install without pins, then write down what came.
+pins: $(READY)
+	{ echo '# Exact versions of everything, tried together on Python 3.11. Made by: make pins'; \
+	  $(BIN)/python -m pip freeze --exclude-editable; } > constraints.txt
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
