@@ -1,49 +1,39 @@
-"""How much of ScaNN's speed is left when queries go through our layers: recall, queries/s, and the ratio.
+"""How much of ScaNN's speed is left in the query job: recall, queries/s, and the ratio.
 
-    python -m benchmarks.query --vectors 200000 --queries 10000 --json query.json
+    python benchmarks/query.py [--vectors 200000] [--queries 10000] [--json FILE]
 
-Expected on 2 cores: recall at 10 of 0.99 or more on fresh queries, `search()` at 0.9 of bare ScaNN or more.
+Clustered vectors go through the real embedding files, index job and query job. In turns, in this one process:
+  bare search_batched_parallel   ScaNN's own batch search with the settings of the index
+  search()                       the same through merging, ties and exact scores
+  query job                      reading the file of queries, searching, writing the result table
+Opening the index is not counted in any of them, and is given apart.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
+import common
 import numpy as np
 import pyarrow as pa
-import typer
-from rich.console import Console
-from rich.table import Table
+import pyarrow.parquet as pq
 
-from pipelines.index_shard import IndexShard, open_index_shard, write_index_shard
+from pipelines.config import Config
+from pipelines.embeddings import EmbeddedShard, EmbeddingWriter, write_note
+from pipelines.files import FileInfo
+from pipelines.index import index
+from pipelines.index_shard import IndexShard
+from pipelines.plan import Plan
+from pipelines.query import open_generation, query
 from pipelines.search import search
+from pipelines.sources import Shard
 
 K = 10
-RECALL_QUERIES = 2_000
-
-
-@dataclass(frozen=True)
-class Row:
-    """One way of answering all queries.
-
-    Attributes:
-        name: the way.
-        recall: at 10 against exact search, over fresh queries.
-        queries_per_second: median of the repeats.
-        ratio: median over the repeats of this way's speed to that of bare ScaNN in the same repeat.
-    """
-
-    name: str
-    recall: float
-    queries_per_second: float
-    ratio: float
 
 
 def clustered(
@@ -61,84 +51,104 @@ def clustered(
     return draw(count), draw(queries)
 
 
-def bare_scann(shard: IndexShard, queries: np.ndarray) -> np.ndarray:
-    """ScaNN's own batch search with the shard's settings. Returns rows, (queries, 10)."""
-    settings = shard.searcher.settings
-    rows, _ = shard.searcher.scann.search_batched_parallel(
-        queries, K, settings.pre_reorder or None, settings.leaves_to_search or None
-    )
-    return rows.astype(np.int64)
+def publish(vectors: np.ndarray, job: Config) -> float:
+    """Writes vectors as an embedding file, indexes and publishes it. Returns the seconds of the index job."""
+    writer = EmbeddingWriter(job.store, "clustered", "benchmark", vectors.shape[1], {})
+    for number, vector in enumerate(vectors):
+        writer.add((f"item-{number:09d}", "", 1, 1), vector)
+    counts = {"read": len(vectors), "embedded": len(vectors), "reused": 0, "rejected": 0, "duplicates": 0}
+    written = writer.close("", "")
+    note = EmbeddedShard(**written, **counts, token="", reasons={}, damaged=None, bytes=0, seconds={})
+    write_note(job.store, note)
+    shard = Shard("clustered", "parquet", (FileInfo("clustered", 0, ""),))
+    plan = Plan("benchmark", "benchmark", vectors.shape[1], "", (shard,), {"clustered": note})
+    return index(job, plan).seconds
 
 
-def through_search(shard: IndexShard, queries: np.ndarray) -> np.ndarray:
-    """`pipelines.search.search` with merging, ties and canonical scores. Returns rows, (queries, 10)."""
-    return search([shard], queries, K).row.reshape(len(queries), K)
-
-
-WAYS: dict[str, Callable[[IndexShard, np.ndarray], np.ndarray]] = {
-    "bare search_batched_parallel": bare_scann,
-    "search()": through_search,
-}
-"""The first is what the others are compared with. The query job with its table belongs here as a third."""
-
-
-def measure(shard: IndexShard, queries: np.ndarray, repeats: int) -> list[Row]:
+def measure(job: Config, queries: np.ndarray, repeats: int, work: Path) -> list[dict[str, Any]]:
     """Runs every way in turn, `repeats` times, so that a busy machine slows all of them alike."""
-    truth = search([shard], queries[:RECALL_QUERIES], K, exact=True).row.reshape(-1, K)
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    recalls: dict[str, float] = {}
-    for name, way in WAYS.items():
-        found = way(shard, queries[:RECALL_QUERIES])
-        recalls[name] = float((found[:, :, None] == truth[:, None, :]).any(axis=2).mean())
+    path = work / "queries.parquet"
+    names = pa.array([f"query-{number}" for number in range(len(queries))])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(queries.ravel()), queries.shape[1])
+    pq.write_table(pa.table({"query_id": names, "embedding": vectors}), path)
+    _generation, (shard,) = open_generation(job)
+
+    def bare() -> np.ndarray:
+        settings = shard.searcher.settings
+        leaves, reorder = settings.leaves_to_search or None, settings.pre_reorder or None
+        rows, _ = shard.searcher.scann.search_batched_parallel(queries, K, reorder, leaves)
+        return rows
+
+    def layer() -> np.ndarray:
+        return search([shard], queries, K).row.reshape(-1, K)
+
+    def whole() -> np.ndarray:
+        table = pq.read_table(query(job, str(path), str(work / "out"), k=K).results)
+        assert table["query_id"].to_pylist()[::K] == names.to_pylist()
+        return shard.rows_of(table["item_id"].combine_chunks()).reshape(-1, K)
+
+    def seconds_of(way: Callable[[], np.ndarray]) -> float:
+        if way is whole:
+            seconds = query(job, str(path), str(work / "out"), k=K).seconds
+            return sum(seconds.values()) - seconds["open"]
+        started = time.perf_counter()
+        way()
+        return time.perf_counter() - started
+
+    ways = {"bare search_batched_parallel": bare, "search()": layer, "query job": whole}
+    truth = search([shard], queries, K, exact=True).row.reshape(-1, K)
+    recall = {
+        name: float((way()[:, :, None] == truth[:, None, :]).any(axis=2).mean()) for name, way in ways.items()
+    }
+    seconds = {name: [] for name in ways}
     for _ in range(repeats):
-        for name, way in WAYS.items():
-            start = time.perf_counter()
-            way(shard, queries)
-            seconds[name].append(time.perf_counter() - start)
-    bare = seconds[next(iter(WAYS))]
+        for name, way in ways.items():
+            seconds[name].append(seconds_of(way))
+    first = seconds["bare search_batched_parallel"]
     return [
-        Row(
-            name,
-            recalls[name],
-            len(queries) / statistics.median(seconds[name]),
-            statistics.median(b / s for b, s in zip(bare, seconds[name], strict=True)),
-        )
-        for name in WAYS
+        {
+            "way": name,
+            "recall at 10": recall[name],
+            "queries/s": len(queries) / statistics.median(times),
+            "of bare": statistics.median(b / s for b, s in zip(first, times, strict=True)),
+        }
+        for name, times in seconds.items()
     ]
 
 
-def main(
-    vectors: Annotated[int, typer.Option(help="Vectors in the index.")] = 200_000,
-    queries: Annotated[int, typer.Option(help="Queries to answer.")] = 10_000,
-    repeats: Annotated[int, typer.Option(help="Times that every way is run.")] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the rows here.")] = None,
-) -> None:
-    """Builds an index of clustered vectors, and compares ways of querying it."""
-    corpus, asked = clustered(vectors, queries)
-    items = pa.table({"item_id": pa.array([f"item-{i:09d}" for i in range(vectors)])})
+def describe(shard: IndexShard) -> dict[str, Any]:
+    """What was built, as a row."""
+    parameters, settings = shard.manifest.parameters, shard.manifest.settings
+    return {
+        "vectors": shard.manifest.count,
+        "algorithm": parameters.algorithm,
+        "leaves": parameters.leaves,
+        "leaves searched": settings.leaves_to_search,
+        "reordered": settings.pre_reorder,
+        "recall when tuned": settings.recall,
+    }
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = common.parser(__doc__)
+    parser.add_argument("--vectors", type=int, default=200_000)
+    parser.add_argument("--queries", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    corpus, asked = clustered(arguments.vectors, arguments.queries)
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        manifest = write_index_shard(
-            folder, items=items, vectors=corpus, metric="cosine", encoder_fingerprint="benchmark"
-        )
-        built = time.perf_counter() - start
-        rows = measure(open_index_shard(folder), asked, repeats)
-    table = Table(title=f"{queries:,} queries, {vectors:,} x {corpus.shape[1]}, built in {built:.0f} s")
-    for heading in ("way", "recall at 10", "queries/s", "ratio"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
-    for row in rows:
-        table.add_row(row.name, f"{row.recall:.4f}", f"{row.queries_per_second:,.0f}", f"{row.ratio:.3f}")
-    console = Console()
-    console.print(table)
-    console.print(f"{manifest.parameters}\n{manifest.settings}")
-    if json_file:
-        report = {
-            "build_seconds": built,
-            "settings": asdict(manifest.settings),
-            "rows": [asdict(r) for r in rows],
-        }
-        json_file.write_text(json.dumps(report, indent=1) + "\n")
+        work = Path(folder)
+        job = common.job(work, work, work / "store")
+        built = publish(corpus, job)
+        started = time.perf_counter()
+        _generation, (shard,) = open_generation(job)
+        opened = time.perf_counter() - started
+        rows = measure(job, asked, arguments.repeats, work)
+        facts = describe(shard) | {"build, s": built, "open, s": opened}
+    title = f"{arguments.queries:,} queries of {corpus.shape[1]} dimensions, top {K}"
+    common.show([("The index", [facts]), (title, rows)], arguments.json)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

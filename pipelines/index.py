@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.digests import sha256_json
-from model.encoder import read_manifest
 from model.errors import LookalikeError
 from pipelines import files, index_shard, progress, store
 from pipelines.config import Config
@@ -246,7 +245,7 @@ def index(config: Config, plan: Plan, flags: Sequence[str] = ()) -> IndexSummary
         name=store.generation_name(now, content),
         created=now.isoformat(timespec="seconds"),
         encoder=plan.fingerprint,
-        encoder_name=read_manifest(config.encoder)["name"],
+        encoder_name=plan.encoder_name,
         dim=plan.dim,
         metric=config.metric,
         metadata=dict(config.corpus.metadata),

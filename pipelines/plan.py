@@ -20,6 +20,7 @@ class Plan:
 
     Attributes:
         fingerprint: of the encoder.
+        encoder_name: what people call it.
         dim: length of its vectors.
         options_digest: digest of how records are read.
         shards: all shards of the corpus, in order of their names.
@@ -27,6 +28,7 @@ class Plan:
     """
 
     fingerprint: str
+    encoder_name: str
     dim: int
     options_digest: str
     shards: tuple[Shard, ...]
@@ -62,4 +64,4 @@ def make_plan(config: Config) -> Plan:
         for note in finished_shards(config.store, encoder)
         if note.options == digest and (note.shard, note.token) in tokens
     }
-    return Plan(encoder, manifest["dim"], digest, shards, finished)
+    return Plan(encoder, manifest["name"], manifest["dim"], digest, shards, finished)

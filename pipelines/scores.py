@@ -14,7 +14,7 @@ Metric = Literal["cosine", "euclidean"]
 _UNIT = 1e-6
 """A row whose length differs from 1 by no more is unit length already and stays as it is, to the bit."""
 _GATHERED = 64 * 10 * 256
-"""Numbers gathered at once, to stay in a core's cache: 1.6 us a query for 11 rows of 256, 3 us ungrouped."""
+"""Numbers gathered at once, to stay in a core's cache: 1.6 us a query for 11 rows of 256; 7 to 9 us ungrouped."""
 
 
 def checked(

@@ -41,8 +41,8 @@ class IndexParameters:
     Attributes:
         algorithm: brute force below 20,000 vectors, quantised codes (AH) below 100,000,
             a tree of them from there.
-        leaves: partitions of the tree, twice the square root of the count (measured: 900 for 200,000
-            reached the recall of 450 with half the time); 0 without one.
+        leaves: partitions of the tree, twice the square root of the count; 0 without one. Searching 2 of 900
+            leaves of 200,000 vectors gave recall 0.992, 2 of 450 gave 0.980.
         training_sample: vectors the tree and the codebook are trained on.
         seed: of the sample of vectors that search settings are tuned with.
     """
@@ -174,7 +174,7 @@ def tune(searcher: Searcher, *, k: int, target: float, seed: int) -> SearchSetti
         scores = pair_scores(searcher.vectors, queries, rows, metric, searcher.threads)
         return -np.sort(-nearness(scores, metric), axis=1)[:, :hits]
 
-    kth = others(searcher.exact_rows(queries, wanted))[:, -1:]
+    kth = others(searcher.search(queries, wanted, exact=True)[0])[:, -1:]
 
     def recalls(leaves: int, pre_reorder: int) -> np.ndarray:
         return (others(searcher.approximate(queries, wanted, leaves, pre_reorder)[0]) >= kth).mean(axis=1)

@@ -79,8 +79,8 @@ class Searcher:
 
         Returns:
             rows: int64 (q, k), -1 where there are fewer than k results.
-            scores: float32 (q, k), cosine or euclidean distance, NaN where the row is -1. An exact search's are
-                by `pair_scores`; otherwise they are ScaNN's own, up to 3e-7 off (measured).
+            scores: float32 (q, k), cosine or euclidean distance, NaN where the row is -1. By `pair_scores` for
+                an exact search; otherwise ScaNN's own, up to 3e-7 off (measured).
 
         Raises:
             LookalikeError: for k below 1, another dimension, or naming the first query that has no score.
@@ -122,10 +122,6 @@ class Searcher:
             distances: float32 (q, k), dot product or squared distance, NaN for none.
         """
         return _asked(self.scann, queries, k, self.threads, leaves or None, max(pre_reorder, k))
-
-    def exact_rows(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """The `k` nearest of all vectors to checked queries, k at most their number: int64 (q, k)."""
-        return self._exact(queries, k)[0]
 
     def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scann, middle = self._brute_force
@@ -219,8 +215,8 @@ def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, k
     builder = _builder(vectors, metric, k, threads)
     cosine = metric == "cosine"
     if parameters.algorithm == "tree":
-        # Spherical: a tight cluster's longer mean would draw all queries. At 2 of 450 leaves recall was 0.993
-        # against 0.808, at equal speed. SOAR on top gained less than its second copy of the codes costs.
+        # Spherical: a tight cluster's longer mean would draw all queries; at 2 of 450 leaves recall was 0.993
+        # against 0.808. SOAR was no clear gain: fewer leaves to search, but twice the codes in each.
         builder = builder.tree(
             parameters.leaves,
             max(1, parameters.leaves // 10),
