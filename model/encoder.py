@@ -21,6 +21,7 @@ from model.errors import ImageError, LookalikeError
 from model.pooling import gem
 from model.preprocess import parse_spec
 from model.projection import PCA, unit_length
+from model.quiet import quiet
 
 FORMAT = 1
 MANIFEST, SAVED_MODEL, TFLITE, PROJECTION = "encoder.json", "saved_model", "int8.tflite", "projection.npz"
@@ -35,9 +36,10 @@ class EncodedBatch:
     """Some images, encoded.
 
     Attributes:
-        vectors: array of shape (n, dim), float32; the row of an image that could not be read is NaN.
-        errors: position in the batch -> reason.
-        sizes: array of shape (n, 2), int32: width and height of the original in pixels, 0 where unreadable.
+        vectors: array of shape (n, dim), float32; NaN in the rows of `errors`.
+        errors: position in the batch -> why there is no vector.
+        sizes: array of shape (n, 2), int32: width and height of the original in pixels, 0 if it could not be
+            decoded.
         decode_seconds, network_seconds: time of the one thread that did it.
     """
 
@@ -169,7 +171,9 @@ class Encoder:
         for i in good:
             if not np.isfinite(vectors[i]).all():
                 errors[i] = "the network gave no finite vector"
-                vectors[i], sizes[i] = np.nan, 0
+            elif self.unit_length and not vectors[i].any():
+                errors[i] = "the network gave a vector of zeros, which has no direction"
+        vectors[list(errors)] = np.nan
         return EncodedBatch(vectors, errors, sizes, decoded - started, time.perf_counter() - decoded)
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
@@ -187,7 +191,9 @@ class Encoder:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """What the projection gets: pooled features, float32 (n, features), of unit length if vectors are."""
-        parts = [self._network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)]
+        parts = [
+            self._network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)
+        ]
         features = np.concatenate(parts)
         if self._pooling == "gem":
             features = gem(features)
@@ -198,7 +204,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     """Reads `encoder.json`; cheap, and imports no TensorFlow.
 
     Raises:
-        LookalikeError: if there is none, or it is not of this format.
+        LookalikeError: if there is none, or it is damaged, or not of this format.
     """
     path = Path(folder) / MANIFEST
     try:
@@ -211,7 +217,17 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise LookalikeError(f"The encoder is damaged: {path} is not JSON: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise LookalikeError(f"Expected an encoder bundle of format {FORMAT} in {path}.")
+    expected, found = manifest.get("digest"), manifest_digest(manifest)
+    if found != expected:
+        raise LookalikeError(
+            f"The encoder is damaged: {path} should have digest {expected}. Received: {found}"
+        )
     return manifest
+
+
+def manifest_digest(manifest: dict[str, Any]) -> str:
+    """The digest, in hexadecimal, of all that `encoder.json` holds but this digest itself."""
+    return sha256_json({key: value for key, value in manifest.items() if key != "digest"})
 
 
 def fingerprint(manifest: dict[str, Any], variant: str | None = None) -> str:
@@ -234,6 +250,8 @@ class _TFLite:
     def __init__(self, path: Path) -> None:
         self._content = path.read_bytes()
         self._local = threading.local()
+        with quiet():  # the first interpreter of a process tells of its delegate, past every log format
+            self._interpreter()
 
     def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
         interpreter = self._interpreter()

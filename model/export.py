@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,23 @@ from typing import Any
 import numpy as np
 
 from model.digests import sha256_file
-from model.encoder import FORMAT, MANIFEST, PROJECTION, SAVED_MODEL, TFLITE, Encoder, fingerprint
+from model.encoder import (
+    FORMAT,
+    MANIFEST,
+    PROJECTION,
+    SAVED_MODEL,
+    TFLITE,
+    VARIANTS,
+    Encoder,
+    fingerprint,
+    manifest_digest,
+)
 from model.errors import ImageError, LookalikeError
 from model.networks import Backbone
+from model.pooling import POOLINGS
 from model.preprocess import Preprocess, parse_spec
 from model.projection import PCA
+from model.quiet import quiet
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""
@@ -74,10 +85,15 @@ def build_bundle(
         variant: `int8` or `float`: what is used unless the user asks for the other.
 
     Raises:
-        LookalikeError: if the folder is in use, no image of the sample can be read, or the sample is smaller
-            than `dim`.
+        LookalikeError: for an option that is not one of these, if the folder is in use, if no image of the
+            sample can be read, or if the sample is smaller than `dim`.
     """
     out = Path(out)
+    if variant not in VARIANTS or pooling not in POOLINGS or (dim is not None and dim < 1):
+        raise LookalikeError(
+            f"Expected a variant of {', '.join(VARIANTS)}, a pooling of {', '.join(POOLINGS)} and dimensions of 1 "
+            f"or more. Received: variant={variant}, pooling={pooling}, dim={dim}"
+        )
     if out.exists() and any(out.iterdir()):
         raise LookalikeError(f"Expected a new folder for the encoder. Received one that holds files: {out}")
     preprocess = parse_spec(backbone.preprocessing)
@@ -88,7 +104,7 @@ def build_bundle(
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.tmp-", dir=out.parent))
     try:
         logger.info("exporting the float network")
-        with _quiet():
+        with quiet():
             backbone.network.export(str(folder / SAVED_MODEL), verbose=False)
         # Spread over the sample, so that a corpus sorted by class calibrates on all of them.
         chosen = np.unique(np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels))).astype(int))
@@ -140,9 +156,10 @@ def _read_sample(preprocess: Preprocess, sample: Iterable[bytes]) -> tuple[np.nd
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Writes `encoder.json` with the digests of all files beside it."""
+    """Writes `encoder.json` with the digests of all files beside it, and its own."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     manifest["files"] = {str(path.relative_to(folder)): sha256_file(path) for path in paths}
+    manifest["digest"] = manifest_digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
@@ -162,23 +179,8 @@ def _quantise(saved_model: Path, preprocess: Preprocess, pixels: np.ndarray) -> 
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
-    with _quiet():
+    with quiet():
         return bytes(converter.convert())
-
-
-class _quiet:
-    """Hides what the converters print on file descriptor 2, past Python's logging."""
-
-    def __enter__(self) -> None:
-        sys.stderr.flush()
-        self._saved, self._null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(self._null, 2)
-
-    def __exit__(self, *_: object) -> None:
-        sys.stderr.flush()
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
-        os.close(self._null)
 
 
 def _agreement(folder: Path, pixels: np.ndarray) -> float:

@@ -8,12 +8,14 @@ import numpy as np
 
 from model.errors import LookalikeError
 
+_ROWS = 8
+
 
 class PCA:
     """Principal component analysis without whitening.
 
-    On the clothing photographs it raised the mean average precision of EfficientNet-Lite0 from 0.495 to 0.523 while it shrank
-    1,280 dimensions to 256.
+    On the clothing photographs it raised the mean average precision of EfficientNet-Lite0 from 0.495 to 0.523
+    while it shrank 1,280 dimensions to 256.
 
     Attributes:
         mean_: array of shape (features,), float32; what is subtracted first.
@@ -51,8 +53,13 @@ class PCA:
         return self
 
     def apply(self, features: np.ndarray) -> np.ndarray:
-        """Projects features of shape (n, features) to (n, dim), float32."""
-        return (features.astype(np.float32) - self.mean_) @ self.components_.T
+        """Projects features of shape (n, features) to (n, dim), float32; no row depends on the others."""
+        # BLAS sums in another order for another number of rows: all products have the same.
+        blocks = -(-len(features) // _ROWS)
+        rows = np.zeros((blocks * _ROWS, len(self.mean_)), np.float32)
+        rows[: len(features)] = features.astype(np.float32) - self.mean_
+        projected = rows.reshape(blocks, _ROWS, len(self.mean_)) @ self.components_.T
+        return projected.reshape(len(rows), self.dim)[: len(features)]
 
     def save(self, path: str | Path) -> None:
         """Writes the arrays to one .npz file."""
@@ -70,5 +77,6 @@ class PCA:
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
     """Scales each row of (n, dim) to Euclidean length 1; a row of zeros stays zero."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)
+    # The squares of small float32 numbers are zero in float32.
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -233,6 +233,30 @@ def query(
         raise typer.Exit(UNREADABLE)
 
 
+@app.command()
+def demo(
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Photographs of your own, instead of scikit-image's."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for everything.")] = Path(
+        "demo"
+    ),
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The job file.")] = Path(
+        "config/demo.yaml"
+    ),
+) -> None:
+    """Try it all on views of some photographs: pack, build the encoder, run nightly, query, tell the score.
+
+    Needs no network. A second run deletes what the first one made in OUT, and nothing else.
+
+    Example: lookalike demo --images photos/
+    """
+    from pipelines.demo import demo as run
+
+    run(out, config, images)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns what a user can mend into one sentence and a non-zero exit."""
     try:

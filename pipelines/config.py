@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from model.decode import MAX_PIXELS
 from model.errors import LookalikeError
@@ -15,10 +16,11 @@ from pipelines.sources import SourceOptions
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+_OUR_COLUMNS = ("item_id", "embedding", "content_hash", "width", "height", "query_id", "rank", "score")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Corpus(_Section):
@@ -40,6 +42,15 @@ class Corpus(_Section):
     )
     images_per_shard: Count = Field(1024, description="size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
+
+    @field_validator("metadata")
+    @classmethod
+    def _check_names(cls, metadata: dict[str, str]) -> dict[str, str]:
+        if taken := [name for name in metadata if name in _OUR_COLUMNS or not name]:
+            raise ValueError(
+                f"a name that is no column of our own ({', '.join(_OUR_COLUMNS)}) is expected, not {taken[0]!r}"
+            )
+        return metadata
 
     def source_options(self) -> SourceOptions:
         """What the readers need of this."""
@@ -123,13 +134,15 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise LookalikeError(f"{path}: " + "; ".join(_sentence(e) for e in error.errors())) from None
+        raise LookalikeError(f"{path}: " + "; ".join(_sentences(error.errors()))) from None
 
 
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise LookalikeError(f"Expected --set key=value, such as index.recall_target=0.95. Received: {override}")
+        raise LookalikeError(
+            f"Expected --set key=value, such as index.recall_target=0.95. Received: {override}"
+        )
     *path, last = key.split(".")
     for part in path:
         data = data.setdefault(part, {})
@@ -141,25 +154,43 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise LookalikeError(f"--set {override}: the value is not YAML") from None
 
 
-def _sentence(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        *path, last = error["loc"]
-        known = list(_section(path).model_fields)
-        nearest = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
-        hint = f"did you mean `{nearest[0]}`?" if nearest else f"known keys: {', '.join(known)}"
-        return f"unknown key `{key}`; {hint}"
-    if error["type"] == "missing":
-        return f"the key `{key}` is missing"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"`{key}`: {message}. Received: {error['input']!r}"
+def _sentences(errors: Sequence[Any]) -> Iterator[str]:
+    """One sentence for each key that is wrong; a key of two possible types has two errors."""
+    by_key: dict[str, list[Any]] = {}
+    for error in errors:
+        by_key.setdefault(".".join(map(str, _place(error["loc"]))), []).append(error)
+    for key, (first, *others) in by_key.items():
+        if first["type"] == "extra_forbidden":
+            yield _unknown(key, first["loc"])
+        elif first["type"] == "missing":
+            yield f"the key `{key}` is missing"
+        elif first["type"] == "model_type":
+            yield f"`{key}`: keys and values are expected below it. Received: {first['input']!r}"
+        else:
+            messages = dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in (first, *others))
+            said = " or ".join(message[0].lower() + message[1:] for message in messages)
+            yield f"`{key}`: {said}. Received: {first['input']!r}"
 
 
-def _section(path: list[Any]) -> type[BaseModel]:
-    section: type[BaseModel] = Config
-    for part in path:
-        annotation = section.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        section = annotation
-    return section
+def _unknown(key: str, place: Sequence[Any]) -> str:
+    section: Any = Config
+    for part in place[:-1]:
+        section = section.model_fields[part].annotation
+    known = list(section.model_fields)
+    nearest = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+    hint = f"did you mean `{nearest[0]}`?" if nearest else f"known keys: {', '.join(known)}"
+    return f"unknown key `{key}`; {hint}"
+
+
+def _place(place: Sequence[Any]) -> Sequence[Any]:
+    """An error's place as keys of the file, without what pydantic adds inside unions and lists."""
+    section: Any = Config
+    for depth, part in enumerate(place):
+        field = section.model_fields.get(part)
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
+            named = 2 if field is not None and get_origin(field.annotation) is dict else 1
+            return place[: depth + named]
+        section = field.annotation
+    return place

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.errors import LookalikeError
 from pipelines import files
 from pipelines.embeddings import EmbeddedShard
 
@@ -26,6 +27,9 @@ def find_duplicates(store: str, notes: Sequence[EmbeddedShard]) -> pa.Table:
 
     Returns:
         Table of `item_id`, `shard` (where it is left out) and `kept_shard`, sorted by shard, then id.
+
+    Raises:
+        LookalikeError: if an embedding file is damaged or gone.
     """
     schema = pa.schema([("item_id", pa.string()), ("shard", pa.int32())])
 
@@ -38,12 +42,24 @@ def find_duplicates(store: str, notes: Sequence[EmbeddedShard]) -> pa.Table:
 
     with duckdb.connect() as connection:
         connection.register("ids", pa.RecordBatchReader.from_batches(schema, batches()))
-        rows = connection.execute(
-            "SELECT item_id, list(shard ORDER BY shard) FROM ids GROUP BY item_id HAVING count(*) > 1"
-        ).fetchall()
+        try:
+            rows = connection.execute(
+                "SELECT item_id, list(shard ORDER BY shard) FROM ids GROUP BY item_id HAVING count(*) > 1"
+            ).fetchall()
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            _name_the_damaged(store, notes)
+            raise LookalikeError(
+                f"Duplicate ids cannot be looked for: {str(error).splitlines()[0]}"
+            ) from None
     left_out = sorted((shard, item_id, shards[0]) for item_id, shards in rows for shard in shards[1:])
     named = [(item_id, notes[shard].shard, notes[kept].shard) for shard, item_id, kept in left_out]
     return pa.table(list(zip(*named, strict=True)) or [()] * 3, schema=SCHEMA)
+
+
+def _name_the_damaged(store: str, notes: Sequence[EmbeddedShard]) -> None:
+    for note in notes:
+        path = files.join(store, note.path)
+        files.check_digest(path, files.read_bytes(path), note.sha256)
 
 
 def write_duplicates(path: str, duplicates: pa.Table) -> None:

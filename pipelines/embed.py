@@ -128,7 +128,8 @@ class _ShardWork:
         self._seconds["network"] += encoded.network_seconds
         for i, (record, content) in enumerate(batch):
             if i in encoded.errors:
-                self._reject(Reject(record.item_id, record.position, "decode", encoded.errors[i]))
+                stage = "encode" if encoded.sizes[i].any() else "decode"
+                self._reject(Reject(record.item_id, record.position, stage, encoded.errors[i]))
                 continue
             self._counts["embedded"] += 1
             width, height = encoded.sizes[i].tolist()
@@ -189,7 +190,8 @@ class EmbedShards(beam.DoFn):
         self._progress = progress.WorkerNote(task.run_folder)
 
     def process(self, shard: Shard) -> Iterator[str]:
-        work = _ShardWork(shard, self._task, self._encoder.dim)
+        with _as_sentences(shard.name):
+            work = _ShardWork(shard, self._task, self._encoder.dim)
         try:
             with _as_sentences(shard.name):
                 for batch in work.batches_to_encode():
@@ -216,10 +218,12 @@ class EmbedShards(beam.DoFn):
         self._progress.write()
 
     def _settle_oldest(self) -> Iterator[str]:
-        work, batch, future = self._waiting.popleft()
+        # It stays in the queue until it is settled, where `_abandon` finds it.
+        work, batch, future = self._waiting[0]
         work.add(batch, future.result())
-        if not work.reading and not work.batches:
-            yield self._finish(work)
+        finished = [self._finish(work)] if not work.reading and not work.batches else []
+        self._waiting.popleft()
+        yield from finished
 
     def _finish(self, work: _ShardWork) -> str:
         note = work.finish()

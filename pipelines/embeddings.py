@@ -93,7 +93,9 @@ def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
     return pa.schema(
         [
             pa.field("item_id", pa.string(), nullable=False),
-            pa.field("embedding", pa.list_(pa.field("element", pa.float32(), nullable=False), dim), nullable=False),
+            pa.field(
+                "embedding", pa.list_(pa.field("element", pa.float32(), nullable=False), dim), nullable=False
+            ),
             pa.field("content_hash", pa.string(), nullable=False),
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),

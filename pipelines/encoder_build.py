@@ -30,7 +30,9 @@ def sample_images(
     shards = find_shards(paths, options)
     step = max(1, len(shards) / SAMPLE_SHARDS)
     chosen = [shards[int(i * step)] for i in range(min(len(shards), SAMPLE_SHARDS))]
-    readers: list[Iterator[bytes]] = [(entry.image for entry in read_shard(s, options) if isinstance(entry, Record)) for s in chosen]
+    readers: list[Iterator[bytes]] = [
+        (entry.image for entry in read_shard(shard, options) if isinstance(entry, Record)) for shard in chosen
+    ]
     return itertools.islice(_in_turns(readers), count)
 
 

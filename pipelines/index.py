@@ -225,7 +225,7 @@ def index(config: Config, plan: Plan, flags: Sequence[str] = ()) -> IndexSummary
         )
     counts = dict(totals(plan.notes))
     previous_name = store.current_name(config.store)
-    previous = store.read_generation(config.store, previous_name) if previous_name else None
+    previous = store.current(config.store) if previous_name else None
     duplicates = find_duplicates(config.store, plan.notes)
     counts["items"] = counts["embedded"] + counts["reused"] - len(duplicates)
     check_gates(config.gates, plan.notes, counts, previous)
@@ -239,7 +239,9 @@ def index(config: Config, plan: Plan, flags: Sequence[str] = ()) -> IndexSummary
     seconds = time.perf_counter() - started
     indexes = tuple(_index_ref(config.store, task) for task in tasks)
     now = datetime.now(timezone.utc)
-    content = sha256_json([[note.sha256 for note in plan.notes], [ref.manifest_sha256 for ref in indexes]])
+    # With the one before: two runs within a second that change nothing are two generations all the same.
+    digests = [[note.sha256 for note in plan.notes], [ref.manifest_sha256 for ref in indexes]]
+    content = sha256_json([*digests, previous_name])
     generation = Generation(
         format=store.FORMAT,
         name=store.generation_name(now, content),

@@ -34,7 +34,11 @@ def set_up(form: str = "text", verbose: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if form == "json" else logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(
+        _Json() if form == "json" else logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    )
+    # Libraries that log without a name of their own, such as Beam on what it was installed without.
+    handler.addFilter(lambda record: verbose or record.name != "root" or record.levelno >= logging.ERROR)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)

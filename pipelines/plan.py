@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 
 from model.digests import sha256_json
 from model.encoder import fingerprint, read_manifest
+from model.errors import LookalikeError
 from pipelines.config import Config
 from pipelines.embeddings import EmbeddedShard, finished_shards
 from pipelines.sources import Shard, find_shards
+from pipelines.sources.fields import escape
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def make_plan(config: Config) -> Plan:
     """Lists the corpus and looks for what the store has of it.
 
     Raises:
-        LookalikeError: if a shard pattern matches nothing, or the encoder is no bundle.
+        LookalikeError: if a shard pattern matches nothing, a name is not UTF-8, or the encoder is no bundle.
     """
     manifest = read_manifest(config.encoder)
     encoder = fingerprint(manifest)
@@ -58,6 +60,10 @@ def make_plan(config: Config) -> Plan:
     del options["images_per_shard"], options["format"]
     digest = sha256_json({**options, "max_pixels": config.corpus.max_pixels})
     shards = tuple(find_shards(config.corpus.shards, config.corpus.source_options()))
+    for shard in shards:
+        # Tables and manifests hold the names as text.
+        if (name := escape(shard.name)) != shard.name:
+            raise LookalikeError(f"Expected names of shards in UTF-8. Received: {name}")
     tokens = {(shard.name, shard.token) for shard in shards}
     finished = {
         note.shard: note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -58,11 +59,8 @@ def kind_of(path: str) -> Kind:
 
 
 def _vector_column(path: str) -> str | None:
-    with files.open_read(path) as file:
-        try:
-            schema = pq.read_schema(file)
-        except pa.ArrowInvalid as error:
-            raise LookalikeError(f"{path} is not a Parquet file: {_first_line(error)}") from None
+    with files.open_read(path) as file, _damage_named(path):
+        schema = pq.read_schema(file)
     vectors = [f.name for f in schema if _is_vector(f.type)]
     return next((name for name in VECTOR_COLUMNS if name in vectors), vectors[0] if vectors else None)
 
@@ -77,7 +75,7 @@ def _is_vector(kind: pa.DataType) -> bool:
 
 
 def unique(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same blocks with every query whose id came before turned into a failure."""
+    """The same blocks, but empty ones, with every query whose id came before turned into a failure."""
     seen: set[str] = set()
     for block in blocks:
         kept = []
@@ -90,10 +88,13 @@ def unique(blocks: Iterator[Block]) -> Iterator[Block]:
                 kept.append(i)
         if len(kept) < len(block.ids):
             block = replace(block, ids=[block.ids[i] for i in kept], vectors=block.vectors[kept])
-        yield replace(block, failures=failures)
+        if kept or failures:
+            yield replace(block, failures=failures)
 
 
-def image_blocks(path: str, corpus: Corpus, open_encoder: Callable[[], Encoder]) -> Iterator[Block]:
+def image_blocks(
+    path: str, corpus: Corpus, metric: str, open_encoder: Callable[[], Encoder]
+) -> Iterator[Block]:
     """Queries from image shards or a folder of images; read as the corpus is, its metadata left aside.
 
     Raises:
@@ -111,6 +112,9 @@ def image_blocks(path: str, corpus: Corpus, open_encoder: Callable[[], Encoder])
             failures = [_read_failure(shard.name, e) for e in block if isinstance(e, Reject)]
             records = [e for e in block if isinstance(e, Record)]
             vectors, errors = encoder.encode([record.image for record in records])
+            readable = [i for i in range(len(records)) if i not in errors]
+            unsearchable = _unsearchable(vectors[readable], metric)
+            errors |= {readable[i]: error for i, error in unsearchable.items()}
             failures += [(records[i].item_id, "decode", error) for i, error in errors.items()]
             good = [i for i in range(len(records)) if i not in errors]
             yield Block([records[i].item_id for i in good], vectors[good], failures)
@@ -128,8 +132,10 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterato
     """
     for file_info in files.glob(path):
         column = _vector_column(file_info.path)
-        with files.open_read(file_info.path) as file:
-            parquet = pq.ParquetFile(file)
+        if column is None:
+            raise LookalikeError(f"Expected a column of vectors. Received: none in {file_info.path}")
+        with files.open_read(file_info.path) as file, _damage_named(file_info.path):
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
             made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
             if made_by and made_by != fingerprint:
                 raise LookalikeError(
@@ -141,22 +147,45 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterato
             start = 0
             for batch in parquet.iter_batches(batch_size=BLOCK, columns=columns):
                 numbers = range(start, start + len(batch))
-                ids = [None] * len(batch) if id_column is None else batch[id_column].to_pylist()
-                names = [str(number if i is None else i) for i, number in zip(ids, numbers, strict=True)]
+                names = [str(number) for number in numbers]
+                unusable: dict[int, str] = {}
+                if id_column is not None:
+                    names, unusable = _ids(batch[id_column], numbers)
                 start += len(batch)
-                if id_column is None:
-                    yield _checked(names, batch[column], dim, metric)
-                else:
-                    nulls = [i for i, value in enumerate(ids) if value is None]
-                    block = _checked(names, batch[column], dim, metric, dict.fromkeys(nulls, "the id is null"))
-                    yield block
+                yield _checked(names, batch[column], dim, metric, unusable)
 
 
-def _checked(
-    names: list[str], column: pa.Array, dim: int, metric: str, errors: dict[int, str] | None = None
-) -> Block:
+def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
+    """Ids as text, the row number in place of a null; and position -> error of those that cannot be used."""
+    names, errors = [], {}
+    # As bytes: text in Parquet need not be UTF-8.
+    column = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
+    for i, (value, number) in enumerate(zip(column.to_pylist(), numbers, strict=True)):
+        if value is None:
+            errors[i], value = "the id is null", number
+        elif isinstance(value, bytes):
+            try:
+                value = value.decode("utf-8")
+            except UnicodeDecodeError:
+                errors[i], value = "the id is not UTF-8", value.decode("utf-8", "backslashreplace")
+        names.append(str(value))
+    return names, errors
+
+
+@contextlib.contextmanager
+def _damage_named(path: str) -> Iterator[None]:
+    """Turns what Arrow says of damaged content into a sentence; what the file system says has an errno."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise LookalikeError(f"{path} is not a whole Parquet file: {_first_line(error)}") from None
+
+
+def _checked(names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str]) -> Block:
     """A block of the vectors that can be searched; the others become failures that say why."""
-    errors = dict(errors or {})
+    errors = dict(unusable)
     lengths = column.value_lengths().to_pylist() if not pa.types.is_fixed_size_list(column.type) else None
     width = None if lengths is not None else column.type.list_size
     null = column.is_null().to_numpy(zero_copy_only=False)
@@ -173,16 +202,25 @@ def _checked(
     if right:
         flat = column.take(pa.array(right)).flatten()
         vectors[right] = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, dim)
-    finite = np.isfinite(vectors).all(axis=1)
-    zero = ~vectors.any(axis=1)
-    for i in right:
-        if not finite[i]:
-            errors.setdefault(i, "the vector holds NaN or infinity")
-        elif metric == "cosine" and zero[i]:
-            errors.setdefault(i, "a vector of zeros has no direction")
+    for i, error in _unsearchable(vectors, metric).items():
+        errors.setdefault(i, error)
     good = [i for i in range(len(names)) if i not in errors]
-    failures = [(names[i], "vector", error) for i, error in sorted(errors.items())]
+    failures = [(names[i], "id" if i in unusable else "vector", error) for i, error in sorted(errors.items())]
     return Block([names[i] for i in good], vectors[good], failures)
+
+
+def _unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:
+    """Row -> why the search would refuse it (see `scores.checked`), which must not fail the other queries."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("nd,nd->n", vectors, vectors)
+    errors = dict.fromkeys(
+        np.flatnonzero(~np.isfinite(squares)).tolist(),
+        "the vector holds NaN or infinity, or is too long for float32",
+    )
+    if metric == "cosine":
+        zeros = np.flatnonzero(squares < np.finfo(np.float32).tiny).tolist()
+        errors |= dict.fromkeys(zeros, "a vector of zeros has no direction")
+    return errors
 
 
 def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
@@ -204,9 +242,7 @@ def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
             yield _looked_up(names, failures, shards)
 
 
-def _looked_up(
-    names: list[str], failures: list[tuple[str, str, str]], shards: Sequence[IndexShard]
-) -> Block:
+def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: Sequence[IndexShard]) -> Block:
     dim = shards[0].manifest.dim
     vectors = np.zeros((len(names), dim), np.float32)
     found = np.zeros(len(names), bool)

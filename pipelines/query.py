@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import Counter, defaultdict
@@ -114,7 +115,9 @@ def query(
     kind = queries.kind_of(path)
     generation, shards = open_generation(config)
     if kind == "images":
-        blocks = queries.image_blocks(path, config.corpus, lambda: _matching_encoder(config, generation))
+        blocks = queries.image_blocks(
+            path, config.corpus, generation.metric, lambda: _matching_encoder(config, generation)
+        )
     elif kind == "vectors":
         blocks = queries.vector_blocks(path, generation.dim, generation.metric, generation.encoder)
     else:
@@ -126,11 +129,18 @@ def query(
     seconds: defaultdict[str, float] = defaultdict(float, open=time.perf_counter() - started)
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    answered = _timed(queries.unique(blocks), seconds)
+    first = next(answered, None)
+    if first is None:
+        raise LookalikeError(f"Expected queries. Received: none in {path}")
+    for table in (results, failures):
+        if files.is_folder(table):
+            raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
     # Results come last: where they are, the failures beside them belong to them.
-    files.delete([results])
+    files.delete([results, failures])
     with open_table(results, schema, form) as found, open_table(failures, FAILURES_SCHEMA, form) as failed:
         noted = time.monotonic()
-        for block in _timed(queries.unique(blocks), seconds):
+        for block in itertools.chain([first], answered):
             matches = _searched(shards, block, k, exact, exclude_self, seconds)
             write_started = time.perf_counter()
             if matches is not None:
@@ -201,4 +211,6 @@ def _table(shards: Sequence[IndexShard], block: Block, matches: Matches, schema:
     query_ids = pa.array(block.ids, pa.string()).take(pa.array(matches.query))
     columns = [query_ids, pa.array(matches.rank), items["item_id"], pa.array(matches.score)]
     columns += [items[name] for name in items.column_names[1:]]
-    return pa.Table.from_arrays([c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns], schema=schema)
+    return pa.Table.from_arrays(
+        [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns], schema=schema
+    )

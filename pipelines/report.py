@@ -75,7 +75,9 @@ def generation_report(generation: Generation, built: int, seconds: float, folder
         recall = f"recall at 10 {ref.recall:.4f}" if ref.recall is not None else "exact"
         lines.append(f"             {ref.path}: {ref.count:,} vectors, {ref.algorithm}, {recall}")
     if generation.duplicates:
-        lines.append(f"duplicates   {generation.duplicates:,} ids occur in an earlier shard too: {folder}/duplicates.parquet")
+        lines.append(
+            f"duplicates   {generation.duplicates:,} ids occur in an earlier shard too: {folder}/duplicates.parquet"
+        )
     lines.append(f"published    {generation.counts['items']:,} items as generation {generation.name}")
     return "\n".join(lines)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -11,12 +13,14 @@ from model.errors import LookalikeError
 
 _USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
 
+_REMOTE = re.compile("Dataflow|Flink|Spark|Portable|Kafka")
+
 
 def workers_on_this_machine(flags: Sequence[str]) -> int:
     """How many worker processes `flags` start here: 1 but for the direct runner's multi_processing mode."""
-    from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+    from apache_beam.options.pipeline_options import DirectOptions
 
-    direct = PipelineOptions(list(flags)).view_as(DirectOptions)
+    direct = _options(flags).view_as(DirectOptions)
     return max(1, direct.direct_num_workers) if direct.direct_running_mode == "multi_processing" else 1
 
 
@@ -31,13 +35,15 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
         Beam's result, for its metrics.
 
     Raises:
-        LookalikeError: if a worker raised one, with its sentence.
+        LookalikeError: if a worker raised one, with its sentence, or for flags that Beam does not know.
     """
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions, StreamingOptions
+    from apache_beam.options.pipeline_options import StandardOptions, StreamingOptions, WorkerOptions
 
     _only_what_people_need()
-    options = PipelineOptions(list(flags))
+    options = _options(flags)
+    workers = options.view_as(WorkerOptions)
+    workers.default_sdk_harness_log_level = workers.default_sdk_harness_log_level or "WARNING"
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or "DirectRunner"
     if standard.runner.rpartition(".")[2] in ("DirectRunner", "SwitchingDirectRunner"):
@@ -45,18 +51,39 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
         options.view_as(StreamingOptions).update_compatibility_version = beam.version.__version__
     try:
         pipeline = beam.Pipeline(options=options)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise LookalikeError(f"The runner {standard.runner} cannot be used: {error}") from None
+    try:
         build(pipeline)
         result = pipeline.run()
         result.wait_until_finish()
-    except LookalikeError:
-        raise
     except Exception as error:
-        # A worker's exception comes back as the text of its stack trace.
-        said = _USER_ERROR.findall(str(error))
+        # A worker's exception comes back as the text of its stack trace, or with the step's name behind it.
+        said = _USER_ERROR.findall(f"{type(error).__name__}: {error}")
         if not said:
             raise
         raise LookalikeError(said[-1]) from None
     return result
+
+
+def _options(flags: Sequence[str]) -> Any:
+    """Beam's options. Raises LookalikeError for a flag that no local runner has, or a value it cannot take."""
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options = PipelineOptions(list(flags))
+            given = options.get_all_options(retain_unknown_options=True)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise LookalikeError(f"Beam's flags: {said.getvalue().strip().rpartition('error: ')[2]}") from None
+    unknown = sorted(set(given) - set(PipelineOptions([]).get_all_options()))
+    # A remote runner has flags of its own, which only its job server knows.
+    if unknown and not _REMOTE.search(options.view_as(StandardOptions).runner or ""):
+        raise LookalikeError(f"Beam's flags: none is named {', '.join(f'--{name}' for name in unknown)}")
+    return options
 
 
 def counters(result: Any) -> dict[str, int]:

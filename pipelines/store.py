@@ -12,6 +12,7 @@ Nothing that a manifest names is ever modified. Only `CURRENT` is replaced, in o
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,6 +26,7 @@ from pipelines.embeddings import EmbeddedShard
 
 FORMAT: Literal[1] = 1
 CURRENT = "CURRENT"
+_NAMED = re.compile(r"(\w[\w-]*) ([0-9a-f]{64})\s*")
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,11 @@ def _current(store: str) -> tuple[str, str] | None:
     path = files.join(store, CURRENT)
     if not files.exists(path):
         return None
-    words = files.read_bytes(path).decode("utf-8", "replace").split()
-    if len(words) != 2:
-        raise LookalikeError(f"Expected a generation's name and digest in {path}. Received: {words}")
-    return words[0], words[1]
+    text = files.read_bytes(path).decode("utf-8", "replace")
+    named = _NAMED.fullmatch(text)
+    if not named:
+        raise LookalikeError(f"Expected a generation's name and digest in {path}. Received: {text[:200]!r}")
+    return named[1], named[2]
 
 
 def current(store: str) -> Generation:

@@ -48,5 +48,17 @@ def open_table(path: str, schema: pa.Schema, form: Format) -> Iterator[Any]:
             writer = pyarrow.csv.CSVWriter(file, schema)
         else:
             writer = _JsonLines(file)
-        yield writer
+        try:
+            yield writer
+            writer.close()
+        except BaseException:
+            _abandon(writer)
+            raise
+
+
+def _abandon(writer: Any) -> None:
+    """Closes a writer whose file is given up; Parquet's would try again, and complain, when it is deleted."""
+    with contextlib.suppress(Exception):
         writer.close()
+    if isinstance(writer, pq.ParquetWriter):
+        writer.is_open = False

@@ -1,0 +1,267 @@
+"""The commands that look after a store: `lookalike generations` and `lookalike exclude`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from model.errors import LookalikeError
+from pipelines import exclusions, files
+from pipelines.cli_options import ConfigFile, Overrides
+from pipelines.config import load_config
+
+DAMAGED = 3
+"""Exit code of `generations verify` if it found a problem."""
+
+generations_app = typer.Typer(
+    help="What was published: list it, serve another one, delete old ones, check every file.",
+    no_args_is_help=True,
+)
+exclude_app = typer.Typer(
+    help="Take items down: no query returns them from now on, and the next run leaves them out.",
+    no_args_is_help=True,
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a generation.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of items.")]
+IdsFile = Annotated[
+    str | None, typer.Option("--from", metavar="FILE", help="A file with an id on each line.")
+]
+
+
+@generations_app.command("list")
+def list_(config: ConfigFile, as_json: AsJson = False, set: Overrides = None) -> None:
+    """List the generations of the store, the newest last. The one that is served is marked.
+
+    Example: lookalike generations list -c config/nightly.yaml
+    """
+    from pipelines.generations import list_generations
+
+    found = list_generations(load_config(config, set).store)
+    if as_json:
+        return _print_json([asdict(summary) for summary in found])
+    rows = [
+        (
+            "*" if one.current else "",
+            one.name,
+            one.problem or one.created,
+            _number(one.items),
+            _number(one.shards),
+            _number(one.indexes),
+            "" if one.recall is None else f"{one.recall:.4f}",
+            one.encoder or "",
+        )
+        for one in found
+    ]
+    headings = ("", "generation", "published", "items", "shards", "indexes", "recall", "encoder")
+    return _print_table(headings, rows, numbers=(3, 4, 5, 6))
+
+
+@generations_app.command()
+def show(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: Overrides = None) -> None:
+    """Show what a generation is made of. Without a name: the one that is served. With --json: all of it.
+
+    Example: lookalike generations show 20260101T010203Z-0a1b2c3d -c config/nightly.yaml
+    """
+    from pipelines import generations
+
+    store = load_config(config, set).store
+    generation = generations.show(store, name)
+    if as_json:
+        return _print_json(asdict(generation))
+    current = generations.served_name(store) == generation.name
+    print(f"generation   {generation.name}{' (served)' if current else ''}")
+    print(f"published    {generation.created}, after {generation.previous or 'none'}")
+    print(f"encoder      {generation.encoder_name} {generation.encoder[:16]}, {generation.dim} dimensions")
+    print(f"metric       {generation.metric}")
+    print(f"counts       {', '.join(f'{count:,} {kind}' for kind, count in generation.counts.items())}")
+    print(f"shards       {len(generation.shards):,}, {generation.duplicates:,} ids in more than one")
+    rows = [
+        (ref.path, _number(ref.count), ref.algorithm, "" if ref.recall is None else f"{ref.recall:.4f}")
+        for ref in generation.indexes
+    ]
+    return _print_table(("index shard", "vectors", "algorithm", "recall"), rows, numbers=(1, 3))
+
+
+@generations_app.command()
+def rollback(
+    config: ConfigFile,
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to serve. Default: what was served before.")
+    ] = None,
+    set: Overrides = None,
+) -> None:
+    """Serve an earlier generation (or a later one) again, at once. Exclusions still apply.
+
+    It is served only once all of its index is seen to be there. Queries that run finish on what they opened.
+
+    Example: lookalike generations rollback -c config/nightly.yaml
+    """
+    from pipelines import generations
+    from pipelines.lock import hold
+
+    store = load_config(config, set).store
+    with hold(store, "generations rollback"):
+        before = generations.served_name(store)
+        now = generations.rollback(store, to)
+    print(f"served       {now.name}, {now.counts['items']:,} items; before: {before or 'none'}")
+
+
+@generations_app.command()
+def prune(
+    config: ConfigFile,
+    keep: Annotated[int, typer.Option(min=1, metavar="N", help="Keep the newest N generations.")] = 7,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Also keep what is younger than this.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
+    as_json: AsJson = False,
+    set: Overrides = None,
+) -> None:
+    """Delete old generations, and the artifacts that no kept one names. Never the one that is served.
+
+    Safe beside running queries: what a query reads is left for the next time.
+
+    Example: lookalike generations prune -c config/nightly.yaml --keep 3 --keep-days 14 --dry-run
+    """
+    from pipelines.lock import hold
+    from pipelines.prune import prune as run
+
+    store = load_config(config, set).store
+    with hold(store, "generations prune"):
+        summary = run(store, keep, keep_days, dry_run=dry_run)
+    if as_json:
+        return _print_json(asdict(summary))
+    print(f"kept         {len(summary.kept)} generations")
+    for name in summary.in_use:
+        print(f"in use       {name}: a query reads it, left for the next time")
+    for name in summary.deleted:
+        print(f"{'would delete' if dry_run else 'deleted     '} {name}")
+    for name in summary.waiting:
+        print(f"waiting      {name}: files are deleted an hour later, by the next prune")
+    done = "would free" if dry_run else "freed"
+    return print(
+        f"{done:12} {summary.bytes / 1e6:,.1f} MB in {summary.files:,} files of {len(summary.artifacts):,} artifacts"
+    )
+
+
+@generations_app.command()
+def verify(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: Overrides = None) -> None:
+    """Read every file of all generations (or of one) and compare it with its digest. Exits with 3 if one differs.
+
+    Example: lookalike generations verify -c config/nightly.yaml
+    """
+    from pipelines import generations
+    from pipelines.verify import verify as run
+
+    store = load_config(config, set).store
+    checked = generations.names(store) if name is None else [name]
+    problems = run(store, name)
+    if as_json:
+        _print_json({"generations": checked, "problems": problems})
+    else:
+        print("\n".join([*problems, f"verified     {len(checked)} generations, {len(problems)} problems"]))
+    if problems:
+        raise typer.Exit(DAMAGED)
+
+
+@exclude_app.command()
+def add(
+    config: ConfigFile,
+    ids: Ids = None,
+    from_: IdsFile = None,
+    reason: Annotated[str, typer.Option(help="Why, for the list.")] = "",
+    as_json: AsJson = False,
+    set: Overrides = None,
+) -> None:
+    """Take items down. The index is not built again; queries find other items in their place.
+
+    Example: lookalike exclude add -c config/nightly.yaml --reason "request 4711" cats/17.jpg cats/18.jpg
+    """
+    store = load_config(config, set).store
+    change = exclusions.add(store, _asked(ids, from_), reason)
+    try:
+        unknown = exclusions.unknown_ids(store, [*change.changed, *change.unchanged])
+    except (LookalikeError, OSError) as error:
+        # They are taken down all the same.
+        unknown = []
+        said = files.reason(error) if isinstance(error, OSError) else str(error)
+        print(f"Whether the ids are known cannot be told: {said}", file=sys.stderr)
+    if as_json:
+        return _print_json({"added": change.changed, "already": change.unchanged, "unknown": unknown})
+    print(f"excluded     {len(change.changed):,} ids, {len(change.unchanged):,} were excluded before")
+    return _print_ids("unknown", unknown, "in no generation; excluded all the same")
+
+
+@exclude_app.command()
+def remove(
+    config: ConfigFile, ids: Ids = None, from_: IdsFile = None, as_json: AsJson = False, set: Overrides = None
+) -> None:
+    """Lift exclusions. What a run has left out meanwhile comes back with the next run.
+
+    Example: lookalike exclude remove -c config/nightly.yaml --from mistakes.txt
+    """
+    change = exclusions.remove(load_config(config, set).store, _asked(ids, from_))
+    if as_json:
+        return _print_json({"removed": change.changed, "absent": change.unchanged})
+    print(f"lifted       {len(change.changed):,} exclusions")
+    return _print_ids("absent", change.unchanged, "not in the list")
+
+
+@exclude_app.command("list")
+def list_excluded(config: ConfigFile, as_json: AsJson = False, set: Overrides = None) -> None:
+    """List what is taken down, since when and why.
+
+    Example: lookalike exclude list -c config/nightly.yaml --json
+    """
+    rows = [
+        (one.item_id, one.since.isoformat(timespec="seconds"), one.reason)
+        for one in exclusions.entries(load_config(config, set).store)
+    ]
+    headings = ("item_id", "since", "reason")
+    if as_json:
+        return _print_json([dict(zip(headings, row, strict=True)) for row in rows])
+    return _print_table(headings, rows)
+
+
+def _asked(ids: Sequence[str] | None, path: str | None) -> list[str]:
+    asked = [*(ids or ()), *(exclusions.ids_from_file(path) if path else ())]
+    if not asked:
+        raise LookalikeError("Expected ids, as arguments or in a file (--from FILE). Received: none")
+    return asked
+
+
+def _number(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"
+
+
+def _print_ids(title: str, ids: Sequence[str], said: str, most: int = 20) -> None:
+    for item_id in ids[:most]:
+        print(f"{title:12} {item_id}: {said}")
+    if len(ids) > most:
+        print(f"{title:12} and {len(ids) - most:,} more")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, default=dict))
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int] = ()) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(headings):
+        justify: Any = "right" if number in numbers else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    # A pipe has no width: nothing is folded there.
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)

@@ -1,0 +1,233 @@
+"""The encoder bundle: whole or refused, and a vector that depends on nothing but its image."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DIM, SPEC, picture, tiny_network
+
+from model.encoder import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
+from model.errors import LookalikeError
+from model.export import build_bundle
+from model.networks import Backbone
+
+BUNDLE = ("encoder.json", "int8.tflite", "projection.npz", "saved_model/saved_model.pb")
+
+
+@pytest.fixture
+def bundle(encoder, tmp_path) -> Path:
+    """A bundle that may be damaged."""
+    return Path(shutil.copytree(encoder, tmp_path / "bundle"))
+
+
+def refused(folder, **options) -> str:
+    with pytest.raises(LookalikeError) as error:
+        Encoder.load(folder, **options)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("variant", ["int8", "float"])
+def test_vectors_are_finite_of_unit_length_and_the_same_every_time(encoder, pictures, variant):
+    images = list(pictures.values())
+    vectors, errors = Encoder.load(encoder, variant=variant).encode(images)
+    assert (vectors.shape, vectors.dtype, errors) == ((24, DIM), np.float32, {})
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    again, _ = Encoder.load(encoder, variant=variant, threads=1).encode(images)
+    np.testing.assert_array_equal(vectors, again)
+
+
+@pytest.mark.parametrize("variant", ["int8", "float"])
+def test_a_vector_is_the_same_to_the_bit_alone_and_in_any_company(encoder, pictures, variant):
+    images = list(pictures.values())
+    opened = Encoder.load(encoder, variant=variant)
+    together, _ = opened.encode(images)
+    alone = np.concatenate([opened.encode([image])[0] for image in images])
+    np.testing.assert_array_equal(together, alone)
+    backwards, _ = opened.encode(images[::-1])
+    np.testing.assert_array_equal(together, backwards[::-1])
+    with_bad, _ = opened.encode([b"", *images[:5]])
+    np.testing.assert_array_equal(together[:5], with_bad[1:])
+
+
+def test_int8_and_float_are_close_and_have_fingerprints_of_their_own(encoder, pictures):
+    int8, float32 = (Encoder.load(encoder, variant=variant) for variant in ("int8", "float"))
+    a, b = (opened.encode(pictures.values())[0] for opened in (int8, float32))
+    assert (a * b).sum(axis=1).mean() > 0.98
+    assert int8.fingerprint != float32.fingerprint
+    assert int8.fingerprint == fingerprint(read_manifest(encoder)) == Encoder.load(encoder).fingerprint
+
+
+def test_an_image_that_cannot_be_read_has_a_reason_and_no_vector(encoder):
+    batch = Encoder.load(encoder).encode_batch([picture(1), b"text", picture(2)[:100]])
+    assert sorted(batch.errors) == [1, 2]
+    assert np.isfinite(batch.vectors).all(axis=1).tolist() == [True, False, False]
+    assert batch.sizes.tolist() == [[48, 40], [0, 0], [0, 0]]
+
+
+def test_a_picture_larger_than_allowed_is_refused_from_its_header(encoder):
+    _, errors = Encoder.load(encoder, max_pixels=48 * 40 - 1).encode([picture(1)])
+    assert list(errors) == [0]
+    assert "1920" in errors[0].replace(",", "") or "48" in errors[0]
+
+
+def test_no_images_give_no_vectors(encoder):
+    vectors, errors = Encoder.load(encoder).encode([])
+    assert (vectors.shape, errors) == ((0, DIM), {})
+
+
+def test_map_keeps_the_order_and_takes_only_a_few_batches_ahead(encoder):
+    opened = Encoder.load(encoder, threads=2)
+    taken = []
+
+    def batches():
+        for number in range(30):
+            taken.append(number)
+            yield [picture(number)]
+
+    results = opened.map(batches())
+    first = next(results)
+    assert len(taken) <= 3 * 2 + 1
+    vectors = np.concatenate([first.vectors, *(batch.vectors for batch in results)])
+    np.testing.assert_array_equal(vectors, opened.encode([picture(i) for i in range(30)])[0])
+
+
+def test_a_batch_that_is_too_large_is_refused(encoder):
+    with pytest.raises(ValueError, match=f"at most {BATCH} images. Received: 9"):
+        Encoder.load(encoder).encode_batch([b""] * 9)
+
+
+@pytest.mark.parametrize("name", BUNDLE)
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "empty"])
+def test_a_damaged_file_of_a_bundle_is_named(bundle, name, damage):
+    path = bundle / name
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "flip":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    else:
+        path.write_bytes(b"" if damage == "empty" else content[:-3])
+    assert name in refused(bundle)
+
+
+@pytest.mark.parametrize(
+    ("find", "replace"),
+    [
+        ("normalize(127,128)", "normalize(117,128)"),
+        ('"dim": 16', '"dim": 17'),
+        ("center_crop(32)", "center_crop(33)"),
+        ('"dim"', '"din"'),
+        ('"name": "tiny"', '"name": "tony"'),
+        ('"variant": "int8"', '"variant": "int9"'),
+    ],
+)
+def test_a_manifest_that_someone_changed_is_refused(bundle, find, replace):
+    path = bundle / "encoder.json"
+    text = path.read_text()
+    assert find in text
+    path.write_text(text.replace(find, replace))
+    assert f"The encoder is damaged: {path}" in refused(bundle)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{}", '{"format": 2}', '{"format": 1}', "\0\0\0"])
+def test_what_is_no_manifest_is_refused(bundle, text):
+    (bundle / "encoder.json").write_text(text)
+    assert str(bundle / "encoder.json") in refused(bundle)
+
+
+def test_what_is_no_bundle_says_how_to_make_one(tmp_path):
+    assert "lookalike encoder build" in refused(tmp_path)
+    assert "lookalike encoder build" in refused(tmp_path / "nothing")
+
+
+def test_an_unknown_variant_is_refused(encoder):
+    assert "Received: int4" in refused(encoder, variant="int4")
+
+
+def test_what_decides_the_numbers_decides_the_fingerprint_and_the_name_does_not(encoder):
+    manifest = read_manifest(encoder)
+    known = fingerprint(manifest)
+    assert fingerprint({**manifest, "name": "another"}) == known
+    for change in ({"preprocessing": SPEC.replace("127", "126")}, {"unit_length": False}, {"pooling": "max"}):
+        assert fingerprint({**manifest, **change}) != known
+    assert manifest["digest"] == manifest_digest(manifest)
+
+
+def test_without_unit_length_vectors_keep_their_length(make_encoder, tmp_path, pictures):
+    summary = make_encoder(tmp_path / "long", unit_length=False, variant="float")
+    vectors, _ = Encoder.load(tmp_path / "long").encode(pictures.values())
+    assert summary.dim == DIM
+    assert np.ptp(np.linalg.norm(vectors, axis=1)) > 0.05
+
+
+def test_the_float_variant_is_the_network_itself(make_encoder, tmp_path, pictures):
+    make_encoder(tmp_path / "raw", dim=None, unit_length=False, variant="float")
+    opened = Encoder.load(tmp_path / "raw")
+    image = pictures["p00.jpg"]
+    pixels = opened.preprocess.pixels(image)[0]
+    expected = tiny_network()((pixels[None].astype(np.float32) - 127) / 128).numpy()
+    np.testing.assert_allclose(opened.encode([image])[0], expected, atol=1e-5)
+
+
+def test_gem_pools_the_feature_map_outside_the_network(make_encoder, tmp_path, pictures):
+    make_encoder(tmp_path / "gem", pooling="gem", pool=False, dim=None, unit_length=False, variant="float")
+    opened = Encoder.load(tmp_path / "gem")
+    pixels = opened.preprocess.pixels(pictures["p00.jpg"])[0]
+    feature_map = tiny_network(pool=False)((pixels[None].astype(np.float32) - 127) / 128).numpy()
+    expected = np.cbrt((np.maximum(feature_map, 1e-6) ** 3).mean(axis=(1, 2)))
+    np.testing.assert_allclose(opened.encode([pictures["p00.jpg"]])[0], expected, rtol=1e-4)
+
+
+# Building
+
+
+def test_building_leaves_out_unreadable_images_and_says_so(make_encoder, tmp_path, pictures):
+    sample = [b"text", *pictures.values(), b""]
+    backbone = Backbone(tiny_network(), SPEC)
+    summary = build_bundle(tmp_path / "new", backbone, sample, name="n", dim=4)
+    assert (summary.images, sorted(summary.unreadable), summary.dim) == (24, [0, 25], 4)
+    assert 0 < summary.variance <= 1
+    assert 0.9 < summary.agreement <= 1
+    assert summary.fingerprint == Encoder.load(tmp_path / "new").fingerprint
+
+
+def test_the_same_sample_gives_the_same_projection_and_int8_network(encoder, make_encoder, tmp_path):
+    make_encoder(tmp_path / "again")
+    ours, theirs = (
+        json.loads((folder / "encoder.json").read_text())["files"] for folder in (encoder, tmp_path / "again")
+    )
+    assert ours["int8.tflite"] == theirs["int8.tflite"]
+    assert ours["projection.npz"] == theirs["projection.npz"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"variant": "int9"}, "variant=int9"),
+        ({"pooling": "sum"}, "pooling=sum"),
+        ({"dim": 0}, "dim=0"),
+        ({"dim": -3}, "dim=-3"),
+        ({"dim": 33}, "needs at least 33"),
+        ({"dim": 25}, "needs at least 25"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_and_leaves_nothing(make_encoder, tmp_path, options, said):
+    with pytest.raises(LookalikeError, match=said):
+        make_encoder(tmp_path / "new", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_without_a_readable_image_is_refused(tmp_path):
+    with pytest.raises(LookalikeError, match="No image of the sample could be read; 2 were tried"):
+        build_bundle(tmp_path / "new", Backbone(tiny_network(), SPEC), [b"", b"x"], name="n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused_and_kept(make_encoder, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(LookalikeError, match="holds files"):
+        make_encoder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
