@@ -76,7 +76,9 @@ def by_hand(images: Sequence[bytes], model: Path, batch: int) -> Callable[[], in
     def pixels(image: bytes) -> np.ndarray:
         picture = Image.open(io.BytesIO(image)).convert("RGB")
         scale = 256 / min(picture.size)
-        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.BILINEAR)
+        picture = picture.resize(
+            (round(picture.width * scale), round(picture.height * scale)), Image.BILINEAR
+        )
         left, top = (picture.width - 224) // 2, (picture.height - 224) // 2
         return (np.asarray(picture.crop((left, top, left + 224, top + 224)), np.float32) - 127) / 128
 

@@ -24,6 +24,7 @@ from model.projection import PCA, unit_length
 from model.quiet import quiet
 
 FORMAT = 1
+"""Part of the fingerprint: raise it when the arithmetic between pixels and vector changes."""
 MANIFEST, SAVED_MODEL, TFLITE, PROJECTION = "encoder.json", "saved_model", "int8.tflite", "projection.npz"
 VARIANTS = ("int8", "float")
 

@@ -19,7 +19,9 @@ def hit_rate_at_k(relevant: np.ndarray, k: int) -> float:
     0.5
     """
     if k < 1 or relevant.ndim != 2 or not len(relevant):
-        raise ValueError(f"Expected k >= 1 and relevance of shape (queries, ranks). Received: {k}, {relevant.shape}")
+        raise ValueError(
+            f"Expected k >= 1 and relevance of shape (queries, ranks). Received: {k}, {relevant.shape}"
+        )
     return float(relevant[:, :k].any(axis=1).mean())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from enum import Enum
 from pathlib import Path
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from pipelines.plan import Plan
 
 app = typer.Typer(
-    help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, answer files of queries.",
+    help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
+    "answer files of queries.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -27,8 +29,11 @@ app = typer.Typer(
 encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
 app.add_typer(encoder_app, name="encoder")
 
-EXIT_CODES = "Exit codes: 0 done; 2 a mistake that the message tells how to mend; 3 finished, but something could not be read; 4 a gate failed, nothing was published."
-UNREADABLE, GATE_FAILED = 3, 4
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
+    "be read only in part, or no query could be answered; 4 a gate failed, nothing was published."
+)
+UNREADABLE, GATE_FAILED, INTERRUPTED = 3, 4, 130
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", metavar="FILE", help="The job file, such as config/nightly.yaml.")
@@ -81,8 +86,10 @@ def pack(
     Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
     """
     from pipelines.pack import pack as run
+    from pipelines.report import pack_report
 
-    print(run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata))
+    summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
+    print(pack_report(summary, out))
 
 
 class TableFormat(str, Enum):
@@ -145,9 +152,7 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
-    summary = _embed(load_config(config, set), ctx.args)
-    if any(note.damaged for note in summary.plan.notes):
-        raise typer.Exit(UNREADABLE)
+    _exit_if_damaged(_embed(load_config(config, set), ctx.args))
 
 
 def _embed(job: Config, flags: list[str]) -> EmbedSummary:
@@ -197,6 +202,12 @@ def nightly(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> No
     job = load_config(config, set)
     summary = _embed(job, ctx.args)
     _publish(job, summary.plan, ctx.args)
+    _exit_if_damaged(summary)
+
+
+def _exit_if_damaged(summary: EmbedSummary) -> None:
+    if any(note.damaged for note in summary.plan.notes):
+        raise typer.Exit(UNREADABLE)
 
 
 @app.command()
@@ -267,12 +278,18 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(error))
     except OSError as error:
         _fail(files.reason(error))
-    except KeyboardInterrupt:
-        _fail("interrupted; what is finished is kept, run the same command to go on", 130)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into this, without a word.
+        if stop.code == INTERRUPTED:
+            _fail("interrupted; what is finished is kept, run the same command to go on", INTERRUPTED)
+        raise
 
 
 def _fail(sentence: str, code: int = 2) -> None:
-    print(f"lookalike: error: {sentence}", file=sys.stderr)
+    if logs.form() == "json":
+        logging.getLogger("pipelines.cli").error(sentence)
+    else:
+        print(f"lookalike: error: {sentence}", file=sys.stderr)
     sys.exit(code)
 
 

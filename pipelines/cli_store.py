@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -133,7 +134,7 @@ def prune(
     from pipelines.prune import prune as run
 
     store = load_config(config, set).store
-    with hold(store, "generations prune"):
+    with contextlib.nullcontext() if dry_run else hold(store, "generations prune"):
         summary = run(store, keep, keep_days, dry_run=dry_run)
     if as_json:
         return _print_json(asdict(summary))

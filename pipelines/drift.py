@@ -34,9 +34,7 @@ def overlap(before: Sequence[IndexShard], after: Sequence[IndexShard]) -> float 
         return None
     ids = wanted.take(pa.array(both))
     answers = [_answers(shards, vectors[both], ids) for shards, vectors in ((before, old), (after, new))]
-    shared = [
-        len(a & b) / max(len(a), len(b)) for a, b in zip(*answers, strict=True) if a or b
-    ]
+    shared = [len(a & b) / max(len(a), len(b)) for a, b in zip(*answers, strict=True) if a or b]
     return float(np.mean(shared)) if shared else None
 
 

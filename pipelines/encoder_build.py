@@ -9,11 +9,13 @@ from pathlib import Path
 from model.export import BuildSummary, build_bundle
 from model.networks import backbone
 from pipelines.records import Record
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
 
 SAMPLE_IMAGES = 2000
 """For the projection: several times its default dimension of 256."""
 SAMPLE_SHARDS = 64
+MOST_SKIPPED = 16
+"""Records that are read for one that is used, at the most."""
 
 
 def sample_images(
@@ -21,8 +23,8 @@ def sample_images(
 ) -> Iterator[bytes]:
     """Encoded images from all over a corpus, the same ones every time.
 
-    Takes the first records of up to `SAMPLE_SHARDS` shards that lie evenly between the first and the last, so
-    that a corpus of any size costs the same.
+    Takes records of up to `SAMPLE_SHARDS` shards that lie evenly between the first and the last, so that a
+    corpus of any size costs the same.
 
     Raises:
         LookalikeError: if no shard matches.
@@ -30,10 +32,16 @@ def sample_images(
     shards = find_shards(paths, options)
     step = max(1, len(shards) / SAMPLE_SHARDS)
     chosen = [shards[int(i * step)] for i in range(min(len(shards), SAMPLE_SHARDS))]
-    readers: list[Iterator[bytes]] = [
-        (entry.image for entry in read_shard(shard, options) if isinstance(entry, Record)) for shard in chosen
-    ]
-    return itertools.islice(_in_turns(readers), count)
+    # Shards are often sorted by class: take every so manyth record instead of the first ones.
+    first = [len(image) for image in itertools.islice(_images(chosen[0], options, 1), 16)]
+    images = sum(shard.size for shard in chosen) * len(first) / max(1, sum(first))
+    stride = min(MOST_SKIPPED, max(1, int(images / count)))
+    return itertools.islice(_in_turns([_images(shard, options, stride) for shard in chosen]), count)
+
+
+def _images(shard: Shard, options: SourceOptions, stride: int) -> Iterator[bytes]:
+    images = (entry.image for entry in read_shard(shard, options) if isinstance(entry, Record))
+    return itertools.islice(images, 0, None, stride)
 
 
 def _in_turns(readers: list[Iterator[bytes]]) -> Iterator[bytes]:

@@ -61,7 +61,9 @@ def _beam() -> Any:
 
 def join(folder: str, *names: str) -> str:
     """Joins path parts; a URL keeps forward slashes."""
-    return "/".join([folder.rstrip("/"), *names]) if is_remote(folder) else os.path.join(_local(folder), *names)
+    return (
+        "/".join([folder.rstrip("/"), *names]) if is_remote(folder) else os.path.join(_local(folder), *names)
+    )
 
 
 def open_read(path: str) -> BinaryIO:
@@ -252,7 +254,9 @@ def glob(pattern: str) -> list[FileInfo]:
             files = [_info(_local(part), os.stat(_local(part)))] if os.path.isfile(_local(part)) else []
         files = [f for f in files if TEMPORARY not in os.path.basename(f.path)]
         if not files:
-            raise LookalikeError(f"No file matches. Expected a path, a glob or a brace list. Received: {part}")
+            raise LookalikeError(
+                f"No file matches. Expected a path, a glob or a brace list. Received: {part}"
+            )
         found.update((f.path, f) for f in files)
     return sorted(found.values(), key=lambda f: f.path)
 

@@ -23,6 +23,12 @@ class _Json(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
+def form() -> str:
+    """`text` or `json`, as set up."""
+    handlers = logging.getLogger().handlers
+    return "json" if handlers and isinstance(handlers[0].formatter, _Json) else "text"
+
+
 def set_up(form: str = "text", verbose: bool = False) -> None:
     """Sends logs to standard error.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,20 +11,23 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.errors import LookalikeError
 from pipelines import files
 from pipelines.config import Corpus
 from pipelines.records import Record, Reject
-from pipelines.sources import find_shards, read_shard
+from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
 
 if TYPE_CHECKING:
     from model.encoder import Encoder
     from pipelines.index_shard import IndexShard
 
-BLOCK = 8192
-"""Queries that are searched at once; 8 MiB of 256-dimensional vectors."""
+BLOCK = 16384
+"""Queries that are searched at once; 16 MiB of 256-dimensional vectors."""
+IMAGE_BLOCK = 512
+"""The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
 VECTOR_COLUMNS = ("embedding", "vector", "query")
 ID_COLUMNS = ("query_id", "item_id", "id")
 
@@ -105,19 +109,43 @@ def image_blocks(
         options = replace(options, item_id="key")
     shards = find_shards(path, options)
     encoder = open_encoder()
-
     for shard in shards:
+        yield from _encoded(shard, options, metric, encoder)
+
+
+def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder) -> Iterator[Block]:
+    """The queries of one shard. Only the images that wait for a thread are in memory."""
+    from model.encoder import BATCH
+
+    failures: list[tuple[str, str, str]] = []
+    waiting: deque[list[str]] = deque()
+
+    def batches() -> Iterator[list[bytes]]:
         entries = read_shard(shard, options)
-        while block := list(islice(entries, BLOCK)):
-            failures = [_read_failure(shard.name, e) for e in block if isinstance(e, Reject)]
-            records = [e for e in block if isinstance(e, Record)]
-            vectors, errors = encoder.encode([record.image for record in records])
-            readable = [i for i in range(len(records)) if i not in errors]
-            unsearchable = _unsearchable(vectors[readable], metric)
-            errors |= {readable[i]: error for i, error in unsearchable.items()}
-            failures += [(records[i].item_id, "decode", error) for i, error in errors.items()]
-            good = [i for i in range(len(records)) if i not in errors]
-            yield Block([records[i].item_id for i in good], vectors[good], failures)
+        while chunk := list(islice(entries, BATCH)):
+            failures.extend(_read_failure(shard.name, e) for e in chunk if isinstance(e, Reject))
+            records = [e for e in chunk if isinstance(e, Record)]
+            waiting.append([record.item_id for record in records])
+            yield [record.image for record in records]
+
+    ids: list[str] = []
+    vectors: list[np.ndarray] = []
+    for encoded in encoder.map(batches()):
+        names = waiting.popleft()
+        failures += [(names[i], "decode", error) for i, error in encoded.errors.items()]
+        readable = [i for i in range(len(names)) if i not in encoded.errors]
+        unsearchable = _unsearchable(encoded.vectors[readable], metric)
+        failures += [(names[readable[i]], "encode", error) for i, error in unsearchable.items()]
+        good = [i for n, i in enumerate(readable) if n not in unsearchable]
+        ids += [names[i] for i in good]
+        vectors.append(encoded.vectors[good])
+        if len(ids) + len(failures) >= IMAGE_BLOCK:
+            yield Block(ids, np.concatenate(vectors), failures.copy())
+            ids, vectors = [], []
+            failures.clear()
+    if ids or failures:
+        nothing = np.empty((0, encoder.dim), np.float32)
+        yield Block(ids, np.concatenate(vectors or [nothing]), failures)
 
 
 def _read_failure(shard: str, reject: Reject) -> tuple[str, str, str]:
@@ -157,9 +185,13 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterato
 
 def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
     """Ids as text, the row number in place of a null; and position -> error of those that cannot be used."""
+    if pa.types.is_string(column.type):
+        with contextlib.suppress(pa.ArrowInvalid):  # text in Parquet need not be UTF-8
+            column.validate(full=True)
+            if not column.null_count:
+                return column.to_pylist(), {}
+        column = column.cast(pa.binary())
     names, errors = [], {}
-    # As bytes: text in Parquet need not be UTF-8.
-    column = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
     for i, (value, number) in enumerate(zip(column.to_pylist(), numbers, strict=True)):
         if value is None:
             errors[i], value = "the id is null", number
@@ -186,27 +218,31 @@ def _damage_named(path: str) -> Iterator[None]:
 def _checked(names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str]) -> Block:
     """A block of the vectors that can be searched; the others become failures that say why."""
     errors = dict(unusable)
-    lengths = column.value_lengths().to_pylist() if not pa.types.is_fixed_size_list(column.type) else None
-    width = None if lengths is not None else column.type.list_size
-    null = column.is_null().to_numpy(zero_copy_only=False)
-    vectors = np.zeros((len(names), dim), np.float32)
-    right = []
-    for i in range(len(names)):
-        found = width if lengths is None else lengths[i]
-        if null[i]:
-            errors.setdefault(i, "the vector is null")
-        elif found != dim:
-            errors.setdefault(i, f"expected a vector of {dim} numbers, received {found}")
-        else:
-            right.append(i)
-    if right:
-        flat = column.take(pa.array(right)).flatten()
-        vectors[right] = flat.to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, dim)
+    if pa.types.is_fixed_size_list(column.type) and column.type.list_size == dim and not column.null_count:
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+        vectors = vectors.astype(np.float32, copy=False)
+    else:
+        vectors = _right_length(column, dim, errors)
     for i, error in _unsearchable(vectors, metric).items():
         errors.setdefault(i, error)
+    if not errors:
+        return Block(names, vectors, [])
     good = [i for i in range(len(names)) if i not in errors]
     failures = [(names[i], "id" if i in unusable else "vector", error) for i, error in sorted(errors.items())]
     return Block([names[i] for i in good], vectors[good], failures)
+
+
+def _right_length(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndarray:
+    """Vectors of shape (n, dim), zeros where there is none of `dim` numbers, which is added to `errors`."""
+    lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
+    for i in np.flatnonzero(lengths != dim).tolist():
+        found = f"expected a vector of {dim} numbers, received {lengths[i]}"
+        errors.setdefault(i, "the vector is null" if lengths[i] < 0 else found)
+    vectors = np.zeros((len(column), dim), np.float32)
+    right = np.flatnonzero(lengths == dim)
+    flat = column.take(pa.array(right)).flatten().to_numpy(zero_copy_only=False)
+    vectors[right] = flat.astype(np.float32).reshape(-1, dim)
+    return vectors
 
 
 def _unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:

@@ -43,7 +43,9 @@ def open_table(path: str, schema: pa.Schema, form: Format) -> Iterator[Any]:
     """
     with files.write_atomic(path) as file:
         if form == "parquet":
-            writer: Any = pq.ParquetWriter(file, schema, compression="zstd")
+            # A dictionary of ids and scores that seldom repeat took half of the time and more space.
+            repeating = [name for name in schema.names if name not in ("item_id", "score")]
+            writer: Any = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating)
         elif form == "csv":
             writer = pyarrow.csv.CSVWriter(file, schema)
         else:

@@ -14,8 +14,9 @@ from pipelines import files, generations, store
 from pipelines.embeddings import COUNTS, EmbeddedShard
 from pipelines.store import Generation, IndexRef
 
-_CONTENT = tuple(
-    "shard digest encoder options path sha256 rejects_path rejects_sha256 read rejected duplicates damaged".split()
+_CONTENT = (
+    *("shard", "digest", "encoder", "options", "read", "rejected", "duplicates", "damaged"),
+    *("path", "sha256", "rejects_path", "rejects_sha256"),
 )
 """What a shard's note and a manifest must agree on; its token changes when a shard is touched."""
 
@@ -37,24 +38,22 @@ def verify(root: str, name: str | None = None) -> list[str]:
         LookalikeError: if there is no generation of this name.
     """
     problems = [] if name else list(_of_current(root))
+    known = generations.names(root)
     found: list[Generation] = []
-    for known in generations.names(root) if name is None else [name]:
+    for one in known if name is None else [name]:
         try:
-            found.append(generations.show(root, known))
+            found.append(generations.show(root, one))
         except LookalikeError as error:
-            if name is not None and name not in generations.names(root):
+            if one not in known:
                 raise
             problems.append(str(error))
-    notes = dict.fromkeys(
-        (n.path, n.sha256, n.rejects_path, n.rejects_sha256) for g in found for n in g.shards
-    )
-    by_file = {(n.path, n.sha256, n.rejects_path, n.rejects_sha256): n for g in found for n in g.shards}
-    refs = list(dict.fromkeys(ref for generation in found for ref in generation.indexes))
+    notes = {(n.path, n.sha256, n.rejects_sha256): n for g in found for n in g.shards}.values()
+    refs = dict.fromkeys(ref for g in found for ref in g.indexes)
     with ThreadPoolExecutor() as pool:
         for generation in found:
             problems += _of_counts(generation)
             problems += _of_duplicates(root, generation)
-        for part in pool.map(lambda key: list(_of_shard(root, by_file[key])), notes):
+        for part in pool.map(lambda note: list(_of_shard(root, note)), notes):
             problems += part
         for part in pool.map(lambda ref: list(_of_index(root, ref)), refs):
             problems += part

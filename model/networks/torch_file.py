@@ -39,7 +39,9 @@ class _Tensor:
         values = self.storage.values
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
         if min(self.shape, default=1) < 1 or min((self.offset, *self.stride)) < 0 or last >= values.size:
-            raise LookalikeError(f"A tensor of shape {self.shape} reaches outside its storage of {values.size}.")
+            raise LookalikeError(
+                f"A tensor of shape {self.shape} reaches outside its storage of {values.size}."
+            )
         steps = tuple(step * values.itemsize for step in self.stride)
         return np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, steps, writeable=False)
 
@@ -89,7 +91,9 @@ def read_state_dict(path: str | Path, sha256: str) -> dict[str, np.ndarray]:
         storages: dict[str, _Storage] = {}
         magic, protocol, _system = (_RestrictedUnpickler(file, storages).load() for _ in range(3))
         if (magic, protocol) != (_MAGIC, _PROTOCOL):
-            raise LookalikeError(f"{path} is not a legacy PyTorch file. Received magic {magic!r}, {protocol!r}")
+            raise LookalikeError(
+                f"{path} is not a legacy PyTorch file. Received magic {magic!r}, {protocol!r}"
+            )
         tensors = _RestrictedUnpickler(file, storages).load()
         for key in _RestrictedUnpickler(file, storages).load():
             storage = storages[key]

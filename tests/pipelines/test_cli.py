@@ -92,7 +92,6 @@ def test_a_bug_is_no_sentence(monkeypatch, job):
         job.run("embed")
 
 
-@pytest.mark.xfail(strict=True, reason="typer exits with 130 by itself, before main() can say anything")
 def test_an_interrupted_run_says_that_nothing_is_lost(monkeypatch, job):
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -1,0 +1,184 @@
+"""Stores made by hand in milliseconds: real embedding files, real tiny indexes, real manifests, no network."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines import files, store
+from pipelines.embeddings import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
+from pipelines.index_shard import write_index_shard
+from pipelines.records import Reject
+from pipelines.store import Generation, IndexRef
+
+ENCODER = "e" * 64
+DIM = 4
+FIRST_NIGHT = datetime(2026, 1, 1, 2, tzinfo=timezone.utc)
+
+
+class SmallStore:
+    """A store in which an image shard is a letter with a version, such as `a0`.
+
+    Args:
+        root: its folder; need not exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = str(root)
+
+    def ids(self, shard: str) -> list[str]:
+        return [f"{shard}-0", f"{shard}-1"]
+
+    def embed(self, shard: str) -> EmbeddedShard:
+        """Two embeddings, a reject and a duplicate; the same shard always gives the same bytes."""
+        writer = EmbeddingWriter(self.path, f"{shard[0]}.tar", ENCODER, DIM, {})
+        for number, item_id in enumerate(self.ids(shard)):
+            writer.add((item_id, "0" * 64, 8, 8), np.eye(DIM)[number])
+        writer.reject(Reject("broken", 2, "decode", "no picture"))
+        writer.reject(Reject(f"{shard}-0", 3, "duplicate", "twice"))
+        note = EmbeddedShard(
+            **writer.close(shard, "options"),
+            token="1",
+            **dict(zip(COUNTS, (4, 2, 0, 1, 1), strict=True)),
+            reasons={"decode": 1, "duplicate": 1},
+            damaged=None,
+            bytes=10,
+            seconds={},
+        )
+        write_note(self.path, note)
+        return note
+
+    def index(self, shards: Iterable[str]) -> IndexRef:
+        shards = sorted(shards)
+        path = f"indexes/00000-of-00001-{'-'.join(shards) or 'empty'}"
+        folder = self.root / path
+        if not folder.exists():
+            ids = [item_id for shard in shards for item_id in self.ids(shard)]
+            items = pa.table({"item_id": pa.array(ids, pa.string())})
+            vectors = np.tile(np.eye(2, DIM, dtype=np.float32), (len(shards), 1))
+            write_index_shard(
+                str(folder), items=items, vectors=vectors, metric="cosine", encoder_fingerprint=ENCODER
+            )
+        sha256 = files.sha256(str(folder / "manifest.json"))
+        return IndexRef(path, sha256, 2 * len(shards), "brute_force", None)
+
+    def publish(self, night: int, shards: Iterable[str], seal: bool = True) -> Generation:
+        """Publishes these shards as the generation of a night, numbered from 0."""
+        notes = tuple(self.embed(shard) for shard in sorted(shards))
+        ref = self.index(shards)
+        now = FIRST_NIGHT + timedelta(days=night)
+        counts = {kind: sum(getattr(note, kind) for note in notes) for kind in COUNTS}
+        generation = Generation(
+            format=1,
+            name=store.generation_name(now, f"{night:08}"),
+            created=now.isoformat(timespec="seconds"),
+            encoder=ENCODER,
+            encoder_name="tiny",
+            dim=DIM,
+            metric="cosine",
+            metadata={},
+            counts={**counts, "items": ref.count},
+            shards=notes,
+            duplicates=0,
+            indexes=(ref,),
+            previous=store.current_name(self.path),
+        )
+        folder = self.root / "generations" / generation.name
+        from pipelines.duplicates import SCHEMA, write_duplicates
+
+        write_duplicates(str(folder / "duplicates.parquet"), SCHEMA.empty_table())
+        store.publish(self.path, generation)
+        if seal:
+            (folder / "manifest.sha256").write_text(files.sha256(str(folder / "manifest.json")) + "\n")
+        return generation
+
+    @property
+    def current(self) -> str | None:
+        return store.current_name(self.path)
+
+    @property
+    def files(self) -> set[str]:
+        """Every file, hidden ones too, relative to the store."""
+        return {
+            os.path.relpath(os.path.join(folder, name), self.root)
+            for folder, _, names in os.walk(self.root)
+            for name in names
+        }
+
+    def files_of(self, generation: Generation) -> set[str]:
+        """The files that a generation is made of."""
+        bases = [note.path.removesuffix(".parquet") for note in generation.shards]
+        of_shards = {base + end for base in bases for end in (".parquet", ".rejects.parquet", ".json")}
+        folders = [f"generations/{generation.name}", *(ref.path for ref in generation.indexes)]
+        return of_shards.union(*({f for f in self.files if f.startswith(d + "/")} for d in folders))
+
+    def age(self, days: float, now: float) -> None:
+        """Makes every file look as old as this."""
+        for name in self.files:
+            os.utime(self.root / name, (now - days * 86400,) * 2)
+
+
+def flip(path: Path, at: int) -> bytes:
+    """Changes one bit of a file; gives what it was."""
+    before = path.read_bytes()
+    changed = bytearray(before)
+    changed[at] ^= 4
+    path.write_bytes(changed)
+    return before
+
+
+class Bucket:
+    """An object store in memory, in place of Beam's file systems (`files._beam`); its clock stands still.
+
+    Attributes:
+        objects: URL -> (content, seconds since 1970).
+        now: seconds since 1970, given to what is written.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, float]] = {}
+        self.now = 1_800_000_000.0
+
+    def exists(self, path: str) -> bool:
+        return path in self.objects
+
+    def open(self, path: str, compression_type: object = None) -> io.BytesIO:
+        if path not in self.objects:
+            raise FileNotFoundError(2, "No such object", path)
+        return io.BytesIO(self.objects[path][0])
+
+    def create(self, path: str) -> io.BytesIO:
+        bucket = self
+
+        class Upload(io.BytesIO):
+            def close(self) -> None:
+                bucket.objects[path] = (self.getvalue(), bucket.now)
+                super().close()
+
+        return Upload()
+
+    def delete(self, paths: list[str]) -> None:
+        for path in paths:
+            del self.objects[path]
+
+    def match(self, patterns: list[str], limits: object = None) -> list[SimpleNamespace]:
+        prefix = patterns[0].rstrip("*")
+        found = [
+            SimpleNamespace(path=path, size_in_bytes=len(content), last_updated_in_seconds=modified)
+            for path, (content, modified) in self.objects.items()
+            if path.startswith(prefix)
+        ]
+        return [SimpleNamespace(metadata_list=found)]
+
+    def upload(self, folder: Path, url: str) -> None:
+        """Copies a local store."""
+        for path in (p for p in folder.rglob("*") if p.is_file()):
+            self.objects[f"{url}/{path.relative_to(folder)}"] = (path.read_bytes(), self.now)
