@@ -33,8 +33,8 @@ import yaml
 from PIL import Image
 
 from model.encoder import BATCH, Encoder, cores
-from pipelines.embed import embed
 from pipelines.encoder_build import build_encoder
+from pipelines.nightly import embed_missing
 from pipelines.pack import pack
 from pipelines.sources import SourceOptions
 
@@ -96,7 +96,7 @@ def job(shards: Path, encoder: Path, work: Path) -> Callable[[], int]:
     def run() -> int:
         store = work / "store"
         shutil.rmtree(store, ignore_errors=True)
-        return sum(note.embedded for note in embed(common.job(shards, encoder, store)).embedded)
+        return embed_missing(common.job(shards, encoder, store)).counts["embedded"]
 
     return run
 

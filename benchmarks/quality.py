@@ -17,9 +17,8 @@ import duckdb
 import numpy as np
 
 from model.metrics import average_precision, hit_rate_at_k
-from pipelines.embed import embed
 from pipelines.encoder_build import build_encoder
-from pipelines.index import index
+from pipelines.nightly import nightly
 from pipelines.pack import pack
 from pipelines.query import query
 from pipelines.sources import SourceOptions
@@ -34,7 +33,7 @@ def measure(data: Path, work: Path, network: str, variant: str) -> dict[str, obj
         encoder, network=network, sample=str(shards), options=SourceOptions(), variant=variant
     )
     job = common.job(shards, encoder, work / f"store-{network}-{variant}")
-    index(job, embed(job).plan)
+    nightly(job)
     items = len(list((data / "train").glob("*/*.jpg")))
     answers = query(job, str(data / "validation"), str(work / f"out-{network}-{variant}"), k=items)
     rows = duckdb.sql(

@@ -61,7 +61,7 @@ def publish(vectors: np.ndarray, job: Config) -> float:
     note = EmbeddedShard(**written, **counts, token="", reasons={}, damaged=None, bytes=0, seconds={})
     write_note(job.store, note)
     shard = Shard("clustered", "parquet", (FileInfo("clustered", 0, ""),))
-    plan = Plan("benchmark", "benchmark", vectors.shape[1], "", (shard,), {"clustered": note})
+    plan = Plan("benchmark", "benchmark", vectors.shape[1], "", (shard,), {"clustered": note}, {})
     return index(job, plan).seconds
 
 
@@ -71,7 +71,8 @@ def measure(job: Config, queries: np.ndarray, repeats: int, work: Path) -> list[
     names = pa.array([f"query-{number}" for number in range(len(queries))])
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(queries.ravel()), queries.shape[1])
     pq.write_table(pa.table({"query_id": names, "embedding": vectors}), path)
-    _generation, (shard,) = open_generation(job)
+    with open_generation(job) as (_generation, (shard,)):
+        pass
 
     def bare() -> np.ndarray:
         settings = shard.searcher.settings
@@ -142,8 +143,8 @@ def main() -> None:
         job = common.job(work, work, work / "store")
         built = publish(corpus, job)
         started = time.perf_counter()
-        _generation, (shard,) = open_generation(job)
-        opened = time.perf_counter() - started
+        with open_generation(job) as (_generation, (shard,)):
+            opened = time.perf_counter() - started
         rows = measure(job, asked, arguments.repeats, work)
         facts = describe(shard) | {"build, s": built, "open, s": opened}
     title = f"{arguments.queries:,} queries of {corpus.shape[1]} dimensions, top {K}"

@@ -12,11 +12,13 @@ import typer
 
 from model.errors import GateError, LookalikeError
 from pipelines import files, logs
+from pipelines.cli_options import ConfigFile, Overrides
+from pipelines.cli_store import exclude_app, generations_app
 from pipelines.config import Config, load_config
 
 if TYPE_CHECKING:
-    from pipelines.embed import EmbedSummary
-    from pipelines.plan import Plan
+    from pipelines.index import IndexSummary
+    from pipelines.plan import EmbedSummary
 
 app = typer.Typer(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
@@ -28,6 +30,8 @@ app = typer.Typer(
 )
 encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
 app.add_typer(encoder_app, name="encoder")
+app.add_typer(generations_app, name="generations")
+app.add_typer(exclude_app, name="exclude")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
@@ -35,13 +39,6 @@ EXIT_CODES = (
 )
 UNREADABLE, GATE_FAILED, INTERRUPTED = 3, 4, 130
 
-ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", metavar="FILE", help="The job file, such as config/nightly.yaml.")
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job file; may be repeated."),
-]
 BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
 
 
@@ -152,18 +149,20 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
-    _exit_if_damaged(_embed(load_config(config, set), ctx.args))
+    job = load_config(config, set)
+    from pipelines.nightly import embed_missing, writing
+
+    with writing(job, "embed"):
+        summary = embed_missing(job, ctx.args)
+    _print_embedded(job, summary)
+    _exit_if_damaged(summary)
 
 
-def _embed(job: Config, flags: list[str]) -> EmbedSummary:
-    from pipelines.embed import embed as run
+def _print_embedded(job: Config, summary: EmbedSummary) -> None:
     from pipelines.embeddings import embeddings_folder
     from pipelines.report import embed_report
 
-    summary = run(job, flags)
-    folder = embeddings_folder(job.store, summary.plan.fingerprint)
-    print(embed_report(summary.embedded, summary.skipped, summary.seconds, folder))
-    return summary
+    print(embed_report(summary, embeddings_folder(job.store, summary.plan.fingerprint)))
 
 
 @app.command(context_settings=BEAM)
@@ -176,33 +175,50 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
     job = load_config(config, set)
+    from pipelines.index import index as run
+    from pipelines.nightly import writing
     from pipelines.plan import make_plan
 
-    _publish(job, make_plan(job), ctx.args)
+    with writing(job, "index") as still_mine:
+        summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
+    _print_indexed(job, summary)
 
 
-def _publish(job: Config, plan: Plan, flags: list[str]) -> None:
-    from pipelines.index import index as run
+def _print_indexed(job: Config, summary: IndexSummary) -> None:
     from pipelines.report import generation_report
     from pipelines.store import generation_folder
 
-    summary = run(job, plan, flags)
-    folder = generation_folder(job.store, summary.generation.name)
-    print(generation_report(summary.generation, summary.built, summary.seconds, folder))
+    print(generation_report(summary, generation_folder(job.store, summary.generation.name)))
 
 
 @app.command(context_settings=BEAM)
-def nightly(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:
+def nightly(
+    ctx: typer.Context,
+    config: ConfigFile,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    set: Overrides = None,
+) -> None:
     """Embed what is new, index what changed, check, publish. Beam's flags go behind `--`.
 
-    Safe to run again at any time: finished work is used again, and what is served changes only at the end.
+    Safe to run again at any time: finished work is used again, and what is served changes only at the end, and
+    only if every check passes. A report is written to STORE/reports, also as OpenMetrics.
 
-    Example: lookalike nightly -c config/nightly.yaml
+    Example: lookalike nightly -c config/nightly.yaml --dry-run
     """
     job = load_config(config, set)
-    summary = _embed(job, ctx.args)
-    _publish(job, summary.plan, ctx.args)
-    _exit_if_damaged(summary)
+    from pipelines.nightly import dry_run as plan
+    from pipelines.nightly import nightly as run
+
+    if dry_run:
+        from pipelines.report import dry_run_report
+
+        print(dry_run_report(plan(job)))
+        return
+    summary = run(job, ctx.args)
+    _print_embedded(job, summary.embedded)
+    _print_indexed(job, summary.indexed)
+    print(f"report       {summary.report_path}")
+    _exit_if_damaged(summary.embedded)
 
 
 def _exit_if_damaged(summary: EmbedSummary) -> None:

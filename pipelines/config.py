@@ -42,6 +42,13 @@ class Corpus(_Section):
     )
     images_per_shard: Count = Field(1024, description="size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
+    trust: Literal["metadata", "content"] = Field(
+        "metadata",
+        description="what tells that a shard is unchanged: size and time of change, or reading all of it",
+    )
+    duplicate_ids: Literal["keep_first", "error"] = Field(
+        "keep_first", description="an id in several shards: serve the first shard's, or publish nothing"
+    )
 
     @field_validator("metadata")
     @classmethod
@@ -96,6 +103,19 @@ class Gates(_Section):
     allow_damaged_shards: bool = Field(
         False, description="publish although a shard could be read only in part"
     )
+    min_recall: Fraction | None = Field(
+        None, description="recall at 10 that every index shard must have; default index.recall_target"
+    )
+    min_top10_overlap: Fraction | None = Field(
+        None, description="of a fixed sample's top 10 with the last generation; default no limit"
+    )
+
+
+class Retention(_Section):
+    """What a nightly run keeps of the past."""
+
+    generations: Count = Field(7, description="newest generations to keep")
+    days: Annotated[float, Field(ge=0)] | None = Field(None, description="also keep what is younger")
 
 
 class Config(_Section):
@@ -109,6 +129,7 @@ class Config(_Section):
     index: Index = Index()
     query: Query = Query()
     gates: Gates = Gates()
+    retention: Retention = Retention()
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:

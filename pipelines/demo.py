@@ -26,10 +26,9 @@ from pipelines.demo_catalogue import (
     find_photographs,
     make_catalogue,
 )
-from pipelines.embed import embed
 from pipelines.embeddings import embeddings_folder, read_rejects
 from pipelines.encoder_build import build_encoder
-from pipelines.index import index
+from pipelines.nightly import nightly
 from pipelines.pack import pack
 from pipelines.query import query
 from pipelines.report import embed_report, generation_report, query_report
@@ -111,12 +110,12 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         print(f"int8         mean cosine {built.agreement:.4f} with float")
 
     with _step(4, "Run the nightly job: embed, index, check, publish", "nightly", *job):
-        embedded = embed(config)
+        night = nightly(config)
+        embedded, published = night.embedded, night.indexed
         embeddings = embeddings_folder(config.store, embedded.plan.fingerprint)
-        print(embed_report(embedded.embedded, embedded.skipped, embedded.seconds, embeddings))
-        published = index(config, embedded.plan)
+        print(embed_report(embedded, embeddings))
         generation = generation_folder(config.store, published.generation.name)
-        print(generation_report(published.generation, published.built, published.seconds, generation))
+        print(generation_report(published, generation))
 
     command = ("query", queries, "-o", out / "answers", *job)
     with _step(5, "Ask for the photographs of views that the catalogue does not hold", *command):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.errors import LookalikeError
@@ -54,6 +55,21 @@ def find_duplicates(store: str, notes: Sequence[EmbeddedShard]) -> pa.Table:
     left_out = sorted((shard, item_id, shards[0]) for item_id, shards in rows for shard in shards[1:])
     named = [(item_id, notes[shard].shard, notes[kept].shard) for shard, item_id, kept in left_out]
     return pa.table(list(zip(*named, strict=True)) or [()] * 3, schema=SCHEMA)
+
+
+def find_items(store: str, notes: Sequence[EmbeddedShard], ids: pa.Array) -> dict[str, list[str]]:
+    """Which shards hold which of `ids`: shard name -> ids, sorted.
+
+    Raises:
+        OSError: if an embedding file cannot be read.
+    """
+    found: dict[str, list[str]] = {}
+    for note in notes if len(ids) else ():
+        with files.open_read(files.join(store, note.path)) as file:
+            held = pq.read_table(file, columns=["item_id"])["item_id"]
+        if hits := held.filter(pc.is_in(held, ids)).to_pylist():
+            found[note.shard] = sorted(hits)
+    return found
 
 
 def _name_the_damaged(store: str, notes: Sequence[EmbeddedShard]) -> None:

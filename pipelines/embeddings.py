@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from model.errors import LookalikeError
 from pipelines import files
 from pipelines.records import Reject
 
+logger = logging.getLogger(__name__)
 ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 REJECTS_SCHEMA = pa.schema(
     [
@@ -179,7 +181,9 @@ class EmbeddingWriter:
         base = f"embeddings/{self._encoder[:16]}/{_slug(self._shard)}-{key}"
         sha256 = sha256_file(self._temporary)
         files.move_in(self._temporary, files.join(self._store, f"{base}.parquet"))
-        rows = [(r.item_id, self._shard, r.position, r.stage, r.error) for r in self._rejects]
+        # Sorted, because more threads reject in another order.
+        rejects = sorted(self._rejects, key=lambda reject: reject.position)
+        rows = [(r.item_id, self._shard, r.position, r.stage, r.error) for r in rejects]
         columns = list(zip(*rows, strict=True)) or [()] * len(REJECTS_SCHEMA)
         buffer = io.BytesIO()
         pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
@@ -203,10 +207,53 @@ class EmbeddingWriter:
             os.unlink(self._temporary)
 
 
-def write_note(store: str, note: EmbeddedShard) -> None:
-    """Marks a shard as finished. Raises OSError."""
-    text = json.dumps(asdict(note), indent=1, sort_keys=True)
-    files.write_bytes(files.join(store, note.path.removesuffix(".parquet") + ".json"), text.encode())
+def write_note(store: str, note: EmbeddedShard) -> EmbeddedShard:
+    """Marks a shard as finished. Raises OSError.
+
+    Returns:
+        The note as it stands: if the same content was embedded before, that one's, with the new token. What a
+        generation says of a shard then stays true.
+    """
+    path = files.join(store, note.path.removesuffix(".parquet") + ".json")
+    if files.exists(path):
+        with contextlib.suppress(ValueError, TypeError):
+            before = EmbeddedShard(**json.loads(files.read_bytes(path)))
+            if before.sha256 == note.sha256:
+                note = replace(before, token=note.token)
+    files.write_bytes(path, json.dumps(asdict(note), indent=1, sort_keys=True).encode())
+    return note
+
+
+class KnownVectors:
+    """The vectors of a shard's earlier embedding file, by the digest of the image.
+
+    Args:
+        store: folder of the store.
+        note: the earlier embedding file; None for a shard that is new.
+    """
+
+    def __init__(self, store: str, note: EmbeddedShard | None) -> None:
+        self._rows: dict[str, int] = {}
+        if note is None:
+            return
+        try:
+            data = files.read_bytes(files.join(store, note.path))
+        except FileNotFoundError:
+            return
+        if files.sha256_bytes(data) != note.sha256:
+            logger.warning("%s is damaged and not used again: its images are embedded anew", note.path)
+            return
+        columns = ["content_hash", "embedding", "width", "height"]
+        table = pq.read_table(pa.BufferReader(data), columns=columns).combine_chunks()
+        self._rows = {digest: row for row, digest in enumerate(table["content_hash"].to_pylist())}
+        embedding = table["embedding"].combine_chunks()
+        self._vectors = embedding.flatten().to_numpy().reshape(len(table), -1)
+        self._sizes = np.column_stack([table["width"].to_numpy(), table["height"].to_numpy()])
+
+    def get(self, content: str) -> tuple[np.ndarray, list[int]] | None:
+        """The vector, float32 (dim,), and [width, height] of an image; None if it is not known."""
+        row = self._rows.get(content)
+        return None if row is None else (self._vectors[row], self._sizes[row].tolist())
 
 
 def _slug(shard: str) -> str:
@@ -215,14 +262,17 @@ def _slug(shard: str) -> str:
 
 
 def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
-    """All notes of an encoder in a store, in order of their names.
+    """All notes of an encoder in a store whose files are there, the newest last.
 
     Raises:
         LookalikeError: if a note cannot be read as one.
     """
     notes = []
-    for file in files.list_files(embeddings_folder(store, fingerprint)):
-        if file.path.endswith(".json"):
+    listed = files.list_files(embeddings_folder(store, fingerprint))
+    names = {file.path for file in listed}
+    for file in sorted(listed, key=lambda file: float(file.modified)):
+        base = file.path.removesuffix(".json")
+        if base != file.path and {f"{base}.parquet", f"{base}.rejects.parquet"} <= names:
             try:
                 notes.append(EmbeddedShard(**json.loads(files.read_bytes(file.path))))
             except (ValueError, TypeError):

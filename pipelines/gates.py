@@ -5,33 +5,70 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from model.errors import GateError
-from pipelines.config import Gates
+from pipelines.config import Config
 from pipelines.embeddings import COUNTS, EmbeddedShard
-from pipelines.store import Generation
+from pipelines.store import Generation, IndexRef
 
 
-def check_gates(
-    gates: Gates, notes: Sequence[EmbeddedShard], counts: Mapping[str, int], previous: Generation | None
+def check_counts(
+    config: Config, notes: Sequence[EmbeddedShard], counts: Mapping[str, int], previous: Generation | None
 ) -> None:
-    """Checks a run's counts against the configured limits.
+    """Checks a run's counts against the configured limits, before anything is built.
 
     Args:
-        gates: the limits.
+        config: the limits.
         notes: every shard of the corpus.
-        counts: their counts added up, and `items`: what would be served.
+        counts: their counts added up, `items`: what would be served, `between_shards`: records whose id an
+            earlier shard has.
         previous: the generation that is served now.
 
     Raises:
         GateError: naming every gate that failed, what was found and what is allowed.
     """
-    failed = list(_failures(gates, notes, counts, previous))
-    if failed:
-        raise GateError("nothing was published: " + "; ".join(failed))
+    _raise_any(_failed_counts(config, notes, counts, previous))
 
 
-def _failures(
-    gates: Gates, notes: Sequence[EmbeddedShard], counts: Mapping[str, int], previous: Generation | None
+def check_index(config: Config, indexes: Sequence[IndexRef], overlap: float | None) -> None:
+    """Checks what was built, before it is published.
+
+    Args:
+        config: the limits.
+        indexes: every index shard.
+        overlap: fraction of a sample's top 10 that is as in the last generation; None without one.
+
+    Raises:
+        GateError: as `check_counts`.
+    """
+    _raise_any(_failed_index(config, indexes, overlap))
+
+
+def _raise_any(failures: Iterator[str]) -> None:
+    if failed := "; ".join(failures):
+        raise GateError(f"nothing was published: {failed}")
+
+
+def _failed_index(config: Config, indexes: Sequence[IndexRef], overlap: float | None) -> Iterator[str]:
+    least = config.gates.min_recall
+    if least is None:
+        least = config.index.recall_target
+    for ref in indexes:
+        if ref.recall is not None and ref.recall < least:
+            yield (
+                f"index shard {ref.path} reaches a recall at 10 of {ref.recall:.4f}; "
+                f"gates.min_recall asks for {least:.4f}"
+            )
+    wanted = config.gates.min_top10_overlap
+    if wanted is not None and overlap is not None and overlap < wanted:
+        yield (
+            f"only {overlap:.1%} of a sample's top 10 are as in the last generation; "
+            f"gates.min_top10_overlap asks for {wanted:.1%}"
+        )
+
+
+def _failed_counts(
+    config: Config, notes: Sequence[EmbeddedShard], counts: Mapping[str, int], previous: Generation | None
 ) -> Iterator[str]:
+    gates = config.gates
     for note in notes:
         if note.read != sum(getattr(note, name) for name in COUNTS[1:]):
             yield f"the counts of {note.shard} do not add up"
@@ -39,6 +76,8 @@ def _failures(
             yield f"damaged shard {note.shard}: {note.damaged} (gates.allow_damaged_shards)"
     if not counts["items"]:
         yield "no image could be embedded"
+    if counts["between_shards"] and config.corpus.duplicate_ids == "error":
+        yield f"{counts['between_shards']:,} records have an id of an earlier shard (corpus.duplicate_ids)"
     rejected = counts["rejected"] / max(1, counts["read"])
     if rejected > gates.max_reject_fraction:
         yield (

@@ -93,11 +93,15 @@ def read(root: str, name: str) -> Generation:
     Raises:
         LookalikeError: if it cannot be read or differs from a digest.
     """
-    if served_name(root) == name:
-        return store.current(root)
+    generation = store.current(root) if served_name(root) == name else None
     seal = files.join(store.generation_folder(root, name), SEAL)
-    sealed = files.read_bytes(seal).decode("ascii", "replace").strip() if files.exists(seal) else None
-    return store.read_generation(root, name, sealed)
+    if files.exists(seal):
+        sealed = files.read_bytes(seal).decode("ascii", "replace").strip()
+        return store.read_generation(root, name, sealed)
+    # Another may have been published between the two steps.
+    if generation is None or generation.name != name:
+        return store.read_generation(root, name)
+    return generation
 
 
 def show(root: str, name: str | None = None) -> Generation:

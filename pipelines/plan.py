@@ -27,6 +27,7 @@ class Plan:
         options_digest: digest of how records are read.
         shards: all shards of the corpus, in order of their names.
         finished: shard name -> its embedding file's note, for those that need no work.
+        earlier: shard name -> the newest note of any content it had, whose vectors can be used again.
     """
 
     fingerprint: str
@@ -35,6 +36,7 @@ class Plan:
     options_digest: str
     shards: tuple[Shard, ...]
     finished: dict[str, EmbeddedShard]
+    earlier: dict[str, EmbeddedShard]
 
     @property
     def missing(self) -> list[Shard]:
@@ -47,8 +49,34 @@ class Plan:
         return [self.finished[shard.name] for shard in self.shards if shard.name in self.finished]
 
 
-def make_plan(config: Config) -> Plan:
+@dataclass(frozen=True)
+class EmbedSummary:
+    """What an embedding run did.
+
+    Attributes:
+        plan: the corpus, every shard finished.
+        embedded: notes of the shards read by this run, in order.
+        counts: records read, embedded, reused, rejected and duplicates of this run.
+        seconds: wall-clock time of the pipeline.
+    """
+
+    plan: Plan
+    embedded: tuple[EmbeddedShard, ...]
+    counts: dict[str, int]
+    seconds: float
+
+    @property
+    def skipped(self) -> int:
+        """Number of shards that were finished before."""
+        return len(self.plan.shards) - len(self.embedded)
+
+
+def make_plan(config: Config, trust: str | None = None) -> Plan:
     """Lists the corpus and looks for what the store has of it.
+
+    Args:
+        config: the job.
+        trust: `metadata` or `content`, in place of `corpus.trust`.
 
     Raises:
         LookalikeError: if a shard pattern matches nothing, a name is not UTF-8, or the encoder is no bundle.
@@ -65,9 +93,12 @@ def make_plan(config: Config) -> Plan:
         if (name := escape(shard.name)) != shard.name:
             raise LookalikeError(f"Expected names of shards in UTF-8. Received: {name}")
     tokens = {(shard.name, shard.token) for shard in shards}
+    notes = finished_shards(config.store, encoder)
+    trusted = (trust or config.corpus.trust) == "metadata"
     finished = {
         note.shard: note
-        for note in finished_shards(config.store, encoder)
-        if note.options == digest and (note.shard, note.token) in tokens
+        for note in notes
+        if trusted and note.options == digest and (note.shard, note.token) in tokens
     }
-    return Plan(encoder, manifest["name"], manifest["dim"], digest, shards, finished)
+    earlier = {note.shard: note for note in notes}
+    return Plan(encoder, manifest["name"], manifest["dim"], digest, shards, finished, earlier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -13,10 +14,11 @@ import pyarrow as pa
 
 from model.encoder import Encoder
 from model.errors import LookalikeError
-from pipelines import files, queries, store
+from pipelines import exclusions, files, generations, queries
 from pipelines.config import Config
 from pipelines.embeddings import ARROW_TYPES
-from pipelines.index_shard import IndexShard, open_index_shard
+from pipelines.index import open_index
+from pipelines.index_shard import IndexShard
 from pipelines.queries import Block
 from pipelines.search import Matches, search, take_items
 from pipelines.store import Generation
@@ -50,24 +52,17 @@ class QuerySummary:
     seconds: dict[str, float]
 
 
-def open_generation(config: Config, threads: int | None = None) -> tuple[Generation, list[IndexShard]]:
+@contextlib.contextmanager
+def open_generation(config: Config) -> Iterator[tuple[Generation, list[IndexShard]]]:
     """Opens what is served now: the manifest and every index shard, all digests checked.
+
+    While the block runs the generation is not pruned, whatever is published meanwhile.
 
     Raises:
         LookalikeError: if nothing is published or a file is damaged.
     """
-    generation = store.current(config.store)
-    shards = []
-    for ref in generation.indexes:
-        folder = files.join(config.store, ref.path)
-        found = files.sha256(files.join(folder, "manifest.json"))
-        if found != ref.manifest_sha256:
-            raise LookalikeError(
-                f"The index is damaged: {folder}/manifest.json should have SHA-256 {ref.manifest_sha256}. "
-                f"Received: {found}"
-            )
-        shards.append(open_index_shard(files.local_copy(folder, ref.manifest_sha256), threads))
-    return generation, shards
+    with generations.reading(config.store) as generation:
+        yield generation, [open_index(config.store, ref) for ref in generation.indexes]
 
 
 def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
@@ -112,8 +107,24 @@ def query(
     if k < 1 or form not in FORMATS:
         raise LookalikeError(f"Expected k of 1 or more and a format of {FORMATS}. Received: {k}, {form}")
     started = time.perf_counter()
+    with open_generation(config) as (generation, shards):
+        return _answer(config, generation, shards, path, out, k, form, exact, exclude_self, started)
+
+
+def _answer(
+    config: Config,
+    generation: Generation,
+    shards: Sequence[IndexShard],
+    path: str,
+    out: str,
+    k: int,
+    form: Format,
+    exact: bool,
+    exclude_self: bool,
+    started: float,
+) -> QuerySummary:
     kind = queries.kind_of(path)
-    generation, shards = open_generation(config)
+    excluded = exclusions.excluded_ids(config.store)
     if kind == "images":
         blocks = queries.image_blocks(
             path, config.corpus, generation.metric, lambda: _matching_encoder(config, generation)
@@ -141,7 +152,7 @@ def query(
     with open_table(results, schema, form) as found, open_table(failures, FAILURES_SCHEMA, form) as failed:
         noted = time.monotonic()
         for block in itertools.chain([first], answered):
-            matches = _searched(shards, block, k, exact, exclude_self, seconds)
+            matches = _searched(shards, block, k, exact, exclude_self, excluded, seconds)
             write_started = time.perf_counter()
             if matches is not None:
                 found.write_table(_table(shards, block, matches, schema))
@@ -196,12 +207,14 @@ def _searched(
     k: int,
     exact: bool,
     exclude_self: bool,
+    excluded: pa.Array,
     seconds: defaultdict[str, float],
 ) -> Matches | None:
     if not block.ids:
         return None
     started = time.perf_counter()
-    matches = search(shards, block.vectors, k, exact=exact, skip=block.ids if exclude_self else None)
+    skip = block.ids if exclude_self else None
+    matches = search(shards, block.vectors, k, exact=exact, excluded=excluded, skip=skip)
     seconds["search"] += time.perf_counter() - started
     return matches
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pipelines.embeddings import COUNTS, EmbeddedShard
-from pipelines.pack import PackSummary
-from pipelines.query import QuerySummary
-from pipelines.store import Generation
+
+if TYPE_CHECKING:
+    from pipelines.index import IndexSummary
+    from pipelines.nightly import DryRun
+    from pipelines.pack import PackSummary
+    from pipelines.plan import EmbedSummary
+    from pipelines.query import QuerySummary
 
 
 def pack_report(summary: PackSummary, out: str) -> str:
@@ -37,59 +42,52 @@ def totals(notes: Iterable[EmbeddedShard]) -> Counter[str]:
     return total
 
 
-def count_lines(notes: Sequence[EmbeddedShard]) -> list[str]:
-    """The reconciled counts, and the reasons of what was rejected."""
-    total = totals(notes)
-    parts = " + ".join(f"{total[name]:,} {name.removesuffix('s')}" for name in COUNTS[1:])
-    lines = [f"records      {total['read']:,} read = {parts}"]
-    reasons: Counter[str] = Counter()
-    for note in notes:
-        reasons.update(note.reasons)
-    if reasons:
+def count_lines(counts: Mapping[str, int], notes: Sequence[EmbeddedShard]) -> list[str]:
+    """The reconciled counts, and the reasons of what was rejected in `notes`."""
+    parts = " + ".join(f"{counts[name]:,} {name.removesuffix('s')}" for name in COUNTS[1:])
+    lines = [f"records      {counts['read']:,} read = {parts}"]
+    if reasons := reasons_of(notes):
         lines.append("rejects      " + ", ".join(f"{n:,} at {stage}" for stage, n in reasons.most_common()))
     lines += [f"DAMAGED      {note.shard}: {note.damaged}" for note in notes if note.damaged]
     return lines
 
 
-def seconds_line(notes: Sequence[EmbeddedShard], wall: float) -> str:
-    """Where the time went: seconds of work by stage; decoding and network run on all cores at once."""
-    stages = ", ".join(
-        f"{stage} {sum(note.seconds[stage] for note in notes):,.1f}"
-        for stage in ("read", "decode", "network", "write")
-    )
-    images = sum(note.embedded for note in notes)
-    return f"seconds      {wall:,.1f} in all, {images / max(wall, 1e-9):,.0f} images/s; of work: {stages}"
+def reasons_of(notes: Iterable[EmbeddedShard]) -> Counter[str]:
+    """Stage of rejection -> records, of all shards together."""
+    reasons: Counter[str] = Counter()
+    for note in notes:
+        reasons.update(note.reasons)
+    return reasons
 
 
-def embed_report(embedded: Sequence[EmbeddedShard], skipped: int, wall: float, folder: str) -> str:
-    """The summary of an embedding run.
+def stage_seconds(notes: Sequence[EmbeddedShard]) -> dict[str, float]:
+    """Stage -> seconds of work, of all shards together; decoding and network run on all cores at once."""
+    stages = ("read", "decode", "network", "write")
+    return {stage: sum(note.seconds.get(stage, 0.0) for note in notes) for stage in stages}
 
-    Args:
-        embedded: notes of the shards this run embedded.
-        skipped: shards that were finished before.
-        wall: seconds the pipeline took.
-        folder: where the embedding files lie.
-    """
-    lines = [f"shards       {len(embedded):,} embedded, {skipped:,} finished before"]
+
+def embed_report(summary: EmbedSummary, folder: str) -> str:
+    """The summary of an embedding run whose embedding files lie in `folder`."""
+    embedded, wall = summary.embedded, summary.seconds
+    lines = [f"shards       {len(embedded):,} embedded, {summary.skipped:,} finished before"]
     if embedded:
-        lines += [*count_lines(embedded), seconds_line(embedded, wall)]
+        stages = ", ".join(f"{stage} {value:,.1f}" for stage, value in stage_seconds(embedded).items())
+        rate = summary.counts["embedded"] / max(wall, 1e-9)
+        lines += count_lines(summary.counts, embedded)
+        lines.append(f"seconds      {wall:,.1f} in all, {rate:,.0f} images/s; of work: {stages}")
     lines.append(f"embeddings   {folder}")
     if any(note.rejected or note.duplicates for note in embedded):
         lines.append(f"rejected     {folder}/*.rejects.parquet")
     return "\n".join(lines)
 
 
-def generation_report(generation: Generation, built: int, seconds: float, folder: str) -> str:
-    """The summary of an indexing run.
-
-    Args:
-        generation: what was published.
-        built: index shards this run built.
-        seconds: wall-clock time of that.
-        folder: of the generation.
-    """
-    reused = len(generation.indexes) - built
-    lines = [f"index        {built:,} shards built in {seconds:,.1f} s, {reused:,} as before"]
+def generation_report(summary: IndexSummary, folder: str) -> str:
+    """The summary of an indexing run; `folder` is the generation's."""
+    generation = summary.generation
+    if not summary.published:
+        return f"unchanged    nothing to build; generation {generation.name} is still served"
+    reused = len(generation.indexes) - summary.built
+    lines = [f"index        {summary.built:,} shards built in {summary.seconds:,.1f} s, {reused:,} as before"]
     for ref in generation.indexes:
         recall = f"recall at 10 {ref.recall:.4f}" if ref.recall is not None else "exact"
         lines.append(f"             {ref.path}: {ref.count:,} vectors, {ref.algorithm}, {recall}")
@@ -97,7 +95,25 @@ def generation_report(generation: Generation, built: int, seconds: float, folder
         lines.append(
             f"duplicates   {generation.duplicates:,} ids occur in an earlier shard too: {folder}/duplicates.parquet"
         )
+    if generation.excluded:
+        lines.append(f"taken down   {generation.excluded:,} records are left out")
+    if summary.overlap is not None:
+        lines.append(f"drift        {summary.overlap:.1%} of a sample's top 10 as in the last generation")
     lines.append(f"published    {generation.counts['items']:,} items as generation {generation.name}")
+    return "\n".join(lines)
+
+
+def dry_run_report(plan: DryRun) -> str:
+    """What a nightly run would do."""
+    lines = [
+        f"shards       {plan.unchanged:,} unchanged, {plan.changed:,} changed, {plan.new:,} new, "
+        f"{plan.removed:,} removed",
+        f"images       about {plan.images:,} to read; of a changed shard only new images meet the network",
+        f"index        {plan.rebuilt:,} of {plan.indexes:,} shards to build",
+    ]
+    if plan.seconds is not None:
+        minutes, seconds = divmod(round(plan.seconds), 60)
+        lines.append(f"time         about {minutes}:{seconds:02} for embedding, if all images are new")
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import pydantic
@@ -66,6 +66,9 @@ class Generation:
         duplicates: ids that occur in more than one shard; the first shard's is served.
         indexes: the index shards.
         previous: name of the generation that was served before; None for the first.
+        excluded: records left out because their id was taken down.
+        made_from: digest of everything that decides what is served; a run that would make the same does
+            nothing.
     """
 
     format: Literal[1]
@@ -81,14 +84,29 @@ class Generation:
     duplicates: int
     indexes: tuple[IndexRef, ...]
     previous: str | None
+    excluded: int = 0
+    made_from: str = ""
 
 
 _GENERATION = pydantic.TypeAdapter(Generation)
 
 
-def generation_name(now: datetime, content: str) -> str:
-    """The name of a generation published at `now` that holds what the digest `content` says."""
-    return f"{now.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{content[:8]}"
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+def generation_name(now: datetime, content: str, previous: str | None = None) -> str:
+    """The name of a generation that sorts behind `previous` even if the clock went backwards.
+
+    Args:
+        now: time of publication.
+        content: digest of what it holds.
+        previous: name of the generation that is served before it.
+    """
+    stamp = f"{now.astimezone(timezone.utc):{_TIME}}"
+    if previous is not None and stamp <= previous[: len(stamp)]:
+        last = datetime.strptime(previous.partition("-")[0], _TIME)
+        stamp = f"{last + timedelta(seconds=1):{_TIME}}"
+    return f"{stamp}-{content[:8]}"
 
 
 def generation_folder(store: str, name: str) -> str:
@@ -161,6 +179,9 @@ def publish(store: str, generation: Generation) -> None:
         OSError: if the store cannot be written; what was served before still is.
     """
     data = _GENERATION.dump_json(generation, indent=1) + b"\n"
-    files.write_bytes(files.join(generation_folder(store, generation.name), "manifest.json"), data)
     sha256 = hashlib.sha256(data).hexdigest()
+    folder = generation_folder(store, generation.name)
+    # The seal first: a manifest without one could not be told from a damaged one later.
+    files.write_bytes(files.join(folder, "manifest.sha256"), f"{sha256}\n".encode())
+    files.write_bytes(files.join(folder, "manifest.json"), data)
     files.write_bytes(files.join(store, CURRENT), f"{generation.name} {sha256}\n".encode())

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines import files, store
+from pipelines.duplicates import SCHEMA, write_duplicates
 from pipelines.embeddings import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
 from pipelines.index_shard import write_index_shard
 from pipelines.records import Reject
@@ -92,12 +93,11 @@ class SmallStore:
             previous=store.current_name(self.path),
         )
         folder = self.root / "generations" / generation.name
-        from pipelines.duplicates import SCHEMA, write_duplicates
-
         write_duplicates(str(folder / "duplicates.parquet"), SCHEMA.empty_table())
         store.publish(self.path, generation)
         if seal:
-            (folder / "manifest.sha256").write_text(files.sha256(str(folder / "manifest.json")) + "\n")
+            digest = files.sha256(str(folder / "manifest.json"))
+            files.write_bytes(str(folder / "manifest.sha256"), f"{digest}\n".encode())
         return generation
 
     @property

@@ -11,7 +11,11 @@ from model.encoder import Encoder
 from model.networks import Backbone
 from pipelines import cli, embed, encoder_build
 
-COMMANDS = ["pack", "encoder build", "embed", "index", "nightly", "query"]
+COMMANDS = [
+    *("pack", "encoder build", "embed", "index", "nightly", "query", "demo"),
+    *(f"generations {name}" for name in ("list", "show", "rollback", "prune", "verify")),
+    *(f"exclude {name}" for name in ("add", "remove", "list")),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -162,14 +166,14 @@ def test_encoder_build_refuses_an_unknown_network(job, pictures):
     assert "efficientnet_lite0" in done.sentence
 
 
-def test_the_sample_takes_turns_between_shards(pictures, job):
+def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, job):
     job.pack(pictures)
     from pipelines.encoder_build import sample_images
     from pipelines.sources import SourceOptions
 
     names = sorted(pictures)
     sample = list(sample_images(str(job.shards), SourceOptions(), 7))
-    assert sample == [pictures[names[i]] for i in (0, 8, 16, 1, 9, 17, 2)]
+    assert sample == [pictures[names[i]] for i in (0, 8, 16, 3, 11, 19, 6)]
     assert len(list(sample_images(str(job.shards), SourceOptions(), 100))) == 24
 
 
@@ -188,7 +192,9 @@ def test_a_shard_whose_file_name_is_not_utf8_is_refused(job):
 def test_a_worker_that_cannot_start_gives_its_sentence(monkeypatch, job, pictures, other_encoder):
     """The bundle is replaced between the plan and the worker's start."""
     job.pack(pictures)
-    monkeypatch.setattr(embed, "open_encoder", lambda *_: Encoder.load(other_encoder))
+    load = Encoder.load
+    embed._load.cache_clear()
+    monkeypatch.setattr(Encoder, "load", lambda _folder, **options: load(other_encoder, **options))
     done = job.run("embed")
     assert done.code == 2
     assert "The encoder changed while the job ran" in done.sentence

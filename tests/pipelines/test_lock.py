@@ -15,7 +15,10 @@ from pipelines import lock
 from pipelines.lock import briefly, clean_up, hold, parse_holder
 
 ROOT = Path(__file__).parents[2]
-HOLD = "import sys; from pipelines.lock import hold\nwith hold(sys.argv[1], 'nightly'): print('held', flush=True); sys.stdin.read()"
+HOLD = (
+    "import sys; from pipelines.lock import hold\n"
+    "with hold(sys.argv[1], 'nightly'): print('held', flush=True); sys.stdin.read()"
+)
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_what_a_killed_process_started_does_not_keep_the_lock(tmp_path, path):
     script = (
         "import os, subprocess, sys, time; from pipelines.lock import hold\n"
         "with hold(sys.argv[1], 'nightly'):\n"
-        "  a = subprocess.Popen(['sleep', '60']).pid\n"
+        "  a = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid\n"
         "  b = os.fork()\n"
         "  if not b: os.close(1); time.sleep(60); os._exit(0)\n"
         "  print(a, b, flush=True); os.kill(os.getpid(), 9)\n"

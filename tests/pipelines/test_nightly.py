@@ -1,0 +1,186 @@
+"""The nightly run: incremental, gated, reported; nothing happens where nothing changed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+
+import pytest
+from conftest import picture
+
+from model.encoder import Encoder
+from pipelines import exclusions, index, store
+from pipelines.lock import hold
+
+
+def report(job):
+    return json.loads((job.store / "reports" / "latest.json").read_text())
+
+
+def pack_again(job, pictures):
+    """Packs anew; shards whose bytes are the same keep their time of change."""
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in job.shards.iterdir()}
+    job.pack(pictures)
+    for path, (content, time) in before.items():
+        if path.read_bytes() == content:
+            os.utime(path, ns=(time, time))
+
+
+def test_an_unchanged_night_imports_neither_tensorflow_nor_scann_nor_beam(published):
+    code = (
+        "import sys; from pipelines.cli import main\n"
+        f"try: main(['nightly', '-c', {str(published.config)!r}])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(sorted({'tensorflow', 'apache_beam', 'scann'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "still served" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_only_new_images_of_a_changed_shard_meet_the_network(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    changed = sorted(pictures)[3]
+    pack_again(job, pictures | {changed: picture(999)})
+    job.nightly()
+    records = report(job)["records"]
+    assert (records["embedded"], records["reused"], records["items"]) == (1, 23, 24)
+    assert report(job)["shards"] == {"read": 1, "unchanged": 2}
+
+
+def test_reused_vectors_are_the_ones_a_fresh_store_would_have(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    pack_again(job, pictures | {sorted(pictures)[3]: picture(999)})
+    job.nightly()
+    ours = {p.name: p.read_bytes() for p in job.store.glob("embeddings/*/*.parquet")}
+    job.set(store=str(job.folder / "fresh"))
+    assert job.run("nightly").code == 0
+    fresh = {p.name: p.read_bytes() for p in (job.folder / "fresh").glob("embeddings/*/*.parquet")}
+    assert fresh.items() <= ours.items()
+
+
+@pytest.mark.parametrize("trust", ["metadata", "content"])
+def test_a_touched_shard_is_read_but_not_encoded(job, pictures, monkeypatch, trust):
+    shards = job.pack(pictures)
+    job.nightly()
+    before = store.current_name(str(job.store))
+    job.set(corpus={**job.settings["corpus"], "trust": trust})
+    monkeypatch.setattr(Encoder, "submit", lambda *_: pytest.fail("an image was encoded"))
+    os.utime(shards[0], (1, 1))
+    job.nightly()
+    assert report(job)["shards"]["read"] == (1 if trust == "metadata" else 3)
+    assert store.current_name(str(job.store)) == before
+
+
+def test_a_taken_down_item_vanishes_from_queries_at_once_and_from_the_next_index(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    gone = sorted(pictures)[0]
+    exclusions.add(str(job.store), [gone], "asked")
+    vectors = job.vectors_file([[1.0] * 16])
+    assert job.query(vectors, "-k", "24").code == 0
+    assert len(job.results) == 23
+    assert gone not in job.results["item_id"].to_pylist()
+    job.nightly()
+    assert (report(job)["records"]["items"], report(job)["excluded"]) == (23, 1)
+    exclusions.remove(str(job.store), [gone])
+    job.nightly()
+    assert report(job)["records"]["items"] == 24
+
+
+def test_a_second_run_is_refused_and_names_the_first(job, pictures):
+    job.pack(pictures)
+    with hold(str(job.store), "nightly"):
+        done = job.run("nightly")
+    assert done.code == 2
+    assert "lookalike nightly on host" in done.sentence
+
+
+def test_leftovers_of_a_dead_run_are_deleted(copied):
+    left = copied.store / "embeddings" / ".embedding.tmp-x"
+    left.write_bytes(b"half")
+    (copied.store / "indexes" / ".index.tmp-y").mkdir()
+    copied.nightly()
+    assert not left.exists()
+    assert not list(copied.store.rglob(".*tmp-*"))
+
+
+def test_a_failed_gate_is_reported_and_serves_the_night_before(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    before = store.current_name(str(job.store))
+    job.pack(dict(sorted(pictures.items())[:8]))
+    done = job.run("nightly")
+    assert done.code == 4
+    assert "gates.max_shrink_fraction" in done.sentence
+    assert store.current_name(str(job.store)) == before
+    assert report(job)["outcome"] == "gate failed"
+    assert report(job)["generation"] == before
+    prom = (job.store / "reports" / "lookalike.prom").read_text()
+    assert 'lookalike_run_outcome{outcome="gate failed"} 1.0' in prom
+    assert prom.endswith("# EOF\n")
+
+
+def test_drift_is_measured_and_gated(job, pictures, other_encoder):
+    job.pack(pictures)
+    job.nightly()
+    job.set(encoder=str(other_encoder))
+    done = job.run("nightly", "--set", "gates.min_top10_overlap=0.999")
+    assert done.code == 4
+    assert "gates.min_top10_overlap" in done.sentence
+    job.nightly()
+    assert 0 <= report(job)["drift"] < 0.999
+
+
+def test_ids_in_two_shards_can_be_an_error(job, pictures):
+    first, *_ = job.pack(pictures)
+    shutil.copy(first, str(job.shards / "zz-copy.tfrecord"))
+    job.nightly()
+    assert report(job)["ids_duplicated"] == 8
+    done = job.run("nightly", "--set", "corpus.duplicate_ids=error")
+    assert done.code == 4
+    assert "corpus.duplicate_ids" in done.sentence
+
+
+def test_a_dry_run_tells_the_plan_and_changes_nothing(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    pack_again(job, pictures | {sorted(pictures)[3]: picture(999)})
+    before = {p: p.read_bytes() for p in job.store.rglob("*") if p.is_file()}
+    done = job.run("nightly", "--dry-run")
+    assert "2 unchanged, 1 changed, 0 new, 0 removed" in done.out
+    assert "1 of 1 shards to build" in done.out
+    assert {p: p.read_bytes() for p in job.store.rglob("*") if p.is_file()} == before
+
+
+def test_a_clock_that_went_backwards_still_gives_a_later_name(job, pictures, monkeypatch):
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2001, 1, 1, tzinfo=timezone.utc)
+
+    job.pack(pictures)
+    job.nightly()
+    first = store.current_name(str(job.store))
+    monkeypatch.setattr(index, "datetime", Past)
+    job.nightly("--set", "index.recall_target=0.9")
+    assert store.current_name(str(job.store)) > first
+
+
+def test_old_generations_are_pruned_by_retention(job, pictures):
+    job.pack(pictures)
+    for target in (0.9, 0.91, 0.92, 0.93):
+        job.nightly("--set", f"index.recall_target={target}", "--set", "retention.generations=2")
+    assert len(list((job.store / "generations").iterdir())) == 2
+    assert len(list((job.store / "indexes").iterdir())) == 2
+
+
+def test_the_text_report_reads_as_facts(published):
+    published.nightly()
+    text = (published.store / "reports" / "latest.txt").read_text()
+    for word in ("outcome", "serving", "records", "shards", "indexes", "seconds", "speed"):
+        assert f"\n{word}" in f"\n{text}"
