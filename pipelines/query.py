@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -52,19 +52,6 @@ class QuerySummary:
     seconds: dict[str, float]
 
 
-@contextlib.contextmanager
-def open_generation(config: Config) -> Iterator[tuple[Generation, list[IndexShard]]]:
-    """Opens what is served now: the manifest and every index shard, all digests checked.
-
-    While the block runs the generation is not pruned, whatever is published meanwhile.
-
-    Raises:
-        LookalikeError: if nothing is published or a file is damaged.
-    """
-    with generations.reading(config.store) as generation:
-        yield generation, [open_index(config.store, ref) for ref in generation.indexes]
-
-
 def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
     """The columns of the result table for the carried metadata, name -> type."""
     return pa.schema(
@@ -107,37 +94,48 @@ def query(
     if k < 1 or form not in FORMATS:
         raise LookalikeError(f"Expected k of 1 or more and a format of {FORMATS}. Received: {k}, {form}")
     started = time.perf_counter()
-    with open_generation(config) as (generation, shards):
-        return _answer(config, generation, shards, path, out, k, form, exact, exclude_self, started)
+    kind = queries.kind_of(path)
+    excluded = exclusions.excluded_ids(config.store)
+    with generations.reading(config.store) as generation, ThreadPoolExecutor(1) as background:
+        # The first queries are read, or the encoder opened, while the index is.
+        coming: Iterator[Block] = iter(())
+        if kind == "images":
+            coming = queries.image_blocks(
+                path, config.corpus, generation.metric, lambda: _matching_encoder(config, generation)
+            )
+        elif kind == "vectors":
+            coming = queries.vector_blocks(path, generation.dim, generation.metric, generation.encoder)
+        early = background.submit(next, coming, None)
+        shards = [open_index(config.store, ref) for ref in generation.indexes]
+        opened = time.perf_counter() - started
+        blocks = queries.id_blocks(path, shards) if kind == "ids" else _resumed(early, coming)
+        return _answer(generation, shards, blocks, path, out, k, form, exact, exclude_self, excluded, opened)
+
+
+def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Block]:
+    if (block := first.result()) is not None:
+        yield block
+    yield from rest
 
 
 def _answer(
-    config: Config,
     generation: Generation,
     shards: Sequence[IndexShard],
+    blocks: Iterator[Block],
     path: str,
     out: str,
     k: int,
     form: Format,
     exact: bool,
     exclude_self: bool,
-    started: float,
+    excluded: pa.Array,
+    opened: float,
 ) -> QuerySummary:
-    kind = queries.kind_of(path)
-    excluded = exclusions.excluded_ids(config.store)
-    if kind == "images":
-        blocks = queries.image_blocks(
-            path, config.corpus, generation.metric, lambda: _matching_encoder(config, generation)
-        )
-    elif kind == "vectors":
-        blocks = queries.vector_blocks(path, generation.dim, generation.metric, generation.encoder)
-    else:
-        blocks = queries.id_blocks(path, shards)
     results, failures = (files.join(out, f"{name}.{form}") for name in ("results", "failures"))
     schema = results_schema(dict(generation.metadata)).with_metadata(
         {"lookalike.generation": generation.name, "lookalike.encoder": generation.encoder}
     )
-    seconds: defaultdict[str, float] = defaultdict(float, open=time.perf_counter() - started)
+    seconds: defaultdict[str, float] = defaultdict(float, open=opened)
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     answered = _timed(queries.unique(blocks), seconds)

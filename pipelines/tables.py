@@ -45,7 +45,7 @@ def open_table(path: str, schema: pa.Schema, form: Format) -> Iterator[Any]:
         if form == "parquet":
             # A dictionary of ids and scores that seldom repeat took half of the time and more space.
             repeating = [name for name in schema.names if name not in ("item_id", "score")]
-            writer: Any = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating)
+            writer: Any = pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=repeating)
         elif form == "csv":
             writer = pyarrow.csv.CSVWriter(file, schema)
         else:
