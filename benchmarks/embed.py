@@ -15,7 +15,7 @@ Memory: peak resident memory of `lookalike embed` as a process of its own, on th
 from __future__ import annotations
 
 import io
-import resource
+import os
 import shutil
 import subprocess
 import sys
@@ -156,9 +156,11 @@ def memory(work: Path, encoder: Path) -> list[dict[str, Any]]:
             )
         )
         command = [sys.executable, "-m", "pipelines.cli", "embed", "-c", str(config)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        # The highest of all children so far: the runs go from small to large.
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"{command} failed")
+        peak = usage.ru_maxrss / 1024
         rows.append(
             {"corpus": f"{times} x", "shards": len(list(corpus.glob("*/*"))), "peak memory, MiB": peak}
         )

@@ -6,8 +6,9 @@ Clustered vectors go through the real embedding files, index job and query job. 
   bare search_batched_parallel   ScaNN's own batch search with the settings of the index
   search()                       the same through merging, ties and exact scores
   query job                      searching and writing the result table, from the open index to the written file
-Each starts from an index that was just opened. Opening it is not counted, and is given apart; the job reads its first 16,384 queries
-meanwhile. The last row counts reading the file of queries too, as if it only began when the index was open.
+Each starts from an index that was just opened. Opening it is not counted, and is given apart; the job reads
+its first 16,384 queries meanwhile. The last row counts reading the file of queries too, as if it only began when
+the index was open.
 """
 
 from __future__ import annotations
