@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from model.decode import MAX_PIXELS
 from model.digests import sha256_file, sha256_json
 from model.errors import ImageError, LookalikeError
+from model.graphs import check_saved_model, check_tflite
 from model.pooling import gem
 from model.preprocess import parse_spec
 from model.projection import PCA, unit_length
@@ -256,6 +257,7 @@ class _TFLite:
 
     def __init__(self, path: Path) -> None:
         self._content = path.read_bytes()
+        check_tflite(self._content, path)
         self._local = threading.local()
         with quiet():  # the first interpreter of a process tells of its delegate, past every log format
             self._interpreter()
@@ -298,6 +300,7 @@ class _SavedModel:
     def __init__(self, folder: Path) -> None:
         import tensorflow as tf
 
+        check_saved_model(folder)
         self._model = tf.saved_model.load(str(folder))
 
     def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
