@@ -59,6 +59,17 @@ def _beam() -> Any:
     return FileSystems
 
 
+@contextlib.contextmanager
+def _os_errors(path: str) -> Iterator[None]:
+    """Turns what Beam's file systems raise into OSError."""
+    from apache_beam.io.filesystem import BeamIOError
+
+    try:
+        yield
+    except BeamIOError as error:
+        raise OSError(f"{path}: {' '.join(str(error).split())}") from error
+
+
 def join(folder: str, *names: str) -> str:
     """Joins path parts; a URL keeps forward slashes."""
     return (
@@ -74,12 +85,10 @@ def open_read(path: str) -> BinaryIO:
     """
     if not is_remote(path):
         return open(_local(path), "rb")
-    from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+    from apache_beam.io.filesystem import CompressionTypes
 
-    try:
+    with _os_errors(path):
         return cast(BinaryIO, _beam().open(path, compression_type=CompressionTypes.UNCOMPRESSED))
-    except BeamIOError as error:
-        raise OSError(f"cannot open {path}: {error}") from error
 
 
 def read_bytes(path: str) -> bytes:
@@ -98,7 +107,7 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
     if is_remote(path):
         buffer = io.BytesIO()
         yield buffer
-        with _beam().create(path) as remote:
+        with _os_errors(path), _beam().create(path) as remote:
             remote.write(buffer.getvalue())
         return
     path = _local(path)
@@ -121,7 +130,7 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
 def move_in(temporary: str, path: str) -> None:
     """Gives a finished local file its final name; for a URL, uploads it and deletes the local one."""
     if is_remote(path):
-        with open(temporary, "rb") as source, _beam().create(path) as remote:
+        with open(temporary, "rb") as source, _os_errors(path), _beam().create(path) as remote:
             shutil.copyfileobj(source, remote, 1 << 20)
         os.unlink(temporary)
         return
@@ -210,10 +219,9 @@ def _info(path: str, stat: os.stat_result) -> FileInfo:
 
 
 def _match(pattern: str) -> list[FileInfo]:
-    return [
-        FileInfo(m.path, m.size_in_bytes, str(m.last_updated_in_seconds))
-        for m in _beam().match([pattern])[0].metadata_list
-    ]
+    with _os_errors(pattern):
+        found = _beam().match([pattern])[0].metadata_list
+    return [FileInfo(m.path, m.size_in_bytes, str(m.last_updated_in_seconds)) for m in found]
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -272,8 +280,9 @@ def delete(paths: Iterable[str]) -> None:
     for path in paths:
         if is_remote(path):
             targets = [f.path for f in _match(path.rstrip("/") + "/**")] or [path]
-            if _beam().exists(targets[0]):
-                _beam().delete(targets)
+            with _os_errors(path):
+                if _beam().exists(targets[0]):
+                    _beam().delete(targets)
         elif os.path.isdir(_local(path)):
             shutil.rmtree(_local(path))
         else:
