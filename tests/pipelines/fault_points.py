@@ -2,7 +2,7 @@
 
 The interpreter announces opening, renaming, deleting, listing and the like to its audit hooks before it does
 them (PEP 578); flushing to the disk and changing a file in place are not among them and are wrapped. So the
-states before operation 1, 2, 3, ... are all states in which a crash can leave the folder, except in the middle of a write.
+states before operation 1, 2, 3, ... are all states in which a crash can leave the folder, except within a write.
 An audit hook cannot be taken back: it is added once a process, and does nothing while no folder is watched.
 """
 
