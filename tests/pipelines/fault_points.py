@@ -90,7 +90,11 @@ def watched(points: FaultPoints) -> Iterator[FaultPoints]:
 @functools.cache
 def _hook_once() -> None:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if _watching is not None and event in ANNOUNCED and isinstance(arguments[0], str | bytes | os.PathLike):
+        if _watching is None or event not in ANNOUNCED:
+            return
+        if isinstance(
+            arguments[0], str | bytes | os.PathLike
+        ):  # else a descriptor, announced when it was opened
             _watching.announce(event.removeprefix("os."), os.fsdecode(arguments[0]))
 
     def wrap(name: str) -> None:
