@@ -9,7 +9,18 @@ class LookalikeError(Exception):
 
 
 class GateError(LookalikeError):
-    """A run did not pass a check that guards publication; what was served before still is."""
+    """A run did not pass a check that guards publication; what was served before still is.
+
+    Args:
+        message: what was found, and what is allowed.
+        gates: name of each gate that failed, one or more.
+        exit_code: what the command line exits with.
+    """
+
+    def __init__(self, message: str, gates: tuple[str, ...], exit_code: int) -> None:
+        super().__init__(message)
+        self.gates = gates
+        self.exit_code = exit_code
 
 
 class ImageError(ValueError):

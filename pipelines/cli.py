@@ -35,9 +35,10 @@ app.add_typer(exclude_app, name="exclude")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
-    "be read only in part, or no query could be answered; 4 a gate failed, nothing was published."
+    "be read only in part, or no query could be answered; 10 to 18 a gate failed, nothing was published; "
+    "130 interrupted. docs/operations.md tells which gate has which code."
 )
-UNREADABLE, GATE_FAILED, INTERRUPTED = 3, 4, 130
+UNREADABLE, INTERRUPTED = 3, 130
 
 BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
 
@@ -289,7 +290,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments)
     except GateError as error:
-        _fail(str(error), GATE_FAILED)
+        _fail(str(error), error.exit_code)
     except LookalikeError as error:
         _fail(str(error))
     except OSError as error:

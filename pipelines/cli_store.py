@@ -130,11 +130,13 @@ def prune(
 
     Example: lookalike generations prune -c config/nightly.yaml --keep 3 --keep-days 14 --dry-run
     """
-    from pipelines.lock import hold
+    from pipelines.lock import clean_up, hold
     from pipelines.prune import prune as run
 
     store = load_config(config, set).store
     with contextlib.nullcontext() if dry_run else hold(store, "generations prune"):
+        if not dry_run:
+            clean_up(store)
         summary = run(store, keep, keep_days, dry_run=dry_run)
     if as_json:
         return _print_json(asdict(summary))

@@ -103,6 +103,10 @@ class Gates(_Section):
     allow_damaged_shards: bool = Field(
         False, description="publish although a shard could be read only in part"
     )
+    digests: Literal["all", "new"] = Field(
+        "all",
+        description="files of image shards to compare with their digests: all, or what was not served yet",
+    )
     min_recall: Fraction | None = Field(
         None, description="recall at 10 that every index shard must have; default index.recall_target"
     )

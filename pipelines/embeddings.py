@@ -247,7 +247,7 @@ class KnownVectors:
         table = pq.read_table(pa.BufferReader(data), columns=columns).combine_chunks()
         self._rows = {digest: row for row, digest in enumerate(table["content_hash"].to_pylist())}
         embedding = table["embedding"].combine_chunks()
-        self._vectors = embedding.flatten().to_numpy().reshape(len(table), -1)
+        self._vectors = embedding.flatten().to_numpy().reshape(len(table), embedding.type.list_size)
         self._sizes = np.column_stack([table["width"].to_numpy(), table["height"].to_numpy()])
 
     def get(self, content: str) -> tuple[np.ndarray, list[int]] | None:

@@ -7,6 +7,7 @@ and handled here, so that a run that finds nothing to do need not import Beam.
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob as local_glob
 import hashlib
 import io
@@ -26,6 +27,7 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _WILDCARD = re.compile(r"[*?\[]")
 TEMPORARY = ".tmp-"
 """Every unfinished file carries this in its name; no reader lists such a file."""
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +57,44 @@ def _local(path: str) -> str:
 
 def _beam() -> Any:
     from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
 
+    if FileSystems._pipeline_options is None:  # outside of a pipeline
+        FileSystems.set_options(PipelineOptions([]))
     return FileSystems
 
 
 @contextlib.contextmanager
-def _os_errors(path: str) -> Iterator[None]:
-    """Turns what Beam's file systems raise into OSError."""
+def _remote(path: str) -> Iterator[Any]:
+    """Gives Beam's file systems; what they raise in the block becomes an OSError that names `path`.
+
+    Raises:
+        LookalikeError: if the file system is not known or not installed, or the path none of its own.
+    """
     from apache_beam.io.filesystem import BeamIOError
 
+    if path.startswith("s3://"):
+        try:
+            from pipelines import s3
+        except ImportError as error:
+            raise LookalikeError(
+                f"{path}: s3:// needs a package that is not installed: pip install lookalike[s3] ({error})"
+            ) from None
+        s3.prepare()
     try:
-        yield
+        yield _beam()
     except BeamIOError as error:
-        raise OSError(f"{path}: {' '.join(str(error).split())}") from error
+        cause: Exception = error
+        while isinstance(cause, BeamIOError) and cause.exception_details:
+            cause = next(iter(cause.exception_details.values()))
+        text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+        raise OSError(errno.EIO, " ".join(text.split()), path) from error
+    except OSError as error:
+        if error.errno and path not in str(error):
+            error.filename = path
+        raise
+    except ValueError as error:
+        raise LookalikeError(str(error) if path in str(error) else f"{path}: {error}") from None
 
 
 def join(folder: str, *names: str) -> str:
@@ -87,28 +114,36 @@ def open_read(path: str) -> BinaryIO:
         return open(_local(path), "rb")
     from apache_beam.io.filesystem import CompressionTypes
 
-    with _os_errors(path):
-        return cast(BinaryIO, _beam().open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+    with _remote(path) as beam:
+        return cast(BinaryIO, beam.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole file. Raises OSError."""
-    with open_read(path) as file:
-        return file.read()
+    """The whole file, as it was at one moment. Raises OSError."""
+    for _ in range(_ATTEMPTS):
+        try:
+            with open_read(path) as file:
+                return file.read()
+        except OSError as error:
+            # An object was replaced between asking for its size and for its content.
+            if error.errno != errno.ESTALE:
+                raise
+            changed = error
+    raise changed
 
 
 @contextlib.contextmanager
 def write_atomic(path: str) -> Iterator[IO[bytes]]:
     """Opens `path` for writing; it appears under its name only when the block ends without an error.
 
-    A local file is written beside its place, flushed to the disk and renamed. A remote one becomes visible
-    when its upload is completed, which object stores do in one step; after an error it is deleted.
+    A local file is written beside its place, flushed to the disk and renamed. A remote one is written on this
+    machine and then uploaded; it becomes visible when that is completed, which object stores do in one step.
     """
     if is_remote(path):
-        buffer = io.BytesIO()
-        yield buffer
-        with _os_errors(path), _beam().create(path) as remote:
-            remote.write(buffer.getvalue())
+        with tempfile.TemporaryFile() as local:
+            yield local
+            local.seek(0)
+            _upload(local, path)
         return
     path = _local(path)
     folder = os.path.dirname(path) or "."
@@ -127,11 +162,23 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
         raise
 
 
+def _upload(source: IO[bytes], path: str) -> None:
+    with _remote(path) as beam:
+        upload = beam.create(path)
+        try:
+            shutil.copyfileobj(source, upload, 1 << 20)
+            upload.close()
+        except BaseException:
+            # Closing it, which Python does when it is forgotten, would complete it with what is there so far.
+            io.RawIOBase.close(upload.raw)
+            raise
+
+
 def move_in(temporary: str, path: str) -> None:
     """Gives a finished local file its final name; for a URL, uploads it and deletes the local one."""
     if is_remote(path):
-        with open(temporary, "rb") as source, _os_errors(path), _beam().create(path) as remote:
-            shutil.copyfileobj(source, remote, 1 << 20)
+        with open(temporary, "rb") as source:
+            _upload(source, path)
         os.unlink(temporary)
         return
     descriptor = os.open(temporary, os.O_RDONLY)
@@ -153,6 +200,7 @@ def move_folder_in(temporary: str, folder: str, last: str) -> None:
         last: name of the file without which the folder does not count; uploaded after all others.
     """
     if is_remote(folder):
+        delete([folder])
         for name in sorted(os.listdir(temporary), key=lambda name: (name == last, name)):
             move_in(os.path.join(temporary, name), join(folder, name))
         return
@@ -179,14 +227,17 @@ def write_bytes(path: str, data: bytes) -> None:
 
 def exists(path: str) -> bool:
     """Whether a file or folder is there."""
-    return bool(_beam().exists(path)) if is_remote(path) else os.path.exists(_local(path))
+    if not is_remote(path):
+        return os.path.exists(_local(path))
+    with _remote(path) as beam:
+        return bool(beam.exists(path))
 
 
 def is_folder(path: str) -> bool:
     """Whether `path` is a local folder, or a URL under which files lie."""
     if not is_remote(path):
         return os.path.isdir(_local(path))
-    return not _WILDCARD.search(path) and bool(_beam().match([path.rstrip("/") + "/*"], [1])[0].metadata_list)
+    return not _WILDCARD.search(path) and bool(_match(path.rstrip("/") + "/**", 1))
 
 
 def list_files(folder: str) -> list[FileInfo]:
@@ -218,9 +269,9 @@ def _info(path: str, stat: os.stat_result) -> FileInfo:
     return FileInfo(path, stat.st_size, str(stat.st_mtime_ns))
 
 
-def _match(pattern: str) -> list[FileInfo]:
-    with _os_errors(pattern):
-        found = _beam().match([pattern])[0].metadata_list
+def _match(pattern: str, limit: int | None = None) -> list[FileInfo]:
+    with _remote(pattern) as beam:
+        found = beam.match([pattern], [limit])[0].metadata_list
     return [FileInfo(m.path, m.size_in_bytes, str(m.last_updated_in_seconds)) for m in found]
 
 
@@ -277,17 +328,19 @@ def reason(error: OSError) -> str:
 
 def delete(paths: Iterable[str]) -> None:
     """Deletes files and whole folders; what is gone already is no error."""
+    remote: list[str] = []
     for path in paths:
         if is_remote(path):
-            targets = [f.path for f in _match(path.rstrip("/") + "/**")] or [path]
-            with _os_errors(path):
-                if _beam().exists(targets[0]):
-                    _beam().delete(targets)
+            path = path.rstrip("/")
+            remote += (f.path for f in _match(f"{path}**") if f.path == path or f.path.startswith(f"{path}/"))
         elif os.path.isdir(_local(path)):
             shutil.rmtree(_local(path))
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_local(path))
+    if remote:
+        with _remote(remote[0]) as beam:
+            beam.delete(remote)
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -317,20 +370,12 @@ def local_copy(folder: str, digest: str) -> str:
     Args:
         folder: local folder or URL.
         digest: names the content; a copy once made is used again.
+
+    Raises:
+        OSError: if it cannot be copied.
     """
     if not is_remote(folder):
         return _local(folder)
-    cache = os.path.join(os.path.expanduser(os.environ.get("LOOKALIKE_CACHE", "~/.cache/lookalike")), digest)
-    if not os.path.isdir(cache):
-        os.makedirs(os.path.dirname(cache), exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(cache)) as temporary:
-            for file in _match(folder.rstrip("/") + "/**"):
-                name = file.path[len(folder.rstrip("/")) + 1 :]
-                target = os.path.join(temporary, name)
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                with open_read(file.path) as source, open(target, "wb") as copy:
-                    shutil.copyfileobj(source, copy, 1 << 20)
-            with contextlib.suppress(OSError):  # another process was faster
-                os.rename(temporary, cache)
-                os.mkdir(temporary)  # for TemporaryDirectory to delete
-    return cache
+    from pipelines import cache
+
+    return cache.local_copy(folder, digest)

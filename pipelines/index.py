@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from model.digests import sha256_json
 from model.errors import LookalikeError
-from pipelines import exclusions, files, index_shard, progress, store
+from pipelines import exclusions, files, generations, index_shard, progress, store
 from pipelines.config import Config
 from pipelines.duplicates import find_duplicates, find_items, write_duplicates
-from pipelines.gates import check_counts, check_index
+from pipelines.embeddings import EmbeddedShard
+from pipelines.gates import check_counts, check_digests, check_index, checking_digests
 from pipelines.index_build import IndexTask, build_index_shard, make_tasks
 from pipelines.plan import Plan
 from pipelines.report import totals
@@ -67,14 +68,15 @@ def index(
         )
     previous = store.current(config.store) if store.current_name(config.store) else None
     excluded = exclusions.excluded_ids(config.store)
-    made_from = _made_from(config, plan, excluded)
+    content = made_from(config, plan.notes, plan.fingerprint, excluded)
     if (
         previous
-        and previous.made_from == made_from
+        and previous.made_from == content
         and all(_whole(config.store, ref.path) for ref in previous.indexes)
     ):
         check_counts(config, plan.notes, {**previous.counts, "between_shards": previous.duplicates}, previous)
         return IndexSummary(previous, False, 0, 0.0, None)
+    check_digests(config, plan.notes, previous)
     duplicates = find_duplicates(config.store, plan.notes)
     taken_down = find_items(config.store, plan.notes, excluded)
     left_out = _united(duplicates, taken_down)
@@ -94,7 +96,7 @@ def index(
     now = datetime.now(timezone.utc)
     generation = Generation(
         format=store.FORMAT,
-        name=store.generation_name(now, made_from, previous.name if previous else None),
+        name=store.generation_name(now, content, max(generations.names(config.store), default=None)),
         created=now.isoformat(timespec="seconds"),
         encoder=plan.fingerprint,
         encoder_name=plan.encoder_name,
@@ -107,7 +109,7 @@ def index(
         indexes=indexes,
         previous=previous.name if previous else None,
         excluded=sum(map(len, taken_down.values())),
-        made_from=made_from,
+        made_from=content,
     )
     folder = store.generation_folder(config.store, generation.name)
     write_duplicates(files.join(folder, "duplicates.parquet"), duplicates)
@@ -116,12 +118,12 @@ def index(
     return IndexSummary(generation, True, len(missing), seconds, overlap)
 
 
-def _made_from(config: Config, plan: Plan, excluded: pa.Array) -> str:
-    """A digest of all that decides what is served; it grows with the number of shards, not of images."""
+def made_from(config: Config, notes: Sequence[EmbeddedShard], encoder: str, excluded: pa.Array) -> str:
+    """A digest of all that decides what is served; making it costs by the shard, not by the image."""
     return sha256_json(
         {
-            "shards": [[note.shard, note.path, note.sha256] for note in plan.notes],
-            "encoder": plan.fingerprint,
+            "shards": [[note.shard, note.path, note.sha256] for note in notes],
+            "encoder": encoder,
             "metric": config.metric,
             "metadata": dict(config.corpus.metadata),
             "index": [config.index.recall_target, config.index.shard_vectors],
@@ -154,7 +156,8 @@ def _whole(root: str, folder: str) -> bool:
 
 def _overlap(root: str, previous: Generation | None, indexes: Sequence[IndexRef]) -> float | None:
     """Opens what was built, which checks every digest, and compares its answers with the last generation's."""
-    after = [open_index(root, ref) for ref in indexes]
+    with checking_digests():
+        after = [open_index(root, ref) for ref in indexes]
     if previous is None:
         return None
     from pipelines.drift import overlap

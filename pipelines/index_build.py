@@ -112,6 +112,7 @@ def make_tasks(
         inputs = tuple(EmbeddingInput(n.path, n.sha256, tuple(left_out.get(n.shard, ()))) for n in notes)
         made_from = {
             "inputs": [[i.path, i.sha256, list(i.left_out)] for i in inputs],
+            "encoder": plan.fingerprint,  # an index shard without inputs has one, too
             "metric": config.metric,
             "recall_target": config.index.recall_target,
             "metadata": dict(config.corpus.metadata),

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 LOCK = "LOCK"
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What `flock` says on a file system that has no locks."""
-_OURS = ("embeddings", "indexes", "generations")
+_OURS = ("embeddings", "indexes", "generations", "reports")
 
 _held: set[int] = set()
 
@@ -238,7 +238,7 @@ def clean_up(store: str) -> CleanedUp:
 
 
 def _unfinished(store: str) -> Iterator[str]:
-    """Unfinished files and folders of a local store, in folders of its own: all begin with a dot."""
+    """Unfinished files and folders of a local store, all of which begin with a dot; folders of nothing else."""
     if files.is_remote(store):
         return
     root = os.path.dirname(files.join(store, CURRENT))
@@ -249,8 +249,11 @@ def _unfinished(store: str) -> Iterator[str]:
     for ours in _OURS:
         for folder, folders, names in os.walk(os.path.join(root, ours)):
             found = [n for n in (*folders, *names) if n.startswith(".") and files.TEMPORARY in n]
-            yield from (os.path.join(folder, name) for name in found)
             folders[:] = set(folders).difference(found)
+            if folder != os.path.join(root, ours) and not folders and set(names) <= set(found):
+                yield folder
+            else:
+                yield from (os.path.join(folder, name) for name in found)
 
 
 def _sizes(path: str) -> Iterator[int]:

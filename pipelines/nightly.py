@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from model.encoder import cores, read_manifest
-from model.errors import GateError, LookalikeError
-from pipelines import exclusions, files, index_shard, run_report, store
+from model.errors import LookalikeError
+from pipelines import exclusions, files, generations, index_shard, run_report, store
 from pipelines.config import Config
 from pipelines.embeddings import COUNTS
 from pipelines.lock import clean_up, hold
 from pipelines.plan import EmbedSummary, make_plan
-from pipelines.prune import prune
+from pipelines.prune import may_be_due, prune
 from pipelines.report import reasons_of, stage_seconds, totals
 from pipelines.run_report import RunReport
 
 if TYPE_CHECKING:
     from pipelines.index import IndexSummary
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class NightlySummary:
         embedded: its first half.
         indexed: its second half.
         report: the same in numbers.
-        report_path: where that was written.
+        report_path: where that was written; the folder, if it could not be.
     """
 
     embedded: EmbedSummary
@@ -86,14 +90,19 @@ def nightly(config: Config, flags: Sequence[str] = ()) -> NightlySummary:
     with writing(config, "nightly") as still_mine:
         try:
             embedded, indexed = _run(config, flags, report, still_mine)
-        except (LookalikeError, OSError) as error:
-            report.outcome = "gate failed" if isinstance(error, GateError) else "failed"
-            report.message = files.reason(error) if isinstance(error, OSError) else str(error)
+        except BaseException as error:
+            run_report.note_failure(report, error)
             with contextlib.suppress(OSError, LookalikeError):
-                report.generation = store.current_name(config.store)
+                report.generation = generations.served_name(config.store)
                 run_report.write_report(config.store, report)
             raise
-        return NightlySummary(embedded, indexed, report, run_report.write_report(config.store, report))
+        try:
+            path = run_report.write_report(config.store, report)
+        except OSError as error:
+            # What counts is done: a run that published does not end as one that did not.
+            path = run_report.reports_folder(config.store)
+            logger.warning("the run is done, but its report could not be written: %s", files.reason(error))
+        return NightlySummary(embedded, indexed, report, path)
 
 
 def _run(
@@ -107,9 +116,15 @@ def _run(
     indexing = time.perf_counter()
     indexed = index(config, embedded.plan, flags, still_mine)
     _note_index(config, report, indexed, time.perf_counter() - indexing)
-    if indexed.published:
+    keep = config.retention
+    # Also where nothing changed: the run before may have been killed between publishing and pruning.
+    if indexed.published or may_be_due(config.store, keep.generations):
         pruning = time.perf_counter()
-        prune(config.store, config.retention.generations, config.retention.days)
+        try:
+            prune(config.store, keep.generations, keep.days)
+        except OSError as error:
+            served = f"{indexed.generation.name} is served, but old generations could not be deleted"
+            raise LookalikeError(f"{served}: {files.reason(error)}") from error
         report.seconds["prune"] = time.perf_counter() - pruning
     report.seconds["all"] = time.perf_counter() - started
     return embedded, indexed
@@ -156,7 +171,7 @@ class DryRun:
     Attributes:
         unchanged, changed, new, removed: numbers of image shards.
         images: about how many images the new and changed shards hold, told from their size.
-        indexes, rebuilt: numbers of index shards, in all and to be built.
+        indexes, rebuilt: numbers of index shards, in all and to be built: an upper bound.
         seconds: how long it would take, at the speed of the embedding files that are there; None if there are none.
     """
 
@@ -176,11 +191,12 @@ def dry_run(config: Config) -> DryRun:
     Raises:
         LookalikeError: as `nightly`, for the corpus and the encoder.
     """
+    from pipelines.index import made_from
     from pipelines.index_build import number_of
 
     plan = make_plan(config)
     served = store.current(config.store) if store.current_name(config.store) else None
-    known = {note.shard: note for note in served.shards} if served else {}
+    known = {note.shard: note.path for note in served.shards} if served else {}
     changed = [shard for shard in plan.missing if shard.name in plan.earlier]
     new = [shard for shard in plan.missing if shard.name not in plan.earlier]
     removed = known.keys() - {shard.name for shard in plan.shards}
@@ -195,8 +211,12 @@ def dry_run(config: Config) -> DryRun:
     while indexes * config.index.shard_vectors < vectors:
         indexes *= 2
     touched = {*(shard.name for shard in plan.missing), *removed}
-    touched |= {note.shard for note in plan.notes if known.get(note.shard) != note}
-    same = served is not None and len(served.indexes) == indexes and served.encoder == plan.fingerprint
+    touched |= {note.shard for note in plan.notes if known.get(note.shard) != note.path}
+    # Whether only shards changed: not the encoder, the settings or what is taken down.
+    same = served is not None and len(served.indexes) == indexes
+    if served is not None:
+        excluded = exclusions.excluded_ids(config.store)
+        same &= made_from(config, served.shards, plan.fingerprint, excluded) == served.made_from
     rebuilt = len({number_of(shard, indexes) for shard in touched}) if same else indexes
     return DryRun(
         unchanged=len(plan.finished),

@@ -56,11 +56,12 @@ class WorkerNote:
 
 
 def added_up(folder: str) -> Counter[str]:
-    """The sum of all workers' notes in a run's folder."""
+    """The sum of all workers' notes in a run's folder, as far as they can be read."""
     total: Counter[str] = Counter()
-    for file in files.list_files(folder):
-        with contextlib.suppress(OSError, ValueError):
-            total.update(json.loads(files.read_bytes(file.path)))
+    with contextlib.suppress(OSError):
+        for file in files.list_files(folder):
+            with contextlib.suppress(OSError, ValueError):
+                total.update(json.loads(files.read_bytes(file.path)))
     return total
 
 

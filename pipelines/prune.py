@@ -142,6 +142,11 @@ def prune(
     )
 
 
+def may_be_due(root: str, keep_count: int = 7) -> bool:
+    """Whether there are more generations than `keep_count`, also those that a killed prune left half deleted."""
+    return len(_generation_folders(root)) > keep_count
+
+
 def _generation_folders(root: str) -> dict[str, dict[str, FileInfo]]:
     """Name of a generation's folder -> name of a file in it -> the file."""
     found: defaultdict[str, dict[str, FileInfo]] = defaultdict(dict)

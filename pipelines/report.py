@@ -109,7 +109,7 @@ def dry_run_report(plan: DryRun) -> str:
         f"shards       {plan.unchanged:,} unchanged, {plan.changed:,} changed, {plan.new:,} new, "
         f"{plan.removed:,} removed",
         f"images       about {plan.images:,} to read; of a changed shard only new images meet the network",
-        f"index        {plan.rebuilt:,} of {plan.indexes:,} shards to build",
+        f"index        at most {plan.rebuilt:,} of {plan.indexes:,} shards to build",
     ]
     if plan.seconds is not None:
         minutes, seconds = divmod(round(plan.seconds), 60)

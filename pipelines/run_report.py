@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import resource
-import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from model.errors import GateError
 from pipelines import files
+from pipelines.gates import EXIT_CODES
 
-OUTCOMES = ("published", "unchanged", "gate failed", "failed")
+SUCCESSES = ("published", "unchanged")
+OUTCOMES = (*SUCCESSES, "gate failed", "failed", "interrupted")
 
 
 @dataclass
@@ -26,6 +32,8 @@ class RunReport:
         started, finished: ISO 8601 in UTC.
         outcome: one of `OUTCOMES`.
         message: the sentence that a run which did not publish ends with.
+        failed_gates: names of the gates that failed, keys of `gates.EXIT_CODES`.
+        last_success: end of the last run that published or found nothing new, ISO 8601 in UTC; None before one.
         generation: name of what is served now.
         previous: name of what was served before.
         records: read, embedded, reused, rejected, duplicates, and items served. `embedded` met the network in
@@ -50,6 +58,8 @@ class RunReport:
     finished: str = ""
     outcome: str = "failed"
     message: str = ""
+    failed_gates: tuple[str, ...] = ()
+    last_success: str | None = None
     generation: str | None = None
     previous: str | None = None
     records: dict[str, int] = field(default_factory=dict)
@@ -78,28 +88,48 @@ def reports_folder(store: str) -> str:
     return files.join(store, "reports")
 
 
+def note_failure(report: RunReport, error: BaseException) -> None:
+    """Notes in the report how a run ended that raised `error`."""
+    report.outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    report.message = files.reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+    if isinstance(error, GateError):
+        report.outcome, report.failed_gates = "gate failed", error.gates
+
+
 def write_report(store: str, report: RunReport) -> str:
     """Writes `STARTED.json`, `latest.json`, `latest.txt` and `lookalike.prom`. Returns the first one's path.
 
     Raises:
         OSError: if the store cannot be written.
     """
-    report.finished = now()
-    report.peak_memory_bytes = _peak_memory()
     folder = reports_folder(store)
+    report.finished = now()
+    report.last_success = report.finished if report.outcome in SUCCESSES else _last_success(folder)
+    report.peak_memory_bytes = _peak_memory()
     data = json.dumps(asdict(report), indent=1).encode() + b"\n"
     path = files.join(folder, report.started.replace(":", "").replace("+0000", "Z") + ".json")
     for name in (path, files.join(folder, "latest.json")):
         files.write_bytes(name, data)
     files.write_bytes(files.join(folder, "latest.txt"), (as_text(report) + "\n").encode())
-    files.write_bytes(files.join(folder, "lookalike.prom"), as_openmetrics(report))
+    files.write_bytes(files.join(folder, "lookalike.prom"), as_openmetrics(report, store))
     return path
 
 
+def _last_success(folder: str) -> str | None:
+    try:
+        return json.loads(files.read_bytes(files.join(folder, "latest.json"))).get("last_success")
+    except (OSError, ValueError):  # the first run, or a damaged report: no reason to fail
+        return None
+
+
 def _peak_memory() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    usages = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return max(usages) * unit
+    own, children = (
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    # What getrusage tells of a process begins with the size of whoever started it; /proc does not.
+    with contextlib.suppress(OSError, IndexError):
+        own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+    return max(own, children) * 1024
 
 
 def as_text(report: RunReport) -> str:
@@ -109,8 +139,11 @@ def as_text(report: RunReport) -> str:
 
 def _lines(report: RunReport) -> Iterator[str]:
     yield f"outcome      {report.outcome}" + (f": {report.message}" if report.message else "")
-    yield f"run          {report.started} to {report.finished}"
-    yield f"serving      {report.generation or 'nothing yet'} (before: {report.previous or 'nothing'})"
+    if report.failed_gates:
+        yield f"gates        {', '.join(report.failed_gates)}"
+    yield f"run          {report.started} to {report.finished}; last success {report.last_success or 'never'}"
+    before = f" (before: {report.previous or 'nothing'})" if report.outcome == "published" else ""
+    yield f"serving      {report.generation or 'nothing yet'}{before}"
     if report.records:
         parts = ", ".join(f"{count:,} {name}" for name, count in report.records.items())
         yield f"records      {parts}"
@@ -128,29 +161,42 @@ def _lines(report: RunReport) -> Iterator[str]:
     )
     if report.recall is not None:
         yield f"recall       {report.recall:.4f} at 10 against exact search"
+    searched = Counter(
+        (s["algorithm"], s["leaves_to_search"], s["pre_reorder"]) for s in report.settings.values()
+    )
+    for (algorithm, leaves, reordered), count in searched.items():
+        yield f"search       {algorithm}, {leaves:,} leaves, {reordered:,} reordered: {count:,} index shards"
     if report.drift is not None:
         yield f"drift        {report.drift:.1%} of the top 10 as in the last generation"
     if report.ids_duplicated or report.excluded:
         yield f"left out     {report.ids_duplicated:,} ids of earlier shards, {report.excluded:,} taken down"
 
 
-def as_openmetrics(report: RunReport) -> bytes:
-    """The report in the OpenMetrics text format, all gauges, for node_exporter's textfile collector."""
+def as_openmetrics(report: RunReport, store: str) -> bytes:
+    """The report in the OpenMetrics text format, all gauges, for node_exporter's textfile collector.
+
+    Each is labelled with the store: of two files with equal labels node_exporter would show only one.
+    """
     registry = CollectorRegistry()
+    place = store if files.is_remote(store) else os.path.abspath(store.removeprefix("file://"))
 
     def gauge(name: str, text: str, values: Mapping[str, float], label: str) -> None:
-        metric = Gauge(f"lookalike_{name}", text, [label], registry=registry)
+        metric = Gauge(f"lookalike_{name}", text, ["store", label], registry=registry)
         for key, value in values.items():
-            metric.labels(key).set(value)
+            metric.labels(place, key).set(value)
 
     def single(name: str, text: str, value: float | None) -> None:
         if value is not None:
-            Gauge(f"lookalike_{name}", text, registry=registry).set(value)
+            Gauge(f"lookalike_{name}", text, ["store"], registry=registry).labels(place).set(value)
 
     outcomes = {outcome: float(outcome == report.outcome) for outcome in OUTCOMES}
     gauge("run_outcome", "1 for how the last run ended.", outcomes, "outcome")
-    finished = datetime.fromisoformat(report.finished or now()).timestamp()
-    single("run_finished_seconds", "End of the last run, seconds since 1970.", finished)
+    failed = {name: float(name in report.failed_gates) for name in EXIT_CODES}
+    gauge("gate_failed", "1 for each gate that the last run failed.", failed, "gate")
+    single("run_finished_timestamp_seconds", "End of the last run.", _since_1970(report.finished))
+    if report.last_success:
+        success = _since_1970(report.last_success)
+        single("last_success_timestamp_seconds", "End of the last run that did not fail.", success)
     gauge("run_records", "Records of the last run.", report.records, "outcome")
     gauge("run_rejects", "Rejected records of the last run.", report.rejects, "stage")
     gauge("run_shards", "Image shards of the last run.", report.shards, "state")
@@ -161,7 +207,13 @@ def as_openmetrics(report: RunReport) -> bytes:
     single("run_read_bytes", "Size of the image shards that were read.", report.bytes_read)
     single("run_peak_memory_bytes", "Highest resident memory of a process.", report.peak_memory_bytes)
     single("recall_at_10", "Lowest recall of an index shard.", report.recall)
+    targets = [settings["target"] for settings in report.settings.values()]
+    single("recall_target", "Recall that was asked for.", max(targets, default=None))
     single("top10_overlap", "Top 10 as in the last generation, fraction.", report.drift)
     single("duplicate_ids", "Ids in more than one shard.", report.ids_duplicated)
     single("excluded_ids", "Ids that are taken down.", report.excluded)
     return bytes(generate_latest(registry))
+
+
+def _since_1970(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

@@ -59,6 +59,8 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
         result.wait_until_finish()
     except Exception as error:
         # A worker's exception comes back as the text of its stack trace, or with the step's name behind it.
+        if str(error).startswith("KeyboardInterrupt"):
+            raise KeyboardInterrupt from None
         said = _USER_ERROR.findall(f"{type(error).__name__}: {error}")
         if not said:
             raise

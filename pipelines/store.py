@@ -100,7 +100,7 @@ def generation_name(now: datetime, content: str, previous: str | None = None) ->
     Args:
         now: time of publication.
         content: digest of what it holds.
-        previous: name of the generation that is served before it.
+        previous: name of the newest generation that is there; not always the one that is served.
     """
     stamp = f"{now.astimezone(timezone.utc):{_TIME}}"
     if previous is not None and stamp <= previous[: len(stamp)]:

@@ -50,13 +50,13 @@ def virtual_shards(root: str, images: list[FileInfo], images_per_shard: int) -> 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """The images of one virtual shard, in order; see `pipelines.sources.read_shard`.
 
-    A file that is gone or cannot be read is rejected alone.
+    A file that is gone or may not be read is rejected alone.
     """
     for position, file in enumerate(shard.files):
         path = relative_path(shard.root, file.path)
         try:
             image = files.read_bytes(file.path)
-        except OSError as error:
+        except (FileNotFoundError, PermissionError) as error:
             yield Reject(escape(path), position, "read", error.strerror or str(error))
             continue
         fields = {"directory": path.rpartition("/")[0]}

@@ -12,6 +12,7 @@ import pytest
 from conftest import picture
 
 from pipelines.embeddings import EmbeddedShard
+from pipelines.gates import EXIT_CODES
 from pipelines.index_build import assign
 from pipelines.index_shard import open_index_shard
 from pipelines.sources.tfrecord import Example, frame
@@ -155,15 +156,24 @@ def test_an_id_in_two_shards_is_served_from_the_first_and_listed(job):
 
 
 @pytest.mark.parametrize("at", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
-def test_a_flipped_bit_in_an_embedding_file_is_found_before_it_is_indexed(copied, at):
+@pytest.mark.parametrize("kind", ["path", "rejects_path"])
+def test_a_flipped_bit_in_a_file_of_an_image_shard_is_found_before_it_is_indexed(copied, kind, at):
     before = published_name(copied)
     shutil.rmtree(copied.store / "indexes")
-    path = copied.store / next(iter(copied.notes.values()))["path"]
+    path = copied.store / next(iter(copied.notes.values()))[kind]
     flip(path, at)
     done = copied.run("nightly")
-    assert done.code == 2
+    assert done.code == EXIT_CODES["digests"]
     assert path.name in done.sentence
     assert published_name(copied) == before
+
+
+def test_of_a_very_large_store_only_new_files_may_be_read_again(copied):
+    path = copied.store / next(iter(copied.notes.values()))["rejects_path"]
+    flip(path, 0.5)
+    change = ["--set", "index.recall_target=0.98"]
+    assert copied.run("nightly", *change).code == EXIT_CODES["digests"]
+    assert copied.run("nightly", *change, "--set", "gates.digests=new").code == 0
 
 
 def test_an_embedding_file_that_is_gone_is_made_anew(copied):

@@ -1,0 +1,74 @@
+"""Copies of remote folders on this machine's disk, such as index shards, which ScaNN reads only from there.
+
+    CACHE/DIGEST/copy/        the files
+    CACHE/DIGEST/state.json   their names, sizes and times of change; its own tells when they were last asked for
+
+CACHE is `LOOKALIKE_CACHE`, else `~/.cache/lookalike`. An entry appears in one step, whole. One that was changed
+since is made again; one that nobody asked for in `UNUSED_DAYS` is deleted when another is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+
+from pipelines import files
+
+UNUSED_DAYS = 7
+_COPY = "copy"
+_STATE = "state.json"
+
+
+def local_copy(folder: str, digest: str) -> str:
+    """A local folder with the files of the URL `folder`, whose content `digest` names. Raises OSError."""
+    cache = os.path.expanduser(os.environ.get("LOOKALIKE_CACHE", "~/.cache/lookalike"))
+    entry = os.path.join(cache, digest)
+    if not _is_whole(entry):
+        os.makedirs(cache, exist_ok=True)
+        _delete_unused(cache)
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            new = os.path.join(temporary, "new")
+            _fetch(folder, os.path.join(new, _COPY))
+            with open(os.path.join(new, _STATE), "w") as state:
+                json.dump(_state(new), state)
+            if not _is_whole(entry):  # else another process was faster
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(entry, os.path.join(temporary, "old"))
+                os.rename(new, entry)
+    os.utime(os.path.join(entry, _STATE))
+    return os.path.join(entry, _COPY)
+
+
+def _fetch(folder: str, target: str) -> None:
+    os.makedirs(target)
+    for file in files.list_files(folder):
+        name = os.path.basename(file.path)
+        with files.open_read(file.path) as source, open(os.path.join(target, name), "wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+
+
+def _state(entry: str) -> list[list[str | int]]:
+    """What tells, without reading them, that the files are as they were fetched."""
+    found = ((file.name, file.stat()) for file in os.scandir(os.path.join(entry, _COPY)))
+    return sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in found)
+
+
+def _is_whole(entry: str) -> bool:
+    try:
+        with open(os.path.join(entry, _STATE)) as state:
+            return bool(json.load(state) == _state(entry))
+    except (OSError, ValueError):
+        return False
+
+
+def _delete_unused(cache: str) -> None:
+    for entry in os.scandir(cache):
+        state = os.path.join(entry.path, _STATE)
+        with contextlib.suppress(OSError):  # another process was faster
+            asked_for = os.stat(state if os.path.exists(state) else entry.path).st_mtime
+            if asked_for < time.time() - UNUSED_DAYS * 86400:
+                shutil.rmtree(entry.path)
