@@ -261,8 +261,10 @@ def _walk(folder: str) -> Iterator[FileInfo]:
     for entry in entries:
         if entry.is_dir():
             yield from _walk(entry.path)
-        elif entry.is_file():
-            yield _info(entry.path, entry.stat())
+            continue
+        with contextlib.suppress(FileNotFoundError):  # an unfinished file that got its name meanwhile
+            if entry.is_file():
+                yield _info(entry.path, entry.stat())
 
 
 def _info(path: str, stat: os.stat_result) -> FileInfo:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import os
 import signal
 import sys
@@ -39,7 +40,7 @@ class FaultPoints:
 
     Args:
         folder: operations on paths outside of it are not counted.
-        at: number, from 1, of the operation before which `fault` is called; None never does it.
+        at: number, from 1, of the operation before which `fault` is called; 0 does it at all, None at none.
         fault: does not return, or raises; gets the operation as `(name, path)`.
         matches: which operations are counted; None counts all.
 
@@ -59,6 +60,7 @@ class FaultPoints:
         self._fault = fault
         self._matches = matches
         self.seen: list[tuple[str, str]] = []
+        self._numbers = itertools.count(1)
 
     def announce(self, name: str, path: str) -> None:
         path = os.path.abspath(path)
@@ -68,8 +70,38 @@ class FaultPoints:
         if self._matches is not None and not self._matches(name, path):
             return
         self.seen.append((name, path))
-        if self._fault is not None and len(self.seen) == self._at:
+        # Not the length of `seen`, which another thread may have changed by now.
+        if self._at in (0, next(self._numbers)) and self._fault is not None:
             self._fault(name, path)
+
+
+class PowerCut(FaultPoints):
+    """Dies before an operation as `die` does; and what was not flushed to the disk has lost half of its bytes.
+
+    Args:
+        folder, at: as for `FaultPoints`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], at: int | None) -> None:
+        super().__init__(folder, at, self._cut)
+        self._on_disk = {os.stat(path).st_ino for path in self._files() if os.path.getsize(path)}
+
+    def announce(self, name: str, path: str) -> None:
+        super().announce(name, path)
+        if name == "fsync":
+            self._on_disk.add(os.stat(path).st_ino)
+
+    def _files(self) -> Iterator[str]:
+        for folder, _, names in os.walk(self._folder):
+            yield from (os.path.join(folder, name) for name in names)
+
+    def _cut(self, name: str, path: str) -> NoReturn:
+        for file in self._files():
+            # Other threads go on until the end.
+            with contextlib.suppress(FileNotFoundError):
+                if (stat := os.stat(file)).st_ino not in self._on_disk:
+                    os.truncate(file, stat.st_size // 2)
+        die(name, path)
 
 
 _watching: FaultPoints | None = None
