@@ -3,8 +3,8 @@
     python benchmarks/quality.py [--data ../shared/data/clothing] [--json FILE]
 
 The corpus is train/, the queries are validation/; an item is relevant if it is of the query's class. Packs the
-corpus, builds an encoder on it, runs `nightly` and `query` with k as large as the corpus, and prints hit rate at
-1, at 10, and mean average precision.
+corpus, builds an encoder on it, runs `nightly` and `evaluate`, and prints hit rate at 1, at 10, and mean average
+precision.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import tempfile
 from pathlib import Path
 
 import common
-import duckdb
-import numpy as np
+import pyarrow.compute as pc
 
-from model.metrics import average_precision, hit_rate_at_k
 from pipelines.encoder_build import build_encoder
+from pipelines.evaluate import evaluate
 from pipelines.nightly import nightly
 from pipelines.pack import pack
-from pipelines.query import query
 from pipelines.sources import SourceOptions
 
 
@@ -34,19 +32,15 @@ def measure(data: Path, work: Path, network: str, variant: str) -> dict[str, obj
     )
     job = common.job(shards, encoder, work / f"store-{network}-{variant}")
     nightly(job)
-    items = len(list((data / "train").glob("*/*.jpg")))
-    answers = query(job, str(data / "validation"), str(work / f"out-{network}-{variant}"), k=items)
-    rows = duckdb.sql(
-        f"SELECT query_id, list(split_part(item_id, '/', 1) ORDER BY rank) FROM '{answers.results}' GROUP BY query_id"
-    ).fetchall()
-    relevant = np.array([[label == query_id.split("/")[0] for label in labels] for query_id, labels in rows])
+    (found,) = evaluate(job, str(data / "validation"), "directory")
+    queries = found.per_query
     return {
         "network": network,
         "variant": variant,
-        "queries": len(rows),
-        "hit rate at 1": hit_rate_at_k(relevant, 1),
-        "hit rate at 10": hit_rate_at_k(relevant, 10),
-        "mAP": float(average_precision(relevant, relevant.sum(axis=1)).mean()),
+        "queries": len(queries),
+        "hit rate at 1": pc.mean(queries["hit_rate@1"]).as_py(),
+        "hit rate at 10": pc.mean(queries["hit_rate@10"]).as_py(),
+        "mAP": pc.mean(queries["map"]).as_py(),
         "int8-float cosine": built.agreement,
     }
 

@@ -12,6 +12,7 @@ import typer
 
 from model.errors import GateError, LookalikeError
 from pipelines import files, logs
+from pipelines.cli_evaluate import evaluate
 from pipelines.cli_options import ConfigFile, Overrides
 from pipelines.cli_store import exclude_app, generations_app
 from pipelines.config import Config, load_config
@@ -259,6 +260,9 @@ def query(
     print(query_report(summary))
     if not summary.answered:
         raise typer.Exit(UNREADABLE)
+
+
+app.command()(evaluate)
 
 
 @app.command()

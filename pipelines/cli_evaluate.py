@@ -1,0 +1,157 @@
+"""The command `lookalike evaluate`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from model.errors import LookalikeError
+from pipelines.cli_options import Overrides
+from pipelines.config import load_config
+
+NOTHING_MEASURED = 3
+"""Exit code if not a single query of a job could be measured."""
+T = TypeVar("T")
+
+
+class Gain(str, Enum):
+    """What a grade is worth in nDCG."""
+
+    linear = "linear"
+    exponential = "exponential"
+
+
+def evaluate(
+    config: Annotated[
+        list[Path],
+        typer.Option("--config", "-c", metavar="FILE", help="The job file; repeat it to compare jobs."),
+    ],
+    queries: Annotated[
+        list[str],
+        typer.Option(metavar="QUERIES", help="As for `query`: one for all jobs, or one for each."),
+    ],
+    relevance: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FIELD|FILE",
+            help="A metadata field, `directory` of the id, or TREC qrels (query 0 item grade; below 0 is junk).",
+        ),
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder for all that is written.")],
+    k: Annotated[
+        list[int] | None, typer.Option("-k", min=1, help="A cut-off; may be repeated. Default: 1, 5, 10.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Field of the classes. Default: the one of --relevance."),
+    ] = None,
+    class_sizes: Annotated[
+        str,
+        typer.Option(metavar="TAIL,HEAD", help="Tail: fewer items than TAIL; head: more than HEAD."),
+    ] = "20,100",
+    gain: Annotated[Gain, typer.Option(help="What a grade g is worth in nDCG: g, or 2^g - 1.")] = Gain.linear,
+    difficulty: Annotated[
+        bool,
+        typer.Option(
+            "--difficulty", help="Oxford/Paris: qrels with 2 easy, 1 hard, -1 junk, measured in 3 set-ups."
+        ),
+    ] = False,
+    keep_self: Annotated[
+        bool, typer.Option("--keep-self", help="Rank the item whose id is the query's own, too.")
+    ] = False,
+    against: Annotated[
+        str | None, typer.Option(metavar="OUT", help="Compare with an earlier evaluation, query by query.")
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(min=100, help="Of the bootstrap and the significance test.")
+    ] = 10_000,
+    plots: Annotated[
+        bool, typer.Option("--plots/--no-plots", help="Draw PNG files; needs matplotlib.")
+    ] = True,
+    set: Overrides = None,
+) -> None:
+    """Measure how well the encoder ranks what is served: hit rate, precision, recall, mAP, MAP@R, nDCG, MRR.
+
+    The ranking is exact and whole, whatever the index would leave out. Writes OUT/evaluation.json, the tables
+    per_query, per_class and left_out (Parquet), and plots. docs/evaluation.md defines every metric.
+
+    Two encoders on the same queries are compared query by query, with a significance test. With other queries
+    for each job, the difference to the first is the loss in transfer to another domain.
+
+    Example: lookalike evaluate -c a.yaml -c b.yaml --queries shop/ --queries street/ --relevance directory -o out/
+    """
+    from pipelines.evaluate import evaluate as run
+    from pipelines.evaluate_report import as_text, make_report, read_sides, write_report
+    from pipelines.evaluate_summary import ClassSizes
+    from pipelines.measures import Settings
+
+    if plots and importlib.util.find_spec("matplotlib") is None:
+        raise LookalikeError("Plots need matplotlib: `pip install matplotlib`, or pass --no-plots")
+    settings = Settings(
+        ks=tuple(sorted({*(k or Settings.ks)})),
+        exponential=gain is Gain.exponential,
+        keep_self=keep_self,
+        difficulty=difficulty,
+        classes=classes,
+    )
+    sizes = ClassSizes(*_sizes(class_sizes))
+    jobs = [load_config(path, set) for path in config]
+    names = _names(config)
+    asked = _one_each(queries, len(jobs), "--queries")
+    relevant = _one_each(relevance, len(jobs), "--relevance")
+    earlier = read_sides(against) if against else []
+    found, configs = [], []
+    for job, name, path, of in zip(jobs, names, asked, relevant, strict=True):
+        evaluations = run(job, path, of, settings, name)
+        found += evaluations
+        configs += [job] * len(evaluations)
+    report, tables = make_report(found, relevant, settings, sizes, earlier, resamples=resamples)
+    write_report(out, report, tables)
+    print(as_text(report))
+    if plots:
+        from pipelines.evaluate_plots import write_plots
+
+        drawn, notes = write_plots(out, found, configs, sizes)
+        print(
+            "\n".join(
+                [*(f"plot         {path}" for path in drawn), *(f"note         {note}" for note in notes)]
+            )
+        )
+    print(f"report       {out}")
+    if not all(len(evaluation.per_query) for evaluation in found):
+        raise typer.Exit(NOTHING_MEASURED)
+
+
+def _one_each(given: Sequence[T], jobs: int, option: str) -> list[T]:
+    if len(given) not in (1, jobs):
+        raise LookalikeError(
+            f"Expected {option} once, or once for each of {jobs} jobs. Received: {len(given)}"
+        )
+    return list(given) * jobs if len(given) == 1 else list(given)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The files' base names without extension; numbered where two are alike."""
+    seen: Counter[str] = Counter()
+    names = []
+    for path in paths:
+        seen[path.stem] += 1
+        names.append(path.stem if seen[path.stem] == 1 else f"{path.stem} ({seen[path.stem]})")
+    return names
+
+
+def _sizes(text: str) -> tuple[int, int]:
+    """`TAIL,HEAD` as (head_over, tail_under)."""
+    try:
+        tail, head = map(int, text.split(","))
+    except ValueError:
+        tail, head = 1, 0
+    if not 0 <= tail <= head:
+        raise LookalikeError(f"--class-sizes: expected two whole numbers such as 20,100. Received: {text}")
+    return head, tail

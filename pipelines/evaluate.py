@@ -1,0 +1,199 @@
+"""The evaluation job: ranks the whole corpus for every query, exactly, and measures the rankings."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from model.errors import LookalikeError
+from pipelines import exclusions, files, generations, queries
+from pipelines.config import Config
+from pipelines.index_shard import IndexShard
+from pipelines.labels import DIRECTORY, Labels, is_field, read_labels
+from pipelines.measures import REASONS, Settings, Tally
+from pipelines.query import _matching_encoder
+from pipelines.ranking import RankedCorpus, open_vectors
+from pipelines.relevance import JUNK, Judged, Relevance, SameValue, read_qrels
+from pipelines.store import Generation
+
+logger = logging.getLogger(__name__)
+_LOG_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured on one corpus in one set-up. Every query is in exactly one of the two tables.
+
+    Attributes:
+        name: of the job.
+        setup: `all`, or `easy`, `medium` or `hard`.
+        queries: path of the queries.
+        generation: what was ranked.
+        items: number of items ranked.
+        class_items: class -> its items in the corpus; empty without classes.
+        per_query: `query_id`, `class` (string, null without), `relevant` (R), each metric, and of the first ranks
+            `top` (ids), `top_classes` and `top_grades`. In input order.
+        left_out: `query_id`, `reason` (one of `REASONS`), `detail`.
+        curve: precision at recall 0, 0.1, ... 1, the mean over queries; None without queries.
+        self_matches: queries whose own item was taken out of their ranking.
+        unknown_items, unknown_queries: ids that are judged, but not in the corpus, or among the queries.
+    """
+
+    name: str
+    setup: str
+    queries: str
+    generation: Generation
+    items: int
+    class_items: Mapping[str, int]
+    per_query: pa.Table
+    left_out: pa.Table
+    curve: np.ndarray | None
+    self_matches: int
+    unknown_items: list[str]
+    unknown_queries: list[str]
+
+
+def evaluate(
+    config: Config, path: str, relevance: str, settings: Settings | None = None, name: str = "job"
+) -> list[Evaluation]:
+    """Measures how well the encoder of a job ranks what is served for a file of queries.
+
+    The rankings are exact, not ScaNN's: ids that are taken down, junk and the query itself are out of them, and
+    items at the same distance go by id.
+
+    Args:
+        config: the job; its store and encoder are used.
+        path: queries, as the query job takes them.
+        relevance: a metadata field, `directory`, or a file of judgements.
+        settings: how to measure.
+        name: of the job, for the report.
+
+    Returns:
+        One evaluation, or those of easy, medium and hard.
+
+    Raises:
+        LookalikeError: for what the user can mend.
+        OSError: if a file cannot be read.
+    """
+    settings = settings or Settings()
+    with generations.reading(config.store) as generation:
+        shards = open_vectors(config.store, generation)
+        corpus = RankedCorpus(shards, generation.metric, exclusions.excluded_ids(config.store))
+        if not len(corpus):
+            raise LookalikeError(f"Expected items to rank. Received: none in generation {generation.name}")
+        judge = _relevance(config, path, relevance, settings, generation, corpus)
+        labels = judge.labels if isinstance(judge, SameValue) else None
+        if settings.classes:
+            labels = read_labels(settings.classes, path, config.corpus, generation.metadata, corpus)
+        tallies = {setup: Tally() for setup in judge.setups}
+        seen: set[str] = set()
+        noted = time.monotonic()
+        for block in _blocks(config, path, generation, shards):
+            seen.update(block.ids, (query_id for query_id, _, _ in block.failures))
+            for query_id, stage, error in block.failures:
+                for tally in tallies.values():
+                    tally.leave_out(query_id, "failed", f"{stage}: {error}")
+            _measure_block(corpus, block, judge, labels, settings, tallies)
+            if time.monotonic() - noted > _LOG_SECONDS:
+                noted = time.monotonic()
+                logger.info("%s queries ranked", f"{len(seen):,}")
+    if not seen:
+        raise LookalikeError(f"Expected queries. Received: none in {path}")
+    class_items = {} if labels is None else {str(value): n for value, n in labels.counts().items()}
+    judged = judge if isinstance(judge, Judged) else None
+    return [
+        Evaluation(
+            name=name,
+            setup=setup,
+            queries=path,
+            generation=generation,
+            items=len(corpus),
+            class_items=class_items,
+            per_query=tally.per_query(settings),
+            left_out=tally.left_out_table(),
+            curve=tally.mean_curve(),
+            self_matches=tally.self_matches,
+            unknown_items=judged.unknown if judged else [],
+            unknown_queries=sorted(judged.queries - seen) if judged else [],
+        )
+        for setup, tally in tallies.items()
+    ]
+
+
+def _relevance(
+    config: Config,
+    path: str,
+    named: str,
+    settings: Settings,
+    generation: Generation,
+    corpus: RankedCorpus,
+) -> Relevance:
+    if is_field(named, generation.metadata):
+        if settings.difficulty:
+            raise LookalikeError(
+                f"Easy, medium and hard need a file of judgements. Received: the field {named}"
+            )
+        return SameValue(read_labels(named, path, config.corpus, generation.metadata, corpus))
+    if not files.exists(named):
+        carried = ", ".join([*generation.metadata, DIRECTORY])
+        raise LookalikeError(
+            f"Expected a field that the index carries ({carried}) or a file of judgements. Received: {named}. "
+            f"A field must be in corpus.metadata when `lookalike nightly` runs"
+        )
+    judgements = read_qrels(named)
+    asked = list(dict.fromkeys(item_id for items in judgements.values() for item_id in items))
+    numbers = dict(zip(asked, corpus.numbers_of(asked).tolist(), strict=True))
+    return Judged(judgements, numbers, len(corpus), settings.difficulty)
+
+
+def _blocks(
+    config: Config, path: str, generation: Generation, shards: list[IndexShard]
+) -> Iterator[queries.Block]:
+    kind = queries.kind_of(path)
+    if kind == "ids":
+        blocks = queries.id_blocks(path, shards)
+    elif kind == "vectors":
+        blocks = queries.vector_blocks(path, generation.dim, generation.metric, generation.encoder)
+    else:
+        blocks = queries.image_blocks(
+            path, config.corpus, generation.metric, lambda: _matching_encoder(config, generation)
+        )
+    return queries.unique(blocks)
+
+
+def _measure_block(
+    corpus: RankedCorpus,
+    block: queries.Block,
+    judge: Relevance,
+    labels: Labels | None,
+    settings: Settings,
+    tallies: Mapping[str, Tally],
+) -> None:
+    reasons = [judge.why_not(query_id) for query_id in block.ids]
+    for query_id, reason in zip(block.ids, reasons, strict=True):
+        for tally in tallies.values() if reason else ():
+            tally.leave_out(query_id, "unjudged", reason or "")
+    kept = np.flatnonzero([reason is None for reason in reasons])
+    own = np.full(len(block.ids), -1) if settings.keep_self else corpus.numbers_of(block.ids)
+    for start in range(0, len(kept), corpus.queries_at_once):
+        part = kept[start : start + corpus.queries_at_once]
+        ids = [block.ids[i] for i in part]
+        keys = corpus.keys(block.vectors[part])
+        for setup, tally in tallies.items():
+            grades = judge.grades(ids, setup)
+            with_own = np.flatnonzero(own[part] >= 0)
+            grades[with_own, own[part][with_own]] = JUNK
+            tally.self_matches += len(with_own)
+            tally.add(corpus, ids, keys.copy() if len(tallies) > 1 else keys, grades, labels, settings)
+
+
+def left_out_counts(evaluation: Evaluation) -> dict[str, int]:
+    """Reason -> queries that were not measured, every reason named."""
+    counts = Counter(evaluation.left_out["reason"].to_pylist())
+    return {reason: counts[reason] for reason in REASONS}

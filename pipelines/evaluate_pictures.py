@@ -1,0 +1,64 @@
+"""The pictures of some items and queries, read from the shards again, to show what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+import pyarrow as pa
+
+from pipelines import queries
+from pipelines.config import Config
+from pipelines.duplicates import find_items
+from pipelines.labels import query_options
+from pipelines.records import Record
+from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
+from pipelines.store import Generation
+
+
+def item_pictures(config: Config, generation: Generation, item_ids: Collection[str]) -> dict[str, bytes]:
+    """Item id -> encoded image, of those that the shards still hold. Only shards that hold one are read.
+
+    Raises:
+        LookalikeError: if the shards are gone.
+        OSError: if one, or an embedding file, cannot be read.
+    """
+    holds = find_items(config.store, generation.shards, pa.array(sorted(item_ids), pa.string()))
+    wanted: dict[str, set[str]] = {}
+    served: set[str] = set()
+    for note in generation.shards:
+        # Of an id that is in several shards the first is served.
+        if here := set(holds.get(note.shard, ())) - served:
+            wanted[note.shard] = here
+            served |= here
+    options = config.corpus.source_options()
+    found: dict[str, bytes] = {}
+    for shard in find_shards(config.corpus.shards, options) if wanted else ():
+        if shard.name in wanted:
+            found |= _read([shard], options, wanted[shard.name])
+    return found
+
+
+def query_pictures(
+    config: Config, generation: Generation, path: str, query_ids: Collection[str]
+) -> dict[str, bytes]:
+    """Query id -> encoded image; none for queries that are vectors. Raises as `item_pictures`."""
+    kind = queries.kind_of(path)
+    if kind == "ids":
+        return item_pictures(config, generation, query_ids)
+    if kind == "vectors":
+        return {}
+    options = query_options(config.corpus, {})
+    return _read(find_shards(path, options), options, set(query_ids))
+
+
+def _read(shards: Iterable[Shard], options: SourceOptions, ids: set[str]) -> dict[str, bytes]:
+    options = replace(options, metadata={})
+    found: dict[str, bytes] = {}
+    for shard in shards:
+        for entry in read_shard(shard, options):
+            if len(found) == len(ids):
+                return found
+            if isinstance(entry, Record) and entry.item_id in ids:
+                found.setdefault(entry.item_id, entry.image)
+    return found

@@ -1,0 +1,238 @@
+"""What an evaluation leaves behind: JSON, Parquet tables, and text for people."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.errors import LookalikeError
+from pipelines import files
+from pipelines.evaluate import Evaluation
+from pipelines.evaluate_summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
+from pipelines.measures import Settings
+
+FORMAT = 1
+JSON, TEXT = "evaluation.json", "evaluation.txt"
+PER_QUERY, PER_CLASS, LEFT_OUT = "per_query.parquet", "per_class.parquet", "left_out.parquet"
+_PLOT = re.compile(r"(precision-recall|(per_class|hardest)(-.*)?)\.png")
+"""What `evaluate_plots` writes."""
+
+
+def make_report(
+    evaluations: Sequence[Evaluation],
+    relevance: Sequence[str],
+    settings: Settings,
+    sizes: ClassSizes,
+    against: Sequence[Side] = (),
+    *,
+    resamples: int,
+    seed: int = 0,
+) -> tuple[dict[str, Any], dict[str, pa.Table]]:
+    """All figures.
+
+    Args:
+        evaluations: of one or several jobs.
+        relevance: what was relevant, of each job in turn.
+        settings, sizes: how was measured, and how classes are grouped.
+        against: an earlier evaluation (`read_sides`).
+        resamples: of the bootstrap, and rounds of the randomisation test.
+        seed: of both.
+
+    Returns:
+        What belongs into `evaluation.json`, and the tables by file name.
+    """
+    by_class = [per_class(evaluation, sizes) for evaluation in evaluations]
+    sides = [Side(e.name, e.setup, e.queries, e.per_query) for e in evaluations]
+    report = {
+        "format": FORMAT,
+        "relevance": list(relevance),
+        "settings": {
+            "k": list(settings.ks),
+            "gain": "exponential" if settings.exponential else "linear",
+            "keep_self": settings.keep_self,
+            "classes": settings.classes,
+            "head_over": sizes.head_over,
+            "tail_under": sizes.tail_under,
+            "resamples": resamples,
+            "seed": seed,
+        },
+        "evaluations": [
+            summary(evaluation, classes, resamples, seed)
+            for evaluation, classes in zip(evaluations, by_class, strict=True)
+        ],
+        "comparisons": comparisons(sides, against, resamples, seed),
+    }
+    tables = {
+        PER_QUERY: _stacked(evaluations, [e.per_query for e in evaluations]),
+        PER_CLASS: _stacked(evaluations, by_class),
+        LEFT_OUT: _stacked(evaluations, [e.left_out for e in evaluations]),
+    }
+    return report, tables
+
+
+def _stacked(evaluations: Iterable[Evaluation], tables: Iterable[pa.Table]) -> pa.Table:
+    """One table, each row with its job and set-up in front."""
+    parts = []
+    for evaluation, table in zip(evaluations, tables, strict=True):
+        for place, (name, value) in enumerate((("job", evaluation.name), ("setup", evaluation.setup))):
+            table = table.add_column(place, name, pa.repeat(pa.scalar(value, pa.string()), len(table)))
+        parts.append(table)
+    return pa.concat_tables(parts)
+
+
+def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
+    """Writes the tables, the text and, last, `evaluation.json` into the folder `out`. Raises OSError."""
+    # Where the JSON is, the tables and plots beside it belong to it.
+    files.delete([files.join(out, JSON)])
+    files.delete(file.path for file in files.list_files(out) if _PLOT.fullmatch(os.path.basename(file.path)))
+    for name, table in tables.items():
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        files.write_bytes(files.join(out, name), buffer.getvalue())
+    files.write_bytes(files.join(out, TEXT), (as_text(report) + "\n").encode())
+    files.write_bytes(
+        files.join(out, JSON), (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode()
+    )
+
+
+def read_sides(out: str) -> list[Side]:
+    """The evaluation of one job that `write_report` left in `out`, to compare with.
+
+    Raises:
+        LookalikeError: if it is none, or one of several jobs.
+    """
+    try:
+        report = json.loads(files.read_bytes(files.join(out, JSON)))
+        table = pq.read_table(pa.BufferReader(files.read_bytes(files.join(out, PER_QUERY))))
+        found = [(str(e["job"]), str(e["setup"]), str(e["queries"])) for e in report["evaluations"]]
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        said = files.reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise LookalikeError(f"Expected an earlier evaluation in {out}. Received: {said}") from None
+    jobs = {job for job, _, _ in found}
+    if len(jobs) != 1:
+        raise LookalikeError(
+            f"Expected an earlier evaluation of one job in {out}. Received: {', '.join(sorted(jobs))}"
+        )
+    setups = table["setup"].to_pylist()
+    return [
+        Side(job, setup, queries, table.filter(pa.array([one == setup for one in setups])))
+        for job, setup, queries in found
+    ]
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """The figures as tables for people."""
+    parts = []
+    for evaluation in report["evaluations"]:
+        parts += [*_head(evaluation, report["settings"]), _metrics_table(evaluation)]
+    parts += [part for comparison in report["comparisons"] for part in _comparison(comparison)]
+    return "\n".join(parts).rstrip()
+
+
+def _head(evaluation: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    counts, classes = evaluation["counts"], evaluation["classes"]
+    parts = " + ".join(f"{counts[name]:,} {name}" for name in ("measured", "failed", "unjudged", "lone"))
+    setup = "" if evaluation["setup"] == "all" else f", {evaluation['setup']}"
+    lines = [
+        f"job          {evaluation['job']}{setup}",
+        f"queries      {counts['read']:,} read = {parts}",
+        f"corpus       {evaluation['items']:,} items, generation {evaluation['generation']}",
+        f"encoder      {evaluation['encoder']} {evaluation['encoder_fingerprint'][:16]}, {evaluation['metric']}",
+    ]
+    if classes["in_corpus"]:
+        sizes = (
+            f"more than {settings['head_over']} items",
+            f"{settings['tail_under']} to {settings['head_over']}",
+            "fewer",
+        )
+        groups = ", ".join(
+            f"{group} ({size}) {classes[group]['classes']:,}"
+            for group, size in zip(GROUPS, sizes, strict=True)
+        )
+        lines.append(f"classes      {classes['in_corpus']:,} in the corpus; with queries: {groups}")
+    notes = {
+        "self_matches": "queries have their own item in the corpus; it is taken out",
+        "without_class": "queries have no class; they count in no macro mean",
+        "unknown_items": "judged items are not in the corpus; they count nowhere",
+        "unknown_queries": "judged queries are not among the queries",
+    }
+    lines += [f"note         {counts[name]:,} {said}" for name, said in notes.items() if counts[name]]
+    return lines
+
+
+def _metrics_table(evaluation: Mapping[str, Any]) -> str:
+    metrics = evaluation["metrics"]
+    if not metrics:
+        return "no query could be measured\n"
+    by_class = [name for name in ("macro", *GROUPS) if name in next(iter(metrics.values()))]
+    rows = [
+        [
+            name,
+            f"{m['mean']:.4f}",
+            f"{m['low']:.4f} to {m['high']:.4f}",
+            *(f"{m[part]:.4f}" for part in by_class),
+        ]
+        for name, m in metrics.items()
+    ]
+    return _table(["metric", "mean", "95 % interval", *by_class], rows)
+
+
+def _comparison(comparison: Mapping[str, Any]) -> list[str]:
+    counts = comparison["queries"]
+    setup = "" if comparison["setup"] == "all" else f", {comparison['setup']}"
+    how = (
+        f"{counts[0]:,} queries in pairs"
+        if comparison["paired"]
+        else f"{counts[0]:,} and {counts[1]:,} queries"
+    )
+    lines = [f"difference   {comparison['second']} - {comparison['first']}{setup}: {how}"]
+    if any(comparison["not_in_both"]) and comparison["paired"]:
+        alone = comparison["not_in_both"]
+        lines.append(f"note         measured in one of them only: {alone[0]:,} and {alone[1]:,} queries")
+    if comparison["other_relevant"]:
+        lines.append(
+            f"note         {comparison['other_relevant']:,} queries have another number of relevant items"
+        )
+    rows = [
+        [
+            name,
+            f"{m['first']:.4f}",
+            f"{m['second']:.4f}",
+            f"{m['difference']:+.4f}",
+            f"{m['low']:+.4f} to {m['high']:+.4f}",
+            "" if m["relative"] is None else f"{m['relative']:+.1%}",
+            *([f"{m['p']:.4f}"] if comparison["paired"] else []),
+        ]
+        for name, m in comparison["metrics"].items()
+    ]
+    headings = [
+        "metric",
+        comparison["first"],
+        comparison["second"],
+        "difference",
+        "95 % interval",
+        "relative",
+    ]
+    return [*lines, _table([*headings, *(["p"] if comparison["paired"] else [])], rows)]
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    written = io.StringIO()
+    Console(file=written, width=1000, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())

@@ -1,0 +1,163 @@
+"""The values of one metadata field, of the items and of a file of queries, for relevance by class."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.errors import LookalikeError
+from pipelines import files, queries
+from pipelines.config import Corpus
+from pipelines.embeddings import ARROW_TYPES
+from pipelines.index_shard import ITEM_ID
+from pipelines.ranking import RankedCorpus
+from pipelines.records import Record
+from pipelines.sources import SourceOptions, find_shards, read_shard
+
+DIRECTORY = "directory"
+"""A field that every id with a slash has: what stands before the last one. Folders of images give it too."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The values of a field.
+
+    Attributes:
+        name: the field.
+        values: every value that an item has, once.
+        items: int32 (items,), position in `values`; -1 for an item without one.
+        of_query: query id -> its value, None if it has none.
+    """
+
+    name: str
+    values: list[Any]
+    items: np.ndarray
+    of_query: Callable[[str], Any]
+
+    def of_item(self, number: int) -> Any:
+        """The value of an item, None if it has none."""
+        code = self.items[number]
+        return self.values[code] if code >= 0 else None
+
+    def counts(self) -> dict[Any, int]:
+        """Value -> number of items that have it."""
+        counts = np.bincount(self.items[self.items >= 0], minlength=len(self.values))
+        return dict(zip(self.values, counts.tolist(), strict=True))
+
+    def codes(self, query_ids: Sequence[str]) -> np.ndarray:
+        """Position in `values` of the queries' values: int32 (queries,), -2 for one that no item has."""
+        return np.array([self._position.get(self.of_query(query_id), -2) for query_id in query_ids], np.int32)
+
+    @functools.cached_property
+    def _position(self) -> dict[Any, int]:
+        return {value: position for position, value in enumerate(self.values)}
+
+
+def make_labels(name: str, of_items: pa.ChunkedArray, of_query: Callable[[str], Any]) -> Labels:
+    """Labels from a column of the items."""
+    encoded = of_items.combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return Labels(name, encoded.dictionary.to_pylist(), codes, of_query)
+
+
+def as_text(value: Any) -> str | None:
+    """A value as the name of a class."""
+    return None if value is None else str(value)
+
+
+def is_field(name: str, metadata: Mapping[str, str]) -> bool:
+    """Whether items can be told apart by this field: one that the generation carries, or `directory`."""
+    return name in metadata or name == DIRECTORY
+
+
+def read_labels(
+    name: str, path: str, corpus: Corpus, metadata: Mapping[str, str], items: RankedCorpus
+) -> Labels:
+    """The values of a field, of all items and of the queries in `path`.
+
+    Args:
+        name: of a field in `metadata`, or `directory`.
+        path: queries, as the query job takes them.
+        corpus: tells how image shards are read.
+        metadata: what the generation carries, name -> type.
+        items: the corpus.
+
+    Raises:
+        LookalikeError: if the field is not there, is of a type that makes no classes, or no query has it.
+    """
+    if not is_field(name, metadata):
+        carried = ", ".join(metadata) or "none"
+        raise LookalikeError(
+            f"Expected a metadata field that the index carries (now: {carried}), or `{DIRECTORY}`. Received: "
+            f"{name}. Add it to corpus.metadata and run `lookalike nightly`"
+        )
+    if name not in metadata:
+        ids = items.items[ITEM_ID].to_pylist()
+        of_items = pa.chunked_array([pa.array([_directory(item_id) for item_id in ids], pa.string())])
+        return make_labels(name, of_items, _directory)
+    if metadata[name] == "float64":
+        raise LookalikeError(
+            f"Expected a field of text, whole numbers or bool as the class. Received: {name}, float64"
+        )
+    kind = queries.kind_of(path)
+    if kind == "ids":
+        values = dict(zip(items.items[ITEM_ID].to_pylist(), items.items[name].to_pylist(), strict=True))
+    elif kind == "vectors":
+        values = _of_vectors(name, path, ARROW_TYPES[metadata[name]])
+    else:
+        values = _of_images(name, path, corpus, metadata[name])
+    if all(value is None for value in values.values()):
+        raise LookalikeError(f"Expected queries with the field {name}. Received: none in {path}")
+    return make_labels(name, items.items[name], values.get)
+
+
+def _directory(item_id: str) -> str | None:
+    return item_id.rpartition("/")[0] or None
+
+
+def query_options(corpus: Corpus, metadata: Mapping[str, str]) -> SourceOptions:
+    """How image shards of queries are read: as `queries.image_blocks` does, with metadata."""
+    options = replace(corpus.source_options(), format=None, metadata=metadata)
+    return replace(options, item_id="key") if corpus.item_id.startswith("field:") else options
+
+
+def _of_images(name: str, path: str, corpus: Corpus, kind: str) -> dict[str, Any]:
+    """Reads the shards a second time, for the field alone: that takes a small part of what encoding takes."""
+    options = query_options(corpus, {name: kind})
+    found: dict[str, Any] = {}
+    for shard in find_shards(path, options):
+        for entry in read_shard(shard, options):
+            if isinstance(entry, Record):
+                found.setdefault(entry.item_id, entry.metadata[name])
+    return found
+
+
+def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for file_info in files.glob(path):
+        with files.open_read(file_info.path) as file:
+            parquet = pq.ParquetFile(file)
+            columns = parquet.schema_arrow.names
+            if name not in columns:
+                raise LookalikeError(
+                    f"Expected a column {name} beside the vectors. Received: {', '.join(columns)} in {file_info.path}"
+                )
+            id_column = next((column for column in queries.ID_COLUMNS if column in columns), None)
+            table = parquet.read([name] if id_column is None else [id_column, name])
+        try:
+            values = table[name].cast(kind).to_pylist()
+        except pa.ArrowInvalid as error:
+            raise LookalikeError(f"{file_info.path}: {name} cannot be read as {kind}: {error}") from None
+        ids = range(len(table)) if id_column is None else table[id_column].to_pylist()
+        for query_id, value in zip(ids, values, strict=True):
+            text = (
+                query_id.decode("utf-8", "backslashreplace") if isinstance(query_id, bytes) else str(query_id)
+            )
+            found.setdefault(text, value)
+    return found

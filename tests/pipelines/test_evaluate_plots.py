@@ -1,0 +1,60 @@
+"""Plots are drawn whatever the ids, classes and pictures are like. How they look was seen by eye."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import picture
+
+plots = pytest.importorskip("pipelines.evaluate_plots")
+
+
+def size(figure) -> tuple[int, int]:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=50)
+    data = buffer.getvalue()
+    assert data.startswith(b"\x89PNG")
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def classes(count):
+    names = [f"class $\\{i}_^ {'long ' * 10}" for i in range(count)]
+    columns = {"class": names, "items": [i + 1 for i in range(count)], "map": np.linspace(0, 1, count)}
+    return pa.table({**columns, "group": [("head", "middle", "tail")[i % 3] for i in range(count)]})
+
+
+def test_of_many_classes_only_the_ends_are_drawn():
+    assert size(plots.class_bars(classes(1000), "job")) == size(
+        plots.class_bars(classes(plots.MOST_BARS), "job")
+    )
+    figure = plots.class_bars(classes(1000), "job")
+    assert figure.axes[0].get_title() == "job: the 20 worst and the 20 best of 1,000 classes"
+    assert len(figure.axes[0].patches) == plots.MOST_BARS
+
+
+def test_a_curve_for_each_job_with_its_name():
+    figure = plots.precision_recall({"a": np.linspace(1, 0, 11), "b, hard": np.zeros(11)})
+    assert [line.get_label() for line in figure.axes[0].lines] == ["a", "b, hard"]
+    size(figure)
+
+
+def test_pictures_that_are_missing_or_broken_leave_their_id_and_short_rankings_an_empty_place():
+    rows = [
+        {
+            "query_id": "$q_1",
+            "class": None,
+            "map": 0.1,
+            "top": ["a", "b"],
+            "top_classes": [None, "x"],
+            "top_grades": [1, 0],
+        },
+        {"query_id": "q2" * 60, "class": "x", "map": 0.2, "top": [], "top_classes": [], "top_grades": []},
+    ]
+    figure = plots.hardest(rows, {"$q_1": picture(1)}, {"a": picture(2), "b": b"no image"}, "job")
+    size(figure)
+    drawn = [bool(axes.images) for axes in figure.axes]
+    assert drawn == [True, True, False, False, False, False] + [False] * 6
+    right, wrong = figure.axes[1].spines["left"], figure.axes[2].spines["left"]
+    assert right.get_linestyle() != wrong.get_linestyle()
+    assert right.get_edgecolor() != wrong.get_edgecolor()
