@@ -88,20 +88,19 @@ def _summary(root: str, name: str, current: bool) -> GenerationSummary:
 
 
 def read(root: str, name: str) -> Generation:
-    """A generation's manifest, checked against its seal if it has one, and against `CURRENT` if it is served.
+    """A generation's manifest, checked against its seal; without one, against `CURRENT` if it is served.
 
     Raises:
         LookalikeError: if it cannot be read or differs from a digest.
     """
-    generation = store.current(root) if served_name(root) == name else None
     seal = files.join(store.generation_folder(root, name), SEAL)
     if files.exists(seal):
         sealed = files.read_bytes(seal).decode("ascii", "replace").strip()
         return store.read_generation(root, name, sealed)
-    # Another may have been published between the two steps.
-    if generation is None or generation.name != name:
-        return store.read_generation(root, name)
-    return generation
+    # Another may be published between the two steps.
+    if served_name(root) == name and (generation := store.current(root)).name == name:
+        return generation
+    return store.read_generation(root, name)
 
 
 def show(root: str, name: str | None = None) -> Generation:
@@ -149,7 +148,8 @@ def rollback(root: str, to: str | None = None) -> Generation:
         What is served now.
 
     Raises:
-        LookalikeError: if there is no such generation, it is served already, or it is not whole.
+        LookalikeError: if there is no such generation, it is served already (and `CURRENT` not damaged), or it is
+            not whole.
         OSError: if `CURRENT` cannot be written; what was served before still is.
     """
     if to is None:
@@ -162,7 +162,7 @@ def rollback(root: str, to: str | None = None) -> Generation:
                 f"{f'{to}, which has been pruned' if to else 'none, it is the first'}"
                 + (f"; name one of {known}" if known else "")
             )
-    elif to == served_name(root):
+    elif to == served_name(root) and _is_readable(root):
         raise LookalikeError(f"The generation {to} is served already")
     generation = show(root, to)
     for ref in generation.indexes:
@@ -170,6 +170,14 @@ def rollback(root: str, to: str | None = None) -> Generation:
     sha256 = files.sha256(files.join(store.generation_folder(root, to), MANIFEST))
     files.write_bytes(files.join(root, store.CURRENT), f"{to} {sha256}\n".encode())
     return store.current(root)
+
+
+def _is_readable(root: str) -> bool:
+    try:
+        store.current(root)
+    except LookalikeError:
+        return False
+    return True
 
 
 def _check_whole(root: str, ref: IndexRef) -> None:

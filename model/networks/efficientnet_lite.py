@@ -82,13 +82,14 @@ def _channels(base: int, factor: float) -> int:
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
-def build(name: str, weights: str | None = "imagenet", classes: int = 1000) -> Any:
+def build(name: str, weights: str | None = "imagenet", classes: int = 1000, size: int | None = None) -> Any:
     """Builds the network from normalised pixels to class logits.
 
     Args:
         name: one of `VARIANTS`.
         weights: `imagenet` for the packaged ones, None for random initialisation.
         classes: width of the last layer; 1000 with the packaged weights.
+        size: height and width of the input, pixels; None is the variant's own.
 
     Returns:
         A `keras.Model`, (batch, size, size, 3) float32 -> (batch, classes) float32. The layer `head_activation`
@@ -101,6 +102,7 @@ def build(name: str, weights: str | None = "imagenet", classes: int = 1000) -> A
     from keras import layers
 
     variant = VARIANTS[name]
+    size = size or variant.size
 
     def norm(x: Any, label: str) -> Any:
         return layers.BatchNormalization(epsilon=_EPSILON, momentum=0.99, name=label)(x)
@@ -120,7 +122,7 @@ def build(name: str, weights: str | None = "imagenet", classes: int = 1000) -> A
             x = layers.Add(name=f"{label}_add")([before, x])
         return x
 
-    image = keras.Input((variant.size, variant.size, 3), name="image")
+    image = keras.Input((size, size, 3), name="image")
     x = layers.Conv2D(_STEM, 3, 2, padding="same", use_bias=False, name="stem_conv")(image)
     x = layers.ReLU(6.0, name="stem_activation")(norm(x, "stem_bn"))
     index = 0
@@ -139,6 +141,11 @@ def build(name: str, weights: str | None = "imagenet", classes: int = 1000) -> A
     if weights == "imagenet":
         _set_weights(network, read_state_dict(_weights_path(variant), variant.sha256))
     return network
+
+
+def spec(size: int) -> str:
+    """The published preprocessing: the short side to size + 32, the centre of it, (x - 127) / 128."""
+    return f"decode|resize_short({size + 32})|center_crop({size})|normalize(127,128)"
 
 
 def _weights_path(variant: LiteVariant) -> str:

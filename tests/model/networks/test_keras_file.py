@@ -1,0 +1,153 @@
+"""Keras files of users: cut where they say, and never trusted."""
+
+import keras
+import numpy as np
+import pytest
+
+from model.errors import LookalikeError
+from model.networks import backbone
+from model.networks.parts import parts
+
+SPEC = "decode|resize(32,32)|normalize(0,255)"
+
+
+def classifier(side=32, **options):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((side, side, 3)),
+            layers.Conv2D(4, 3, name="conv"),
+            layers.GlobalAveragePooling2D(name="pool"),
+            layers.Dense(6, name="embedding"),
+            layers.Dense(2, name="classes"),
+        ],
+        **options,
+    )
+
+
+@pytest.fixture(params=[".keras", ".h5"])
+def path(request, tmp_path) -> str:
+    return str(tmp_path / f"model{request.param}")
+
+
+def test_a_layer_gives_what_it_gives_in_the_whole_network(path):
+    model = classifier()
+    model.save(path)
+    x = np.random.default_rng(0).random((2, 32, 32, 3)).astype(np.float32)
+    expected = keras.Model(model.inputs, model.get_layer("embedding").output)(x)
+    made = backbone(path, layer="embedding", preprocessing=SPEC)
+    np.testing.assert_allclose(made.network(x), expected, rtol=1e-5)
+    assert made.preprocessing == SPEC
+    assert made.network.name == "model"
+
+
+def test_a_map_is_pooled(path):
+    model = classifier()
+    model.save(path)
+    assert backbone(path, layer="conv", preprocessing=SPEC).network.output_shape == (None, 4)
+    assert backbone(path, "gem", layer="conv", preprocessing=SPEC).network.output_shape == (None, 30, 30, 4)
+
+
+def test_a_network_for_any_size_takes_that_of_the_spec(path):
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, 2, padding="same", name="conv")(image)
+    keras.Model(image, keras.layers.GlobalMaxPooling2D(name="pool")(x)).save(path)
+    network = backbone(path, layer="pool", preprocessing=SPEC).network
+    assert network.input_shape == (None, 32, 32, 3)
+    assert network.get_layer("conv").output.shape == (None, 16, 16, 4)
+
+
+def test_a_network_of_kerass_inside_is_dissolved(tmp_path):
+    path = str(tmp_path / "model.keras")
+    base = keras.applications.MobileNetV2(
+        weights=None, include_top=False, input_shape=(None, None, 3), alpha=0.35
+    )
+    base.trainable = False
+    model = keras.Sequential(
+        [keras.Input((64, 64, 3)), base, keras.layers.GlobalAveragePooling2D(name="pool")]
+    )
+    model.save(path)
+    network = backbone(path, layer="pool", preprocessing="decode|resize(64,64)").network
+    assert [part.name for part in parts(network)] == ["stem", "stage1", "stage2", "stage3", "stage4"]
+    assert len(network.trainable_variables) > 100
+    x = np.random.default_rng(0).random((2, 64, 64, 3)).astype(np.float32)
+    np.testing.assert_allclose(network(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_names_that_keras_will_not_export_are_changed(tmp_path):
+    image = keras.Input((32, 32, 3), name="_image")
+    deeper = keras.Sequential([keras.layers.Conv2D(4, 3, name="_conv")], name="deeper")
+    inner = keras.Sequential([deeper], name="inner")
+    x = keras.layers.Conv2D(4, 3, name="conv")(inner(image))
+    keras.Model(image, keras.layers.Flatten(name="_flat")(x)).save(tmp_path / "_names.keras")
+    path = str(tmp_path / "_names.keras")
+    network = backbone(path, layer="_flat", preprocessing=SPEC).network
+    assert [layer.name for layer in network.layers] == ["image", "conv", "conv_2", "flat"]
+    network.export(str(tmp_path / "exported"), verbose=False)
+
+
+def test_augmentation_inside_is_left_out(path):
+    layers = keras.layers
+    flip = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.2)], name="augmentation")
+    image = keras.Input((32, 32, 3))
+    x = layers.Flatten(name="flat")(flip(image))
+    keras.Model(image, x).save(path)
+    network = backbone(path, layer="flat", preprocessing=SPEC).network
+    pixels = np.random.default_rng(0).random((1, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(network(pixels), pixels.reshape(1, -1))
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        ("embeding", r"did you mean embedding\? There are: conv \(None, 30, 30, 4\), pool \(None, 4\)"),
+        (None, "There are: conv"),
+    ],
+)
+def test_a_wrong_layer_is_answered_with_those_there_are(path, layer, says):
+    classifier().save(path)
+    with pytest.raises(LookalikeError, match=says):
+        backbone(path, layer=layer, preprocessing=SPEC)
+
+
+def test_another_size_than_the_networks_is_refused(path):
+    classifier(40).save(path)
+    with pytest.raises(LookalikeError, match=r"40 x 40 pixels\. Received: 32 x 32"):
+        backbone(path, layer="pool", preprocessing=SPEC)
+
+
+def test_a_network_from_something_else_than_a_picture_is_refused(path):
+    image = keras.Input((32, 32, 1))
+    keras.Model(image, keras.layers.Flatten(name="flat")(image)).save(path)
+    with pytest.raises(
+        LookalikeError, match=r"\(None, height, width, 3\).*Received: \[\(None, 32, 32, 1\)\]"
+    ):
+        backbone(path, layer="flat", preprocessing=SPEC)
+
+
+def test_a_lambda_layer_is_refused_and_not_run(path):
+    keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Lambda(lambda x: x + 1), keras.layers.Flatten(name="flat")]
+    ).save(path)
+    with pytest.raises(LookalikeError, match="is refused: it has a Lambda layer"):
+        backbone(path, layer="flat", preprocessing=SPEC)
+
+
+def test_weights_only_and_rubbish_are_refused(tmp_path):
+    weights, rubbish = tmp_path / "some.weights.h5", tmp_path / "rubbish.keras"
+    classifier().save_weights(weights)
+    rubbish.write_bytes(b"rubbish")
+    for path in (weights, rubbish):
+        with pytest.raises(LookalikeError, match="Expected a whole model in"):
+            backbone(str(path), layer="pool", preprocessing=SPEC)
+
+
+def test_a_class_that_is_not_known_is_refused(path):
+    class Mine(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    image = keras.Input((32, 32, 3))
+    keras.Model(image, Mine(name="mine")(image)).save(path)
+    with pytest.raises(LookalikeError, match=r"Expected a whole model in .*'Mine'"):
+        backbone(path, layer="mine", preprocessing=SPEC)
