@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# A process a core; a file of tests stays in one, for its fixtures.
+PARALLEL := --numprocesses auto --dist loadfile
 
 .PHONY: setup demo test test-slow lint format bench clean pins
 
@@ -18,10 +20,10 @@ demo: $(READY)
 	$(BIN)/lookalike demo $(if $(IMAGES),--images '$(IMAGES)')
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(PARALLEL)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -37,6 +39,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/query.py
+	$(BIN)/python benchmarks/nightly.py
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.
 pins: $(READY)
