@@ -29,7 +29,9 @@ class Augmentation(BaseModel):
 
     flip: Literal["horizontal", "none"] = Field("horizontal", description="mirror every other picture")
     crop: tuple[Share, Share] | None = Field(
-        None, description="a part of this share of the picture's area, scaled up, such as [0.35, 1.0]"
+        None,
+        strict=False,
+        description="a part of this share of the picture's area, scaled up, such as [0.35, 1.0]",
     )
     rotation: float = Field(10, ge=0, le=180, description="degrees, at the most, either way")
     zoom: float = Field(0.1, ge=0, le=0.9, description="in or out by this share of the size, at the most")

@@ -214,6 +214,8 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     Raises:
         LookalikeError: if there is none, or it is damaged, or not of this format.
     """
+    if "://" in str(folder):
+        raise LookalikeError(f"Expected a folder on this machine as encoder. Received: {folder}")
     path = Path(folder) / MANIFEST
     try:
         manifest = json.loads(path.read_text())

@@ -15,6 +15,7 @@ from pipelines import files, logs
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_options import ConfigFile, Overrides
 from pipelines.cli_store import exclude_app, generations_app
+from pipelines.cli_train import train
 from pipelines.config import Config, load_config
 
 if TYPE_CHECKING:
@@ -106,8 +107,29 @@ def encoder_build(
         list[str],
         typer.Option(help="Shards (or a folder) of the corpus to fit and calibrate on; may be repeated."),
     ],
-    network: Annotated[str, typer.Option(help="efficientnet_lite0, 1 or 2.")] = "efficientnet_lite0",
-    dim: Annotated[int, typer.Option(help="Dimensions to project to; 0 keeps the network's own.")] = 256,
+    network: Annotated[
+        str,
+        typer.Option(
+            help="efficientnet_lite0, 1 or 2; the folder of a training run; a network of keras.applications; or a "
+            ".keras file."
+        ),
+    ] = "efficientnet_lite0",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="For keras.applications: a .weights.h5 file, or imagenet to download them."),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Of a .keras file: the layer whose output is the embedding.")
+    ] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Spec instead of the network's own; a .keras file needs one.")
+    ] = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            help="Dimensions to project to; 0 keeps the network's own. Default: 256, or a training run's own."
+        ),
+    ] = None,
     pooling: Annotated[str, typer.Option(help="avg, max or gem.")] = "avg",
     variant: Annotated[str, typer.Option(help="What jobs use: int8 (faster) or float.")] = "int8",
     unit_length: Annotated[bool, typer.Option(help="Scale embeddings to length 1.")] = True,
@@ -128,10 +150,13 @@ def encoder_build(
     summary = build_encoder(
         out,
         network=network,
+        weights=weights,
+        layer=layer,
+        preprocessing=preprocessing,
         sample=sample,
         options=options,
         pooling=pooling,
-        dim=dim or None,
+        dim=dim,
         unit_length=unit_length,
         variant=variant,
         name=name,
@@ -263,6 +288,7 @@ def query(
 
 
 app.command()(evaluate)
+app.command()(train)
 
 
 @app.command()

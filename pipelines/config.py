@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from model.decode import MAX_PIXELS
-from model.errors import LookalikeError
+from pipelines.job_files import read_job
 from pipelines.sources import SourceOptions
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -137,85 +134,5 @@ class Config(_Section):
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Reads a job file.
-
-    Args:
-        path: the YAML file.
-        overrides: `key=value` with a dotted key, as given by `--set`; the value is read as YAML.
-
-    Raises:
-        LookalikeError: naming the key, what was found and what is allowed.
-    """
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LookalikeError(f"Cannot read the job file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LookalikeError(f"The job file {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise LookalikeError(f"Expected keys such as `corpus:` in {path}. Received: {type(data).__name__}")
-    for override in overrides or ():
-        _override(data, override)
-    try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        raise LookalikeError(f"{path}: " + "; ".join(_sentences(error.errors()))) from None
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise LookalikeError(
-            f"Expected --set key=value, such as index.recall_target=0.95. Received: {override}"
-        )
-    *path, last = key.split(".")
-    for part in path:
-        data = data.setdefault(part, {})
-        if not isinstance(data, dict):
-            raise LookalikeError(f"--set {override}: `{part}` is a single value and has no keys")
-    try:
-        data[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise LookalikeError(f"--set {override}: the value is not YAML") from None
-
-
-def _sentences(errors: Sequence[Any]) -> Iterator[str]:
-    """One sentence for each key that is wrong; a key of two possible types has two errors."""
-    by_key: dict[str, list[Any]] = {}
-    for error in errors:
-        by_key.setdefault(".".join(map(str, _place(error["loc"]))), []).append(error)
-    for key, (first, *others) in by_key.items():
-        if first["type"] == "extra_forbidden":
-            yield _unknown(key, first["loc"])
-        elif first["type"] == "missing":
-            yield f"the key `{key}` is missing"
-        elif first["type"] == "model_type":
-            yield f"`{key}`: keys and values are expected below it. Received: {first['input']!r}"
-        else:
-            messages = dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in (first, *others))
-            said = " or ".join(message[0].lower() + message[1:] for message in messages)
-            yield f"`{key}`: {said}. Received: {first['input']!r}"
-
-
-def _unknown(key: str, place: Sequence[Any]) -> str:
-    section: Any = Config
-    for part in place[:-1]:
-        section = section.model_fields[part].annotation
-    known = list(section.model_fields)
-    nearest = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean `{nearest[0]}`?" if nearest else f"known keys: {', '.join(known)}"
-    return f"unknown key `{key}`; {hint}"
-
-
-def _place(place: Sequence[Any]) -> Sequence[Any]:
-    """An error's place as keys of the file, without what pydantic adds inside unions and lists."""
-    section: Any = Config
-    for depth, part in enumerate(place):
-        field = section.model_fields.get(part)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
-            named = 2 if field is not None and get_origin(field.annotation) is dict else 1
-            return place[: depth + named]
-        section = field.annotation
-    return place
+    """Reads a job file; see `pipelines.job_files.read_job`."""
+    return read_job(Config, path, overrides)

@@ -15,6 +15,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -267,19 +268,25 @@ def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
     Raises:
         LookalikeError: if a note cannot be read as one.
     """
-    notes = []
-    listed = files.list_files(embeddings_folder(store, fingerprint))
+    listed = sorted(
+        files.list_files(embeddings_folder(store, fingerprint)), key=lambda file: float(file.modified)
+    )
     names = {file.path for file in listed}
-    for file in sorted(listed, key=lambda file: float(file.modified)):
-        base = file.path.removesuffix(".json")
-        if base != file.path and {f"{base}.parquet", f"{base}.rejects.parquet"} <= names:
-            try:
-                notes.append(EmbeddedShard(**json.loads(files.read_bytes(file.path))))
-            except (ValueError, TypeError):
-                raise LookalikeError(
-                    f"{file.path} is not a finished shard's note; delete it to have the shard embedded again"
-                ) from None
-    return notes
+    bases = [file.path.removesuffix(".json") for file in listed if file.path.endswith(".json")]
+    finished = [base for base in bases if {f"{base}.parquet", f"{base}.rejects.parquet"} <= names]
+    if not files.is_remote(store):
+        return [_read_note(f"{base}.json") for base in finished]
+    with ThreadPoolExecutor(32) as pool:  # each takes a request's time, whatever it holds
+        return list(pool.map(lambda base: _read_note(f"{base}.json"), finished))
+
+
+def _read_note(path: str) -> EmbeddedShard:
+    try:
+        return EmbeddedShard(**json.loads(files.read_bytes(path)))
+    except (ValueError, TypeError):
+        raise LookalikeError(
+            f"{path} is not a finished shard's note; delete it to have the shard embedded again"
+        ) from None
 
 
 def read_rejects(store: str, notes: Sequence[EmbeddedShard]) -> Iterator[dict[str, Any]]:

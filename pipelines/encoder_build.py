@@ -1,4 +1,4 @@
-"""Makes an encoder bundle from a pretrained network and a sample of the corpus."""
+"""Makes an encoder bundle from a pretrained network, or one of `lookalike train`, and a sample of the corpus."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from model.errors import LookalikeError
 from model.export import BuildSummary, build_bundle
 from model.networks import backbone
+from pipelines import run_folder
 from pipelines.records import Record
 from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
 
+PROJECTED_DIM = 256
 SAMPLE_IMAGES = 2000
-"""For the projection: several times its default dimension of 256."""
+"""For the projection: several times its default dimension."""
 SAMPLE_SHARDS = 64
 MOST_SKIPPED = 16
 """Records that are read for one that is used, at the most."""
@@ -61,8 +64,11 @@ def build_encoder(
     network: str,
     sample: str | Sequence[str],
     options: SourceOptions,
+    weights: str | None = None,
+    layer: str | None = None,
+    preprocessing: str | None = None,
     pooling: str = "avg",
-    dim: int | None = 256,
+    dim: int | None = None,
     unit_length: bool = True,
     variant: str = "int8",
     name: str | None = None,
@@ -71,22 +77,42 @@ def build_encoder(
     """Builds an encoder bundle; see `model.export.build_bundle` for the arguments not named here.
 
     Args:
-        network: a name of `model.networks.available()`.
+        network: the folder of a finished training run, or what `model.networks.backbone` takes.
+        weights, layer, preprocessing: as `model.networks.backbone`; not for a run, which has its own.
         sample: shards of the corpus, as in `corpus.shards`.
         options: how they are read.
+        pooling: of a network by name; a run has its own.
+        dim: dimensions to project to; 0 keeps the network's own. None is `PROJECTED_DIM` for a network by name, and
+            the network's own for a run, whose embedding layer was trained to its width.
         images: how many images of the sample are used.
 
     Raises:
-        LookalikeError: for an unknown network, an unreadable or too small sample, a folder in use.
+        LookalikeError: for an unknown network, a run that is not finished, an unreadable or too small sample, a
+            folder in use.
     """
+    own = Path(network).is_dir()
+    if own:
+        if pooling != "avg" or weights or layer or preprocessing:
+            raise LookalikeError(
+                "Expected neither pooling, weights, layer nor preprocessing for a training run, which has its own. "
+                f"Received: {pooling}, {weights}, {layer}, {preprocessing}"
+            )
+        run, path = run_folder.trained_network(Path(network))
+        built = backbone(str(path), layer=run.layer, preprocessing=run.preprocessing)
+    else:
+        built = backbone(network, pooling, weights=weights, layer=layer, preprocessing=preprocessing)
+    if not built.pretrained:
+        raise LookalikeError(
+            f"Expected a network with trained weights. Received: {network}, weights={weights}"
+        )
     picked = sample_images(sample, options, images)
     return build_bundle(
         out,
-        backbone(network, pooling),
+        built,
         picked,
-        name=name or network,
+        name=name or Path(network).resolve().stem,
         pooling=pooling,
-        dim=dim,
+        dim=(None if own else PROJECTED_DIM) if dim is None else dim or None,
         unit_length=unit_length,
         variant=variant,
     )

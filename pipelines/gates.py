@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from model.errors import GateError, LookalikeError
+from pipelines import files
 from pipelines.config import Config
 from pipelines.embeddings import COUNTS, EmbeddedShard
 from pipelines.store import Generation, IndexRef
-from pipelines.verify import of_shards
 
 EXIT_CODES = {
     "counts": 10,
@@ -58,14 +59,20 @@ def check_index(config: Config, indexes: Sequence[IndexRef], overlap: float | No
 
 
 def check_digests(config: Config, notes: Sequence[EmbeddedShard], previous: Generation | None) -> None:
-    """Checks the files of image shards: of all, or of those that the last generation does not name.
+    """Compares the files of image shards with their digests: all, or those that the last generation does not name.
 
     Raises:
-        GateError: naming each file that differs from its digest.
+        GateError: naming each file that differs.
+        OSError: if one cannot be read.
     """
     known = {note.path for note in previous.shards} if previous and config.gates.digests == "new" else ()
-    problems = of_shards(config.store, [note for note in notes if note.path not in known])
-    _raise_any(*(("digests", problem) for problem in problems))
+    new = [note for note in notes if note.path not in known]
+    expected = [(note.path, note.sha256) for note in new]
+    expected += [(note.rejects_path, note.rejects_sha256) for note in new]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda file: files.sha256(files.join(config.store, file[0])), expected)
+        damaged = [path for (path, sha256), digest in zip(expected, found, strict=True) if digest != sha256]
+    _raise_any(*(("digests", f"{path} is damaged") for path in damaged))
 
 
 @contextlib.contextmanager

@@ -180,6 +180,13 @@ def open_index(root: str, ref: IndexRef, threads: int | None = None) -> index_sh
     folder = files.join(root, ref.path)
     path = files.join(folder, index_shard.MANIFEST)
     files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)
+    local = files.local_copy(folder, ref.manifest_sha256)
+    try:
+        return index_shard.open_index_shard(local, threads)
+    except LookalikeError:
+        if not files.is_remote(folder):
+            raise
+    files.delete([local])  # the copy is damaged, or what it was made from
     return index_shard.open_index_shard(files.local_copy(folder, ref.manifest_sha256), threads)
 
 

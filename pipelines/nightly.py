@@ -157,11 +157,15 @@ def _note_index(config: Config, report: RunReport, indexed: IndexSummary, second
     report.recall = min(recalls, default=None)
     report.drift = indexed.overlap
     report.ids_duplicated = generation.duplicates
-    report.excluded = len(exclusions.excluded_ids(config.store))
-    for ref in generation.indexes:
-        path = files.join(config.store, ref.path, index_shard.MANIFEST)
-        manifest = index_shard.parse_manifest(files.read_bytes(path), path)
-        report.settings[ref.path] = {"algorithm": ref.algorithm, **asdict(manifest.settings)}
+    try:
+        report.excluded = len(exclusions.excluded_ids(config.store))
+        for ref in generation.indexes:
+            path = files.join(config.store, ref.path, index_shard.MANIFEST)
+            manifest = index_shard.parse_manifest(files.read_bytes(path), path)
+            report.settings[ref.path] = {"algorithm": ref.algorithm, **asdict(manifest.settings)}
+    except OSError as error:
+        # What counts is done: a run that published does not end as one that did not.
+        logger.warning("the report is not complete: %s", files.reason(error))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -147,7 +148,11 @@ def _answer(
             raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
     # Results come last: where they are, the failures beside them belong to them.
     files.delete([results, failures])
-    with open_table(results, schema, form) as found, open_table(failures, FAILURES_SCHEMA, form) as failed:
+    with (
+        _neither_alone(failures),
+        open_table(results, schema, form) as found,
+        open_table(failures, FAILURES_SCHEMA, form) as failed,
+    ):
         noted = time.monotonic()
         for block in itertools.chain([first], answered):
             matches = _searched(shards, block, k, exact, exclude_self, excluded, seconds)
@@ -176,6 +181,17 @@ def _answer(
         failures=failures,
         seconds=dict(seconds),
     )
+
+
+@contextlib.contextmanager
+def _neither_alone(failures: str) -> Iterator[None]:
+    """Deletes the table of failures if that of the results, written after it, cannot be."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            files.delete([failures])
+        raise
 
 
 def _timed(blocks: Iterator[Block], seconds: defaultdict[str, float]) -> Iterator[Block]:

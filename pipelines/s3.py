@@ -21,7 +21,7 @@ from botocore.config import Config
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 20.0
-"""Without an answer for so long, a request has failed; boto3 tries five times."""
+"""Without an answer for so long, a request has failed; boto3 repeats it."""
 
 
 class S3Error(messages.S3ClientError, OSError):

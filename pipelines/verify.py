@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -49,20 +49,15 @@ def verify(root: str, name: str | None = None) -> list[str]:
             problems.append(str(error))
     notes = {(n.path, n.sha256, n.rejects_sha256): n for g in found for n in g.shards}.values()
     refs = dict.fromkeys(ref for g in found for ref in g.indexes)
-    for generation in found:
-        problems += _of_counts(generation)
-        problems += _of_duplicates(root, generation)
-    problems += of_shards(root, notes)
     with ThreadPoolExecutor() as pool:
+        for generation in found:
+            problems += _of_counts(generation)
+            problems += _of_duplicates(root, generation)
+        for part in pool.map(lambda note: list(_of_shard(root, note)), notes):
+            problems += part
         for part in pool.map(lambda ref: list(_of_index(root, ref)), refs):
             problems += part
     return list(dict.fromkeys(problems))
-
-
-def of_shards(root: str, notes: Iterable[EmbeddedShard]) -> list[str]:
-    """Checks the embedding files, rejects and notes of image shards; gives a sentence for each problem."""
-    with ThreadPoolExecutor() as pool:
-        return [problem for part in pool.map(lambda n: list(_of_shard(root, n)), notes) for problem in part]
 
 
 def _of_current(root: str) -> Iterator[str]:

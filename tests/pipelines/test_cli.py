@@ -129,7 +129,14 @@ def test_a_real_process_ends_with_the_exit_code_and_only_a_sentence(job):
 @pytest.fixture
 def tiny(monkeypatch):
     """`encoder build` with the tiny network."""
-    monkeypatch.setattr(encoder_build, "backbone", lambda *_: Backbone(tiny_network(), SPEC))
+    monkeypatch.setattr(encoder_build, "backbone", lambda *_, **__: Backbone(tiny_network(), SPEC))
+
+
+def test_encoder_build_refuses_a_network_that_was_never_trained(job, pictures):
+    job.pack(pictures)
+    done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--network", "baseline")
+    assert done.code == 2
+    assert "trained weights" in done.sentence
 
 
 def test_encoder_build_makes_a_bundle_from_shards(tiny, job, pictures):

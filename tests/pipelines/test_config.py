@@ -40,11 +40,9 @@ def test_what_is_left_out_has_its_default(load):
     assert (config.gates.max_reject_fraction, config.gates.allow_damaged_shards) == (0.05, False)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "config").glob("*.yaml")), ids=lambda path: path.name
-)
-def test_the_job_files_of_the_project_are_valid(path):
-    load_config(path)
+@pytest.mark.parametrize("name", ["demo.yaml", "nightly.yaml"])
+def test_the_job_files_of_the_project_are_valid(name):
+    load_config(Path(__file__).parents[2] / "config" / name)
 
 
 @pytest.mark.parametrize(

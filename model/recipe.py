@@ -1,0 +1,150 @@
+"""The recipe of a training: everything but the images, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from model.augmentation import Augmentation
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+LossName = Literal[
+    "cross_entropy",
+    "focal",
+    "norm_softmax",
+    "cosface",
+    "arcface",
+    "proxy_anchor",
+    "circle",
+    "supervised_contrastive",
+    "batch_hard_triplet",
+]
+"""Those of `model.losses`, which cannot be asked here: it imports TensorFlow."""
+PAIR_LOSSES = ("circle", "supervised_contrastive", "batch_hard_triplet")
+"""Losses that compare the images of a batch."""
+SOFT_LABEL_LOSSES = ("cross_entropy", "focal", "norm_softmax")
+"""Losses that take half a label, as MixUp and CutMix make them."""
+PRIOR_LOSSES = ("cross_entropy", "focal", "norm_softmax", "cosface", "arcface")
+"""Losses whose logits can be adjusted to the classes' shares."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Network(_Section):
+    """What is trained."""
+
+    name: str = Field(
+        "efficientnet_lite0", description="a network of `encoder build`, or a .keras or .h5 file"
+    )
+    pooling: Literal["avg", "max"] = Field("avg", description="of the feature map to one vector")
+    weights: str | None = Field(
+        None, description="none for random ones; imagenet; a .weights.h5 file; by default what comes with it"
+    )
+    layer: str | None = Field(None, description="of a file: the layer whose output is the features")
+    preprocessing: str | None = Field(None, description="spec; by default the network's own")
+    dim: Count | None = Field(
+        256, description="a new Dense layer of that width is the embedding; null: the features are"
+    )
+
+
+class Loss(_Section):
+    """What is made small."""
+
+    name: LossName = "norm_softmax"
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="of the loss, such as scale, margin or label_smoothing"
+    )
+
+
+class Imbalance(_Section):
+    """What is done about classes of unequal size."""
+
+    sampling: Literal["instance", "square_root", "class_balanced"] = Field(
+        "instance",
+        description="how often a class is drawn: by its images, by their square root, as all others",
+    )
+    class_weights: bool = Field(False, description="weigh by the inverse of the effective number of images")
+    logit_adjustment: float = Field(
+        0, ge=0, description="tau; 1 is the paper's, 0 none. For losses on logits or cosines"
+    )
+
+
+class Optimizer(_Section):
+    """AdamW, with warm-up and cosine decay."""
+
+    learning_rate: Rate = 0.0003
+    weight_decay: float = Field(0.004, ge=0, description="of kernels, times the learning rate")
+    warmup_epochs: float = Field(0.5, ge=0, description="while the learning rate rises; again after a thaw")
+    clip_norm: float | None = Field(
+        10, gt=0, description="longest gradient of all weights together; null: any"
+    )
+    part_rate: Rate = Field(
+        1,
+        description="each part learns at this share of the rate of the part behind it, the head at the whole",
+    )
+
+
+class Recipe(_Section):
+    """How a network is trained."""
+
+    network: Network = Network()
+    train: Literal["head", "gradual", "all"] = Field(
+        "all",
+        description="head: only the embedding, on features computed once; gradual: part by part; all: everything",
+    )
+    epochs: Count = 12
+    thaw_every: Count = Field(1, description="gradual: epochs after which the next part is thawed")
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    images_per_class: Annotated[int, Field(ge=2)] = Field(
+        4, description="in a batch, for losses that compare the images of a batch"
+    )
+    loss: Loss = Loss()
+    imbalance: Imbalance = Imbalance()
+    optimizer: Optimizer = Optimizer()
+    statistics: Literal["auto", "frozen", "updated"] = Field(
+        "auto", description="of batch normalisation; auto: frozen if the network comes with trained weights"
+    )
+    averaging: float = Field(0.99, ge=0, lt=1, description="decay of the moving average of weights; 0: none")
+    patience: Count | None = Field(
+        None, description="epochs without a better mAP@R after which training ends; null: never"
+    )
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a processor with AMX, where it is faster"
+    )
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _check_loss(self) -> Recipe:
+        loss, imbalance = self.loss.name, self.imbalance
+        if self.augmentation.makes_soft_labels and loss not in SOFT_LABEL_LOSSES:
+            raise ValueError(f"mixup and cutmix need a loss of {', '.join(SOFT_LABEL_LOSSES)}, not {loss}")
+        if imbalance.logit_adjustment and loss not in PRIOR_LOSSES:
+            raise ValueError(f"logit_adjustment needs a loss of {', '.join(PRIOR_LOSSES)}, not {loss}")
+        if reserved := {"log_prior", "tau", "name", "reduction"} & set(self.loss.options):
+            raise ValueError(
+                f"options of the loss are expected, not {min(reserved)}; for classes see imbalance.logit_adjustment"
+            )
+        if loss in PAIR_LOSSES:
+            if imbalance.sampling != "instance" or imbalance.class_weights:
+                raise ValueError(f"{loss} draws all classes alike; imbalance is expected to be left out")
+            if self.batch_size % self.images_per_class or self.batch_size < 2 * self.images_per_class:
+                raise ValueError(
+                    f"a batch_size of 2 or more times images_per_class is expected for {loss}, not "
+                    f"{self.batch_size} with {self.images_per_class}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_head(self) -> Recipe:
+        if self.train == "head" and self.network.dim is None:
+            raise ValueError("train: head trains the embedding layer; network.dim is expected to be a number")
+        if self.train == "head" and self.augmentation.makes_soft_labels:
+            raise ValueError(
+                "train: head sees each image once, as it is; mixup and cutmix are expected to be 0"
+            )
+        return self

@@ -1,0 +1,46 @@
+"""What changes as training goes on, as pure functions of the step or epoch: a resumed run needs no memory of them."""
+
+from __future__ import annotations
+
+import math
+
+
+def learning_rate(step: int, steps: int, warmup: int, since: int = 0) -> float:
+    """The share of the full learning rate at a step: a linear rise, then half a cosine to nearly 0.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5,
+    with one period; the rise is that of Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.2.
+
+    Args:
+        step: from 0.
+        steps: of the whole training.
+        warmup: steps of the rise; the first of them has 1 / warmup of what the cosine says, the last all of it.
+        since: the step at which the present optimizer began, which rises again: its moments are new.
+
+    >>> [round(learning_rate(step, steps=8, warmup=2), 3) for step in range(8)]
+    [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
+    """
+    rise = min(1.0, (step - since + 1) / warmup) if warmup else 1.0
+    done = max(0, step - warmup) / max(1, steps - warmup)
+    return rise * (1 + math.cos(math.pi * done)) / 2
+
+
+def averaging(step: int, decay: float) -> float:
+    """How much of the averaged weights is kept at a step: less than `decay` at first, or they would stay what they
+    were before training for long.
+
+    >>> averaging(0, 0.99), averaging(1000, 0.99), averaging(5, 0)
+    (0.1, 0.99, 0)
+    """
+    return min(decay, (1 + step) / (10 + step))
+
+
+def thawed(parts: int, epoch: int, every: int) -> int:
+    """How many parts, counted from the head, are trained in an epoch (from 0): one more every so many epochs.
+
+    Source: Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018, section 3.3.
+
+    >>> [thawed(3, epoch, every=2) for epoch in range(7)]
+    [1, 1, 2, 2, 3, 3, 3]
+    """
+    return min(parts, 1 + epoch // every)

@@ -1,0 +1,31 @@
+"""The command `lookalike train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli_options import ConfigFile, Overrides
+from pipelines.train_config import load_train_config
+
+
+def train(
+    config: ConfigFile,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete what the run folder holds and begin anew.")
+    ] = False,
+    set: Overrides = None,
+) -> None:
+    """Train a network on labelled images; the run folder then goes to `encoder build --network RUN`.
+
+    A run that was interrupted goes on from its last checkpoint when the same command is given again, and ends with
+    the same weights.
+
+    Example: lookalike train -c config/train-head.yaml --set corpus.shards=photos/
+    """
+    job = load_train_config(config, set)
+    from pipelines.train import train as run
+    from pipelines.train_report import train_report
+
+    print(train_report(run(job, fresh)))

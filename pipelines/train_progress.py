@@ -1,0 +1,89 @@
+"""Shows how a training goes: a bar on a terminal, else log lines; and writes TensorBoard's events."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from model.training import Step
+from pipelines.progress import LOG_SECONDS, time_left
+
+logger = logging.getLogger(__name__)
+
+
+class Shown:
+    """Context that is told of steps and epochs (`model.training.Listener`).
+
+    Args:
+        tensorboard: folder for the events.
+    """
+
+    def __init__(self, tensorboard: str) -> None:
+        import tensorflow as tf
+
+        self._summary = tf.summary
+        self._writer = tf.summary.create_file_writer(tensorboard)
+        self._bar = _bar() if sys.stderr.isatty() else None
+        self._task: Any = None
+
+    def __enter__(self) -> Shown:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+        self._writer.close()
+
+    def begin(self, done: int, steps: int) -> None:
+        """See `model.training.Listener`."""
+        self._before, self._steps, self._images = done, steps, 0
+        self._started = self._told = time.monotonic()
+        self._compiled = False
+        if self._bar:
+            self._task = self._bar.add_task("training", total=steps, completed=done, state="")
+
+    def step(self, step: Step) -> None:
+        """See `model.training.Listener`."""
+        now = time.monotonic()
+        if not self._compiled:
+            # The first step compiles as well: counted in, it would say that hours are left.
+            self._compiled, self._before, self._started = True, step.done, now
+        else:
+            self._images += step.images
+        elapsed = now - self._started
+        state = (
+            f"epoch {step.epoch} of {step.epochs}, step {step.step} of {step.steps}, loss {step.loss:.3f}, "
+            f"{self._images / max(elapsed, 1e-9):,.1f} images/s"
+        )
+        with self._writer.as_default(step=step.done):
+            self._summary.scalar("step/loss", step.loss)
+        if self._bar:
+            self._bar.update(self._task, completed=step.done, state=state)
+        elif now - self._told >= LOG_SECONDS:
+            self._told = now
+            left = time_left(elapsed, step.done - self._before, self._steps - self._before)
+            logger.info("training: %s, %s left", state, left)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """See `model.training.Listener`."""
+        logger.info(
+            "epoch %d: loss %.4f, mAP@R %.4f, hit rate at 1 %.4f, mAP %.4f, %.1f s",
+            *(row[name] for name in ("epoch", "loss", "map_at_r", "hit_rate_at_1", "map", "seconds")),
+        )
+        with self._writer.as_default(step=row["step"]):
+            for name in ("loss", "learning_rate", "map_at_r", "hit_rate_at_1", "map"):
+                self._summary.scalar(f"epoch/{name}", row[name])
+        self._writer.flush()
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)

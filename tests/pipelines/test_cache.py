@@ -1,0 +1,88 @@
+"""The cache of remote folders: fetched once, never believed after a change, and not growing for ever."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from small_stores import Bucket
+
+from pipelines import files
+from pipelines.cache import UNUSED_DAYS
+
+FOLDER = "mem://bucket/indexes/a"
+
+
+@pytest.fixture
+def bucket(tmp_path, monkeypatch) -> Bucket:
+    """Holds a folder of two files; `opened` names what was read."""
+    bucket = Bucket()
+    bucket.opened = []
+    open_object = bucket.open
+
+    def counted(path, compression_type=None):
+        bucket.opened.append(path)
+        return open_object(path)
+
+    bucket.open = counted
+    bucket.objects = {f"{FOLDER}/x": (b"xx", 0), f"{FOLDER}/y": (b"yy", 0), f"{FOLDER}b/z": (b"z", 0)}
+    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
+    return bucket
+
+
+def held(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_a_folder_is_fetched_once(bucket):
+    first = files.local_copy(FOLDER, "d1")
+    assert held(first) == {"x": b"xx", "y": b"yy"}
+    assert files.local_copy(FOLDER, "d1") == first
+    assert len(bucket.opened) == 2
+
+
+def test_a_local_folder_is_its_own_copy(bucket, tmp_path):
+    assert files.local_copy(str(tmp_path), "d1") == str(tmp_path)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda copy: (copy / "x").write_bytes(b"x"),
+        lambda copy: (copy / "x").write_bytes(b"zz"),
+        lambda copy: (copy / "x").unlink(),
+        lambda copy: (copy / "z").write_bytes(b""),
+        lambda copy: (copy.parent / "state.json").unlink(),
+        lambda copy: (copy.parent / "state.json").write_bytes(b"[[" * 9),
+    ],
+    ids=["cut", "changed", "missing", "added", "no state", "damaged state"],
+)
+def test_a_copy_that_was_changed_is_fetched_again(bucket, damage):
+    damage(Path(files.local_copy(FOLDER, "d1")))
+    assert held(files.local_copy(FOLDER, "d1")) == {"x": b"xx", "y": b"yy"}
+    assert len(bucket.opened) == 4
+
+
+def test_a_copy_that_cannot_be_finished_leaves_nothing(bucket, tmp_path):
+    listed = bucket.match
+    bucket.match = lambda *arguments: [
+        r for r in listed(*arguments) if not bucket.objects.pop(f"{FOLDER}/y")[1]
+    ]
+    with pytest.raises(FileNotFoundError):
+        files.local_copy(FOLDER, "d1")
+    assert os.listdir(tmp_path / "cache") == []
+
+
+def test_what_nobody_asked_for_in_a_while_is_deleted_when_another_is_fetched(bucket, tmp_path):
+    cache = tmp_path / "cache"
+    for digest in ("unused", "used"):
+        files.local_copy(FOLDER, digest)
+    (cache / "left by a killed process").mkdir()
+    old = time.time() - (UNUSED_DAYS + 1) * 86400
+    for path in (cache / "unused" / "state.json", cache / "used" / "state.json", *cache.iterdir()):
+        os.utime(path, (old, old))
+    files.local_copy(FOLDER, "used")
+    files.local_copy(FOLDER, "new")
+    assert sorted(os.listdir(cache)) == ["new", "used"]

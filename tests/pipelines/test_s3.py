@@ -1,0 +1,579 @@
+"""Corpus, store, queries and answers on S3: what works on a disk works there, and what fails says so."""
+
+import errno
+import gc
+import io
+import itertools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import s3_server
+import yaml
+from conftest import Job, picture, run
+from forks import Forks
+from s3_server import HANG, Fault, S3Server, contents, from_the, once
+
+from model.errors import LookalikeError
+from pipelines import files, leases, s3
+from pipelines.lock import Holder
+from pipelines.sources import SourceOptions, find_shards, read_shard
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The server, found by the environment as a user would set it; a lease takes no time."""
+    server = S3Server()
+    nobody = tmp_path_factory.mktemp("aws") / "nobody"
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": str(nobody),
+        "AWS_SHARED_CREDENTIALS_FILE": str(nobody),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_S3": server.url,
+        "LOOKALIKE_CACHE": str(tmp_path_factory.mktemp("cache")),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(leases, "SETTLE_SECONDS", 0.0)
+        patch.setattr(leases, "DEAD_SECONDS", 0.0)
+        yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def quick(server, monkeypatch, tmp_path):
+    """A cache of its own for each test; no waiting before a request is repeated."""
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_: 0.0)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    server.reset()
+    yield
+    server.reset()
+
+
+@pytest.fixture
+def environ(monkeypatch):
+    """Changes the environment: environ(NAME=value), None for what is to be gone; boto3 looks there but once."""
+
+    def change(**values: str | None) -> None:
+        for name, value in values.items():
+            monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+        s3.connections.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    s3.connections.cache_clear()
+
+
+def make_bucket(server) -> str:
+    name = f"bucket-{next(_numbers)}"
+    server.client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def bucket(server) -> str:
+    """An empty bucket."""
+    return make_bucket(server)
+
+
+@pytest.fixture(scope="module")
+def corpus(server, published) -> str:
+    """The shards of `published`."""
+    return s3_server.upload(server.client, published.shards, make_bucket(server), "shards")
+
+
+@pytest.fixture(scope="module")
+def night(server, corpus, published, tmp_path_factory) -> Job:
+    """Like `published`, with shards and store on S3. Not to be changed: see `copied`."""
+    job = job_of(published, tmp_path_factory.mktemp("night"), corpus, f"s3://{make_bucket(server)}/store")
+    job.nightly()
+    return job
+
+
+class CloudJob(Job):
+    """A job whose file is there from the beginning."""
+
+    def set(self, **sections) -> "CloudJob":
+        super().set(**sections)
+        self.config.write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        return self
+
+
+def job_of(published, folder: Path, corpus: str, store: str) -> CloudJob:
+    job = CloudJob(folder, Path(published.settings["encoder"]))
+    return job.set(corpus=published.settings["corpus"] | {"shards": corpus}, store=store)
+
+
+@pytest.fixture
+def copied(server, night, published, bucket, tmp_path) -> Job:
+    """A copy of `night`'s store, and of its corpus, in a bucket of its own."""
+    client = server.client
+    for part in ("shards", "store"):
+        held = night.settings["corpus"]["shards"] if part == "shards" else night.settings["store"]
+        for key, content in contents(client, held.split("/")[2], part):
+            client.put_object(Bucket=bucket, Key=f"{part}/{key}", Body=content)
+    return job_of(published, tmp_path, night.settings["corpus"]["shards"], f"s3://{bucket}/store")
+
+
+@pytest.fixture
+def asking(published, night, tmp_path) -> Job:
+    """A job on `night`'s store, which it must not change."""
+    return job_of(published, tmp_path, night.settings["corpus"]["shards"], night.settings["store"])
+
+
+def add_shard(server, job: Job, name: str = "new.tfrecord", seed: int = 700) -> None:
+    """Gives the job a shard more, of 4 images."""
+    other = Job(job.folder / f"of-{name}", Path(job.settings["encoder"]))
+    other.folder.mkdir()
+    [shard] = other.pack({f"{name}-{i}.jpg": picture(seed + i) for i in range(4)})
+    bucket = job.settings["store"].split("/")[2]
+    server.client.put_object(Bucket=bucket, Key=f"more/{name}", Body=Path(shard).read_bytes())
+    shards = job.settings["corpus"]["shards"]
+    shards = [shards] if isinstance(shards, str) else shards
+    job.set(corpus={"shards": [*shards, f"s3://{bucket}/more/{name}"]})
+
+
+def current(job: Job) -> bytes:
+    return files.read_bytes(files.join(job.settings["store"], "CURRENT"))
+
+
+def answers(job: Job, queries: object, out: str | None = None) -> dict[str, bytes]:
+    """Both tables of a query job."""
+    out = out or str(job.folder / "out")
+    done = job.run("query", queries, "--out", out, "--format", "csv", "-k", "24")
+    assert done.code == 0, done
+    return {name: files.read_bytes(files.join(out, f"{name}.csv")) for name in ("results", "failures")}
+
+
+@pytest.fixture
+def questions(pictures, tmp_path) -> Path:
+    """A folder of query images, one of them broken."""
+    folder = tmp_path / "questions"
+    folder.mkdir()
+    for name in sorted(pictures)[:5]:
+        (folder / name).write_bytes(pictures[name])
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+# The whole of it
+
+
+def test_answers_are_those_of_a_local_store_byte_for_byte(
+    server, night, published, questions, bucket, tmp_path
+):
+    here = answers(job_of(published, tmp_path, str(published.shards), str(published.store)), questions)
+    asked = s3_server.upload(server.client, questions, bucket, "questions")
+    assert answers(night, asked, f"s3://{bucket}/answers") == here
+    assert here["results"].count(b"\n") == 5 * 24 + 1
+    assert here["failures"].count(b"\n") == 2
+
+
+def test_every_artifact_is_that_of_a_local_store_byte_for_byte(server, night, published):
+    there = dict(contents(server.client, night.settings["store"].split("/")[2], "store"))
+    index = [name for name in there if name.startswith("indexes/")]
+    # Index shards are named by embedding files, and these tell the shard's name, which is a URL here.
+    here = {path.name: path.read_bytes() for path in published.store.glob("indexes/*/*")}
+    assert {name.rpartition("/")[2]: there[name] for name in index} == here
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet", "folder"])
+def test_shards_of_every_format_are_read(server, published, pictures, questions, bucket, tmp_path, format):
+    job = job_of(published, tmp_path, "", f"s3://{bucket}/store")
+    if format == "folder":
+        for name, content in pictures.items():
+            server.client.put_object(Bucket=bucket, Key=f"photos/{name}", Body=content)
+        job.set(corpus={"shards": f"s3://{bucket}/photos/", "metadata": {}})
+    else:
+        job.pack(pictures, format)
+        shards = s3_server.upload(server.client, job.shards, bucket, "shards")
+        job.set(corpus={"shards": f"{shards}/shard-{{00000..00002}}-of-00003.*"})
+    job.nightly()
+    job.query(questions, "-k", "24")
+    ours = job.results
+    there = job_of(published, tmp_path, str(published.shards), str(published.store))
+    there.query(questions, "-k", "24")
+    assert ours.select(range(4)).equals(there.results.select(range(4)))
+
+
+def test_an_unchanged_night_publishes_nothing_and_a_new_shard_costs_that_shard(server, copied):
+    before = current(copied)
+    assert "still served" in copied.nightly().out
+    assert current(copied) == before
+    add_shard(server, copied)
+    assert "1 new" in copied.run("nightly", "--dry-run").out
+    assert current(copied) == before
+    server.reset()
+    copied.nightly()
+    assert current(copied) != before
+    assert not [request for request in server.seen if request.startswith("GET") and "/shards/" in request]
+    report = json.loads(files.read_bytes(files.join(copied.settings["store"], "reports/latest.json")))
+    assert report["shards"] == {"read": 1, "unchanged": 3}
+    assert report["records"]["embedded"] == 4
+
+
+def test_generations_are_listed_checked_rolled_back_and_pruned(server, copied, monkeypatch):
+    first = current(copied).decode().split()[0]
+    add_shard(server, copied)
+    copied.nightly()
+    second = current(copied).decode().split()[0]
+
+    def generations(*arguments: object):
+        return run("generations", arguments[0], "-c", copied.config, *arguments[1:])
+
+    listed = json.loads(generations("list", "--json").out)
+    assert [(one["name"], one["current"]) for one in listed] == [(first, False), (second, True)]
+    assert f"generation   {second} (served)" in generations("show").out
+    assert generations("verify").code == 0
+    assert "0 problems" in generations("verify").out
+    assert generations("rollback").code == 0
+    assert current(copied).decode().split()[0] == first
+    assert generations("rollback", "--to", second).code == 0
+    pruned = generations("prune", "--keep", 1)
+    assert f"waiting      {first}" in pruned.out
+    assert [one["name"] for one in json.loads(generations("list", "--json").out)] == [second]
+    monkeypatch.setattr("pipelines.prune.GRACE_SECONDS", -60.0)
+    assert f"deleted      {first}" in generations("prune", "--keep", 1).out
+    assert generations("verify").code == 0
+    store = copied.settings["store"]
+    held = {file.path.removeprefix(store) for file in files.list_files(store)}
+    assert not any(first in path for path in held)
+    assert len({path.split("/")[2] for path in held if path.startswith("/indexes/")}) == 1
+
+
+def test_takedowns_hold_at_once(copied, pictures, questions):
+    name = sorted(pictures)[0]
+    assert f',"{name}",'.encode() in answers(copied, questions)["results"]
+
+    def exclude(*arguments: object):
+        return run("exclude", arguments[0], "-c", copied.config, *arguments[1:])
+
+    done = exclude("add", name, "no-such-id", "--reason", "asked")
+    assert done.code == 0, done
+    assert [line.split()[1] for line in done.out.splitlines() if line.startswith("unknown")] == [
+        "no-such-id:"
+    ]
+    assert [row["item_id"] for row in json.loads(exclude("list", "--json").out)] == ["no-such-id", name]
+    assert f',"{name}",'.encode() not in answers(copied, questions)["results"]
+    assert exclude("remove", name).code == 0
+    assert f',"{name}",'.encode() in answers(copied, questions)["results"]
+
+
+# Requests
+
+
+def test_requests_of_an_unchanged_night_grow_by_two_a_shard(
+    server, night, published, pictures, bucket, tmp_path
+):
+    job = job_of(published, tmp_path, "", f"s3://{bucket}/store")
+    job.pack(pictures, per_shard=2)
+    job.set(corpus={"shards": s3_server.upload(server.client, job.shards, bucket, "shards")})
+    job.nightly()
+    counts = []
+    for one in (night, job):
+        server.reset()
+        assert "still served" in one.nightly().out
+        counts.append(len(server.seen))
+    # The size of each note, then its content.
+    assert counts[1] - counts[0] == 2 * (12 - 3)
+    assert counts[0] < 60
+
+
+def test_the_index_is_fetched_once_and_a_damaged_copy_again(server, night, questions, tmp_path):
+    def query() -> int:
+        server.reset()
+        answers(night, questions)
+        return sum("/indexes/" in r and r.startswith("GET") and "manifest" not in r for r in server.seen)
+
+    assert query() == 3
+    assert query() == 0
+    [copy] = (tmp_path / "cache").glob("*/copy/items.arrow")
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:-1])
+    assert query() == 3
+    assert copy.read_bytes() == whole
+
+
+def test_a_table_without_rows_is_written(server, night, pictures, bucket):
+    ids = f"s3://{bucket}/ids.txt"
+    files.write_bytes(ids, sorted(pictures)[0].encode())
+    assert night.run("query", ids, "--out", f"s3://{bucket}/out", "--format", "jsonl").code == 0
+    assert files.read_bytes(f"s3://{bucket}/out/failures.jsonl") == b""
+
+
+# Whole objects or none
+
+
+def test_an_object_of_several_parts(bucket):
+    content = os.urandom(12 << 20)
+    files.write_bytes(f"s3://{bucket}/large", content)
+    assert files.read_bytes(f"s3://{bucket}/large") == content
+    assert files.sha256(f"s3://{bucket}/large") == files.sha256_bytes(content)
+
+
+def test_what_fails_while_it_is_written_does_not_appear(server, bucket):
+    files.write_bytes(f"s3://{bucket}/x", b"old")
+    with pytest.raises(KeyError), files.write_atomic(f"s3://{bucket}/x") as file:  # noqa: PT012
+        file.write(b"new")
+        raise KeyError
+    assert files.read_bytes(f"s3://{bucket}/x") == b"old"
+
+
+def test_a_local_file_that_cannot_be_read_to_its_end_does_not_appear(bucket, tmp_path, monkeypatch):
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() >= 6 << 20:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(size)
+
+    monkeypatch.setattr(files, "open", lambda *_: Failing(bytes(12 << 20)), raising=False)
+    with pytest.raises(OSError, match="Input/output"):
+        files.move_in(str(tmp_path / "x"), f"s3://{bucket}/x")
+    gc.collect()
+    assert not files.exists(f"s3://{bucket}/x")
+
+
+def test_an_upload_that_fails_at_its_end_is_not_completed_by_the_garbage_collector(server, bucket, environ):
+    environ(AWS_MAX_ATTEMPTS="1")
+    files.write_bytes(f"s3://{bucket}/x", b"old")
+    server.reset(once(of=lambda request: request.startswith("POST") and "?uploadId=" in request))
+    with pytest.raises(OSError, match="InternalServerError"):
+        files.write_bytes(f"s3://{bucket}/x", b"new")
+    gc.collect()
+    assert files.read_bytes(f"s3://{bucket}/x") == b"old"
+
+
+def test_an_object_that_is_replaced_between_two_requests_is_read_whole(server, bucket):
+    files.write_bytes(f"s3://{bucket}/x", b"old")
+    client = server.client
+
+    def replaced(request: str) -> None:
+        if request.startswith("GET") and len(server.seen) == 2:
+            server._lock.release()
+            client.put_object(Bucket=bucket, Key="x", Body=b"longer")
+            server._lock.acquire()
+
+    server.reset(replaced)
+    assert files.read_bytes(f"s3://{bucket}/x") == b"longer"
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_no_mixture(bucket):
+    files.write_bytes(f"s3://{bucket}/x", bytes(18 << 20))
+    with files.open_read(f"s3://{bucket}/x") as file:
+        file.read(1)
+        files.write_bytes(f"s3://{bucket}/x", b"1" * (18 << 20))
+        file.seek(17 << 20)  # behind what was read ahead
+        with pytest.raises(OSError, match="changed while it was read"):
+            file.read(1)
+
+
+# A run that dies
+
+
+@pytest.fixture(scope="module")
+def forks(server, tmp_path_factory):
+    forks = Forks("s3_nights", tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.close()
+
+
+def kill_nights(server, forks, job, questions, points) -> None:
+    """Kills a night at each point; what is served is whole, and the next night ends as an undisturbed one."""
+    bucket, client = job.settings["store"].split("/")[2], server.client
+    prepared = dict(contents(client, bucket, "store"))
+    before = answers(job, questions)
+    add_shard(server, job)
+    after = None
+    for at in (None, *points):
+        for key, content in prepared.items():
+            client.put_object(Bucket=bucket, Key=f"store{at}/{key}", Body=content)
+        job.set(store=f"s3://{bucket}/store{at}")
+        (place := job.folder / f"killed-at-{at}").mkdir()
+        ended = forks.call("command", place, arguments=["nightly", "-c", str(job.config)], at=at)
+        if at is None:
+            assert ended.value is not None, ended.log
+            assert ended.value["code"] == 0, ended.value
+            assert ended.value["writes"] > max(points)
+            after = answers(job, questions)
+            assert after != before
+        else:
+            assert ended.signal == signal.SIGKILL, (at, ended)
+            assert answers(job, questions) in (before, after)
+            job.nightly()
+            assert answers(job, questions) == after
+
+
+@pytest.mark.slow
+def test_a_night_that_is_killed_leaves_what_was_served(server, forks, copied, questions):
+    # In an embedding file, in the index shard and right before CURRENT.
+    kill_nights(server, forks, copied, questions, (5, 25, 46))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_night_that_is_killed_at_any_request(server, forks, copied, questions):
+    kill_nights(server, forks, copied, questions, range(1, 60))
+
+
+def test_the_lease_of_a_dead_run_is_taken_over(copied):
+    holder = Holder("nightly", "elsewhere", 7, "2026-01-01T00:00:00+00:00", "lookalike nightly", token="t")
+    files.write_bytes(files.join(copied.settings["store"], "LOCK"), holder.to_json())
+    assert "left by a run that died: lookalike nightly on host elsewhere" in copied.nightly().err
+    assert not files.exists(files.join(copied.settings["store"], "LOCK"))
+
+
+# Faults
+
+
+def fails(server, job: Job, *words: str, fault: Fault | None = None) -> None:
+    """A night fails with a sentence that holds these words; what was served still is."""
+    before = current_behind(server, job)
+    server.reset(fault)
+    done = job.run("nightly")
+    assert done.code, done
+    for word in words:
+        assert word in done.sentence
+    assert len(done.sentence) < 400
+    server.reset()
+    gc.collect()  # where a forgotten upload would be completed
+    assert current_behind(server, job) == before
+
+
+def current_behind(server, job: Job) -> bytes:
+    place = {"Bucket": job.settings["store"].split("/")[2], "Key": "store/CURRENT"}
+    return server.client.get_object(**place)["Body"].read()
+
+
+def test_a_server_that_fails_from_some_moment_on(server, copied, environ):
+    environ(AWS_MAX_ATTEMPTS="1")
+    add_shard(server, copied)
+    for number in (1, 20, 60, 90):
+        fails(server, copied, fault=from_the(number))
+    copied.nightly()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_server_that_fails_from_any_moment_on(server, copied, environ):
+    environ(AWS_MAX_ATTEMPTS="1")
+    add_shard(server, copied)
+    before = current_behind(server, copied)
+    for number in itertools.count(1):
+        server.reset(from_the(number))
+        done = copied.run("nightly")
+        server.reset()
+        gc.collect()
+        if current_behind(server, copied) != before:
+            break
+        assert done.code
+        assert "said the test" in done.sentence or "(500)" in done.sentence
+    assert number > 60
+    copied.nightly()
+
+
+def test_a_server_that_fails_once_is_asked_again(server, copied):
+    add_shard(server, copied)
+    server.reset(once(of=lambda request: request.startswith("PUT") and "/embeddings/" in request))
+    copied.nightly()
+
+
+def test_a_server_that_does_not_answer(server, copied, environ, monkeypatch):
+    monkeypatch.setattr(s3, "READ_SECONDS", 0.2)
+    environ(AWS_MAX_ATTEMPTS="2")
+    add_shard(server, copied)
+    fails(server, copied, "Read timeout on endpoint URL", fault=from_the(30, HANG))
+    copied.nightly()
+
+
+def test_a_server_that_is_not_there(server, asking, environ):
+    environ(AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
+    fails(server, asking, "Could not connect to the endpoint URL", "s3://")
+
+
+def test_without_credentials(server, asking, environ):
+    environ(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
+    fails(server, asking, "Unable to locate credentials")
+
+
+def test_without_permission(server, copied):
+    add_shard(server, copied)
+    no_writing = from_the(1, "403 Forbidden", of=lambda r: r.startswith("POST") and "/embeddings/" in r)
+    fails(server, copied, "Forbidden", "embeddings", fault=no_writing)
+    no_reading = from_the(1, "403 Forbidden", of=lambda r: r.startswith("HEAD") and "/more/" in r)
+    fails(server, copied, "403", "more/new.tfrecord", fault=no_reading)
+    copied.nightly()
+
+
+@pytest.mark.parametrize("key", ["store", "corpus"])
+def test_a_bucket_that_does_not_exist(asking, key):
+    url = "s3://no-such-bucket/x"
+    settings = {"store": url} if key == "store" else {"corpus": {"shards": f"{url}/*.tar"}}
+    done = asking.set(**settings).run("nightly")
+    assert done.code == 2
+    assert "bucket does not exist" in done.sentence
+    assert url in done.sentence
+
+
+def test_a_query_fails_with_a_sentence_and_without_results(server, night, questions, bucket, environ):
+    environ(AWS_MAX_ATTEMPTS="1")
+    for number in itertools.count(1, 6):
+        server.reset(from_the(number))
+        done = night.run("query", questions, "--out", f"s3://{bucket}/out")
+        server.reset()
+        if not done.code:
+            break
+        assert "said the test" in done.sentence or "(500)" in done.sentence
+        assert "results.parquet" not in dict(contents(server.client, bucket, "out"))
+    assert number > 24
+
+
+def test_an_object_breaks_off_while_it_is_read(server, bucket, environ):
+    files.write_bytes(f"s3://{bucket}/x", b"x" * 100)
+    environ(AWS_MAX_ATTEMPTS="1")
+    with files.open_read(f"s3://{bucket}/x") as file:
+        server.reset(from_the(1, "503 Slow Down"))
+        with pytest.raises(OSError, match="SlowDown") as raised:
+            file.read()
+    assert raised.value.filename == f"s3://{bucket}/x"
+
+
+def test_without_boto3(asking, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "boto3"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "pipelines.s3")
+    monkeypatch.delattr("pipelines.s3")
+    done = asking.run("nightly")
+    assert (done.code, "pip install lookalike[s3]" in done.sentence) == (2, True)
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/store", "no-such://bucket/store", "s3://bucket"])
+def test_a_url_that_cannot_be_used_is_told(url):
+    with pytest.raises(LookalikeError, match=url):
+        files.list_files(url) if url.startswith(("gs", "no")) else files.read_bytes(url)
+
+
+def test_the_encoder_is_a_local_folder(asking):
+    done = asking.set(encoder="s3://bucket/encoder").run("nightly")
+    assert done.code == 2
+    assert "folder on this machine" in done.sentence
+
+
+def test_arrow_tells_what_s3_said(server, bucket, environ):
+    environ(AWS_MAX_ATTEMPTS="1")
+    table = io.BytesIO()
+    pa.parquet.write_table(pa.table({"id": ["a"], "image": [b"x"]}), table)
+    files.write_bytes(f"s3://{bucket}/x.parquet", table.getvalue())
+    [shard] = find_shards(f"s3://{bucket}/x.parquet", SourceOptions())
+    server.reset(from_the(2))
+    with pytest.raises(OSError, match="InternalServerError"):
+        list(read_shard(shard, SourceOptions()))
