@@ -13,10 +13,18 @@ import pytest
 from conftest import picture
 
 from model.encoder import Encoder
-from pipelines import exclusions, index, store
+from pipelines import exclusions, generations, index, store
 from pipelines.gates import EXIT_CODES
 from pipelines.lock import hold
 from pipelines.shard_work import ShardWork
+
+
+class Still(datetime):
+    """A clock that stands still, years ago."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime(2001, 1, 1, tzinfo=timezone.utc)
 
 
 def report(job):
@@ -108,9 +116,29 @@ def test_leftovers_of_a_dead_run_are_deleted(copied):
     left = copied.store / "embeddings" / ".embedding.tmp-x"
     left.write_bytes(b"half")
     (copied.store / "indexes" / ".index.tmp-y").mkdir()
+    (copied.store / "reports" / ".latest.json.tmp-1").touch()
     copied.nightly()
     assert not left.exists()
     assert not list(copied.store.rglob(".*tmp-*"))
+
+
+def test_a_shard_of_nothing_but_rejects_may_be_mended(job, pictures):
+    broken = {f"a{i}.jpg": b"x" for i in range(8)}
+    job.set(gates={"max_reject_fraction": 0.5}).pack(broken | pictures)
+    job.nightly()
+    pack_again(job, broken | {"a0.jpg": picture(999)} | pictures)
+    job.nightly()
+    records = report(job)["records"]
+    assert (records["embedded"], records["reused"], records["rejected"]) == (1, 24, 7)
+
+
+def test_an_index_shard_that_holds_nothing_is_built_anew_for_another_encoder(job, pictures, other_encoder):
+    job.set(index={"shard_vectors": 6}).pack(pictures)
+    job.nightly()
+    assert 0 in [ref["count"] for ref in job.generation["indexes"]]
+    job.set(encoder=str(other_encoder))
+    job.nightly()
+    assert job.query(job.query_file({"q.jpg": picture(1)})).code == 0
 
 
 def test_a_failed_gate_is_reported_and_serves_the_night_before(job, pictures):
@@ -177,17 +205,24 @@ def test_an_interrupted_run_says_so_and_goes_on_the_next_time(job, pictures, mon
 
 
 def test_a_clock_that_went_backwards_still_gives_a_later_name(job, pictures, monkeypatch):
-    class Past(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return datetime(2001, 1, 1, tzinfo=timezone.utc)
-
     job.pack(pictures)
     job.nightly()
     first = store.current_name(str(job.store))
-    monkeypatch.setattr(index, "datetime", Past)
+    monkeypatch.setattr(index, "datetime", Still)
     job.nightly("--set", "index.recall_target=0.9")
     assert store.current_name(str(job.store)) > first
+
+
+def test_a_run_after_a_rollback_takes_the_name_of_no_generation(job, pictures, monkeypatch):
+    names = []
+    for change in ({}, {"new.jpg": picture(999)}, {"newer.jpg": picture(998)}):
+        if len(names) == 2:
+            generations.rollback(str(job.store))
+            monkeypatch.setattr(index, "datetime", Still)
+        job.pack(pictures | change)
+        job.nightly()
+        names.append(store.current_name(str(job.store)))
+    assert names == sorted(set(names))
 
 
 def test_old_generations_are_pruned_by_retention(job, pictures):
