@@ -132,6 +132,14 @@ def test_a_shard_of_nothing_but_rejects_may_be_mended(job, pictures):
     assert (records["embedded"], records["reused"], records["rejected"]) == (1, 24, 7)
 
 
+def test_a_note_that_was_damaged_is_made_anew(copied):
+    path = copied.store / next(iter(copied.notes.values()))["path"].replace(".parquet", ".json")
+    content = path.read_text()
+    path.write_text(content.replace('"shard": "', '"shard": "x'))
+    assert "1 embedded, 2 finished before" in copied.nightly().out
+    assert json.loads(path.read_text())["shard"] == json.loads(content)["shard"]
+
+
 def test_an_index_shard_that_holds_nothing_is_built_anew_for_another_encoder(job, pictures, other_encoder):
     job.set(index={"shard_vectors": 6}).pack(pictures)
     job.nightly()
