@@ -22,6 +22,7 @@ from model.assembly import Assembly
 from model.augmentation import build_augmentation
 from model.checkpoints import Checkpoint, refuse_other
 from model.errors import LookalikeError
+from model.networks.parts import frozen_statistics
 from model.optimizer import PartAdamW
 from model.preprocess import Preprocess
 from model.recipe import Recipe
@@ -172,8 +173,9 @@ class Training:
         """Steps of an epoch."""
         self._prepare = _preparation(recipe, preprocess, len(self._counts))
         self._normalise = _normalisation(preprocess)
+        average = frozen_statistics(assembly.average)
         self._embed = tf.function(
-            lambda inputs: assembly.average(self._normalise(inputs), training=False), reduce_retracing=True
+            lambda inputs: average(self._normalise(inputs), training=False), reduce_retracing=True
         )
         self._epoch = self._step = 0
         self._losses: list[float] = []
@@ -432,8 +434,8 @@ def _ahead(
 
 def features_of(network: Any, images: Images, preprocess: Preprocess, batch: int = 32) -> np.ndarray:
     """What a network makes of images, in order: float32 (n, features)."""
-    normalise = _normalisation(preprocess)
-    run = tf.function(lambda pixels: network(normalise(pixels), training=False), reduce_retracing=True)
+    normalise, folded = _normalisation(preprocess), frozen_statistics(network)
+    run = tf.function(lambda pixels: folded(normalise(pixels), training=False), reduce_retracing=True)
     batches = [np.arange(i, min(i + batch, len(images.labels))) for i in range(0, len(images.labels), batch)]
     return np.concatenate([run(tf.constant(pixels)).numpy() for _, pixels in _ahead(images, batches)])
 
