@@ -22,8 +22,9 @@ from model.errors import ImageError, LookalikeError
 from model.graphs import check_saved_model, check_tflite
 from model.pooling import gem
 from model.preprocess import parse_spec
-from model.projection import PCA, unit_length
+from model.projection import Projection, unit_length
 from model.quiet import quiet
+from model.views import Views, read_pixels
 
 FORMAT = 1
 """Part of the fingerprint: raise it when the arithmetic between pixels and vector changes."""
@@ -76,7 +77,9 @@ class Encoder:
         self.fingerprint = fingerprint(manifest, variant)
         self.threads = threads
         self._pooling = manifest["pooling"]
-        self._projection = PCA.load(folder / PROJECTION) if manifest["projection"] else None
+        self._views = Views.from_manifest(manifest.get("views"))
+        self._scales = self._views.preprocessings(self.preprocess)
+        self._projection = Projection.load(folder / PROJECTION) if manifest["projection"] else None
         self._max_pixels = max_pixels
         self._network = _TFLite(folder / TFLITE) if variant == "int8" else _SavedModel(folder / SAVED_MODEL)
         self._pool: ThreadPoolExecutor | None = None
@@ -163,12 +166,13 @@ class Encoder:
         if len(images) > BATCH:
             raise ValueError(f"Expected at most {BATCH} images. Received: {len(images)}")
         started = time.perf_counter()
-        pixels = np.zeros((len(images), self.preprocess.height, self.preprocess.width, 3), np.uint8)
+        size = (self.preprocess.height, self.preprocess.width)
+        pixels = np.zeros((len(images), len(self._scales), *size, 3), np.uint8)
         sizes = np.zeros((len(images), 2), np.int32)
         errors: dict[int, str] = {}
         for i, image in enumerate(images):
             try:
-                pixels[i], *sizes[i] = self.preprocess.pixels(image, max_pixels=self._max_pixels)
+                pixels[i], *sizes[i] = read_pixels(self._scales, image, max_pixels=self._max_pixels)
             except ImageError as error:
                 errors[i] = str(error)
         decoded = time.perf_counter()
@@ -188,7 +192,7 @@ class Encoder:
         """Encodes images that went through the geometry of the preprocessing spec.
 
         Args:
-            pixels: array of shape (n, height, width, 3), uint8.
+            pixels: array of shape (n, scales, height, width, 3), uint8; without views, scales is 1.
 
         Returns:
             Array of shape (n, dim), float32.
@@ -198,7 +202,20 @@ class Encoder:
         return unit_length(vectors) if self.unit_length else vectors
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        """What the projection gets: pooled features, float32 (n, features), of unit length if vectors are."""
+        """What the projection gets, from pixels as for `encode_pixels`: float32 (n, features).
+
+        Pooled, averaged over the views, and of unit length if vectors are, before as well as after the average.
+        """
+        views = [pixels[:, scale] for scale in range(pixels.shape[1])]
+        if self._views.flip:
+            views += [view[:, :, ::-1] for view in views]
+        parts = [self._features_of_view(view) for view in views]
+        if len(parts) == 1:
+            return parts[0]
+        mean = np.mean(parts, axis=0, dtype=np.float32)
+        return unit_length(mean) if self.unit_length else mean
+
+    def _features_of_view(self, pixels: np.ndarray) -> np.ndarray:
         parts = [
             self._network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)
         ]
@@ -245,6 +262,8 @@ def fingerprint(manifest: dict[str, Any], variant: str | None = None) -> str:
     variant = variant or manifest["variant"]
     network = TFLITE if variant == "int8" else SAVED_MODEL
     decides = {k: manifest[k] for k in ("format", "dim", "preprocessing", "pooling", "unit_length")}
+    if "views" in manifest:
+        decides["views"] = manifest["views"]
     files = {k: v for k, v in manifest["files"].items() if k == PROJECTION or k.startswith(network)}
     return sha256_json({**decides, "variant": variant, "files": files})
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,13 +30,21 @@ from model.errors import ImageError, LookalikeError
 from model.networks import Backbone
 from model.pooling import POOLINGS
 from model.preprocess import Preprocess, parse_spec
-from model.projection import PCA
+from model.projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA
 from model.quiet import quiet
+from model.views import AS_IS, Views, read_pixels
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""
 
 logger = logging.getLogger(__name__)
+
+
+class Example(NamedTuple):
+    """An encoded image of the sample; its class, where a projection asks for one and it has one."""
+
+    image: bytes
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class BuildSummary:
         fingerprint: of the bundle's default variant.
         dim: length of an embedding.
         images: readable images of the sample.
+        unlabelled: those without a class, which a projection that asks for one was not fitted on.
         unreadable: position in the sample -> reason, for the rest.
         variance: fraction of the features' variance that the projection keeps; 1.0 without one.
         agreement: mean cosine of int8 and float embeddings on sample images outside the calibration, where
@@ -56,6 +65,7 @@ class BuildSummary:
     fingerprint: str
     dim: int
     images: int
+    unlabelled: int
     unreadable: dict[int, str]
     variance: float
     agreement: float
@@ -64,11 +74,14 @@ class BuildSummary:
 def build_bundle(
     out: str | Path,
     backbone: Backbone,
-    sample: Iterable[bytes],
+    sample: Iterable[Example],
     *,
     name: str,
     pooling: str = "avg",
     dim: int | None = 256,
+    projection: str = "pca",
+    shrinkage: float | None = None,
+    views: Views = AS_IS,
     unit_length: bool = True,
     variant: str = "int8",
 ) -> BuildSummary:
@@ -77,16 +90,19 @@ def build_bundle(
     Args:
         out: the folder to write; must not exist, or be empty.
         backbone: the network and its preprocessing spec.
-        sample: encoded images of the corpus, a few thousand; they calibrate int8 and fit the projection.
+        sample: images of the corpus, a few thousand; they calibrate int8 and fit the projection.
         name: what people call this encoder.
         pooling: how `backbone` was pooled; `gem` is applied behind the network.
-        dim: dimensions to project to by PCA; None keeps the network's own.
+        dim: dimensions to project to; None keeps the network's own.
+        projection: one of `PROJECTIONS`; `lda` takes one dimension fewer than there are classes at the most.
+        shrinkage: of the covariance, for `whitened` and `lda`; None is that of Ledoit and Wolf.
+        views: of each picture; each costs as much as the first.
         unit_length: whether embeddings are scaled to length 1.
         variant: `int8` or `float`: what is used unless the user asks for the other.
 
     Raises:
         LookalikeError: for an option that is not one of these, if the folder is in use, if no image of the
-            sample can be read, or if the sample is smaller than `dim`.
+            sample can be read, or if there are too few, or too few classes, for the projection.
     """
     out = Path(out)
     if variant not in VARIANTS or pooling not in POOLINGS or (dim is not None and dim < 1):
@@ -96,8 +112,11 @@ def build_bundle(
         )
     if out.exists() and any(out.iterdir()):
         raise LookalikeError(f"Expected a new folder for the encoder. Received one that holds files: {out}")
+    if projection not in PROJECTIONS:
+        raise LookalikeError(f"Expected a projection of {', '.join(PROJECTIONS)}. Received: {projection}")
     preprocess = parse_spec(backbone.preprocessing)
-    pixels, unreadable = _read_sample(preprocess, sample)
+    scales = views.preprocessings(preprocess)
+    pixels, labels, unreadable = _read_sample(scales, sample)
     if not len(pixels):
         raise LookalikeError(f"No image of the sample could be read; {len(unreadable)} were tried.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +128,7 @@ def build_bundle(
         # Spread over the sample, so that a corpus sorted by class calibrates on all of them.
         chosen = np.unique(np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels))).astype(int))
         logger.info("calibrating int8 on %d images", len(chosen))
-        (folder / TFLITE).write_bytes(_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen]))
+        (folder / TFLITE).write_bytes(_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen, 0]))
         manifest = {
             "format": FORMAT,
             "name": name,
@@ -120,16 +139,23 @@ def build_bundle(
             "unit_length": unit_length,
             "variant": variant,
         }
+        if views.as_manifest():
+            manifest["views"] = views.as_manifest()
         _write_manifest(folder, manifest)
-        variance = 1.0
+        variance, unlabelled = 1.0, 0
         if dim is not None:
             logger.info("fitting the projection on %d images", len(pixels))
             # On the features of the variant that will be used: their errors are part of what it projects.
             features = Encoder.load(folder).features(pixels)
-            projection = PCA(dim).fit(features)
-            variance = float(projection.apply(features).var(axis=0).sum() / features.var(axis=0).sum())
-            projection.save(folder / PROJECTION)
-            manifest |= {"dim": dim, "projection": {"kind": "pca", "variance": round(variance, 6)}}
+            if projection == "lda":
+                known = np.array([label is not None for label in labels])
+                unlabelled = int((~known).sum())
+                features, labels = features[known], [label for label in labels if label is not None]
+            fitted = _fit(projection, dim, shrinkage, features, labels)
+            variance = float(_kept(fitted, features))
+            fitted.save(folder / PROJECTION)
+            said = {"kind": projection, "variance": round(variance, 6)}
+            manifest |= {"dim": fitted.dim, "projection": said}
             _write_manifest(folder, manifest)
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])
@@ -140,19 +166,45 @@ def build_bundle(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return BuildSummary(fingerprint(manifest), manifest["dim"], len(pixels), unreadable, variance, agreement)
+    return BuildSummary(
+        fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, variance, agreement
+    )
 
 
-def _read_sample(preprocess: Preprocess, sample: Iterable[bytes]) -> tuple[np.ndarray, dict[int, str]]:
+def _read_sample(
+    scales: Sequence[Preprocess], sample: Iterable[Example]
+) -> tuple[np.ndarray, list[str | None], dict[int, str]]:
+    """Pixels (images, scales, height, width, 3) and labels of the readable images; why others are not."""
     pixels: list[np.ndarray] = []
+    labels: list[str | None] = []
     unreadable: dict[int, str] = {}
-    for position, image in enumerate(sample):
+    for position, example in enumerate(sample):
         try:
-            pixels.append(preprocess.pixels(image)[0])
+            pixels.append(read_pixels(scales, example.image)[0])
+            labels.append(example.label)
         except ImageError as error:
             unreadable[position] = str(error)
-    shape = (0, preprocess.height, preprocess.width, 3)
-    return (np.stack(pixels) if pixels else np.empty(shape, np.uint8)), unreadable
+    shape = (0, len(scales), scales[0].height, scales[0].width, 3)
+    return (np.stack(pixels) if pixels else np.empty(shape, np.uint8)), labels, unreadable
+
+
+def _fit(
+    kind: str, dim: int, shrinkage: float | None, features: np.ndarray, labels: Sequence[str | None]
+) -> Projection:
+    if kind == "pca":
+        return PCA(dim).fit(features)
+    if kind == "whitened":
+        return WhitenedPCA(dim, shrinkage).fit(features)
+    # There is nothing to tell apart in more dimensions.
+    return LDA(min(dim, max(1, len(set(labels)) - 1)), shrinkage).fit(
+        features, [str(label) for label in labels]
+    )
+
+
+def _kept(projection: Projection, features: np.ndarray) -> float:
+    """The share of the features' variance that lies in the directions of a projection."""
+    directions = np.linalg.qr(projection.components_.T.astype(np.float64))[0]
+    return ((features - projection.mean_) @ directions).var(axis=0).sum() / features.var(axis=0).sum()
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from pipelines.cli_options import ConfigFile, Overrides
 from pipelines.cli_store import exclude_app, generations_app
 from pipelines.cli_train import train
 from pipelines.config import Config, load_config
+from pipelines.records import DIRECTORY
 
 if TYPE_CHECKING:
     from pipelines.index import IndexSummary
@@ -130,6 +131,31 @@ def encoder_build(
             help="Dimensions to project to; 0 keeps the network's own. Default: 256, or a training run's own."
         ),
     ] = None,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            help="pca; whitened: PCA with shrunk whitening; lda: what tells the classes of --label apart."
+        ),
+    ] = None,
+    shrinkage: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Of the covariance, for whitened and lda. Default: Ledoit and Wolf's."
+        ),
+    ] = None,
+    label: Annotated[
+        str,
+        typer.Option(metavar="FIELD", help="For lda: the field of the classes, or `directory` of the id."),
+    ] = DIRECTORY,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Average with the mirrored picture; costs as much again.")
+    ] = False,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Average over scales, such as --scale 1 --scale 0.875; each costs as much as the first."
+        ),
+    ] = None,
     pooling: Annotated[str, typer.Option(help="avg, max or gem.")] = "avg",
     variant: Annotated[str, typer.Option(help="What jobs use: int8 (faster) or float.")] = "int8",
     unit_length: Annotated[bool, typer.Option(help="Scale embeddings to length 1.")] = True,
@@ -143,6 +169,7 @@ def encoder_build(
 
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
+    from model.views import Views
     from pipelines.encoder_build import build_encoder
     from pipelines.sources import SourceOptions
 
@@ -157,6 +184,10 @@ def encoder_build(
         options=options,
         pooling=pooling,
         dim=dim,
+        projection=projection,
+        shrinkage=shrinkage,
+        label=label,
+        views=Views(flip, tuple(scale or (1.0,))),
         unit_length=unit_length,
         variant=variant,
         name=name,
@@ -165,6 +196,8 @@ def encoder_build(
     print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
     print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
     print(f"projection   keeps {summary.variance:.1%} of the variance")
+    if summary.unlabelled:
+        print(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
     print(f"int8         mean cosine {summary.agreement:.4f} with float")
 
 

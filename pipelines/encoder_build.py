@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from model.errors import LookalikeError
-from model.export import BuildSummary, build_bundle
+from model.export import BuildSummary, Example, build_bundle
 from model.networks import backbone
+from model.views import AS_IS, Views
 from pipelines import run_folder
-from pipelines.records import Record
+from pipelines.records import DIRECTORY, Record, class_of
 from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
 
 PROJECTED_DIM = 256
@@ -22,9 +24,9 @@ MOST_SKIPPED = 16
 
 
 def sample_images(
-    paths: str | Sequence[str], options: SourceOptions, count: int = SAMPLE_IMAGES
-) -> Iterator[bytes]:
-    """Encoded images from all over a corpus, the same ones every time.
+    paths: str | Sequence[str], options: SourceOptions, count: int = SAMPLE_IMAGES, label: str = DIRECTORY
+) -> Iterator[Example]:
+    """Encoded images from all over a corpus with their classes by the field `label`, the same ones every time.
 
     Takes records of up to `SAMPLE_SHARDS` shards that lie evenly between the first and the last, so that a
     corpus of any size costs the same.
@@ -36,26 +38,27 @@ def sample_images(
     step = max(1, len(shards) / SAMPLE_SHARDS)
     chosen = [shards[int(i * step)] for i in range(min(len(shards), SAMPLE_SHARDS))]
     # Shards are often sorted by class: take every so manyth record instead of the first ones.
-    first = [len(image) for image in itertools.islice(_images(chosen[0], options, 1), 16)]
+    first = [len(record.image) for record in itertools.islice(_records(chosen[0], options, 1), 16)]
     images = sum(shard.size for shard in chosen) * len(first) / max(1, sum(first))
     stride = min(MOST_SKIPPED, max(1, int(images / count)))
-    return itertools.islice(_in_turns([_images(shard, options, stride) for shard in chosen]), count)
+    records = _in_turns([_records(shard, options, stride) for shard in chosen])
+    return (Example(record.image, class_of(record, label)) for record in itertools.islice(records, count))
 
 
-def _images(shard: Shard, options: SourceOptions, stride: int) -> Iterator[bytes]:
-    images = (entry.image for entry in read_shard(shard, options) if isinstance(entry, Record))
-    return itertools.islice(images, 0, None, stride)
+def _records(shard: Shard, options: SourceOptions, stride: int) -> Iterator[Record]:
+    records = (entry for entry in read_shard(shard, options) if isinstance(entry, Record))
+    return itertools.islice(records, 0, None, stride)
 
 
-def _in_turns(readers: list[Iterator[bytes]]) -> Iterator[bytes]:
+def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:
     """One from each until all are empty, so that short shards do not shorten the sample."""
     while readers:
         for reader in list(readers):
-            image = next(reader, None)
-            if image is None:
+            record = next(reader, None)
+            if record is None:
                 readers.remove(reader)
             else:
-                yield image
+                yield record
 
 
 def build_encoder(
@@ -69,6 +72,10 @@ def build_encoder(
     preprocessing: str | None = None,
     pooling: str = "avg",
     dim: int | None = None,
+    projection: str | None = None,
+    shrinkage: float | None = None,
+    label: str = DIRECTORY,
+    views: Views = AS_IS,
     unit_length: bool = True,
     variant: str = "int8",
     name: str | None = None,
@@ -83,7 +90,10 @@ def build_encoder(
         options: how they are read.
         pooling: of a network by name; a run has its own.
         dim: dimensions to project to; 0 keeps the network's own. None is `PROJECTED_DIM` for a network by name, and
-            the network's own for a run, whose embedding layer was trained to its width.
+            the network's own for a run, whose embedding layer was trained to its width, unless a projection is asked
+            for.
+        projection: one of `model.projection.PROJECTIONS`; None is PCA.
+        label: metadata field of the classes for `lda`; `directory` is what stands before an id's last slash.
         images: how many images of the sample are used.
 
     Raises:
@@ -105,14 +115,21 @@ def build_encoder(
         raise LookalikeError(
             f"Expected a network with trained weights. Received: {network}, weights={weights}"
         )
-    picked = sample_images(sample, options, images)
+    if label not in (DIRECTORY, *options.metadata):
+        options = replace(options, metadata={**options.metadata, label: "string"})
+    if dim is None:
+        dim = 0 if own and projection is None else PROJECTED_DIM
+    picked = sample_images(sample, options, images, label)
     return build_bundle(
         out,
         built,
         picked,
         name=name or Path(network).resolve().stem,
         pooling=pooling,
-        dim=(None if own else PROJECTED_DIM) if dim is None else dim or None,
+        dim=dim or None,
+        projection=projection or "pca",
+        shrinkage=shrinkage,
+        views=views,
         unit_length=unit_length,
         variant=variant,
     )

@@ -15,10 +15,11 @@ from model.errors import LookalikeError
 from pipelines import exclusions, files, generations, queries
 from pipelines.config import Config
 from pipelines.index_shard import IndexShard
-from pipelines.labels import DIRECTORY, Labels, is_field, read_labels
+from pipelines.labels import Labels, is_field, read_labels
 from pipelines.measures import REASONS, Settings, Tally
 from pipelines.query import _matching_encoder
 from pipelines.ranking import RankedCorpus, open_vectors
+from pipelines.records import DIRECTORY
 from pipelines.relevance import JUNK, Judged, Relevance, SameValue, read_qrels
 from pipelines.store import Generation
 

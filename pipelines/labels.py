@@ -17,11 +17,8 @@ from pipelines.config import Corpus
 from pipelines.embeddings import ARROW_TYPES
 from pipelines.index_shard import ITEM_ID
 from pipelines.ranking import RankedCorpus
-from pipelines.records import Record
+from pipelines.records import DIRECTORY, Record, directory_of
 from pipelines.sources import SourceOptions, find_shards, read_shard
-
-DIRECTORY = "directory"
-"""A field that every id with a slash has: what stands before the last one. Folders of images give it too."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +96,8 @@ def read_labels(
         )
     if name not in metadata:
         ids = items.items[ITEM_ID].to_pylist()
-        of_items = pa.chunked_array([pa.array([_directory(item_id) for item_id in ids], pa.string())])
-        return make_labels(name, of_items, _directory)
+        of_items = pa.chunked_array([pa.array([directory_of(item_id) for item_id in ids], pa.string())])
+        return make_labels(name, of_items, directory_of)
     if metadata[name] == "float64":
         raise LookalikeError(
             f"Expected a field of text, whole numbers or bool as the class. Received: {name}, float64"
@@ -115,10 +112,6 @@ def read_labels(
     if all(value is None for value in values.values()):
         raise LookalikeError(f"Expected queries with the field {name}. Received: none in {path}")
     return make_labels(name, items.items[name], values.get)
-
-
-def _directory(item_id: str) -> str | None:
-    return item_id.rpartition("/")[0] or None
 
 
 def query_options(corpus: Corpus, metadata: Mapping[str, str]) -> SourceOptions:

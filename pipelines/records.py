@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+DIRECTORY = "directory"
+"""A field that every id with a slash has: what stands before the last one. Folders of images give it too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -41,3 +44,19 @@ class Reject:
     stage: str
     error: str
     ends_shard: bool = False
+
+
+def directory_of(item_id: str) -> str | None:
+    """The field `DIRECTORY` of an id; None without a slash."""
+    return item_id.rpartition("/")[0] or None
+
+
+def class_of(record: Record, field: str) -> str | None:
+    """The value of a metadata field as the name of a class, None where there is none or it is empty.
+
+    A metadata field of the name `DIRECTORY` goes before what the id says.
+    """
+    if field == DIRECTORY and DIRECTORY not in record.metadata:
+        return directory_of(record.item_id)
+    value = record.metadata[field]
+    return None if value in (None, "") else str(value)

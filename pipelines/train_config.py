@@ -12,9 +12,7 @@ from model.preprocess import parse_spec
 from model.recipe import Recipe
 from pipelines.config import Corpus
 from pipelines.job_files import read_job
-
-DIRECTORY = "directory"
-"""A label that every id with a slash has: what stands before the last one. Folders of images give it too."""
+from pipelines.records import DIRECTORY
 
 
 class Validation(BaseModel):

@@ -22,9 +22,9 @@ from model.encoder import cores
 from model.errors import ImageError, LookalikeError
 from model.preprocess import Preprocess
 from pipelines.embeddings import DUPLICATE
-from pipelines.records import Record, Reject
+from pipelines.records import DIRECTORY, Record, Reject, class_of
 from pipelines.sources import Shard, find_shards, read_shard
-from pipelines.train_config import DIRECTORY, TrainConfig
+from pipelines.train_config import TrainConfig
 
 REJECTS = pa.schema(
     [(name, pa.string()) for name in ("set", "item_id", "shard")]
@@ -232,7 +232,7 @@ def _read(
         seen.add(entry.item_id)
         kept = taken[where]
         kept.ids.append(entry.item_id)
-        kept.names.append(str(_label(job, entry)))
+        kept.names.append(class_of(entry, job.label) or "")
         kept.digests.append(hashlib.sha256(entry.image).hexdigest())
         kept.numbers.append(spool.add(entry.image))
 
@@ -256,12 +256,6 @@ def _checked(
         yield shard, entry, decoded.result() if decoded else None
 
 
-def _label(job: TrainConfig, record: Record) -> Any:
-    if job.label == DIRECTORY and DIRECTORY not in record.metadata:
-        return record.item_id.rpartition("/")[0] or None
-    return record.metadata[job.label]
-
-
 def _usable(job: TrainConfig, record: Record, unreadable: str | None, seen: set[str]) -> Record | Reject:
     if record.item_id in seen:
         if job.corpus.duplicate_ids == "error":
@@ -271,6 +265,6 @@ def _usable(job: TrainConfig, record: Record, unreadable: str | None, seen: set[
         return Reject(record.item_id, record.position, DUPLICATE, "the id occurred before")
     if unreadable is not None:
         return Reject(record.item_id, record.position, "decode", unreadable)
-    if _label(job, record) in (None, ""):
+    if class_of(record, job.label) is None:
         return Reject(record.item_id, record.position, _LABEL, f"the record has no {job.label}")
     return record

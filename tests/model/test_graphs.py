@@ -49,4 +49,4 @@ def test_the_tiny_encoder_is_accepted_in_both_variants(encoder):
     for variant in ("int8", "float"):
         opened = Encoder.load(encoder, variant=variant)
         height, width = opened.preprocess.height, opened.preprocess.width
-        assert opened.encode_pixels(np.zeros((1, height, width, 3), np.uint8)).shape == (1, opened.dim)
+        assert opened.encode_pixels(np.zeros((1, 1, height, width, 3), np.uint8)).shape == (1, opened.dim)

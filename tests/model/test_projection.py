@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.errors import LookalikeError
-from model.projection import PCA, unit_length
+from model.projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA, ledoit_wolf, unit_length
 
 RNG = np.random.default_rng(0)
 # Two directions of large variance in five dimensions, away from the origin.
@@ -40,7 +40,7 @@ def test_two_fits_are_equal_and_survive_a_file(tmp_path):
     first, second = PCA(3).fit(SAMPLE), PCA(3).fit(SAMPLE)
     np.testing.assert_array_equal(first.components_, second.components_)
     first.save(tmp_path / "p.npz")
-    loaded = PCA.load(tmp_path / "p.npz")
+    loaded = Projection.load(tmp_path / "p.npz")
     np.testing.assert_array_equal(loaded.apply(SAMPLE), first.apply(SAMPLE))
 
 
@@ -54,3 +54,72 @@ def test_unit_length_scales_rows_and_leaves_zeros():
     scaled = unit_length(np.array([[3.0, 4.0], [0, 0], [1e-30, 0], [1e19, 0]], np.float32))
     np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 0], [1, 0], [1, 0]], rtol=1e-6)
     assert scaled.dtype == np.float32
+
+
+CLASSES = np.repeat(["a", "b", "c"], [80, 70, 50])
+BY_CLASS = (
+    RNG.normal(size=(200, 6)) @ RNG.normal(size=(6, 6))
+    + RNG.normal(size=(3, 6))[np.repeat([0, 1, 2], [80, 70, 50])]
+)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_whitening_brings_each_component_to_variance_1_but_for_the_share_that_is_shrunk(share):
+    found = WhitenedPCA(4, share).fit(BY_CLASS).apply(BY_CLASS)
+    values = np.linalg.eigvalsh(np.cov(BY_CLASS.T, bias=True))[::-1]
+    expected = values / ((1 - share) * values + share * values.mean())
+    np.testing.assert_allclose(np.cov(found.T, bias=True), np.diag(expected[:4]), atol=1e-4)
+
+
+def test_without_whitening_it_is_the_same_directions_as_pca():
+    plain, shrunk = PCA(4).fit(BY_CLASS), WhitenedPCA(4, 1.0).fit(BY_CLASS)
+    ratio = shrunk.components_ / plain.components_
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-4)
+
+
+def test_directions_without_variance_stay_finite():
+    flat = np.c_[BY_CLASS, np.zeros((200, 3))]
+    assert np.isfinite(WhitenedPCA(9, 0.0).fit(flat).apply(flat)).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.7])
+def test_discriminant_directions_solve_the_generalised_eigenvalue_problem(share):
+    linalg = pytest.importorskip("scipy.linalg")
+    means = np.stack([BY_CLASS[name == CLASSES].mean(axis=0) for name in CLASSES])
+    within, between = np.cov((BY_CLASS - means).T, bias=True), np.cov(means.T, bias=True)
+    within = (1 - share) * within + share * np.trace(within) / 6 * np.eye(6)
+    expected = linalg.eigh(between, within)[1][:, ::-1][:, :2].T
+    found = LDA(2, share).fit(BY_CLASS, CLASSES).components_
+    signs = np.sign((found * expected).sum(axis=1))[:, None]
+    np.testing.assert_allclose(found, expected * signs, rtol=1e-4, atol=1e-4)
+
+
+def test_shrinkage_is_that_of_scikit_learn():
+    covariance = pytest.importorskip("sklearn.covariance")
+    for sample in (BY_CLASS, RNG.normal(size=(10, 40))):
+        expected = covariance.ledoit_wolf(sample)[1]
+        assert ledoit_wolf(sample - sample.mean(axis=0)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_classes_that_only_differ_where_features_vary_least_are_told_apart():
+    features = RNG.normal(size=(200, 3)) * [100, 10, 0.1]
+    features[100:, 2] += 1
+    labels = ["left"] * 100 + ["right"] * 100
+    found = LDA(1, 0.0).fit(features, labels).apply(features)[:, 0]
+    gap = abs(found[:100].mean() - found[100:].mean())
+    assert gap > 5 * max(found[:100].std(), found[100:].std())
+
+
+@pytest.mark.parametrize("labels", [["a", "b"] * 5, ["a"] * 10, [str(i) for i in range(10)]])
+def test_too_few_classes_or_images_of_them_are_refused(labels):
+    with pytest.raises(LookalikeError, match=f"10 images of {len(set(labels))} classes"):
+        LDA(2).fit(BY_CLASS[:10], labels)
+
+
+def test_every_kind_survives_a_file(tmp_path):
+    for name, kind in PROJECTIONS.items():
+        fitted = kind(2).fit(BY_CLASS, CLASSES)
+        fitted.save(tmp_path / f"{name}.npz")
+        np.testing.assert_array_equal(
+            Projection.load(tmp_path / f"{name}.npz").apply(BY_CLASS), fitted.apply(BY_CLASS)
+        )

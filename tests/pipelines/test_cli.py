@@ -166,6 +166,19 @@ def test_encoder_build_refuses_in_a_sentence_and_leaves_nothing(tiny, job, pictu
     assert not list((job.folder / "encoders").glob("*")) or not (job.folder / "encoders").exists()
 
 
+def test_encoder_build_takes_classes_from_folders_or_a_field(tiny, job, pictures):
+    names = {
+        f"{'even' if i % 2 == 0 else 'odd'}/{name}": image for i, (name, image) in enumerate(pictures.items())
+    }
+    job.pack(names)
+    options = ["--sample", job.shards, "--projection", "lda", "--flip"]
+    assert run("encoder", "build", job.folder / "new", *options).code == 0
+    assert Encoder.load(job.folder / "new").dim == 1
+    done = run("encoder", "build", job.folder / "other", *options, "--label", "colour")
+    assert done.code == 2
+    assert "0 images of 0 classes" in done.sentence
+
+
 def test_encoder_build_refuses_an_unknown_network(job, pictures):
     job.pack(pictures)
     done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--network", "vgg")
@@ -180,7 +193,7 @@ def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, j
 
     names = sorted(pictures)
     sample = list(sample_images(str(job.shards), SourceOptions(), 7))
-    assert sample == [pictures[names[i]] for i in (0, 8, 16, 3, 11, 19, 6)]
+    assert [example.image for example in sample] == [pictures[names[i]] for i in (0, 8, 16, 3, 11, 19, 6)]
     assert len(list(sample_images(str(job.shards), SourceOptions(), 100))) == 24
 
 

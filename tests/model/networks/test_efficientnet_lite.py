@@ -9,7 +9,7 @@ import pytest
 
 from model.encoder import Encoder
 from model.errors import LookalikeError
-from model.export import build_bundle
+from model.export import Example, build_bundle
 from model.networks import available, backbone
 from model.networks.efficientnet_lite import VARIANTS, build
 from model.preprocess import parse_spec
@@ -100,7 +100,7 @@ def test_an_unknown_network_or_pooling_is_refused_with_those_there_are(name, poo
 @pytest.mark.skipif(not CLOTHING.is_dir(), reason="needs ../shared/data/clothing")
 def test_int8_agrees_with_float_on_real_photographs(tmp_path):
     photographs = sorted((CLOTHING / "train").rglob("*.jpg"))
-    sample = [path.read_bytes() for path in photographs[::10]]
+    sample = [Example(path.read_bytes()) for path in photographs[::10]]
     build_bundle(tmp_path / "lite0", backbone("efficientnet_lite0"), sample, name="lite0", dim=256)
     others = [path.read_bytes() for path in photographs[5::40]]
     int8, float32 = (Encoder.load(tmp_path / "lite0", variant=v).encode(others)[0] for v in ("int8", "float"))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import picture
 
 from model.errors import LookalikeError
-from model.export import build_bundle
+from model.export import Example, build_bundle
 from model.networks import Backbone, applications, available, backbone
 from model.networks.parts import frozen_statistics, parts
 from model.preprocess import parse_spec
@@ -190,11 +190,14 @@ def gradients_of(body, network, x):
     return [g.numpy() for g in tape.gradient(loss, variables)]
 
 
-@pytest.mark.parametrize("scale, center", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize(("scale", "center"), [(True, True), (True, False), (False, True), (False, False)])
 def test_folding_changes_no_gradient(scale, center):
     def norm():
         return keras.layers.BatchNormalization(
-            scale=scale, center=center, moving_mean_initializer="random_normal", beta_initializer="random_normal"
+            scale=scale,
+            center=center,
+            moving_mean_initializer="random_normal",
+            beta_initializer="random_normal",
         )
 
     image = keras.Input((9, 9, 3))
@@ -203,7 +206,8 @@ def test_folding_changes_no_gradient(scale, center):
     network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(norm()(keras.layers.Conv2D(4, 1)(x))))
     body = frozen_statistics(network)
     kinds = [type(layer).__name__ for layer in body.layers]
-    assert kinds.count("FoldedConvolution") == 2 and kinds.count("FrozenStatistics") == 1  # one has a bias
+    assert kinds.count("FoldedConvolution") == 2
+    assert kinds.count("FrozenStatistics") == 1  # one has a bias
 
     def plain(x, training):
         return network(x, training=False)
@@ -247,7 +251,7 @@ def test_becomes_an_encoder_whose_int8_agrees_with_float(name, folder, tmp_path)
     sample = [picture(seed, 80, 80) for seed in range(24)]
     if not pretrained:
         settle(made, sample)
-    summary = build_bundle(tmp_path / "encoder", made, sample, name="some", dim=None)
+    summary = build_bundle(tmp_path / "encoder", made, map(Example, sample), name="some", dim=None)
     assert summary.dim == FEATURES[name]
     assert np.isfinite(summary.agreement)
     if name != "mobilenet_v2":

@@ -1,0 +1,80 @@
+"""Views of one picture whose features are averaged: mirrored, and at several scales."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.errors import LookalikeError
+from model.preprocess import Preprocess, parse_spec
+
+
+@dataclass(frozen=True)
+class Views:
+    """What views there are. Each costs the network as much as the first.
+
+    Attributes:
+        flip: every view also mirrored, left to right.
+        scales: how large the picture is made before its middle is cut out, 1 being what the preprocessing spec
+            says. A smaller one shows more of the picture, a larger one its middle in more detail.
+    """
+
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+
+    @classmethod
+    def from_manifest(cls, said: dict[str, Any] | None) -> Views:
+        """What `as_manifest` gave."""
+        return cls(bool(said["flip"]), tuple(said["scales"])) if said else cls()
+
+    def as_manifest(self) -> dict[str, Any] | None:
+        """For `encoder.json`; None for the picture as it is."""
+        return None if self == Views() else {"flip": self.flip, "scales": list(self.scales)}
+
+    def preprocessings(self, preprocess: Preprocess) -> list[Preprocess]:
+        """The preprocessing of each scale.
+
+        Raises:
+            LookalikeError: if scales are not positive numbers, or there is nothing in the spec to scale.
+        """
+        if not self.scales or not all(0 < scale < 100 for scale in self.scales):
+            raise LookalikeError(f"Expected scales above 0. Received: {self.scales}")
+        return [preprocess if scale == 1 else _scaled(preprocess, scale) for scale in self.scales]
+
+
+AS_IS = Views()
+"""One view: the picture as the preprocessing makes it."""
+
+
+def _scaled(preprocess: Preprocess, scale: float) -> Preprocess:
+    resized = re.search(r"\bresize_short\((\d+)\)\|center_crop\((\d+)\)", preprocess.spec)
+    if resized is None:
+        raise LookalikeError(
+            "Expected a preprocessing with resize_short(n)|center_crop(m), of which other scales can be cut. "
+            f"Received: {preprocess.spec}"
+        )
+    short, crop = (int(number) for number in resized.groups())
+    size = round(short * scale)
+    if size < crop:
+        raise LookalikeError(
+            f"Expected a scale of {crop / short:.3g} or more, where the picture still fills the crop of {crop} "
+            f"pixels. Received: {scale:g}"
+        )
+    start, end = resized.span(1)
+    return parse_spec(f"{preprocess.spec[:start]}{size}{preprocess.spec[end:]}")
+
+
+def read_pixels(
+    preprocessings: Sequence[Preprocess], image: bytes, **options: Any
+) -> tuple[np.ndarray, int, int]:
+    """An image at every scale: uint8 (scales, height, width, 3); then width and height of the original.
+
+    Raises:
+        ImageError: as `Preprocess.pixels`, which takes the `options`.
+    """
+    views = [preprocess.pixels(image, **options) for preprocess in preprocessings]
+    return np.stack([pixels for pixels, _, _ in views]), *views[0][1:]

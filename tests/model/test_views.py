@@ -1,0 +1,83 @@
+"""Views of a picture: mirrored and at several scales, averaged."""
+
+import cv2
+import numpy as np
+import pytest
+from conftest import picture
+
+from model.encoder import Encoder, fingerprint, read_manifest
+from model.errors import LookalikeError
+from model.preprocess import parse_spec
+from model.projection import unit_length
+from model.views import AS_IS, Views
+
+SPEC = parse_spec("decode|resize_short(36)|center_crop(32)|normalize(127,128)")
+
+
+def mirrored(image):
+    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.imencode(".png", pixels[:, ::-1])[1].tobytes()
+
+
+def test_a_scale_changes_what_the_picture_is_resized_to():
+    found = Views(scales=(1.0, 1.5, 0.89)).preprocessings(SPEC)
+    assert [str(one) for one in found] == [
+        str(SPEC),
+        "decode|resize_short(54)|center_crop(32)|normalize(127,128)",
+        "decode|resize_short(32)|center_crop(32)|normalize(127,128)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scales", "spec", "said"),
+    [
+        ((0.5,), str(SPEC), "0.889 or more"),
+        ((1.0, 1.2), "decode|resize(32,32)", "resize_short"),
+        ((0.0,), str(SPEC), "above 0"),
+        ((float("nan"),), str(SPEC), "above 0"),
+        ((), str(SPEC), "above 0"),
+    ],
+)
+def test_scales_that_cannot_be_cut_are_refused(scales, spec, said):
+    with pytest.raises(LookalikeError, match=said):
+        Views(scales=scales).preprocessings(parse_spec(spec))
+
+
+@pytest.mark.parametrize("variant", ["int8", "float"])
+def test_with_flip_a_picture_and_its_mirror_image_have_one_vector(make_encoder, tmp_path, variant):
+    make_encoder(tmp_path / "flip", views=Views(flip=True))
+    encoder = Encoder.load(tmp_path / "flip", variant=variant)
+    # Square, so that the middle is cut out in the middle, and lossless.
+    images = [picture(seed, 40, 40, ".png") for seed in range(5)]
+    one, _ = encoder.encode(images)
+    other, _ = encoder.encode([mirrored(image) for image in images])
+    np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+def test_features_are_the_average_over_the_views(make_encoder, tmp_path, pictures):
+    specs = {"plain": AS_IS, "large": Views(scales=(1.5,)), "both": Views(scales=(1.0, 1.5))}
+    found = {}
+    for name, views in specs.items():
+        make_encoder(tmp_path / name, views=views, dim=None, variant="float")
+        found[name], errors = Encoder.load(tmp_path / name).encode([*pictures.values(), b"broken"])
+        assert list(errors) == [24]
+    expected = unit_length((found["plain"] + found["large"])[:24] / 2)
+    np.testing.assert_allclose(found["both"][:24], expected, atol=1e-6)
+    assert np.abs(found["plain"] - found["large"])[:24].max() > 1e-3
+
+
+def test_views_are_part_of_the_fingerprint_and_absent_from_it_where_there_are_none(
+    make_encoder, encoder, tmp_path
+):
+    make_encoder(tmp_path / "flip", views=Views(flip=True))
+    plain, flip = read_manifest(encoder), read_manifest(tmp_path / "flip")
+    assert "views" not in plain
+    assert fingerprint(flip) != fingerprint({key: value for key, value in flip.items() if key != "views"})
+
+
+def test_a_vector_does_not_depend_on_its_batch(make_encoder, tmp_path, pictures):
+    make_encoder(tmp_path / "views", views=Views(flip=True, scales=(1.0, 1.2)))
+    encoder = Encoder.load(tmp_path / "views")
+    together, _ = encoder.encode(pictures.values())
+    alone = np.concatenate([encoder.encode([image])[0] for image in pictures.values()])
+    np.testing.assert_array_equal(together, alone)
