@@ -32,6 +32,7 @@ from model.pooling import POOLINGS
 from model.preprocess import Preprocess, parse_spec
 from model.projection import PCA
 from model.quiet import quiet
+from model.retrieval import KEY, Retrieval, retrieval_json
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""
@@ -71,6 +72,7 @@ def build_bundle(
     dim: int | None = 256,
     unit_length: bool = True,
     variant: str = "int8",
+    retrieval: Retrieval | None = None,
 ) -> BuildSummary:
     """Writes an encoder bundle; the folder appears only when it is complete.
 
@@ -83,6 +85,7 @@ def build_bundle(
         dim: dimensions to project to by PCA; None keeps the network's own.
         unit_length: whether embeddings are scaled to length 1.
         variant: `int8` or `float`: what is used unless the user asks for the other.
+        retrieval: steps around the search that belong to the encoder; they change no vector.
 
     Raises:
         LookalikeError: for an option that is not one of these, if the folder is in use, if no image of the
@@ -119,6 +122,7 @@ def build_bundle(
             "projection": None,
             "unit_length": unit_length,
             "variant": variant,
+            KEY: retrieval_json(retrieval),
         }
         _write_manifest(folder, manifest)
         variance = 1.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from model.errors import LookalikeError
 from model.export import BuildSummary, build_bundle
 from model.networks import backbone
+from model.retrieval import Retrieval
 from pipelines import run_folder
 from pipelines.records import Record
 from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
@@ -73,6 +74,7 @@ def build_encoder(
     variant: str = "int8",
     name: str | None = None,
     images: int = SAMPLE_IMAGES,
+    retrieval: Retrieval | None = None,
 ) -> BuildSummary:
     """Builds an encoder bundle; see `model.export.build_bundle` for the arguments not named here.
 
@@ -115,4 +117,5 @@ def build_encoder(
         dim=(None if own else PROJECTED_DIM) if dim is None else dim or None,
         unit_length=unit_length,
         variant=variant,
+        retrieval=retrieval,
     )
