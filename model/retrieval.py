@@ -101,6 +101,11 @@ class Retrieval(_Step):
     query_expansion: QueryExpansion | None = None
     reranking: Reranking | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether a step is on."""
+        return self != Retrieval()
+
     def __str__(self) -> str:
         steps = ((name.replace("_", " "), step) for name, step in self)
         return "; ".join(f"{name} {step}" for name, step in steps if step) or "none"
