@@ -44,7 +44,7 @@ class QueryExpansion(_Neighbours):
     """A query becomes the weighted mean of itself and its `k` nearest items, and is asked again.
 
     Source: alpha-QE, Radenovic, Tolias and Chum, "Fine-tuning CNN Image Retrieval with No Human Annotation",
-    TPAMI 2018, section 3.3. With alpha = 0 it is the average query expansion of Chum et al., ICCV 2007.
+    TPAMI 2018. With alpha = 0 it is the average query expansion of Chum et al., ICCV 2007.
     """
 
 
@@ -171,7 +171,7 @@ def k_reciprocal_distances(
         W(i) = mean of V(j) over N(i, k2 - 1)
         Jaccard distance of i and j = 1 - sum of min(W(i), W(j)) / sum of max(W(i), W(j))
 
-    Source: Zhong et al., CVPR 2017, equations 1 to 12; each is its own nearest and V is normalised, as in the
+    Source: Zhong et al., CVPR 2017, section 3; each is its own nearest and V is normalised, as in the
     authors' program.
 
     Args:
