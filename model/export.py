@@ -32,6 +32,7 @@ from model.pooling import POOLINGS
 from model.preprocess import Preprocess, parse_spec
 from model.projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA
 from model.quiet import quiet
+from model.retrieval import KEY, Retrieval, retrieval_json
 from model.views import AS_IS, Views, read_pixels
 
 CALIBRATION_IMAGES = 200
@@ -84,6 +85,7 @@ def build_bundle(
     views: Views = AS_IS,
     unit_length: bool = True,
     variant: str = "int8",
+    retrieval: Retrieval | None = None,
 ) -> BuildSummary:
     """Writes an encoder bundle; the folder appears only when it is complete.
 
@@ -99,6 +101,7 @@ def build_bundle(
         views: of each picture; each costs as much as the first.
         unit_length: whether embeddings are scaled to length 1.
         variant: `int8` or `float`: what is used unless the user asks for the other.
+        retrieval: steps around the search that belong to the encoder; they change no vector.
 
     Raises:
         LookalikeError: for an option that is not one of these, if the folder is in use, if no image of the
@@ -138,6 +141,7 @@ def build_bundle(
             "projection": None,
             "unit_length": unit_length,
             "variant": variant,
+            KEY: retrieval_json(retrieval),
         }
         if views.as_manifest():
             manifest["views"] = views.as_manifest()

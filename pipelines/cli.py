@@ -14,6 +14,7 @@ from model.errors import GateError, LookalikeError
 from pipelines import files, logs
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_options import ConfigFile, Overrides
+from pipelines.cli_retrieval import AugmentationOption, ExpansionOption, RerankingOption, parsed, tune
 from pipelines.cli_store import exclude_app, generations_app
 from pipelines.cli_train import train
 from pipelines.config import Config, load_config
@@ -164,15 +165,20 @@ def encoder_build(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Job file whose `corpus` tells how to read.")
     ] = None,
+    database_augmentation: AugmentationOption = None,
+    query_expansion: ExpansionOption = None,
+    reranking: RerankingOption = None,
 ) -> None:
     """Make an encoder bundle: network, preprocessing, projection, float and int8 variants, digests.
 
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
+    from model.retrieval import Retrieval
     from model.views import Views
     from pipelines.encoder_build import build_encoder
     from pipelines.sources import SourceOptions
 
+    retrieval = Retrieval(**parsed(database_augmentation, query_expansion, reranking))
     options = load_config(config).corpus.source_options() if config else SourceOptions()
     summary = build_encoder(
         out,
@@ -192,6 +198,7 @@ def encoder_build(
         variant=variant,
         name=name,
         images=images,
+        retrieval=retrieval,
     )
     print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
     print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
@@ -199,6 +206,10 @@ def encoder_build(
     if summary.unlabelled:
         print(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
     print(f"int8         mean cosine {summary.agreement:.4f} with float")
+    print(f"steps        {retrieval}")
+
+
+encoder_app.command("tune")(tune)
 
 
 @app.command(context_settings=BEAM)

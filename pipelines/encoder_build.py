@@ -10,6 +10,7 @@ from pathlib import Path
 from model.errors import LookalikeError
 from model.export import BuildSummary, Example, build_bundle
 from model.networks import backbone
+from model.retrieval import Retrieval
 from model.views import AS_IS, Views
 from pipelines import run_folder
 from pipelines.records import DIRECTORY, Record, class_of
@@ -80,6 +81,7 @@ def build_encoder(
     variant: str = "int8",
     name: str | None = None,
     images: int = SAMPLE_IMAGES,
+    retrieval: Retrieval | None = None,
 ) -> BuildSummary:
     """Builds an encoder bundle; see `model.export.build_bundle` for the arguments not named here.
 
@@ -132,4 +134,5 @@ def build_encoder(
         views=views,
         unit_length=unit_length,
         variant=variant,
+        retrieval=retrieval,
     )

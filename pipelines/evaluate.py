@@ -12,11 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from model.errors import LookalikeError
+from model.retrieval import Retrieval
 from pipelines import exclusions, files, generations, queries
 from pipelines.config import Config
 from pipelines.index_shard import IndexShard
 from pipelines.labels import Labels, is_field, read_labels
 from pipelines.measures import REASONS, Settings, Tally
+from pipelines.postprocessing import keys_in_steps, steps_of
 from pipelines.query import _matching_encoder
 from pipelines.ranking import RankedCorpus, open_vectors
 from pipelines.records import DIRECTORY
@@ -36,6 +38,7 @@ class Evaluation:
         setup: `all`, or `easy`, `medium` or `hard`.
         queries: path of the queries.
         generation: what was ranked.
+        steps: what was done around the search, and to the index.
         items: number of items ranked.
         class_items: class -> its items in the corpus; empty without classes.
         per_query: `query_id`, `class` (string, null without), `relevant` (R), each metric, and of the first ranks
@@ -50,6 +53,7 @@ class Evaluation:
     setup: str
     queries: str
     generation: Generation
+    steps: Retrieval
     items: int
     class_items: Mapping[str, int]
     per_query: pa.Table
@@ -84,6 +88,7 @@ def evaluate(
     """
     settings = settings or Settings()
     with generations.reading(config.store) as generation:
+        steps = steps_of(config, generation)
         shards = open_vectors(config.store, generation)
         corpus = RankedCorpus(shards, generation.metric, exclusions.excluded_ids(config.store))
         if not len(corpus):
@@ -100,7 +105,7 @@ def evaluate(
             for query_id, stage, error in block.failures:
                 for tally in tallies.values():
                     tally.leave_out(query_id, "failed", f"{stage}: {error}")
-            _measure_block(corpus, block, judge, labels, settings, tallies)
+            _measure_block(corpus, block, steps, judge, labels, settings, tallies)
             if time.monotonic() - noted > _LOG_SECONDS:
                 noted = time.monotonic()
                 logger.info("%s queries ranked", f"{len(seen):,}")
@@ -114,6 +119,7 @@ def evaluate(
             setup=setup,
             queries=path,
             generation=generation,
+            steps=steps,
             items=len(corpus),
             class_items=class_items,
             per_query=tally.per_query(settings),
@@ -171,6 +177,7 @@ def _blocks(
 def _measure_block(
     corpus: RankedCorpus,
     block: queries.Block,
+    steps: Retrieval,
     judge: Relevance,
     labels: Labels | None,
     settings: Settings,
@@ -181,11 +188,12 @@ def _measure_block(
         for tally in tallies.values() if reason else ():
             tally.leave_out(query_id, "unjudged", reason or "")
     kept = np.flatnonzero([reason is None for reason in reasons])
-    own = np.full(len(block.ids), -1) if settings.keep_self else corpus.numbers_of(block.ids)
+    numbers = corpus.numbers_of(block.ids)
+    own = np.full(len(block.ids), -1) if settings.keep_self else numbers
     for start in range(0, len(kept), corpus.queries_at_once):
         part = kept[start : start + corpus.queries_at_once]
         ids = [block.ids[i] for i in part]
-        keys = corpus.keys(block.vectors[part])
+        keys = keys_in_steps(corpus, block.vectors[part], numbers[part], steps)
         for setup, tally in tallies.items():
             grades = judge.grades(ids, setup)
             with_own = np.flatnonzero(own[part] >= 0)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.errors import LookalikeError
+from model.retrieval import Retrieval
 from pipelines import files
 from pipelines.evaluate import Evaluation
 from pipelines.evaluate_summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
@@ -146,6 +147,8 @@ def _head(evaluation: Mapping[str, Any], settings: Mapping[str, Any]) -> list[st
         f"corpus       {evaluation['items']:,} items, generation {evaluation['generation']}",
         f"encoder      {evaluation['encoder']} {evaluation['encoder_fingerprint'][:16]}, {evaluation['metric']}",
     ]
+    if evaluation["retrieval"]:
+        lines.append(f"steps        {Retrieval.model_validate(evaluation['retrieval'])}")
     if classes["in_corpus"]:
         sizes = (
             f"more than {settings['head_over']} items",

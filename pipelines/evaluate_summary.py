@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from model.retrieval import retrieval_json
 from model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
 from pipelines.evaluate import Evaluation, left_out_counts
 
@@ -91,6 +92,7 @@ def summary(evaluation: Evaluation, classes: pa.Table, resamples: int, seed: int
         "encoder": generation.encoder_name,
         "encoder_fingerprint": generation.encoder,
         "metric": generation.metric,
+        "retrieval": retrieval_json(evaluation.steps),
         "items": evaluation.items,
         "counts": {
             "read": len(table) + len(evaluation.left_out),

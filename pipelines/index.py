@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from model.digests import sha256_json
 from model.errors import LookalikeError
+from model.retrieval import DatabaseAugmentation
 from pipelines import exclusions, files, generations, index_shard, progress, store
 from pipelines.config import Config
 from pipelines.duplicates import find_duplicates, find_items, write_duplicates
@@ -68,7 +69,7 @@ def index(
         )
     previous = store.current(config.store) if store.current_name(config.store) else None
     excluded = exclusions.excluded_ids(config.store)
-    content = made_from(config, plan.notes, plan.fingerprint, excluded)
+    content = made_from(config, plan.notes, plan.fingerprint, excluded, plan.augmentation)
     if (
         previous
         and previous.made_from == content
@@ -110,6 +111,7 @@ def index(
         previous=previous.name if previous else None,
         excluded=sum(map(len, taken_down.values())),
         made_from=content,
+        augmentation=plan.augmentation,
     )
     folder = store.generation_folder(config.store, generation.name)
     write_duplicates(files.join(folder, "duplicates.parquet"), duplicates)
@@ -118,18 +120,25 @@ def index(
     return IndexSummary(generation, True, len(missing), seconds, overlap)
 
 
-def made_from(config: Config, notes: Sequence[EmbeddedShard], encoder: str, excluded: pa.Array) -> str:
+def made_from(
+    config: Config,
+    notes: Sequence[EmbeddedShard],
+    encoder: str,
+    excluded: pa.Array,
+    augmentation: DatabaseAugmentation | None,
+) -> str:
     """A digest of all that decides what is served; making it costs by the shard, not by the image."""
-    return sha256_json(
-        {
-            "shards": [[note.shard, note.path, note.sha256] for note in notes],
-            "encoder": encoder,
-            "metric": config.metric,
-            "metadata": dict(config.corpus.metadata),
-            "index": [config.index.recall_target, config.index.shard_vectors],
-            "excluded": sha256_json(excluded.to_pylist()),
-        }
-    )
+    decides = {
+        "shards": [[note.shard, note.path, note.sha256] for note in notes],
+        "encoder": encoder,
+        "metric": config.metric,
+        "metadata": dict(config.corpus.metadata),
+        "index": [config.index.recall_target, config.index.shard_vectors],
+        "excluded": sha256_json(excluded.to_pylist()),
+    }
+    if augmentation:  # what was published without it is still known
+        decides["augmentation"] = augmentation.model_dump()
+    return sha256_json(decides)
 
 
 def _united(duplicates: pa.Table, taken_down: dict[str, list[str]]) -> dict[str, list[str]]:

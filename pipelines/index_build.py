@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.digests import sha256_json
+from model.retrieval import DatabaseAugmentation
 from pipelines import files, index_shard
 from pipelines.config import Config
 from pipelines.embeddings import EmbeddedShard, embedding_schema
 from pipelines.plan import Plan
+from pipelines.postprocessing import drawn_to_neighbours
 
 TUNED_K = 10
 """The recall target is a recall at 10."""
@@ -55,6 +57,7 @@ class IndexTask:
         recall_target: for the search settings.
         threads: threads a worker process; None is one for each core.
         run_folder: where progress is noted.
+        augmentation: what is done to the vectors first; None for nothing.
     """
 
     store: str
@@ -67,6 +70,7 @@ class IndexTask:
     recall_target: float
     threads: int | None
     run_folder: str
+    augmentation: DatabaseAugmentation | None = None
 
 
 def number_of(shard: str, shards: int) -> int:
@@ -118,6 +122,8 @@ def make_tasks(
             "metadata": dict(config.corpus.metadata),
             "scann": version("scann"),
         }
+        if plan.augmentation:  # what was built without it keeps its name
+            made_from["augmentation"] = plan.augmentation.model_dump()
         tasks.append(
             IndexTask(
                 store=config.store,
@@ -130,6 +136,7 @@ def make_tasks(
                 recall_target=config.index.recall_target,
                 threads=config.index.threads,
                 run_folder=run_folder,
+                augmentation=plan.augmentation,
             )
         )
     return tasks
@@ -146,6 +153,8 @@ def build_index_shard(task: IndexTask) -> int:
         OSError: if the store cannot be read or written.
     """
     items, vectors = _read_embeddings(task)
+    if task.augmentation and len(items):
+        vectors = _augmented(items, vectors, task, task.augmentation)
     target = files.join(task.store, task.path)
     remote = files.is_remote(target)
     if not remote:
@@ -189,3 +198,19 @@ def _read_embeddings(task: IndexTask) -> tuple[pa.Table, np.ndarray]:
     names = pa.schema([schema.field(name) for name in columns])
     items = pa.concat_tables([t.cast(names) for t in tables]) if tables else names.empty_table()
     return items, np.concatenate(vectors) if vectors else np.empty((0, task.dim), np.float32)
+
+
+def _augmented(
+    items: pa.Table, vectors: np.ndarray, task: IndexTask, augmentation: DatabaseAugmentation
+) -> np.ndarray:
+    """Database-side augmentation among the vectors of one index shard: float32 (n, dim), unit length."""
+    plain = index_shard.in_memory(
+        items,
+        vectors=vectors,
+        metric=task.metric,  # type: ignore[arg-type]
+        encoder_fingerprint=task.encoder,
+        recall_target=task.recall_target,
+        k=TUNED_K,
+        threads=task.threads,
+    )
+    return drawn_to_neighbours([plain], plain.searcher.vectors, plain.item_ids, augmentation)

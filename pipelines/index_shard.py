@@ -144,17 +144,7 @@ def write_index_shard(
     searcher.save(folder)
     with pa.OSFile(os.path.join(folder, ITEMS), "wb") as sink, pa.ipc.new_file(sink, items.schema) as writer:
         writer.write_table(items.combine_chunks())
-    manifest = IndexManifest(
-        format=1,
-        metric=metric,
-        dim=searcher.dim,
-        count=len(searcher),
-        encoder_fingerprint=encoder_fingerprint,
-        parameters=searcher.parameters,
-        settings=searcher.settings,
-        scann_version=version("scann"),
-        files=_digests(folder, sorted(os.listdir(folder))),
-    )
+    manifest = _manifest(searcher, encoder_fingerprint, _digests(folder, sorted(os.listdir(folder))))
     for name in manifest.files:
         _sync(os.path.join(folder, name))
     path = os.path.join(folder, MANIFEST)
@@ -162,6 +152,36 @@ def write_index_shard(
     _sync(path)
     sync_folder(folder)
     return manifest
+
+
+def in_memory(
+    items: pa.Table,
+    *,
+    vectors: np.ndarray,
+    metric: Metric,
+    encoder_fingerprint: str,
+    recall_target: float = 0.99,
+    k: int = 10,
+    threads: int | None = None,
+) -> IndexShard:
+    """Builds an index shard that is searched and forgotten; see `write_index_shard`."""
+    _check_items(items, len(vectors))
+    searcher = scann_vectors.build(vectors, metric=metric, recall_target=recall_target, k=k, threads=threads)
+    return IndexShard(searcher, items, _manifest(searcher, encoder_fingerprint, {}))
+
+
+def _manifest(searcher: Searcher, encoder_fingerprint: str, files: dict[str, FileDigest]) -> IndexManifest:
+    return IndexManifest(
+        format=1,
+        metric=searcher.metric,
+        dim=searcher.dim,
+        count=len(searcher),
+        encoder_fingerprint=encoder_fingerprint,
+        parameters=searcher.parameters,
+        settings=searcher.settings,
+        scann_version=version("scann"),
+        files=files,
+    )
 
 
 def _check_items(items: pa.Table, count: int) -> None:

@@ -220,7 +220,8 @@ def dry_run(config: Config) -> DryRun:
     same = served is not None and len(served.indexes) == indexes
     if served is not None:
         excluded = exclusions.excluded_ids(config.store)
-        same &= made_from(config, served.shards, plan.fingerprint, excluded) == served.made_from
+        known_as = made_from(config, served.shards, plan.fingerprint, excluded, plan.augmentation)
+        same &= known_as == served.made_from
     rebuilt = len({number_of(shard, indexes) for shard in touched}) if same else indexes
     return DryRun(
         unchanged=len(plan.finished),

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from model.digests import sha256_json
 from model.encoder import fingerprint, read_manifest
 from model.errors import LookalikeError
+from model.retrieval import DatabaseAugmentation, read_retrieval
 from pipelines.config import Config
 from pipelines.embeddings import EmbeddedShard, finished_shards
 from pipelines.sources import Shard, find_shards
@@ -28,6 +29,7 @@ class Plan:
         shards: all shards of the corpus, in order of their names.
         finished: shard name -> its embedding file's note, for those that need no work.
         earlier: shard name -> the newest note of any content it had, whose vectors can be used again.
+        augmentation: what the index does to the vectors of its items; None for nothing.
     """
 
     fingerprint: str
@@ -37,6 +39,7 @@ class Plan:
     shards: tuple[Shard, ...]
     finished: dict[str, EmbeddedShard]
     earlier: dict[str, EmbeddedShard]
+    augmentation: DatabaseAugmentation | None = None
 
     @property
     def missing(self) -> list[Shard]:
@@ -79,10 +82,17 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         trust: `metadata` or `content`, in place of `corpus.trust`.
 
     Raises:
-        LookalikeError: if a shard pattern matches nothing, a name is not UTF-8, or the encoder is no bundle.
+        LookalikeError: if a shard pattern matches nothing, a name is not UTF-8, or the encoder is no bundle, or wants
+            augmentation of vectors that are not compared by cosine.
     """
     manifest = read_manifest(config.encoder)
     encoder = fingerprint(manifest)
+    augmentation = read_retrieval(manifest).database_augmentation
+    if augmentation and config.metric != "cosine":
+        raise LookalikeError(
+            f"Database augmentation, which the encoder {config.encoder} asks for, needs metric: cosine. "
+            f"Received: {config.metric}; `lookalike encoder tune` switches it off"
+        )
     options = asdict(config.corpus.source_options())
     # How a folder is cut into shards is in their names; what matters here is what a record becomes.
     del options["images_per_shard"], options["format"]
@@ -101,4 +111,4 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         if trusted and note.options == digest and (note.shard, note.token) in tokens
     }
     earlier = {note.shard: note for note in notes}
-    return Plan(encoder, manifest["name"], manifest["dim"], digest, shards, finished, earlier)
+    return Plan(encoder, manifest["name"], manifest["dim"], digest, shards, finished, earlier, augmentation)

@@ -15,13 +15,15 @@ import pyarrow as pa
 
 from model.encoder import Encoder
 from model.errors import LookalikeError
+from model.retrieval import Retrieval
 from pipelines import exclusions, files, generations, queries
 from pipelines.config import Config
 from pipelines.embeddings import ARROW_TYPES
 from pipelines.index import open_index
 from pipelines.index_shard import IndexShard
+from pipelines.postprocessing import search_in_steps, steps_of
 from pipelines.queries import Block
-from pipelines.search import Matches, search, take_items
+from pipelines.search import Matches, take_items
 from pipelines.store import Generation
 from pipelines.tables import FORMATS, Format, open_table
 
@@ -36,6 +38,7 @@ class QuerySummary:
 
     Attributes:
         generation: name of the generation that answered.
+        steps: what was done around the search, and to the index.
         answered, failed: numbers of queries; each is in one of the two tables.
         reasons: stage of failure -> number of queries.
         matches: rows of the result table.
@@ -44,6 +47,7 @@ class QuerySummary:
     """
 
     generation: str
+    steps: Retrieval
     answered: int
     failed: int
     reasons: dict[str, int]
@@ -98,6 +102,7 @@ def query(
     kind = queries.kind_of(path)
     excluded = exclusions.excluded_ids(config.store)
     with generations.reading(config.store) as generation, ThreadPoolExecutor(1) as background:
+        steps = steps_of(config, generation)
         # The first queries are read, or the encoder opened, while the index is.
         coming: Iterator[Block] = iter(())
         if kind == "images":
@@ -110,7 +115,9 @@ def query(
         shards = [open_index(config.store, ref) for ref in generation.indexes]
         opened = time.perf_counter() - started
         blocks = queries.id_blocks(path, shards) if kind == "ids" else _resumed(early, coming)
-        return _answer(generation, shards, blocks, path, out, k, form, exact, exclude_self, excluded, opened)
+        return _answer(
+            generation, steps, shards, blocks, path, out, k, form, exact, exclude_self, excluded, opened
+        )
 
 
 def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Block]:
@@ -121,6 +128,7 @@ def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Blo
 
 def _answer(
     generation: Generation,
+    steps: Retrieval,
     shards: Sequence[IndexShard],
     blocks: Iterator[Block],
     path: str,
@@ -155,7 +163,7 @@ def _answer(
     ):
         noted = time.monotonic()
         for block in itertools.chain([first], answered):
-            matches = _searched(shards, block, k, exact, exclude_self, excluded, seconds)
+            matches = _searched(shards, block, k, steps, exact, exclude_self, excluded, seconds)
             write_started = time.perf_counter()
             if matches is not None:
                 found.write_table(_table(shards, block, matches, schema))
@@ -173,6 +181,7 @@ def _answer(
     seconds["write"] += time.perf_counter() - closing
     return QuerySummary(
         generation=generation.name,
+        steps=steps,
         answered=counts["answered"],
         failed=counts["failed"],
         reasons=dict(reasons),
@@ -219,6 +228,7 @@ def _searched(
     shards: Sequence[IndexShard],
     block: Block,
     k: int,
+    steps: Retrieval,
     exact: bool,
     exclude_self: bool,
     excluded: pa.Array,
@@ -227,8 +237,16 @@ def _searched(
     if not block.ids:
         return None
     started = time.perf_counter()
-    skip = block.ids if exclude_self else None
-    matches = search(shards, block.vectors, k, exact=exact, excluded=excluded, skip=skip)
+    matches = search_in_steps(
+        shards,
+        block.vectors,
+        block.ids,
+        k,
+        steps,
+        exact=exact,
+        excluded=excluded,
+        exclude_self=exclude_self,
+    )
     seconds["search"] += time.perf_counter() - started
     return matches
 

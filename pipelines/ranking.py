@@ -62,8 +62,9 @@ class RankedCorpus:
         self.items = items.take(order)
         number = np.full(len(items), -1, np.int64)
         number[order.to_numpy()] = np.arange(len(order))
-        ends = np.cumsum([len(shard.items) for shard in shards])
-        self._numbers = np.split(number, ends[:-1])
+        self._rows = order.to_numpy()
+        self._ends = np.cumsum([len(shard.items) for shard in shards])
+        self._numbers = np.split(number, self._ends[:-1])
         # Keys come as the vectors lie: writing 100,000 of them to other places took longer than sorting them.
         self._place = np.empty(len(order), np.int64)
         self._place[number[number >= 0]] = np.arange(len(order))
@@ -121,6 +122,40 @@ class RankedCorpus:
                 part |= here[served]
                 done += len(rows)
         return keys
+
+    def nearest(self, keys: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first items of the ranking.
+
+        Args:
+            keys: int64 (queries, items), as `keys` makes them.
+            count: how many; fewer come of a smaller corpus.
+
+        Returns:
+            places: int64 (queries, count), where their keys are.
+            numbers: int64 (queries, count), which items they are.
+        """
+        count = min(count, len(self))
+        places = np.argpartition(keys, count - 1, axis=1)[:, :count]
+        found = np.take_along_axis(keys, places, axis=1)
+        order = np.argsort(found, axis=1)
+        return np.take_along_axis(places, order, axis=1), np.take_along_axis(found, order, axis=1) & _COLUMN
+
+    def put_first(self, keys: np.ndarray, places: np.ndarray) -> None:
+        """Changes `keys`, as `keys` made them, so that those at `places` (queries, m) rank first, in that order."""
+        ranks = np.arange(places.shape[1], dtype=np.int64)
+        keys += places.shape[1] << 32
+        numbers = np.take_along_axis(keys, places, axis=1) & _COLUMN
+        np.put_along_axis(keys, places, (ranks << 32) | numbers, axis=1)
+
+    def vectors_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Vectors of the items with these numbers, (m,): float32 (m, dim)."""
+        vectors = np.empty((len(numbers), self._vectors[0].shape[1]), np.float32)
+        rows = self._rows[numbers]
+        shard = np.searchsorted(self._ends, rows, side="right")
+        for one, end in enumerate(self._ends):
+            here = shard == one
+            vectors[here] = self._vectors[one][rows[here] - end + len(self._vectors[one])]
+        return vectors
 
     def ranked(self, keys: np.ndarray, grades: np.ndarray, top: int) -> Ranking:
         """Orders grades by rank, junk taken out. Uses up `keys`.

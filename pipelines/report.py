@@ -97,6 +97,8 @@ def generation_report(summary: IndexSummary, folder: str) -> str:
         )
     if generation.excluded:
         lines.append(f"taken down   {generation.excluded:,} records are left out")
+    if generation.augmentation:
+        lines.append(f"augmented    each vector by its nearest: {generation.augmentation} (K,ALPHA)")
     if summary.overlap is not None:
         lines.append(f"drift        {summary.overlap:.1%} of a sample's top 10 as in the last generation")
     lines.append(f"published    {generation.counts['items']:,} items as generation {generation.name}")
@@ -124,6 +126,8 @@ def query_report(summary: QuerySummary) -> str:
         f"queries      {total:,} read = {summary.answered:,} answered + {summary.failed:,} failed",
         f"generation   {summary.generation}",
     ]
+    if summary.steps.any:
+        lines.append(f"steps        {summary.steps}")
     if summary.reasons:
         stages = ", ".join(f"{count:,} at {stage}" for stage, count in summary.reasons.items())
         lines.append(f"failed       {stages}")

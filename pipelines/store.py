@@ -21,6 +21,7 @@ from typing import Literal
 import pydantic
 
 from model.errors import LookalikeError
+from model.retrieval import DatabaseAugmentation
 from pipelines import files
 from pipelines.embeddings import EmbeddedShard
 
@@ -69,6 +70,7 @@ class Generation:
         excluded: records left out because their id was taken down.
         made_from: digest of everything that decides what is served; a run that would make the same does
             nothing.
+        augmentation: what was done to the vectors of the items; None for nothing.
     """
 
     format: Literal[1]
@@ -86,6 +88,7 @@ class Generation:
     previous: str | None
     excluded: int = 0
     made_from: str = ""
+    augmentation: DatabaseAugmentation | None = None
 
 
 _GENERATION = pydantic.TypeAdapter(Generation)

@@ -12,7 +12,7 @@ from model.networks import Backbone
 from pipelines import cli, embed, encoder_build
 
 COMMANDS = [
-    *("pack", "encoder build", "embed", "index", "nightly", "query", "demo"),
+    *("pack", "encoder build", "encoder tune", "embed", "index", "nightly", "query", "demo"),
     *(f"generations {name}" for name in ("list", "show", "rollback", "prune", "verify")),
     *(f"exclude {name}" for name in ("add", "remove", "list")),
 ]
