@@ -1,7 +1,6 @@
 """Other domains from training to evaluation: scans with a window, drawings against photographs."""
 
 import json
-import os
 from pathlib import Path
 
 import cv2
@@ -165,6 +164,30 @@ def test_evaluate_shows_what_is_lost_from_photographs_to_drawings(encoder, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_window_makes_a_pretrained_network_tell_tissues_apart(tmp_path):
+    """A part of what docs/domains.md has measured."""
+    for name, numbers in (("train", range(20)), ("validation", range(50, 58))):
+        written(tmp_path / name, {f"{t}/{n}.dcm": scan_file(t, n) for t in TISSUES for n in numbers})
+    found = {}
+    for name, window in (("none", ""), ("soft", f"{WINDOW}|")):
+        spec = f"decode|{window}resize_short(256)|center_crop(224)|normalize(127,128)"
+        encoder = tmp_path / f"enc-{name}"
+        build = ("--preprocessing", spec, "--dim", 32, "--sample", tmp_path / "train")
+        assert run("encoder", "build", encoder, *build).code == 0
+        (tmp_path / name).mkdir()
+        job = Job(tmp_path / name, encoder)
+        job.set(corpus={"shards": str(tmp_path / "train")})
+        job.nightly()
+        report, _ = evaluated(
+            "-c", job.config, "--queries", tmp_path / "validation", tmp_path / f"out-{name}"
+        )
+        found[name] = report["evaluations"][0]["metrics"]["map"]["mean"]
+    assert found["soft"] > 0.95
+    assert found["none"] < found["soft"] - 0.1
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not CLOTHING.is_dir(), reason=f"no photographs in {CLOTHING}")
 @pytest.mark.timeout(1800)
 def test_training_on_drawings_makes_drawings_find_photographs(tmp_path):
@@ -189,7 +212,7 @@ def test_training_on_drawings_makes_drawings_find_photographs(tmp_path):
     for name, network in (("before", "efficientnet_lite0"), ("after", tmp_path / "run")):
         sample = ("--sample", photographs / "train")
         assert run("encoder", "build", tmp_path / f"enc-{name}", "--network", network, *sample).code == 0
-        os.makedirs(tmp_path / name)
+        (tmp_path / name).mkdir()
         served = Job(tmp_path / name, tmp_path / f"enc-{name}")
         served.set(corpus={"shards": str(photographs / "train")})
         served.nightly()
