@@ -44,7 +44,7 @@ def figures(job: Config, queries: Path) -> dict[str, float]:
 
 def served(corpus: Path, work: Path, name: str, **encoder: str) -> Config:
     """A job with an encoder built for this corpus, embedded and published."""
-    build_encoder(work / f"encoder-{name}", sample=str(corpus), options=SourceOptions(), **encoder)  # type: ignore[arg-type]
+    build_encoder(work / f"encoder-{name}", sample=str(corpus), options=SourceOptions(), **encoder)
     job = common.job(corpus, work / f"encoder-{name}", work / f"store-{name}")
     nightly(job)
     return job

@@ -4,7 +4,7 @@
 accepts Python literals only, as in big_vision's `pp/builder.py`. The operations:
 
     decode                          bytes to upright RGB; always the first
-    window(center, width)           from the file's own units to 0..255, before they are; right behind decode
+    window(center, width)           the file's own units to 0..255, before they are 8 bits; right behind decode
     window_percentile(low, high)    the same between two percentiles of the picture, such as 1 and 99
     resize_short(n)                 the shorter side to n pixels, aspect ratio kept
     resize(height, width)           to exactly that size
