@@ -38,8 +38,8 @@ _PIXEL_MODULE = (
 def first_frame(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     """The first frame as RGB, uint8 (height, width, 3).
 
-    Without a window grey values are stretched over 0..255, of which rescaling would change nothing. A window is applied
-    to grey values after rescaling, to colours as they are stored.
+    Without a window grey values are stretched over 0..255 as they are stored: rescaling would only be linear. A window
+    is applied to grey values after rescaling, to colours as they are stored.
     """
     import pydicom
 
