@@ -194,10 +194,7 @@ def gradients_of(body, network, x):
 def test_folding_changes_no_gradient(scale, center):
     def norm():
         return keras.layers.BatchNormalization(
-            scale=scale,
-            center=center,
-            moving_mean_initializer="random_normal",
-            beta_initializer="random_normal",
+            scale=scale, center=center, moving_mean_initializer="random_normal", beta_initializer="random_normal"
         )
 
     image = keras.Input((9, 9, 3))
