@@ -40,6 +40,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/nightly.py
+	$(BIN)/python benchmarks/domains.py
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.
 pins: $(READY)

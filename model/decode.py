@@ -13,10 +13,13 @@ import numpy as np
 import simplejpeg
 from PIL import JpegImagePlugin
 
-from model import formats
+from model import dicom, formats
 from model.errors import ImageError
 from model.formats import check_size
+from model.levels import AnyWindow
 
+DECODERS: dict[str, formats.Decoder] = {**formats.DECODERS, "DICOM": dicom.first_frame}
+"""Of every format but JPEG."""
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded unless the caller says otherwise: 300 MB of RGB."""
 
@@ -41,18 +44,27 @@ class Image(NamedTuple):
     height: int
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = None) -> Image:
+def decode(
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int | None = None,
+    window: AnyWindow | None = None,
+) -> Image:
     """Decode JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP or DICOM; of several frames, the first.
 
     EXIF orientation is applied, transparency composited on white. Grey levels beyond 8 bits are scaled to
     0..255: 16-bit samples by 1/257, and what has no fixed range (float and 32-bit TIFF, grey DICOM) from its
-    own least and greatest value. Safe to call from any number of threads.
+    own least and greatest value. A window goes to the samples instead, before they are 8 bits. Safe to call from
+    any number of threads.
 
     Args:
         data: the file, whole.
         max_pixels: the size limit, width x height, applied to the header before anything is decompressed.
         min_side: permission to return a picture reduced to 1/2, 1/4 or 1/8 whose shorter side is still at
             least this many pixels. Only JPEG makes use of it.
+        window: which samples become 0 and which 255, in the file's own units: of grey DICOM after its rescaling
+            (Hounsfield units of a CT), 0..65535 of 16-bit PNG, as stored in deep grey TIFF, 0..255 of all else.
 
     Raises:
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.
@@ -61,8 +73,9 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
     name = format_of(data)
     try:
         if name == "JPEG":
-            return _jpeg(data, max_pixels, min_side)
-        pixels = formats.DECODERS[name](data, max_pixels)
+            image = _jpeg(data, max_pixels, min_side)
+            return image._replace(pixels=window.apply(image.pixels)) if window else image
+        pixels = DECODERS[name](data, max_pixels, window)
     except ImageError:
         raise
     except MemoryError:
@@ -75,7 +88,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, min_side: int | None = 
 
 
 def format_of(data: bytes) -> str:
-    """The format's name by its first bytes, a key of `formats.DECODERS` or "JPEG".
+    """The format's name by its first bytes, a key of `DECODERS` or "JPEG".
 
     Raises:
         ImageError: none of the formats that `decode` knows.
@@ -139,7 +152,7 @@ def _jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Image:
     except ValueError as error:
         if not _HARMLESS_TO_JPEG.search(str(error)):
             raise
-        pixels = formats.by_pillow(data, max_pixels, "JPEG")
+        pixels = formats.by_pillow(data, max_pixels, None, "JPEG")
         return Image(pixels, pixels.shape[1], pixels.shape[0])
     # Looking first costs microseconds, the parse a tenth of a decode. APP1 precedes the picture, in practice
     # within the first segments.

@@ -8,9 +8,6 @@ Which library reads what was decided by trying whole, truncated and corrupted fi
   turns orientations 5 to 8 wrongly and refuses float samples. Pillow does none of these, and is faster.
 - PNG: TensorFlow 5.3 ms, Pillow 7.2; both notice truncation. (Pillow has no colour deeper than 8 bits.)
 - BMP: TensorFlow returns the indices of a palette as if they were grey levels.
-- DICOM: tensorflow-io ends the process (segmentation fault) on corrupted RLE and JPEG 2000, and fills
-  truncated raw pixels with zeros: it reads only the compressions that pydicom cannot. There, 4,000 corrupted
-  files each of JPEG extended and JPEG-LS did it no harm.
 
 Exceptions are not handled here: `model.decode.decode` turns every one of them into an `ImageError`.
 """
@@ -20,7 +17,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from PIL import (
@@ -35,8 +31,10 @@ from PIL import (
 )
 
 from model.errors import ImageError
+from model.levels import AnyWindow, from_16_bit, grey, stretched
 
 _EXIF_ORIENTATION = 0x0112
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 TURNED = (5, 6, 7, 8)
 """The EXIF orientations in which width and height change places."""
 
@@ -50,21 +48,6 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
-
-# JPEG extended (12 bit), lossless, lossless first-order, JPEG-LS lossless and near-lossless.
-_DICOM_FOR_TENSORFLOW_IO = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (51, 57, 70, 80, 81))
-
-_DICOM_PIXEL_MODULE = (
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-)
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -109,56 +92,54 @@ def orientation_of(picture: ImageFile.ImageFile) -> int:
 
 
 def on_white(rgba: np.ndarray) -> np.ndarray:
-    """Composite uint8 (height, width, 4), alpha not premultiplied, on white: uint8 (height, width, 3)."""
-    alpha = rgba[..., 3:]
-    if alpha.min() == 255:
+    """Composite uint8 or uint16 (height, width, 4), alpha not premultiplied, on white: the same, (height, width, 3)."""
+    alpha, white = rgba[..., 3:], int(np.iinfo(rgba.dtype).max)
+    if alpha.min() == white:
         return np.ascontiguousarray(rgba[..., :3])
-    alpha = alpha.astype(np.uint16)
-    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    alpha = alpha.astype(np.uint16 if white == 255 else np.uint32)
+    return ((rgba[..., :3] * alpha + white * (white - alpha) + white // 2) // white).astype(rgba.dtype)
 
 
-def by_pillow(data: bytes, max_pixels: int, name: str) -> np.ndarray:
+def by_pillow(data: bytes, max_pixels: int, window: AnyWindow | None, name: str) -> np.ndarray:
     """Decode with Pillow the first frame of an AVIF, BMP, GIF, JPEG, TIFF or WebP file."""
     with _PLUGINS[name](io.BytesIO(data)) as picture:
         check_size(*picture.size, max_pixels)
         picture.load()  # of TIFF, this applies the orientation and removes it from the EXIF data
-        return upright(_rgb(picture), orientation_of(picture))
+        return upright(_rgb(picture, window), orientation_of(picture))
 
 
-def _rgb(picture: ImageFile.ImageFile) -> np.ndarray:
-    if picture.mode.startswith("I;16"):
-        return _grey(_from_16_bit(np.asarray(picture).astype(np.uint16)))
-    if picture.mode in ("I", "F"):
-        return _grey(_stretched(np.asarray(picture)))
+def _rgb(picture: ImageFile.ImageFile, window: AnyWindow | None) -> np.ndarray:
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        samples = np.asarray(picture)
+        if window:
+            levels = window.apply(samples)
+            return grey(255 - levels if _white_is_zero(picture) else levels)
+        deep = picture.mode.startswith("I;16")
+        return grey(from_16_bit(samples.astype(np.uint16)) if deep else stretched(samples))
+    if window and max(getattr(picture, "tag_v2", {}).get(_TIFF_BITS, (8,))) > 8:
+        raise ImageError(
+            "a window cannot be laid on TIFF of 16-bit colour, which is read as 8 bits; PNG can be"
+        )
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        return on_white(np.asarray(picture.convert("RGBA")))
-    return np.asarray(picture.convert("RGB"))
+        pixels = on_white(np.asarray(picture.convert("RGBA")))
+    else:
+        pixels = np.asarray(picture.convert("RGB"))
+    return window.apply(pixels) if window else pixels
 
 
-def _from_16_bit(samples: np.ndarray) -> np.ndarray:
-    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _white_is_zero(picture: ImageFile.ImageFile) -> bool:
+    return getattr(picture, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0
 
 
-def _stretched(samples: np.ndarray) -> np.ndarray:
-    """Samples of no fixed range to uint8: the least becomes 0, the greatest 255."""
-    values = np.nan_to_num(samples.astype(np.float64), posinf=0, neginf=0)
-    low, high = values.min(), values.max()
-    return np.rint((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
-
-
-def _grey(samples: np.ndarray) -> np.ndarray:
-    return np.repeat(samples[..., None], 3, axis=-1)
-
-
-def _webp(data: bytes, max_pixels: int) -> np.ndarray:
+def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     # libwebp's decoder sets its canvas aside when it is opened, before Pillow can tell the size.
     if data[12:16] == b"VP8X" and len(data) >= 30:
         width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
         check_size(width, height, max_pixels)
-    return by_pillow(data, max_pixels, "WebP")
+    return by_pillow(data, max_pixels, window, "WebP")
 
 
-def _png(data: bytes, max_pixels: int) -> np.ndarray:
+def _png(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     if data[12:16] != b"IHDR" or len(data) < 33:
         raise ImageError("PNG cut short or corrupt: no header")
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
@@ -176,87 +157,18 @@ def _png(data: bytes, max_pixels: int) -> np.ndarray:
     except tf.errors.InvalidArgumentError:
         # TensorFlow says no more than "Invalid PNG data", and how long it was.
         raise ImageError("PNG cut short or corrupt") from None
-    pixels = _from_16_bit(pixels) if deep else pixels
+    pixels = from_16_bit(pixels) if deep and not window else pixels
     pixels = on_white(pixels) if transparent else pixels
+    pixels = window.apply(pixels) if window else pixels
     if b"eXIf" in data:
         pixels = upright(pixels, orientation_of(PngImagePlugin.PngImageFile(io.BytesIO(data))))
     return pixels
 
 
-def _dicom(data: bytes, max_pixels: int) -> np.ndarray:
-    """The first frame. Grey values are stretched over 0..255: windows and rescaling would only be linear."""
-    import pydicom
-    from pydicom.pixels import apply_color_lut, pixel_array
-
-    header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
-    if "Rows" not in header or "Columns" not in header:
-        raise ImageError("DICOM without a picture")
-    rows, columns = int(header.Rows), int(header.Columns)
-    check_size(columns, rows, max_pixels)
-    kind = str(header.PhotometricInterpretation)
-    dataset = pydicom.dcmread(io.BytesIO(data))
-    if header.file_meta.get("TransferSyntaxUID") in _DICOM_FOR_TENSORFLOW_IO:
-        frame = _dicom_by_tensorflow_io(_first_frame_alone(dataset))
-        kind = kind.replace("MONOCHROME1", "MONOCHROME2")
-    else:
-        frame = pixel_array(dataset, index=0)
-        if kind == "PALETTE COLOR":
-            frame = apply_color_lut(frame, header)
-    if frame.shape[:2] != (rows, columns):
-        raise ImageError(
-            f"DICOM cut short or corrupt: {frame.shape[:2]} pixels where it says {rows, columns}"
-        )
-    if frame.ndim == 2:
-        grey = _stretched(frame)
-        return _grey(255 - grey if kind == "MONOCHROME1" else grey)
-    if frame.dtype == np.uint8:
-        return frame
-    full = np.iinfo(frame.dtype).max if frame.dtype.kind in "ui" else 2.0 ** int(header.BitsStored) - 1
-    return np.rint(np.clip(frame / full, 0, 1) * 255).astype(np.uint8)
-
-
-def _first_frame_alone(dataset: Any) -> bytes:
-    """A DICOM file of nothing but the first frame, still compressed, and what says how to read it.
-
-    DCMTK decompresses all frames, and believes lengths: one flipped byte in that of the pixels made it take
-    18 s and 4 GB for a picture of 64 x 64.
-    """
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.encaps import encapsulate, get_frame
-
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    alone = Dataset()
-    for keyword in _DICOM_PIXEL_MODULE:
-        if keyword in dataset:
-            setattr(alone, keyword, dataset.get(keyword))
-    alone.PixelData = encapsulate([get_frame(dataset.PixelData, 0, number_of_frames=frames)])
-    alone["PixelData"].VR = "OB"
-    alone["PixelData"].is_undefined_length = True
-    alone.SOPClassUID, alone.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
-    alone.file_meta = FileMetaDataset()
-    alone.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    stream = io.BytesIO()
-    alone.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def _dicom_by_tensorflow_io(data: bytes) -> np.ndarray:
-    """The first frame, float32 (height, width) or (height, width, 3); DCMTK has inverted MONOCHROME1."""
-    import tensorflow as tf
-    import tensorflow_io as tfio
-
-    try:
-        # Without on_error="strict" a failure is an empty tensor.
-        frames = tfio.image.decode_dicom_image(data, on_error="strict", dtype=tf.float32).numpy()
-    except tf.errors.InvalidArgumentError:
-        raise ImageError("DICOM cut short or corrupt: its compressed pixels cannot be read") from None
-    return frames[0, ..., 0] if frames.shape[-1] == 1 else frames[0]
-
-
-DECODERS: dict[str, Callable[[bytes, int], np.ndarray]] = {
+Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
+DECODERS: dict[str, Decoder] = {
     **{name: partial(by_pillow, name=name) for name in ("AVIF", "BMP", "GIF", "TIFF")},
-    "DICOM": _dicom,
     "PNG": _png,
     "WebP": _webp,
 }
-"""Every format but JPEG: (file bytes, max_pixels) -> upright RGB, uint8 (height, width, 3)."""
+"""(file bytes, max_pixels, window) -> upright RGB, uint8 (height, width, 3)."""

@@ -4,6 +4,8 @@
 accepts Python literals only, as in big_vision's `pp/builder.py`. The operations:
 
     decode                          bytes to upright RGB; always the first
+    window(center, width)           the file's own units to 0..255, before they are 8 bits; right behind decode
+    window_percentile(low, high)    the same between two percentiles of the picture, such as 1 and 99
     resize_short(n)                 the shorter side to n pixels, aspect ratio kept
     resize(height, width)           to exactly that size
     center_crop(n), (height, width) the middle; white is added where the picture is smaller
@@ -18,7 +20,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,122 +28,12 @@ from model import geometry
 from model.decode import MAX_PIXELS, decode
 from model.errors import LookalikeError
 from model.formats import check_size
+from model.levels import AnyWindow
+from model.operations import OPERATIONS, Operation, Shape
 
 # A strip 1 pixel wide would become 256 x 1,000,000 pixels before it is cropped. Longer than this many times
 # the crop, the ends are cut off before resizing.
 _LONGEST_TO_CROP = 4
-
-
-class Shape(NamedTuple):
-    """What is known of a picture's size before there is a picture; None where it depends on the picture."""
-
-    height: int | None = None
-    width: int | None = None
-    short: int | None = None
-    square: bool = False
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One step between decode and normalize: name and arguments as in the spec, and what it does.
-
-    Attributes:
-        shape: what is known of the picture after it, given what was known before.
-        size: (height, width) after it, given those before.
-        apply: uint8 (h, w, 3), and the size it is to end with -> uint8 (height, width, 3).
-    """
-
-    name: str
-    arguments: tuple[Any, ...]
-    shape: Callable[[Shape], Shape]
-    size: Callable[[int, int], tuple[int, int]]
-    apply: Callable[[np.ndarray, int, int], np.ndarray]
-
-
-def _resize_short(n: int) -> Operation:
-    _whole("n", n)
-    return Operation(
-        "resize_short",
-        (n,),
-        lambda before: Shape(n, n, n, True) if before.square else Shape(short=n),
-        lambda height, width: geometry.short_side_size(height, width, n),
-        geometry.resize,
-    )
-
-
-def _resize(height: int, width: int) -> Operation:
-    _whole("height", height)
-    _whole("width", width)
-    after = Shape(height, width, min(height, width), height == width)
-    return Operation("resize", (height, width), lambda _: after, lambda *_: (height, width), geometry.resize)
-
-
-def _center_crop(height: int, width: int | None = None) -> Operation:
-    arguments = (height,) if width is None else (height, width)
-    width = height if width is None else width
-    _whole("height", height)
-    _whole("width", width)
-    after = Shape(height, width, min(height, width), height == width)
-
-    def shape(before: Shape) -> Shape:
-        # Of a picture whose shorter side is known, a crop larger both ways is certain to need white.
-        small = before.short is not None and before.short < min(height, width)
-        if small or height > (before.height or height) or width > (before.width or width):
-            raise ValueError(
-                f"a crop no larger than the resized picture is expected, of {before.short} pixels"
-            )
-        return after
-
-    return Operation("center_crop", arguments, shape, lambda *_: (height, width), geometry.center_crop)
-
-
-def _pad_square(value: int = 255) -> Operation:
-    _whole("value", value, 0, 255)
-
-    def shape(before: Shape) -> Shape:
-        if before.height is None or before.width is None:
-            return Shape(square=True)
-        side = max(before.height, before.width)
-        return Shape(side, side, side, True)
-
-    return Operation(
-        "pad_square",
-        (value,),
-        shape,
-        lambda height, width: (max(height, width),) * 2,
-        lambda pixels, *_: geometry.pad_square(pixels, value),
-    )
-
-
-def _decode() -> None: ...
-
-
-def _normalize(mean: Any, std: Any) -> tuple[np.ndarray, np.ndarray]:
-    values = []
-    for name, value in (("mean", mean), ("std", std)):
-        numbers = value if isinstance(value, (tuple, list)) else (value,) * 3
-        # The comparison also refuses infinity, NaN, and whole numbers too large for a float.
-        if len(numbers) != 3 or not all(type(x) in (int, float) and -1e30 < x < 1e30 for x in numbers):
-            raise ValueError(f"{name} must be a number or three, one for each of R, G, B; received {value!r}")
-        values.append(np.array(numbers, np.float32))
-    if not (values[1] > 1e-30).all():
-        raise ValueError(f"std must be greater than 0; received {std!r}")
-    return values[0], values[1]
-
-
-_OPERATIONS: dict[str, Callable[..., Any]] = {
-    "decode": _decode,
-    "resize_short": _resize_short,
-    "resize": _resize,
-    "center_crop": _center_crop,
-    "pad_square": _pad_square,
-    "normalize": _normalize,
-}
-
-
-def _whole(name: str, value: Any, least: int = 1, greatest: int = 16384) -> None:
-    if type(value) is not int or not least <= value <= greatest:
-        raise ValueError(f"{name} must be a whole number from {least} to {greatest}; received {value!r}")
 
 
 @dataclass(frozen=True)
@@ -159,6 +51,7 @@ class Preprocess:
     width: int = field(compare=False)
     mean: np.ndarray = field(compare=False, repr=False)
     std: np.ndarray = field(compare=False, repr=False)
+    _window: AnyWindow | None = field(compare=False, repr=False)
     _operations: tuple[Operation, ...] = field(compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -176,15 +69,16 @@ class Preprocess:
         Raises:
             ImageError: as `model.decode.decode`; also where an intermediate picture would pass `max_pixels`.
         """
-        image = decode(data, max_pixels=max_pixels, min_side=self._side_needed())
+        image = decode(data, max_pixels=max_pixels, min_side=self._side_needed(), window=self._window)
         pixels = self._geometry(image.pixels, image.height, image.width, max_pixels)
         return pixels, image.width, image.height
 
     def from_array(self, image: np.ndarray) -> np.ndarray:
-        """The same for an image decoded before: uint8 RGB (h, w, 3) to uint8 (height, width, 3)."""
+        """The same for an image decoded before, without a window: uint8 RGB (h, w, 3) to uint8 (height, width, 3)."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"Expected uint8 (height, width, 3). Received: {image.dtype} {image.shape}")
-        return self._geometry(image, image.shape[0], image.shape[1], MAX_PIXELS)
+        pixels = self._window.apply(image) if self._window else image
+        return self._geometry(pixels, image.shape[0], image.shape[1], MAX_PIXELS)
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """(pixels - mean) / std: any numbers (..., width, 3) to float32 of the same shape."""
@@ -239,16 +133,24 @@ def parse_spec(text: str) -> Preprocess:
         raise _refusal(text, f"decode is expected first, and only there; received {' | '.join(names)}")
     if "normalize" in names[:-1]:
         raise _refusal(text, f"normalize is expected last; received {' | '.join(names)}")
+    if any(name.startswith("window") for name in names[2:]):
+        raise _refusal(
+            text,
+            f"one window is expected, right behind decode, whose levels it takes; received {' | '.join(names)}",
+        )
     mean, std = np.zeros(3, np.float32), np.ones(3, np.float32)
+    window: AnyWindow | None = None
     operations, shape = [], Shape()
     for name, arguments, keywords in steps[1:]:
         try:
-            made = _OPERATIONS[name](*arguments, **keywords)
+            made = OPERATIONS[name](*arguments, **keywords)
             if isinstance(made, Operation):
                 operations.append(made)
                 shape = made.shape(shape)
-            else:
+            elif name == "normalize":
                 mean, std = made
+            else:
+                window = made
         except ValueError as error:
             raise _refusal(text, f"{name}: {error}") from None
     if shape.height is None or shape.width is None:
@@ -256,7 +158,7 @@ def parse_spec(text: str) -> Preprocess:
         raise _refusal(text, expected)
     mean.flags.writeable = std.flags.writeable = False
     spec = "|".join(_canonical(name, arguments, keywords) for name, arguments, keywords in steps)
-    return Preprocess(spec, shape.height, shape.width, mean, std, tuple(operations))
+    return Preprocess(spec, shape.height, shape.width, mean, std, window, tuple(operations))
 
 
 def _step(part: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:
@@ -272,10 +174,10 @@ def _step(part: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:
         expected = "an operation such as center_crop(224), its arguments plain numbers, is expected"
         raise _refusal(text, f"{expected}; received {part[:80]!r}") from None
     name = call.func.id
-    if name not in _OPERATIONS:
-        near = difflib.get_close_matches(name, _OPERATIONS, cutoff=0.4) or list(_OPERATIONS)
+    if name not in OPERATIONS:
+        near = difflib.get_close_matches(name, OPERATIONS, cutoff=0.4) or list(OPERATIONS)
         raise _refusal(text, f"unknown operation {name!r}; did you mean {' or '.join(near)}?")
-    signature = inspect.signature(_OPERATIONS[name])
+    signature = inspect.signature(OPERATIONS[name])
     try:
         signature.bind(*arguments, **keywords)
     except TypeError as error:
@@ -285,7 +187,7 @@ def _step(part: str, text: str) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 def _canonical(name: str, arguments: list[Any], keywords: dict[str, Any]) -> str:
-    bound = inspect.signature(_OPERATIONS[name]).bind(*arguments, **keywords).arguments
+    bound = inspect.signature(OPERATIONS[name]).bind(*arguments, **keywords).arguments
     given = [_literal(value) for value in bound.values() if value is not None]
     return f"{name}({','.join(given)})" if given else name
 

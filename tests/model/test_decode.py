@@ -426,9 +426,9 @@ def test_flipped_and_cut_files_are_refused_or_read(draws: st.DataObject) -> None
 
 
 def test_whatever_a_decoder_raises_becomes_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(data: bytes, max_pixels: int) -> np.ndarray:
+    def fails(data: bytes, max_pixels: int, window: None) -> np.ndarray:
         raise LookupError("<_io.BytesIO object at 0x7f01> is odd\nsecond line")
 
-    monkeypatch.setitem(decode_module.formats.DECODERS, "GIF", fails)
+    monkeypatch.setitem(decode_module.DECODERS, "GIF", fails)
     with pytest.raises(ImageError, match=r"^GIF cut short or corrupt: is odd$"):
         decode(FILES["gif"][0])

@@ -25,8 +25,9 @@ def test_the_example_files_are_right(path):
     assert load_train_config(path).run.startswith("runs/")
 
 
-def test_there_are_three_examples():
-    assert [path.stem for path in EXAMPLES] == ["train-baseline", "train-finetune", "train-head"]
+def test_there_are_five_examples():
+    names = ["baseline", "drawn", "finetune", "head", "medical"]
+    assert [path.stem for path in EXAMPLES] == [f"train-{name}" for name in names]
 
 
 def test_all_but_run_and_shards_has_a_default(tmp_path):
