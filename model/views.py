@@ -51,21 +51,25 @@ AS_IS = Views()
 
 
 def _scaled(preprocess: Preprocess, scale: float) -> Preprocess:
-    resized = re.search(r"\bresize_short\((\d+)\)\|center_crop\((\d+)\)", preprocess.spec)
-    if resized is None:
+    """The spec with a larger or smaller picture before the crop; without a crop, with one to the size there is."""
+    cropped = re.search(r"\bresize_short\((\d+)\)\|center_crop\((\d+)\)", preprocess.spec)
+    whole = re.search(r"\bresize\((\d+),\1\)", preprocess.spec)
+    found = cropped or whole
+    if found is None:
         raise LookalikeError(
-            "Expected a preprocessing with resize_short(n)|center_crop(m), of which other scales can be cut. "
-            f"Received: {preprocess.spec}"
+            "Expected a preprocessing with resize_short(n)|center_crop(m) or resize(n,n), of which other scales can "
+            f"be cut. Received: {preprocess.spec}"
         )
-    short, crop = (int(number) for number in resized.groups())
-    size = round(short * scale)
+    side, crop = int(found[1]), int(found[2] if cropped else found[1])
+    size = round(side * scale)
     if size < crop:
         raise LookalikeError(
-            f"Expected a scale of {crop / short:.3g} or more, where the picture still fills the crop of {crop} "
-            f"pixels. Received: {scale:g}"
+            f"Expected a scale of {crop / side:.3g} or more, where the picture still fills the {crop} pixels. "
+            f"Received: {scale:g}"
         )
-    start, end = resized.span(1)
-    return parse_spec(f"{preprocess.spec[:start]}{size}{preprocess.spec[end:]}")
+    resized = f"resize_short({size})" if cropped else f"resize({size},{size})"
+    start, end = found.span()
+    return parse_spec(f"{preprocess.spec[:start]}{resized}|center_crop({crop}){preprocess.spec[end:]}")
 
 
 def read_pixels(

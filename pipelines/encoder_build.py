@@ -38,17 +38,19 @@ def sample_images(
     shards = find_shards(paths, options)
     step = max(1, len(shards) / SAMPLE_SHARDS)
     chosen = [shards[int(i * step)] for i in range(min(len(shards), SAMPLE_SHARDS))]
-    # Shards are often sorted by class: take every so manyth record instead of the first ones.
+    # Shards are often sorted by class: take every so manyth record instead of the first ones. Their number is
+    # guessed from their size; a guess that is too low would leave the last classes out.
     first = [len(record.image) for record in itertools.islice(_records(chosen[0], options, 1), 16)]
-    images = sum(shard.size for shard in chosen) * len(first) / max(1, sum(first))
-    stride = min(MOST_SKIPPED, max(1, int(images / count)))
+    images = 1.25 * sum(shard.size for shard in chosen) * len(first) / max(1, sum(first))
+    stride = min(MOST_SKIPPED, max(1, images / count))
     records = _in_turns([_records(shard, options, stride) for shard in chosen])
     return (Example(record.image, class_of(record, label)) for record in itertools.islice(records, count))
 
 
-def _records(shard: Shard, options: SourceOptions, stride: int) -> Iterator[Record]:
+def _records(shard: Shard, options: SourceOptions, stride: float) -> Iterator[Record]:
+    """Every `stride`th record, from the first: 1.5 takes two of three."""
     records = (entry for entry in read_shard(shard, options) if isinstance(entry, Record))
-    return itertools.islice(records, 0, None, stride)
+    return (record for i, record in enumerate(records) if i // stride > (i - 1) // stride)
 
 
 def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:

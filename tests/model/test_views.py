@@ -28,11 +28,21 @@ def test_a_scale_changes_what_the_picture_is_resized_to():
     ]
 
 
+def test_a_whole_picture_is_cut_only_where_it_is_made_larger():
+    spec = parse_spec("decode|pad_square(255)|resize(32,32)|normalize(127,128)")
+    found = Views(scales=(1.0, 1.1)).preprocessings(spec)
+    assert [str(one) for one in found] == [
+        str(spec),
+        "decode|pad_square(255)|resize(35,35)|center_crop(32)|normalize(127,128)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("scales", "spec", "said"),
     [
         ((0.5,), str(SPEC), "0.889 or more"),
-        ((1.0, 1.2), "decode|resize(32,32)", "resize_short"),
+        ((1.0, 1.2), "decode|resize(32,48)", "resize_short"),
+        ((0.9,), "decode|resize(32,32)", "1 or more"),
         ((0.0,), str(SPEC), "above 0"),
         ((float("nan"),), str(SPEC), "above 0"),
         ((), str(SPEC), "above 0"),

@@ -192,9 +192,23 @@ def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, j
     from pipelines.sources import SourceOptions
 
     names = sorted(pictures)
-    sample = list(sample_images(str(job.shards), SourceOptions(), 7))
-    assert [example.image for example in sample] == [pictures[names[i]] for i in (0, 8, 16, 3, 11, 19, 6)]
+    sample = [example.image for example in sample_images(str(job.shards), SourceOptions(), 7)]
+    assert sample[:3] == [pictures[names[i]] for i in (0, 8, 16)]
+    assert 4 < len(set(sample)) == len(sample) <= 7
     assert len(list(sample_images(str(job.shards), SourceOptions(), 100))) == 24
+
+
+@pytest.mark.parametrize("count", [13, 17, 23])
+def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, count):
+    from pipelines.encoder_build import sample_images
+    from pipelines.sources import SourceOptions
+
+    for number, image in enumerate(pictures.values()):
+        folder = tmp_path / f"{number // 4}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(image)
+    sample = list(sample_images(str(tmp_path), SourceOptions(), count))
+    assert {example.label for example in sample} == {"0", "1", "2", "3", "4", "5"}
 
 
 def test_a_shard_whose_file_name_is_not_utf8_is_refused(job):
