@@ -40,7 +40,7 @@ AS_TRAINED: dict[str, Any] = {}
 PRETRAINED = {"network": "efficientnet_lite0", "preprocessing": WHOLE_PICTURE}
 CLASSES = {"projection": "lda", "label": "directory"}
 LARGER = {"views": Views(scales=(1.1,))}
-EXPANDED = {"retrieval": Retrieval(query_expansion=QueryExpansion(10, 3))}
+EXPANDED = {"retrieval": Retrieval(query_expansion=QueryExpansion(k=10))}
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "mirrored": {"views": Views(flip=True)},
     "scale 1.1": LARGER,
     "scales 1 and 1.1": {"views": Views(scales=(1.0, 1.1))},
-    "augmentation 10,3": {"retrieval": Retrieval(database_augmentation=DatabaseAugmentation(10, 3))},
+    "augmentation 10,3": {"retrieval": Retrieval(database_augmentation=DatabaseAugmentation(k=10))},
     "expansion 10,3": EXPANDED,
     "both 10,3": {
         "retrieval": Retrieval(
-            database_augmentation=DatabaseAugmentation(10, 3), query_expansion=QueryExpansion(10, 3)
+            database_augmentation=DatabaseAugmentation(k=10), query_expansion=QueryExpansion(k=10)
         )
     },
-    "re-ranking 100": {"retrieval": Retrieval(reranking=Reranking(100))},
+    "re-ranking 100": {"retrieval": Retrieval(reranking=Reranking(short_list=100))},
 }
 """Each alone, on the network without training (PCA to 256) and on the fine-tuned one of the first seed."""
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,9 +17,24 @@ import yaml
 
 from pipelines import run_folder, train
 from pipelines.run_folder import read_run
+from pipelines.training_set import Spool
 from tests.conftest import SPEC, Job, picture, run, tiny_network
 
 CLASSES = ("blue", "green", "red")
+ROOT = Path(__file__).parents[2]
+CLOTHING = ROOT.parent / "shared" / "data" / "clothing"
+FOLDERS = ("run", "corpus", "validation")
+
+
+@dataclass
+class Seen:
+    """Images as training reads them; `model.training.Images`."""
+
+    spool: Spool
+    labels: np.ndarray
+
+    def pixels(self, indices):
+        return self.spool.pixels(self.labels[indices])
 
 
 @pytest.fixture(autouse=True)
@@ -342,3 +359,53 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(photos, tmp_path
         network = _load(folder / "run" / "network.keras")
         ends.append([weight.tobytes() for weight in network.get_weights()])
     assert ends[0] == ends[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CLOTHING.exists(), reason="the photographs are not in ../shared")
+def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_path):
+    from model.encoder import Encoder
+    from model.networks import backbone
+    from model.preprocess import parse_spec
+    from model.training import features_of
+
+    for number, path in enumerate(sorted(CLOTHING.glob("train/*/*.jpg"))[::8]):
+        folder = tmp_path / ("photos" if number % 6 else "validation") / path.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / path.name).symlink_to(path)
+    job = yaml.safe_load((ROOT / "config" / "train-finetune.yaml").read_text()) | {"epochs": 1}
+    job = job | {key: value for key, value in settings(tmp_path, tmp_path).items() if key in FOLDERS}
+    assert start(job, tmp_path).code == 0
+    built = run(
+        "encoder",
+        "build",
+        tmp_path / "encoder",
+        "--network",
+        tmp_path / "run",
+        "--sample",
+        job["corpus"]["shards"],
+    )
+    assert built.code == 0, built
+
+    trained = read_run(tmp_path / "run")
+    spec = parse_spec(trained.preprocessing)
+    images = [path.read_bytes() for path in sorted((tmp_path / "validation").rglob("*.jpg"))]
+    spool = Spool(tmp_path, spec, 10**9)
+    try:
+        seen = Seen(spool, np.array([spool.add(image) for image in images]))
+        network = backbone(
+            str(tmp_path / "run" / "network.keras"), layer=trained.layer, preprocessing=spec.spec
+        ).network
+        graph = features_of(network, seen, spec)
+    finally:
+        spool.close()
+    graph /= np.linalg.norm(graph, axis=1, keepdims=True)
+    cosines = {
+        v: (Encoder.load(tmp_path / "encoder", variant=v).encode(images)[0] * graph).sum(axis=1)
+        for v in ("int8", "float")
+    }
+    assert len(images) > 60
+    assert cosines["int8"].mean() >= 0.985
+    assert cosines["float"].min() > 0.9999
+    # A picture agrees with itself, not with any.
+    assert (graph @ graph.T).mean() < 0.9
