@@ -112,7 +112,7 @@ def test_training_embedding_and_querying_see_the_same_pixels(trained, scans, tmp
     assert pixels.std(axis=(1, 2)).min() > 20
     table = trained.embeddings.sort_by("item_id")
     served = np.stack(table["embedding"].to_numpy(zero_copy_only=False))
-    assert np.abs(encoder.encode_pixels(pixels[:8]) - served[:8]).max() < 1e-5
+    assert np.abs(encoder.encode_pixels(pixels[:8, None]) - served[:8]).max() < 1e-5
     assert trained.query(scans / "train", "-k", 1).code == 0
     assert trained.results["item_id"].to_pylist() == trained.results["query_id"].to_pylist()
 
