@@ -203,7 +203,11 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
-        "--only", nargs="+", choices=[*RUNGS, "effects"], metavar="RUNG", help="these rungs, or effects; the rest as found"
+        "--only",
+        nargs="+",
+        choices=[*RUNGS, "effects"],
+        metavar="RUNG",
+        help="these rungs, or effects; the rest as found",
     )
     parser.add_argument("--work", type=Path, default=Path("runs/ladder"), help="folder to go on from")
     arguments = parser.parse_args()

@@ -101,7 +101,7 @@ def focal(targets: Any, logits: Any, gamma: float = 2.0, log_prior: Any = None, 
 def norm_softmax(
     targets: Any,
     cosines: Any,
-    scale: float = 16.0,
+    scale: float | None = None,
     label_smoothing: float = 0.1,
     log_prior: Any = None,
     tau: float = 1.0,
@@ -114,13 +114,31 @@ def norm_softmax(
     Args:
         targets: one-hot or probabilities, (batch, classes).
         cosines: (batch, classes).
-        scale: what the cosines are multiplied with.
+        scale: what the cosines are multiplied with; None for `simplex_scale`.
         label_smoothing, log_prior, tau: as in `cross_entropy`; the prior is added after scaling.
 
     Returns:
         (batch,).
     """
+    scale = simplex_scale(cosines.shape[-1], label_smoothing) if scale is None else scale
     return cross_entropy(targets, scale * cosines, label_smoothing, log_prior, tau)
+
+
+def simplex_scale(classes: int, label_smoothing: float = 0.1) -> float:
+    """The scale of cosines at which the smoothed labels are met when classes lie as far apart as they can.
+
+    That is when all images of a class are one point, and the cosine of any two classes is -1 / (classes - 1). A
+    larger scale meets the labels before images of a class have come together, a smaller one never.
+
+    Source: Wang et al., "NormFace", ACM Multimedia 2017, proposition 2, solved for the scale. Without smoothing it
+    has no solution; 0.1 is the least that is counted with.
+
+    >>> round(simplex_scale(10), 2), round(simplex_scale(1000), 2)
+    (4.06, 9.1)
+    """
+    others = (classes - 1) / classes
+    rest = others * min(max(label_smoothing, 0.1), 0.9)
+    return others * math.log((classes - 1) * (1 - rest) / rest)
 
 
 def cosface(

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from model.errors import LookalikeError
 from model.heads import CosineHead, UnitLength
-from model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss
+from model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss, simplex_scale
 from model.sampling import class_prior
 
 BATCH, CLASSES, DIM = 12, 5, 8
@@ -147,7 +147,14 @@ def row_by_row(function, scaled=1.0):
         ("focal", {}, row_by_row(by_focal)),
         ("focal", {"gamma": 0.5}, row_by_row(lambda y, x: by_focal(y, x, 0.5))),
         ("focal", {"gamma": 0.0}, row_by_row(by_cross_entropy)),
-        ("norm_softmax", {}, row_by_row(lambda y, x: by_cross_entropy(y, x, 0.1), 16)),
+        ("norm_softmax", {"scale": 16}, row_by_row(lambda y, x: by_cross_entropy(y, x, 0.1), 16)),
+        (
+            "norm_softmax",
+            {},
+            lambda labels, rows: [
+                by_cross_entropy(y, simplex_scale(len(x)) * x, 0.1) for y, x in zip(labels, rows, strict=True)
+            ],
+        ),
         ("norm_softmax", {"scale": 20.0, "label_smoothing": 0.0}, row_by_row(by_cross_entropy, 20)),
         ("cosface", {}, row_by_row(by_cosface)),
         ("cosface", {"scale": 30.0, "margin": 0.2}, row_by_row(lambda y, x: by_cosface(y, x, 30, 0.2))),
@@ -187,7 +194,7 @@ def test_arcface_follows_the_angle_all_the_way_and_never_falls_with_it(easy_marg
     [
         ("cross_entropy", {}),
         ("focal", {}),
-        ("norm_softmax", {}),
+        ("norm_softmax", {"scale": 16.0}),
         ("cosface", {}),
         ("arcface", {"margin": 0.0}),
     ],
@@ -353,9 +360,20 @@ def test_a_network_trained_on_soft_labels_keeps_its_loss_when_saved(tmp_path):
     assert loaded.get_config() == model.loss.get_config()
 
 
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize("smoothing", [0.1, 0.3])
+def test_the_simplex_scale_is_the_one_at_which_a_regular_simplex_has_no_gradient(classes, smoothing):
+    cosines = np.full(classes, -1 / (classes - 1))
+    cosines[0] = 1
+    powers = np.exp(simplex_scale(classes, smoothing) * cosines)
+    expected = np.full(classes, smoothing / classes)
+    expected[0] += 1 - smoothing
+    np.testing.assert_allclose(powers / powers.sum(), expected, atol=1e-12)
+
+
 def test_the_default_is_norm_softmax():
     assert type(build_loss()) is LOSSES[DEFAULT_LOSS] is NormSoftmax
-    assert build_loss().options == {"scale": 16.0, "label_smoothing": 0.1, "log_prior": None, "tau": 1.0}
+    assert build_loss().options == {"scale": None, "label_smoothing": 0.1, "log_prior": None, "tau": 1.0}
 
 
 @pytest.mark.parametrize("name", ["softmax", "ArcFace", ""])
