@@ -201,7 +201,7 @@ def test_arcface_follows_the_angle_all_the_way_and_never_falls_with_it(easy_marg
 )
 def test_logit_adjustment_adds_the_prior_to_the_scaled_logits(name, options):
     predictions = PREDICTIONS[LOSSES[name].head]
-    scale = build_loss(name).options.get("scale", 1.0)
+    scale = build_loss(name, **options).options.get("scale", 1.0)
     found = losses_of(name, LABELS, predictions, log_prior=PRIOR, tau=0.5, **options)
     expected = losses_of(name, LABELS, predictions + 0.5 * PRIOR / scale, **options)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
