@@ -39,7 +39,7 @@ MEASURES = {"hit rate at 1": "hit_rate@1", "MAP@R": "map@r", "mAP": "map"}
 AS_TRAINED: dict[str, Any] = {}
 PRETRAINED = {"network": "efficientnet_lite0", "preprocessing": WHOLE_PICTURE}
 CLASSES = {"projection": "lda", "label": "directory"}
-LARGER = {"views": Views(scales=(1.1,))}
+MIRRORED = {"views": Views(flip=True)}
 EXPANDED = {"retrieval": Retrieval(query_expansion=QueryExpansion(k=10))}
 
 
@@ -62,7 +62,7 @@ BASELINE = ("baseline", "train-baseline.yaml", ())
 RESIDUAL = (
     "residual",
     "train-finetune.yaml",
-    ("network.name=residual", "network.preprocessing=null", "optimizer.learning_rate=0.001"),
+    ("network.name=residual", "network.preprocessing=null", "optimizer.learning_rate=0.001", "statistics=auto"),
 )
 HEAD = ("head", "train-head.yaml", ())
 FINE_TUNED = ("finetuned", "train-finetune.yaml", ())
@@ -77,17 +77,16 @@ RUNGS = {
     "+ LDA head": Rung(None, {**PRETRAINED, **CLASSES}),
     "NormSoftmax head only": Rung(HEAD),
     "fine-tuned": Rung(FINE_TUNED, AS_TRAINED, BOTH),
-    "+ balanced sampling": Rung(BALANCED, AS_TRAINED, BOTH),
-    "fine-tuned + LDA": Rung(FINE_TUNED, CLASSES, BOTH),
-    "+ larger view": Rung(FINE_TUNED, {**CLASSES, **LARGER}, BOTH),
-    "+ query expansion": Rung(FINE_TUNED, {**CLASSES, **LARGER, **EXPANDED}, BOTH),
+    "+ balanced sampling": Rung(BALANCED),
+    "fine-tuned, query expansion": Rung(FINE_TUNED, EXPANDED),
+    "fine-tuned, query expansion, mirrored view": Rung(FINE_TUNED, {**MIRRORED, **EXPANDED}, BOTH),
 }
 EFFECTS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "whitened PCA": {"projection": "whitened"},
     "LDA": CLASSES,
-    "mirrored": {"views": Views(flip=True)},
-    "scale 1.1": LARGER,
+    "mirrored": MIRRORED,
+    "scale 1.1": {"views": Views(scales=(1.1,))},
     "scales 1 and 1.1": {"views": Views(scales=(1.0, 1.1))},
     "augmentation 10,3": {"retrieval": Retrieval(database_augmentation=DatabaseAugmentation(k=10))},
     "expansion 10,3": EXPANDED,
