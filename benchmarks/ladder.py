@@ -62,7 +62,12 @@ BASELINE = ("baseline", "train-baseline.yaml", ())
 RESIDUAL = (
     "residual",
     "train-finetune.yaml",
-    ("network.name=residual", "network.preprocessing=null", "optimizer.learning_rate=0.001", "statistics=auto"),
+    (
+        "network.name=residual",
+        "network.preprocessing=null",
+        "optimizer.learning_rate=0.001",
+        "statistics=auto",
+    ),
 )
 HEAD = ("head", "train-head.yaml", ())
 FINE_TUNED = ("finetuned", "train-finetune.yaml", ())
