@@ -72,6 +72,15 @@ RESIDUAL = (
 HEAD = ("head", "train-head.yaml", ())
 FINE_TUNED = ("finetuned", "train-finetune.yaml", ())
 BALANCED = ("balanced", "train-finetune.yaml", ("imbalance.sampling=square_root",))
+LARGER = (
+    "lite2",
+    "train-finetune.yaml",
+    (
+        "network.name=efficientnet_lite2",
+        "network.preprocessing=decode|pad_square(255)|resize(240,240)|normalize(127,128)",
+        "epochs=10",
+    ),
+)
 BOTH = ("int8", "float")
 RUNGS = {
     "baseline CNN": Rung(BASELINE),
@@ -85,6 +94,8 @@ RUNGS = {
     "+ balanced sampling": Rung(BALANCED),
     "fine-tuned, query expansion": Rung(FINE_TUNED, EXPANDED),
     "fine-tuned, query expansion, mirrored view": Rung(FINE_TUNED, {**MIRRORED, **EXPANDED}, BOTH),
+    "fine-tuned Lite2": Rung(LARGER, AS_TRAINED, BOTH),
+    "fine-tuned Lite2, query expansion": Rung(LARGER, EXPANDED),
 }
 EFFECTS: dict[str, dict[str, Any]] = {
     "nothing": {},
