@@ -34,7 +34,7 @@ from pipelines.train_config import load_train_config
 
 CONFIG = Path(__file__).parent.parent / "config"
 WHOLE_PICTURE = "decode|pad_square(255)|resize(256,256)|normalize(127,128)"
-"""That of config/train-finetune.yaml."""
+"""That of config/train-head.yaml."""
 MEASURES = {"hit rate at 1": "hit_rate@1", "MAP@R": "map@r", "mAP": "map"}
 AS_TRAINED: dict[str, Any] = {}
 PRETRAINED = {"network": "efficientnet_lite0", "preprocessing": WHOLE_PICTURE}
@@ -65,22 +65,16 @@ RESIDUAL = (
     (
         "network.name=residual",
         "network.preprocessing=null",
+        "epochs=12",
         "optimizer.learning_rate=0.001",
         "statistics=auto",
     ),
 )
 HEAD = ("head", "train-head.yaml", ())
-FINE_TUNED = ("finetuned", "train-finetune.yaml", ())
-BALANCED = ("balanced", "train-finetune.yaml", ("imbalance.sampling=square_root",))
-LARGER = (
-    "lite2",
-    "train-finetune.yaml",
-    (
-        "network.name=efficientnet_lite2",
-        "network.preprocessing=decode|pad_square(255)|resize(240,240)|normalize(127,128)",
-        "epochs=10",
-    ),
-)
+LITE0 = ("network.name=efficientnet_lite0", f"network.preprocessing={WHOLE_PICTURE}", "epochs=12")
+FINE_TUNED = ("finetuned", "train-finetune.yaml", LITE0)
+BALANCED = ("balanced", "train-finetune.yaml", (*LITE0, "imbalance.sampling=square_root"))
+LARGER = ("lite2", "train-finetune.yaml", ())
 BOTH = ("int8", "float")
 RUNGS = {
     "baseline CNN": Rung(BASELINE),
