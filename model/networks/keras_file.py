@@ -68,8 +68,7 @@ def build(path: str, layer: str | None, height: int, width: int) -> Any:
 def _load(path: str) -> Any:
     import keras
 
-    import model.heads
-    import model.networks.parts  # noqa: F401  both register layers of ours that a file may have
+    import model.heads  # noqa: F401  registers layers of ours that a file may have
 
     if not Path(path).is_file():
         raise LookalikeError(f"Expected a Keras file. Received: no file {path}")

@@ -95,7 +95,8 @@ class FoldedConvolution(keras.layers.Layer):
         offset = -norm.moving_mean.value * scale
         if norm.center:
             offset = offset + norm.beta.value
-        kernel = conv.kernel.value
+        # What a normalisation has is never cast, a kernel is: to multiply them, both must be float32.
+        kernel = keras.ops.cast(conv.kernel.value, scale.dtype)
         depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
         kernel = kernel * keras.ops.reshape(scale, kernel.shape[2:] if depthwise else (-1,))
         convolve = keras.ops.depthwise_conv if depthwise else keras.ops.conv

@@ -52,13 +52,15 @@ def not_for_the_whole_process(monkeypatch):
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
 
 
-def normalised_network():
+def normalised_network(use_bias=True):
     """With batch normalisation and dropout: state that steps change besides weights."""
     import keras
 
     x = image = keras.Input((SIDE, SIDE, 3), name="image")
     for number, filters in enumerate((6, 8), 1):
-        x = keras.layers.Conv2D(filters, 3, 2, padding="same", name=f"convolution{number}")(x)
+        x = keras.layers.Conv2D(
+            filters, 3, 2, padding="same", use_bias=use_bias, name=f"convolution{number}"
+        )(x)
         x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9, name=f"bn{number}")(x))
     x = keras.layers.Dropout(0.1, seed=3)(keras.layers.GlobalAveragePooling2D(name="features")(x))
     return keras.Model(image, keras.layers.Dense(4, name="embedding")(x), name="normalised")
@@ -231,11 +233,12 @@ def test_one_class_is_nothing_to_tell_apart(tmp_path):
         make(tmp_path, images=Blobs([0] * 8))
 
 
-def test_mixed_precision_trains_and_gives_a_float_network(tmp_path):
+@pytest.mark.parametrize("folded", [False, True])
+def test_mixed_precision_trains_and_gives_a_float_network(tmp_path, folded):
     from model.assembly import assemble
 
     recipe = Recipe.model_validate(RECIPE)
-    assembly = assemble(normalised_network(), recipe, np.array([8, 8, 8]), True, "mixed_bfloat16")
+    assembly = assemble(normalised_network(not folded), recipe, np.array([8, 8, 8]), True, "mixed_bfloat16")
     assert {part.layers[0].compute_dtype for part in assembly.parts} == {"bfloat16"}
     assert {layer.compute_dtype for layer in assembly.average.layers} == {"float32"}
     assert {weight.dtype for weight in assembly.network.weights} == {"float32"}
