@@ -200,7 +200,7 @@ def _fit(
     if kind == "whitened":
         return WhitenedPCA(dim, shrinkage).fit(features)
     # There is nothing to tell apart in more dimensions.
-    return LDA(min(dim, max(1, len(set(labels)) - 1)), shrinkage).fit(
+    return LDA(min(dim, features.shape[1], max(1, len(set(labels)) - 1)), shrinkage).fit(
         features, [str(label) for label in labels]
     )
 

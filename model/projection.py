@@ -59,12 +59,12 @@ class Projection:
 class PCA(Projection):
     """Principal component analysis without whitening: the directions of largest variance, which keep their lengths.
 
-    On the clothing photographs it raised the mean average precision of EfficientNet-Lite0 from 0.495 to 0.523
+    On the clothing photographs it raised the mean average precision of EfficientNet-Lite0 from 0.484 to 0.518
     while it shrank 1,280 dimensions to 256.
     """
 
-    def fit(self, features: np.ndarray, labels: Sequence[str] | None = None) -> PCA:
-        """Learns the projection from features of shape (samples, features); `labels` are not looked at.
+    def fit(self, features: np.ndarray) -> PCA:
+        """Learns the projection from features of shape (samples, features).
 
         Raises:
             LookalikeError: if there are fewer samples, or fewer features, than `dim`.
@@ -90,7 +90,7 @@ class WhitenedPCA(Projection):
         super().__init__(dim)
         self.shrinkage = shrinkage
 
-    def fit(self, features: np.ndarray, labels: Sequence[str] | None = None) -> WhitenedPCA:
+    def fit(self, features: np.ndarray) -> WhitenedPCA:
         """As `PCA.fit`."""
         mean, values, vectors = _principal(features, self.dim)
         share = _share(self.shrinkage, features.astype(np.float64) - mean)
@@ -110,7 +110,7 @@ class LDA(Projection):
     `WhitenedPCA` before it is inverted, and has length 1 in every direction of the result.
 
     Args:
-        dim: dimensions to project to, fewer than there are classes.
+        dim: dimensions to project to, fewer than there are classes and no more than there are features.
         shrinkage: from 0 to 1; None takes that of Ledoit and Wolf.
     """
 
@@ -126,13 +126,18 @@ class LDA(Projection):
             labels: of the samples.
 
         Raises:
-            LookalikeError: if there are not more than `dim` classes, or no class has two samples.
+            LookalikeError: if there are not more than `dim` classes, no class has two samples, or there are fewer
+                features than `dim`.
         """
         names, codes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
         if not self.dim < len(names) < len(features):
             raise LookalikeError(
                 f"A discriminant projection to {self.dim} dimensions needs more classes than that, and more images "
                 f"than classes. Received: {len(features)} images of {len(names)} classes"
+            )
+        if self.dim > features.shape[1]:
+            raise LookalikeError(
+                f"A projection to {self.dim} dimensions needs as many features. Received: {features.shape[1]}"
             )
         x = features.astype(np.float64)
         mean = x.mean(axis=0)

@@ -129,7 +129,8 @@ def encoder_build(
     dim: Annotated[
         int | None,
         typer.Option(
-            help="Dimensions to project to; 0 keeps the network's own. Default: 256, or a training run's own."
+            help="Dimensions to project to; 0 keeps the network's own, as does a training run without "
+            "--projection. Default: 256."
         ),
     ] = None,
     projection: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from model.networks import backbone
 from model.retrieval import Retrieval
 from model.views import AS_IS, Views
 from pipelines import run_folder
-from pipelines.records import DIRECTORY, Record, class_of
+from pipelines.records import DIRECTORY, Record, Reject, class_of
 from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
+
+logger = logging.getLogger(__name__)
 
 PROJECTED_DIM = 256
 SAMPLE_IMAGES = 2000
@@ -30,27 +33,52 @@ def sample_images(
     """Encoded images from all over a corpus with their classes by the field `label`, the same ones every time.
 
     Takes records of up to `SAMPLE_SHARDS` shards that lie evenly between the first and the last, so that a
-    corpus of any size costs the same.
+    corpus of any size costs the same. What cannot be read is logged.
 
     Raises:
-        LookalikeError: if no shard matches.
+        LookalikeError: if no shard matches, or none of its records can be read.
     """
     shards = find_shards(paths, options)
     step = max(1, len(shards) / SAMPLE_SHARDS)
     chosen = [shards[int(i * step)] for i in range(min(len(shards), SAMPLE_SHARDS))]
     # Shards are often sorted by class: take every so manyth record instead of the first ones. Their number is
     # guessed from their size; a guess that is too low would leave the last classes out.
-    first = [len(record.image) for record in itertools.islice(_records(chosen[0], options, 1), 16)]
+    first = [len(record.image) for record in itertools.islice(_records(chosen[0], options, 1, []), 16)]
     images = 1.25 * sum(shard.size for shard in chosen) * len(first) / max(1, sum(first))
     stride = min(MOST_SKIPPED, max(1, images / count))
-    records = _in_turns([_records(shard, options, stride) for shard in chosen])
-    return (Example(record.image, class_of(record, label)) for record in itertools.islice(records, count))
+    rejects: list[Reject] = []
+    records = _in_turns([_records(shard, options, stride, rejects) for shard in chosen])
+    if stride > 1:  # and if the guess was too high, what was skipped fills the sample up
+        skipped = _in_turns([_records(shard, options, stride, [], skipped=True) for shard in chosen])
+        records = itertools.chain(records, skipped)
+    return _examples(itertools.islice(records, count), rejects, label)
 
 
-def _records(shard: Shard, options: SourceOptions, stride: float) -> Iterator[Record]:
-    """Every `stride`th record, from the first: 1.5 takes two of three."""
-    records = (entry for entry in read_shard(shard, options) if isinstance(entry, Record))
-    return (record for i, record in enumerate(records) if i // stride > (i - 1) // stride)
+def _examples(records: Iterator[Record], rejects: list[Reject], label: str) -> Iterator[Example]:
+    """What the records hold; at their end says what was rejected."""
+    record = None
+    for record in records:
+        yield Example(record.image, class_of(record, label))
+    if rejects:
+        first = rejects[0]
+        said = f"The sample has {len(rejects)} records that cannot be read. The first: {first.item_id}: {first.error}"
+        if record is None:
+            raise LookalikeError(said)
+        logger.warning(said)
+
+
+def _records(
+    shard: Shard, options: SourceOptions, stride: float, rejects: list[Reject], skipped: bool = False
+) -> Iterator[Record]:
+    """Every `stride`th record, from the first: 1.5 takes two of three; or all `skipped` by that."""
+    i = 0
+    for entry in read_shard(shard, options):
+        if isinstance(entry, Reject):
+            rejects.append(entry)
+            continue
+        if (i // stride > (i - 1) // stride) != skipped:
+            yield entry
+        i += 1
 
 
 def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:
@@ -97,13 +125,22 @@ def build_encoder(
             the network's own for a run, whose embedding layer was trained to its width, unless a projection is asked
             for.
         projection: one of `model.projection.PROJECTIONS`; None is PCA.
+        shrinkage: of the covariance, for `whitened` and `lda`.
         label: metadata field of the classes for `lda`; `directory` is what stands before an id's last slash.
         images: how many images of the sample are used.
 
     Raises:
         LookalikeError: for an unknown network, a run that is not finished, an unreadable or too small sample, a
-            folder in use.
+            folder in use, options that this projection does not use.
     """
+    if projection and dim == 0:
+        raise LookalikeError(f"Expected dimensions to project to. Received: projection {projection}, dim 0")
+    if shrinkage is not None and projection not in ("whitened", "lda"):
+        raise LookalikeError(
+            f"Expected no shrinkage but for whitened and lda. Received: projection {projection}"
+        )
+    if label != DIRECTORY and projection != "lda":
+        raise LookalikeError(f"Expected a label only for lda. Received: {label}, projection {projection}")
     own = Path(network).is_dir()
     if own:
         if pooling != "avg" or weights or layer or preprocessing:

@@ -116,9 +116,15 @@ def test_too_few_classes_or_images_of_them_are_refused(labels):
         LDA(2).fit(BY_CLASS[:10], labels)
 
 
+def test_discriminants_in_more_dimensions_than_features_are_refused():
+    features = np.random.default_rng(0).normal(size=(80, 3))
+    with pytest.raises(LookalikeError, match=r"5 dimensions needs as many features\. Received: 3"):
+        LDA(5).fit(features, [str(i % 10) for i in range(80)])
+
+
 def test_every_kind_survives_a_file(tmp_path):
     for name, kind in PROJECTIONS.items():
-        fitted = kind(2).fit(BY_CLASS, CLASSES)
+        fitted = kind(2).fit(BY_CLASS, *([CLASSES] if kind is LDA else []))
         fitted.save(tmp_path / f"{name}.npz")
         np.testing.assert_array_equal(
             Projection.load(tmp_path / f"{name}.npz").apply(BY_CLASS), fitted.apply(BY_CLASS)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 
 import pytest
 from conftest import SPEC, picture, run, tiny_network
@@ -12,7 +13,18 @@ from model.networks import Backbone
 from pipelines import cli, embed, encoder_build
 
 COMMANDS = [
-    *("pack", "encoder build", "encoder tune", "embed", "index", "nightly", "query", "demo"),
+    *(
+        "pack",
+        "encoder build",
+        "encoder tune",
+        "train",
+        "embed",
+        "index",
+        "nightly",
+        "query",
+        "evaluate",
+        "demo",
+    ),
     *(f"generations {name}" for name in ("list", "show", "rollback", "prune", "verify")),
     *(f"exclude {name}" for name in ("add", "remove", "list")),
 ]
@@ -156,6 +168,9 @@ def test_encoder_build_makes_a_bundle_from_shards(tiny, job, pictures):
         (["--dim", "-1"], "dim=-1"),
         (["--variant", "int9"], "variant=int9"),
         (["--sample", "nothing*.tar"], "nothing*.tar"),
+        (["--projection", "lda", "--dim", "0"], "projection lda, dim 0"),
+        (["--shrinkage", "0.1"], "no shrinkage but for whitened and lda"),
+        (["--label", "colour"], "a label only for lda"),
     ],
 )
 def test_encoder_build_refuses_in_a_sentence_and_leaves_nothing(tiny, job, pictures, options, said):
@@ -179,6 +194,32 @@ def test_encoder_build_takes_classes_from_folders_or_a_field(tiny, job, pictures
     assert "0 images of 0 classes" in done.sentence
 
 
+def test_discriminants_take_no_more_dimensions_than_the_network_has(tiny, job):
+    job.pack({f"{i % 40}/{i}.jpg": picture(i) for i in range(80)})
+    done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--projection", "lda")
+    assert done.code == 0
+    assert Encoder.load(job.folder / "new").dim == 32
+
+
+def test_records_of_the_sample_that_cannot_be_read_are_told_of(tiny, job):
+    job.shards.mkdir()
+    with tarfile.open(job.shards / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("without-an-image.json"))
+    done = run(
+        "encoder",
+        "build",
+        job.folder / "new",
+        "--sample",
+        job.shards,
+        "--projection",
+        "lda",
+        "--label",
+        "colour",
+    )
+    assert done.code == 2
+    assert "1 records that cannot be read. The first: " in done.sentence
+
+
 def test_encoder_build_refuses_an_unknown_network(job, pictures):
     job.pack(pictures)
     done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--network", "vgg")
@@ -194,7 +235,7 @@ def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, j
     names = sorted(pictures)
     sample = [example.image for example in sample_images(str(job.shards), SourceOptions(), 7)]
     assert sample[:3] == [pictures[names[i]] for i in (0, 8, 16)]
-    assert 4 < len(set(sample)) == len(sample) <= 7
+    assert len(set(sample)) == len(sample) == 7
     assert len(list(sample_images(str(job.shards), SourceOptions(), 100))) == 24
 
 
@@ -209,6 +250,7 @@ def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, coun
         (folder / f"{number}.jpg").write_bytes(image)
     sample = list(sample_images(str(tmp_path), SourceOptions(), count))
     assert {example.label for example in sample} == {"0", "1", "2", "3", "4", "5"}
+    assert len({example.image for example in sample}) == len(sample) == count
 
 
 def test_a_shard_whose_file_name_is_not_utf8_is_refused(job):
