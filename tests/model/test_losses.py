@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from model.errors import LookalikeError
 from model.heads import CosineHead, UnitLength
-from model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss, simplex_scale
+from model.loss_functions import simplex_scale
+from model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss
 from model.sampling import class_prior
 
 BATCH, CLASSES, DIM = 12, 5, 8

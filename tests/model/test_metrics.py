@@ -1,6 +1,5 @@
 """Metrics: cases to be checked in the head, slow definitions written out, and trec_eval itself."""
 
-import doctest
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import metrics
 from model.metrics import (
     average_precision,
     average_precision_trapezoid,
@@ -56,10 +54,6 @@ def test_hand_made_rankings_have_the_values_that_can_be_checked_in_the_head(name
     found, expected = CASES[name]
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected)
-
-
-def test_the_examples_in_the_docstrings_are_true():
-    assert doctest.testmod(metrics) == (0, 12)
 
 
 def test_ndcg_is_1_for_the_best_order_and_the_ideal_stops_at_r_or_k():
