@@ -13,6 +13,7 @@ from model.errors import LookalikeError
 from model.heads import CosineHead, UnitLength
 from model.losses import build_loss
 from model.networks import Backbone
+from model.networks.copies import copied
 from model.networks.parts import Part, frozen_statistics, parts
 from model.recipe import Recipe
 from model.sampling import class_prior
@@ -95,20 +96,9 @@ def assemble(network: Any, recipe: Recipe, counts: np.ndarray, frozen: bool, pol
         None: lambda: UnitLength(name="unit_length"),
     }[loss.head]()
     head.build((None, network.output_shape[-1]))
-    trained = _copy(network, policy)
+    trained = copied(network, dtype=policy)
     body = frozen_statistics(trained) if frozen else trained
     return Assembly(trained, body, network, head, loss, parts(trained))
-
-
-def _copy(network: Any, policy: str) -> Any:
-    """The same network with weights of its own, computing in a policy."""
-
-    def clone(layer: Any) -> Any:
-        return layer.__class__.from_config({**layer.get_config(), "dtype": policy})
-
-    copy = keras.models.clone_model(network, clone_function=clone)
-    copy.set_weights(network.get_weights())
-    return copy
 
 
 def policy_of(precision: str) -> str:

@@ -74,9 +74,13 @@ class Imbalance(_Section):
 
 
 class Optimizer(_Section):
-    """AdamW, with warm-up and cosine decay."""
+    """AdamW; without decay of weights it is Adam."""
 
     learning_rate: Rate = 0.0003
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine",
+        description="what the learning rate does after the warm-up: half a cosine down to 0, or stay",
+    )
     weight_decay: float = Field(0.004, ge=0, description="of kernels, times the learning rate")
     warmup_epochs: float = Field(0.5, ge=0, description="while the learning rate rises; again after a thaw")
     clip_norm: float | None = Field(
@@ -128,6 +132,11 @@ class Recipe(_Section):
         if reserved := {"log_prior", "tau", "name", "reduction"} & set(self.loss.options):
             raise ValueError(
                 f"options of the loss are expected, not {min(reserved)}; for classes see imbalance.logit_adjustment"
+            )
+        if imbalance.class_weights and (loss == "proxy_anchor" or self.augmentation.makes_soft_labels):
+            # A row of Proxy-Anchor is the loss of the whole batch; a mixed image is of two classes.
+            raise ValueError(
+                "class_weights need a loss of each image, not proxy_anchor, and no mixup or cutmix"
             )
         if loss in PAIR_LOSSES:
             if imbalance.sampling != "instance" or imbalance.class_weights:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def learning_rate(step: int, steps: int, warmup: int, since: int = 0) -> float:
+def learning_rate(step: int, steps: int, warmup: int, since: int = 0, decay: bool = True) -> float:
     """The share of the full learning rate at a step: a linear rise, then half a cosine to nearly 0.
 
     Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5,
@@ -16,11 +16,14 @@ def learning_rate(step: int, steps: int, warmup: int, since: int = 0) -> float:
         steps: of the whole training.
         warmup: steps of the rise; the first of them has 1 / warmup of what the cosine says, the last all of it.
         since: the step at which the present optimizer began, which rises again: its moments are new.
+        decay: without it the rate stays where it rose to.
 
     >>> [round(learning_rate(step, steps=8, warmup=2), 3) for step in range(8)]
     [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
     """
     rise = min(1.0, (step - since + 1) / warmup) if warmup else 1.0
+    if not decay:
+        return rise
     done = max(0, step - warmup) / max(1, steps - warmup)
     return rise * (1 + math.cos(math.pi * done)) / 2
 

@@ -262,7 +262,9 @@ class Training:
                 gradients, _ = tf.clip_by_global_norm(gradients, clip, use_norm=norm)
             optimizer.apply(gradients, variables)
             for average, weight in pairs:
-                average.assign(average + (weight - average) * (1 - kept))
+                # A count, as Normalization has one, has no average.
+                mean = average + (weight - average) * (1 - kept) if weight.dtype == "float32" else weight
+                average.assign(mean)
             return loss, norm
 
         return step
@@ -301,7 +303,8 @@ class Training:
         since = self._epoch
         while since and self._trained_parts(since) == self._trained_parts(since - 1):
             since -= 1
-        return schedule.learning_rate(done, recipe.epochs * self.steps, warmup, since * self.steps)
+        decay = recipe.optimizer.schedule == "cosine"
+        return schedule.learning_rate(done, recipe.epochs * self.steps, warmup, since * self.steps, decay)
 
     def _not_finite(self, indices: np.ndarray, loss: float, norm: float) -> NotFiniteError:
         ids = [self._images.ids[i] for i in indices]

@@ -48,9 +48,6 @@ def sample_images(
     stride = min(MOST_SKIPPED, max(1, images / count))
     rejects: list[Reject] = []
     records = _in_turns([_records(shard, options, stride, rejects) for shard in chosen])
-    if stride > 1:  # and if the guess was too high, what was skipped fills the sample up
-        skipped = _in_turns([_records(shard, options, stride, [], skipped=True) for shard in chosen])
-        records = itertools.chain(records, skipped)
     return _examples(itertools.islice(records, count), rejects, label)
 
 
@@ -67,18 +64,16 @@ def _examples(records: Iterator[Record], rejects: list[Reject], label: str) -> I
         logger.warning(said)
 
 
-def _records(
-    shard: Shard, options: SourceOptions, stride: float, rejects: list[Reject], skipped: bool = False
-) -> Iterator[Record]:
-    """Every `stride`th record, from the first: 1.5 takes two of three; or all `skipped` by that."""
-    i = 0
+def _records(shard: Shard, options: SourceOptions, stride: float, rejects: list[Reject]) -> Iterator[Record]:
+    """Every `stride`th record, from the first: 1.5 takes two of three."""
+    number = 0
     for entry in read_shard(shard, options):
         if isinstance(entry, Reject):
             rejects.append(entry)
             continue
-        if (i // stride > (i - 1) // stride) != skipped:
+        if number // stride > (number - 1) // stride:
             yield entry
-        i += 1
+        number += 1
 
 
 def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:

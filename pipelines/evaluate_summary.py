@@ -19,18 +19,6 @@ HEAD_OVER, TAIL_UNDER = 100, 20
 """Items of a class in the corpus. Source: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World",
 CVPR 2019: many-shot, medium-shot and few-shot classes."""
 _SHOWN = 10
-_NO_METRIC = (
-    "job",
-    "setup",
-    "query_id",
-    "class",
-    "items",
-    "queries",
-    "group",
-    "relevant",
-    "top",
-    "top_grades",
-)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.errors import LookalikeError
@@ -57,7 +58,9 @@ class Labels:
 
 
 def make_labels(name: str, of_items: pa.ChunkedArray, of_query: Callable[[str], Any]) -> Labels:
-    """Labels from a column of the items."""
+    """Labels from a column of the items; empty text is no class."""
+    if pa.types.is_string(of_items.type):
+        of_items = pc.if_else(pc.equal(of_items, ""), None, of_items)
     encoded = of_items.combine_chunks().dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
     return Labels(name, encoded.dictionary.to_pylist(), codes, of_query)
@@ -109,7 +112,9 @@ def read_labels(
         values = _of_vectors(name, path, ARROW_TYPES[metadata[name]])
     else:
         values = _of_images(name, path, corpus, metadata[name])
-    if all(value is None for value in values.values()):
+    # Empty text is no class, as in training.
+    values = {query_id: value for query_id, value in values.items() if value not in (None, "")}
+    if not values:
         raise LookalikeError(f"Expected queries with the field {name}. Received: none in {path}")
     return make_labels(name, items.items[name], values.get)
 

@@ -1,7 +1,7 @@
 """The textbook CNN: three convolutions with pooling, then a dense layer, which is the embedding.
 
-The recipe of F. Chollet, "Deep Learning with Python", section 8.2 (2nd edition), and of countless tutorials. It is
-here to be compared with: whatever a better network gains, it gains over this one.
+The recipe of countless tutorials, after F. Chollet, "Deep Learning with Python", 1st edition, 2017, section 5.2, which
+has one convolution more. It is here to be compared with: whatever a better network gains, it gains over this one.
 """
 
 from __future__ import annotations

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from pathlib import Path
 from typing import Any
 
 from model.errors import LookalikeError
+from model.networks.copies import copied
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -53,14 +55,12 @@ def build(path: str, layer: str | None, height: int, width: int) -> Any:
         raise _no_such_layer(path, layer, outputs)
     if not isinstance(outputs[layer], keras.KerasTensor):
         raise LookalikeError(f"Expected a layer with one output. Received: layer={layer} of {path}")
-    shared = _dissolved(keras.Model(image, outputs[layer]))
-    _rename(shared)
+    shared = keras.Model(image, outputs[layer])
+    _rename(shared, {image.name})
+    shared = _dissolved(shared)
     # The shared layers also belong to the graph they came from; copies of them belong to this one only. A layer made
     # untrainable, as of a base that was frozen, would stay so.
-    network = keras.models.clone_model(
-        shared, clone_function=lambda inner: type(inner).from_config(inner.get_config() | {"trainable": True})
-    )
-    network.set_weights(shared.get_weights())
+    network = copied(shared, trainable=True)
     network.name = Path(path).stem.lstrip("_") or "network"
     return network
 
@@ -147,14 +147,18 @@ def _no_such_layer(path: str, layer: str | None, outputs: dict[str, Any]) -> Loo
     )
 
 
-def _rename(network: Any) -> None:
-    """Gives layers names that are unique and do not begin with `_`, which Keras refuses to export."""
-    taken: set[str] = set()
-    for layer in network.layers:
-        name = plain = layer.name.lstrip("_") or "layer"
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{plain}_{number}"
-        taken.add(name)
-        layer.name = name
+def _rename(network: Any, taken: set[str]) -> None:
+    """Gives layers, those of networks inside too, names that are unique and do not begin with `_`.
+
+    Keras refuses the first in one graph, and to export the second.
+    """
+    import keras
+
+    for layer in network.operations:
+        if _has_graph(layer):
+            _rename(_functional(layer), taken)
+        elif not isinstance(layer, keras.layers.InputLayer):
+            plain = layer.name.lstrip("_") or "layer"
+            names = itertools.chain([plain], (f"{plain}_{number}" for number in itertools.count(2)))
+            layer.name = next(name for name in names if name not in taken)
+            taken.add(layer.name)

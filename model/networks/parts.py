@@ -122,14 +122,14 @@ def frozen_statistics(network: Any) -> Any:
     Returns:
         A `keras.Model` of the same inputs and outputs.
     """
-    into = {layer.name: _folds_into(layer) for layer in network.layers}
-    folded = {convolution.name for convolution in into.values() if convolution is not None}
+    into = {layer.name: before for layer in network.layers if (before := _folds_into(layer))}
+    folded = {convolution.name for convolution in into.values()}
 
     def frozen(layer: Any) -> Any:
         if layer.name in folded:
             return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
-        if into[layer.name] is not None:
-            return FoldedConvolution(into[layer.name], layer, name=layer.name)
+        if convolution := into.get(layer.name):
+            return FoldedConvolution(convolution, layer, name=layer.name)
         if isinstance(layer, keras.layers.BatchNormalization):
             return FrozenStatistics(layer, name=layer.name)
         return layer

@@ -27,6 +27,14 @@ def test_the_losses_are_named_as_they_are():
         ({"loss": {"name": "arcface"}, "augmentation": {"mixup": 0.2}}, "mixup and cutmix need"),
         ({"loss": {"name": "circle"}, "imbalance": {"logit_adjustment": 1.0}}, "logit_adjustment needs"),
         ({"loss": {"name": "circle"}, "imbalance": {"class_weights": True}}, "draws all classes alike"),
+        (
+            {"loss": {"name": "proxy_anchor"}, "imbalance": {"class_weights": True}},
+            "class_weights need a loss of",
+        ),
+        (
+            {"augmentation": {"cutmix": 1.0}, "imbalance": {"class_weights": True}},
+            "class_weights need a loss of",
+        ),
         ({"loss": {"name": "circle"}, "batch_size": 30}, "times images_per_class"),
         ({"loss": {"options": {"log_prior": [1]}}}, "not log_prior"),
         ({"train": "head", "network": {"dim": None}}, "network.dim"),

@@ -21,6 +21,11 @@ def test_without_warm_up_training_begins_at_the_full_rate():
     assert learning_rate(0, steps=10, warmup=0) == 1.0
 
 
+def test_without_decay_the_rate_stays_where_it_rose_to():
+    rates = [learning_rate(step, steps=6, warmup=2, decay=False) for step in range(6)]
+    assert rates == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+
 def test_a_new_optimizer_rises_to_what_the_cosine_says_by_then():
     assert learning_rate(50, steps=100, warmup=4, since=50) == pytest.approx(
         learning_rate(50, steps=100, warmup=4) / 4

@@ -28,10 +28,12 @@ class Blobs:
 
 
 class Log:
-    """A listener that keeps what it is told, and may raise at a step."""
+    """A listener that keeps what it is told, may raise at a step, and keeps what a function gives after each."""
 
-    def __init__(self, stop_at=None):
+    def __init__(self, stop_at=None, after_step=lambda: None, after_epoch=lambda: None):
         self.steps, self.rows, self.began, self._stop_at = [], [], None, stop_at
+        self.after_step, self.after_epoch = after_step, after_epoch
+        self.seen = []
 
     def begin(self, done, steps):
         self.began = (done, steps)
@@ -40,9 +42,11 @@ class Log:
         if step.done == self._stop_at:
             raise KeyboardInterrupt
         self.steps.append(step)
+        self.seen.append(self.after_step())
 
     def epoch(self, row):
         self.rows.append(row)
+        self.seen.append(self.after_epoch())
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +79,15 @@ RECIPE = {
 
 
 def make(
-    tmp_path, keys=(), listener=None, images=None, validation=None, network=None, frozen=False, identity=None
+    tmp_path,
+    keys=(),
+    listener=None,
+    images=None,
+    validation=None,
+    network=None,
+    frozen=False,
+    identity=None,
+    policy="float32",
 ):
     from model.assembly import assemble
     from model.sampling import class_counts
@@ -85,7 +97,7 @@ def make(
     seed_everything(recipe.seed)
     images = images or Blobs([0, 1, 2] * 8)
     network = network or normalised_network()
-    assembly = assemble(network, recipe, class_counts(images.labels), frozen, "float32")
+    assembly = assemble(network, recipe, class_counts(images.labels), frozen, policy)
     training = Training(
         assembly,
         recipe,
@@ -210,13 +222,13 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_ids_and_keeps_the
 
     images = Poisoned([0, 1, 2] * 8)
     _, training = make(tmp_path, images=images)
-    with pytest.raises(NotFiniteError, match=r"in epoch 1, step \d of 3") as stop:
+    with pytest.raises(NotFiniteError, match="in epoch 1, step 3 of 3") as stop:
         training.run()
     assert len(stop.value.ids) == 8
     assert "i5" in stop.value.ids
-    found = Checkpoint(tmp_path / "checkpoint").load()
-    if found:  # none if it was the first step
-        assert all(np.isfinite(array).all() for array in found[0].values())
+    arrays, note = Checkpoint(tmp_path / "checkpoint").load()
+    assert note["step"] == 2
+    assert all(np.isfinite(array).all() for array in arrays.values())
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
@@ -235,10 +247,147 @@ def test_one_class_is_nothing_to_tell_apart(tmp_path):
 
 @pytest.mark.parametrize("folded", [False, True])
 def test_mixed_precision_trains_and_gives_a_float_network(tmp_path, folded):
-    from model.assembly import assemble
-
-    recipe = Recipe.model_validate(RECIPE)
-    assembly = assemble(normalised_network(not folded), recipe, np.array([8, 8, 8]), True, "mixed_bfloat16")
+    log = Log()
+    assembly, training = make(
+        tmp_path,
+        {"epochs": 5, "averaging": 0.5},
+        log,
+        network=normalised_network(use_bias=not folded),
+        frozen=True,
+        policy="mixed_bfloat16",
+    )
     assert {part.layers[0].compute_dtype for part in assembly.parts} == {"bfloat16"}
     assert {layer.compute_dtype for layer in assembly.average.layers} == {"float32"}
     assert {weight.dtype for weight in assembly.network.weights} == {"float32"}
+    training.run()
+    assert log.rows[-1]["loss"] < log.rows[0]["loss"]
+
+
+def test_a_network_with_operators_and_normalisation_inside_trains(tmp_path):
+    import keras
+
+    seen = keras.layers.Normalization(name="seen")
+    seen.adapt(np.random.default_rng(0).normal(0.2, 0.5, (8, SIDE, SIDE, 3)))
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    x = keras.layers.Conv2D(6, 3, 2, use_bias=False, name="convolution")(seen(image * 2.0 - 1.0))
+    x = keras.layers.BatchNormalization(name="bn")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x + keras.ops.relu(x))
+    network = keras.Model(image, keras.layers.Dense(4, name="embedding")(x))
+    pixels = np.random.default_rng(1).normal(size=(2, SIDE, SIDE, 3)).astype(np.float32)
+    before = network(pixels)
+    log = Log()
+    assembly, training = make(tmp_path, {"epochs": 5, "averaging": 0.5}, log, network=network, frozen=True)
+    for copy in (assembly.network, assembly.body, assembly.average):
+        np.testing.assert_allclose(copy(pixels), before, rtol=1e-4, atol=1e-6)
+    training.run()
+    assert log.rows[-1]["loss"] < log.rows[0]["loss"]
+
+
+def test_the_moving_average_is_that_of_the_weights_after_each_step(tmp_path):
+    from model.schedule import averaging
+
+    log = Log()
+    assembly, training = make(tmp_path, {"epochs": 1, "averaging": 0.15}, log)
+    log.after_step = assembly.network.get_weights
+    expected = assembly.network.get_weights()
+    trained = training.run()
+    *after, _ = log.seen
+    assert len(after) == 3
+    for step, weights in enumerate(after):
+        kept = averaging(step, 0.15)
+        expected = [kept * mean + (1 - kept) * weight for mean, weight in zip(expected, weights, strict=True)]
+    for mean, found in zip(expected, trained.network.get_weights(), strict=True):
+        np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-6)
+
+
+def test_the_weights_are_those_of_the_best_epoch(tmp_path, monkeypatch):
+    figures = iter([0.5, 0.9, 0.9, 0.1])
+    measured = lambda *_: {"map_at_r": next(figures), "hit_rate_at_1": 0.0, "map": 0.0}  # noqa: E731
+    monkeypatch.setattr("model.training.leave_one_out", measured)
+    log = Log()
+    assembly, training = make(tmp_path, {"epochs": 4}, log)
+    log.after_epoch = lambda: [weight.tobytes() for weight in assembly.average.get_weights()]
+    trained = training.run()
+    epochs = [weights for weights in log.seen if weights]
+    assert trained.best_epoch == 2
+    assert weights_of(trained) == epochs[1] != epochs[3]
+
+
+@pytest.mark.parametrize("kind", ["cosine", "constant"])
+def test_the_learning_rate_follows_the_schedule(tmp_path, kind):
+    from model.schedule import learning_rate
+
+    keys = {"optimizer": {"learning_rate": 0.01, "warmup_epochs": 1, "schedule": kind}}
+    history = make(tmp_path, keys)[1].run().history
+    last = [learning_rate(step, 6, 3, decay=kind == "cosine") for step in (2, 5)]
+    assert [row["learning_rate"] for row in history] == pytest.approx([0.01 * share for share in last])
+
+
+def test_parts_learn_the_more_slowly_the_further_they_are_from_the_head(tmp_path):
+    assembly, training = make(tmp_path, {"optimizer": {"part_rate": 0.5}})
+    training._thaw(3)
+    optimizer = training._optimizer
+    shares = [
+        {optimizer._shares[optimizer._get_variable_index(variable)] for variable in variables}
+        for variables in (
+            assembly.head.trainable_variables,
+            *(part.variables for part in reversed(assembly.parts)),
+        )
+    ]
+    assert shares == [{1.0}, {1.0}, {0.5}, {0.25}]
+
+
+def test_gradients_longer_than_the_clip_norm_are_cut(tmp_path):
+    # Adam makes up for the length of gradients, but not below its epsilon of 1e-7.
+    def moved(clip):
+        keys = {"epochs": 1, "optimizer": {"learning_rate": 0.01, "weight_decay": 0, "clip_norm": clip}}
+        assembly, training = make(tmp_path, keys)
+        before = assembly.network.get_layer("embedding").kernel.numpy()
+        training.run()
+        (tmp_path / "checkpoint").unlink()
+        return np.abs(assembly.network.get_layer("embedding").kernel.numpy() - before).max()
+
+    assert moved(None) > 1e-3
+    assert moved(1e-12) < 1e-6
+
+
+def test_augmentation_changes_what_the_network_sees(tmp_path):
+    losses = []
+    for brightness in (0, 0.5):
+        keys = {
+            "epochs": 1,
+            "augmentation": RECIPE["augmentation"] | {"contrast": 0, "brightness": brightness},
+        }
+        losses.append(make(tmp_path, keys)[1].run().history[0]["loss"])
+        (tmp_path / "checkpoint").unlink()
+    assert losses[0] != losses[1]
+
+
+def test_imbalance_reaches_the_order_the_weights_and_the_loss(tmp_path):
+    from model.sampling import class_prior, effective_number_weights
+
+    images = Blobs([0] * 12 + [1] * 8 + [2] * 4)
+    keys = {"imbalance": {"sampling": "class_balanced"}, "batch_size": 12}
+    assert np.bincount(
+        images.labels[make(tmp_path, keys, images=images)[1]._order(0)].reshape(-1)
+    ).tolist() == [
+        8,
+        8,
+        8,
+    ]
+    counts = np.array([12, 8, 4])
+    _, training = make(tmp_path, {"imbalance": {"class_weights": True}}, images=images)
+    np.testing.assert_allclose(training._weights, effective_number_weights(counts), rtol=1e-6)
+    assembly, _ = make(tmp_path, {"imbalance": {"logit_adjustment": 0.5}}, images=images)
+    np.testing.assert_allclose(assembly.loss.options["log_prior"], np.log(class_prior(counts)))
+    assert assembly.loss.options["tau"] == 0.5
+
+
+def test_class_weights_weigh_the_loss(tmp_path):
+    images = Blobs([0] * 6 + [1] * 2)
+    losses = []
+    for weigh in (False, True):
+        keys = {"epochs": 1, "imbalance": {"class_weights": weigh}}
+        losses.append(make(tmp_path, keys, images=images)[1].run().history[0]["loss"])
+        (tmp_path / "checkpoint").unlink()
+    assert losses[0] != pytest.approx(losses[1])

@@ -240,14 +240,16 @@ def test_a_metadata_field_is_read_from_image_queries_vector_queries_and_ids(job,
     }
     assert left_out_counts(found) == {"failed": 0, "unjudged": 0, "lone": 1}
     vectors = tmp_path / "v.parquet"
-    embedding = pa.array([[1.0] * 16] * 3, pa.list_(pa.float32()))
+    embedding = pa.array([[1.0] * 16] * 4, pa.list_(pa.float32()))
     pq.write_table(
-        pa.table({"id": [7, 8, 9], "embedding": embedding, "directory": ["cat", None, "dog"]}), vectors
+        pa.table({"id": [7, 8, 9, 10], "embedding": embedding, "directory": ["cat", None, "dog", ""]}),
+        vectors,
     )
     (found,) = evaluate(config, str(vectors), "directory")
     assert {q: r["class"] for q, r in rows(found).items()} == {"7": "cat", "9": "dog"}
     assert found.left_out.to_pylist() == [
-        {"query_id": "8", "reason": "unjudged", "detail": "it has no directory"}
+        {"query_id": query_id, "reason": "unjudged", "detail": "it has no directory"}
+        for query_id in ("8", "10")
     ]
     ids = tmp_path / "ids.txt"
     ids.write_text("dog/01.jpg\n")

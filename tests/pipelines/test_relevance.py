@@ -71,11 +71,11 @@ def test_grades_beyond_easy_are_refused_where_difficulty_is_measured():
 
 
 def test_the_same_value_is_relevant_and_no_value_is_like_no_other():
-    column = pa.chunked_array([["x", None], ["y", "x"]], pa.string())
+    column = pa.chunked_array([["x", None], ["y", "x", ""]], pa.string())
     labels = make_labels("class", column, {"q1": "x", "q2": None, "q3": "z"}.get)
     judge = SameValue(labels)
-    assert judge.grades(["q1", "q3"], "all").tolist() == [[1, 0, 0, 1], [0, 0, 0, 0]]
+    assert judge.grades(["q1", "q3"], "all").tolist() == [[1, 0, 0, 1, 0], [0, 0, 0, 0, 0]]
     assert judge.grades(["q1"], "all").dtype == np.int8
     assert [judge.why_not(q) for q in ("q1", "q2", "other")] == [None, "it has no class", "it has no class"]
     assert labels.counts() == {"x": 2, "y": 1}
-    assert [labels.of_item(i) for i in range(4)] == ["x", None, "y", "x"]
+    assert [labels.of_item(i) for i in range(5)] == ["x", None, "y", "x", None]

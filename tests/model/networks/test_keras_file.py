@@ -74,6 +74,27 @@ def test_a_network_of_kerass_inside_is_dissolved(tmp_path):
     np.testing.assert_allclose(network(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+def test_what_stands_before_the_layers_and_between_them_is_kept(tmp_path):
+    layers = keras.layers
+    path = str(tmp_path / "model.keras")  # .h5 holds no operators
+
+    def tower(name):
+        image = keras.Input((32, 32, 3))
+        x = layers.Conv2D(3, 3, padding="same", name="conv")(image / 127.5 - 1.0)
+        return keras.Model(image, x + keras.ops.relu(x), name=name)
+
+    image = keras.Input((32, 32, 3))
+    seen = layers.Normalization(name="seen")
+    seen.adapt(np.random.default_rng(0).normal(50, 9, (8, 32, 32, 3)))
+    x = layers.Flatten(name="flat")(tower("second")(tower("first")(seen(image))))
+    model = keras.Model(image, x)
+    model.save(path)
+    network = backbone(path, layer="flat", preprocessing=SPEC).network
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(network(pixels), model(pixels), rtol=1e-5)
+    network.export(path + "-exported", verbose=False)
+
+
 def test_names_that_keras_will_not_export_are_changed(tmp_path):
     image = keras.Input((32, 32, 3), name="_image")
     deeper = keras.Sequential([keras.layers.Conv2D(4, 3, name="_conv")], name="deeper")

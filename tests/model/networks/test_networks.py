@@ -12,6 +12,7 @@ from conftest import picture
 from model.errors import LookalikeError
 from model.export import Example, build_bundle
 from model.networks import Backbone, applications, available, backbone
+from model.networks.copies import copied
 from model.networks.parts import frozen_statistics, parts
 from model.preprocess import parse_spec
 
@@ -40,7 +41,8 @@ def marked(slow: set[str]) -> list:
 
 
 def user_model():
-    """What a user might have trained: a network inside a network, augmentation and dropout, then a classifier."""
+    """What a user might have trained: a network inside a network, operators between layers, normalisation of pixels by
+    what was seen, augmentation and dropout, then a classifier."""
     layers = keras.layers
     inner = keras.Sequential(
         [
@@ -52,8 +54,10 @@ def user_model():
         name="inner",
     )
     image = keras.Input((40, 32, 3), name="picture")
-    x = inner(layers.RandomFlip("horizontal", name="flip")(image))
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    seen = layers.Normalization(name="seen")
+    seen.adapt(np.random.default_rng(0).normal(0.2, 0.5, (8, 40, 32, 3)))
+    x = inner(layers.RandomFlip("horizontal", name="flip")(seen(image * 1.5 - 0.5)))
+    x = layers.GlobalAveragePooling2D(name="pool")(x + keras.ops.relu(x))
     x = layers.Dropout(0.3, name="dropout")(layers.Dense(24, activation="elu", name="embedding")(x))
     inner.trainable = False
     return keras.Model(image, layers.Dense(5, activation="softmax", name="classes")(x), name="users")
@@ -143,6 +147,17 @@ def test_a_frozen_part_is_not_trained(made):
     finally:
         for layer in first.layers:
             layer.trainable = True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "ConvNeXtTiny", "EfficientNetB0", "ResNet50V2"])
+def test_networks_of_keras_are_copied_and_frozen_as_they_are(name):
+    # With operators between layers, and with normalisation of pixels inside.
+    network = backbone(name, size=64, weights="none").network
+    x = inputs(network)
+    expected = network(x)
+    np.testing.assert_array_equal(copied(network)(x), expected)
+    np.testing.assert_allclose(frozen_statistics(network)(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def statistics(network) -> list[np.ndarray]:
