@@ -181,6 +181,14 @@ class Ladder:
             rows.append(row)
         return rows
 
+    def each_seed(self, rungs: Iterable[str], seeds: list[int]) -> list[dict[str, Any]]:
+        """What every trained network came to, int8."""
+        return [
+            {"rung": rung, "seed": seed, **{name: round(value, 4) for name, value in figures.items()}}
+            for rung, seed in itertools.product(rungs, seeds)
+            if "minutes" in (figures := self.figures.get(f"{rung}/{seed}/int8", {}))
+        ]
+
     def differences(self, rungs: Iterable[str], seeds: list[int]) -> list[dict[str, Any]]:
         """int8 against float, for each seed."""
         return [
@@ -230,6 +238,7 @@ def main() -> None:
             ladder.effect(name, step, arguments.seeds[0])
     tables = [
         ("Retrieval by class on the clothing photographs, int8", ladder.rows(RUNGS, arguments.seeds)),
+        ("Each seed, int8", ladder.each_seed(RUNGS, arguments.seeds)),
         ("int8 and float", ladder.differences(RUNGS, arguments.seeds)),
         ("One step alone", ladder.effects()),
     ]

@@ -13,7 +13,7 @@ import typer
 from model.errors import GateError, LookalikeError
 from pipelines import files, logs
 from pipelines.cli_evaluate import evaluate
-from pipelines.cli_options import ConfigFile, Overrides
+from pipelines.cli_options import UNREADABLE, ConfigFile, Overrides
 from pipelines.cli_retrieval import AugmentationOption, ExpansionOption, RerankingOption, parsed, tune
 from pipelines.cli_store import exclude_app, generations_app
 from pipelines.cli_train import train
@@ -42,7 +42,7 @@ EXIT_CODES = (
     "be read only in part, or no query could be answered; 10 to 18 a gate failed, nothing was published; "
     "130 interrupted. docs/operations.md tells which gate has which code."
 )
-UNREADABLE, INTERRUPTED = 3, 130
+INTERRUPTED = 130
 
 BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
 

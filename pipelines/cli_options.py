@@ -14,3 +14,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job file; may be repeated."),
 ]
+
+UNREADABLE = 3
+"""Exit code: done, but a shard could be read only in part."""

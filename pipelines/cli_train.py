@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli_options import ConfigFile, Overrides
+from pipelines.cli_options import UNREADABLE, ConfigFile, Overrides
 from pipelines.train_config import load_train_config
 
 
@@ -28,4 +28,7 @@ def train(
     from pipelines.train import train as run
     from pipelines.train_report import train_report
 
-    print(train_report(run(job, fresh)))
+    summary = run(job, fresh)
+    print(train_report(summary))
+    if summary.damaged:
+        raise typer.Exit(UNREADABLE)

@@ -35,6 +35,7 @@ class TrainSummary:
         finished_before: whether there was nothing left to do.
         rejected: images that were not used.
         notices: what is odd about the data, a sentence each.
+        damaged: whether a shard could be read only in part.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class TrainSummary:
     finished_before: bool
     rejected: int
     notices: list[str]
+    damaged: bool
 
 
 def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:
@@ -66,7 +68,7 @@ def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:
         if run is not None:
             _refuse_other_settings(run.identity, job, folder / run_folder.RUN)
             run_folder.trained_network(folder)
-            return TrainSummary(folder, run, time.monotonic() - started, True, 0, [])
+            return TrainSummary(folder, run, time.monotonic() - started, True, 0, [], False)
         begun = Checkpoint(folder / run_folder.CHECKPOINT).load()
         if begun is not None:
             _refuse_other_settings(begun[1]["identity"], job, folder / run_folder.CHECKPOINT)
@@ -74,7 +76,8 @@ def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:
         files.write_bytes(str(folder / run_folder.CONFIG), config.encode())
         run, data = _train(job, folder)
     seconds = time.monotonic() - started
-    return TrainSummary(folder, run, seconds, False, data.rejects.num_rows, data.notices())
+    rejected, damaged = data.rejects.num_rows, bool(data.damaged)
+    return TrainSummary(folder, run, seconds, False, rejected, data.notices(), damaged)
 
 
 def _refuse_other_settings(identity: dict[str, Any], job: TrainConfig, path: Path) -> None:

@@ -123,6 +123,7 @@ class TrainingData:
         classes: those of training, sorted, then those that only validation has.
         trained_classes: how many of them training has.
         rejects: what is in neither set, and why; schema `REJECTS`.
+        damaged: shards of which only a part could be read.
     """
 
     training: LabelledImages
@@ -130,6 +131,7 @@ class TrainingData:
     classes: list[str]
     trained_classes: int
     rejects: pa.Table
+    damaged: list[str]
 
     def counts(self, images: LabelledImages) -> dict[str, int]:
         """Class -> images, of those classes that have some."""
@@ -147,6 +149,7 @@ class TrainingData:
             ("a single image in validation, which can ask for no other: {}", alone),
             ("in validation, but not in training: {}", new),
             ("in training, but not in validation: {}", [n for n in trained if n not in validated]),
+            ("shards of which only a part could be read: {}", self.damaged),
         )
         lines = [text.format(_names(names)) for text, names in told if names]
         if shared:
@@ -182,10 +185,12 @@ def read_training_data(job: TrainConfig, spool: Spool) -> TrainingData:
     rejects: list[tuple[Any, ...]] = []
     if job.validation.shards is None:
         share = job.validation.share
-        _read(job, job.corpus.shards, lambda item_id: _set_of(item_id, share), spool, taken, rejects)
+        damaged = _read(
+            job, job.corpus.shards, lambda item_id: _set_of(item_id, share), spool, taken, rejects
+        )
     else:
-        _read(job, job.corpus.shards, lambda _: TRAINING, spool, taken, rejects)
-        _read(job, job.validation.shards, lambda _: VALIDATION, spool, taken, rejects)
+        damaged = _read(job, job.corpus.shards, lambda _: TRAINING, spool, taken, rejects)
+        damaged += _read(job, job.validation.shards, lambda _: VALIDATION, spool, taken, rejects)
     trained = sorted(set(taken[TRAINING].names))
     if len(trained) < 2 or not taken[VALIDATION].names:
         reason = f"; of {len(rejects)} that were refused, the first: {rejects[0][5]}" if rejects else ""
@@ -203,6 +208,7 @@ def read_training_data(job: TrainConfig, spool: Spool) -> TrainingData:
         classes,
         len(trained),
         pa.table([pa.array(c, f.type) for c, f in zip(columns, REJECTS, strict=True)], schema=REJECTS),
+        damaged,
     )
 
 
@@ -219,15 +225,17 @@ def _read(
     spool: Spool,
     taken: dict[str, _Taken],
     rejects: list[tuple[Any, ...]],
-) -> None:
-    """Adds the records of some shards to `taken` or `rejects`."""
+) -> list[str]:
+    """Adds the records of some shards to `taken` or `rejects`; gives the shards that could be read only in part."""
     seen: set[str] = set()
+    damaged: list[str] = []
     for shard, entry, unreadable in _checked(job, paths, spool):
         where = set_of(entry.item_id or "")
         if isinstance(entry, Record):
             entry = _usable(job, entry, unreadable, seen)
         if isinstance(entry, Reject):
             rejects.append((where, entry.item_id, shard.name, entry.position, entry.stage, entry.error))
+            damaged += [shard.name] if entry.ends_shard else []
             continue
         seen.add(entry.item_id)
         kept = taken[where]
@@ -235,6 +243,7 @@ def _read(
         kept.names.append(class_of(entry, job.label) or "")
         kept.digests.append(hashlib.sha256(entry.image).hexdigest())
         kept.numbers.append(spool.add(entry.image))
+    return damaged
 
 
 def _checked(

@@ -266,6 +266,18 @@ def test_labels_come_from_a_field_of_packed_shards_and_validation_from_a_share(t
     assert 8 <= counts[1] <= 20
 
 
+def test_a_shard_that_is_cut_short_is_named_and_trained_on_as_far_as_it_goes(tmp_path, photos):
+    job = Job(tmp_path, tmp_path)
+    names = {f"{CLASSES[n % 3]}/{n:02}.jpg": coloured(n) for n in range(48)}
+    shard = Path(*job.pack(names, per_shard=48))
+    os.truncate(shard, shard.stat().st_size * 3 // 4)
+    done = start(settings(photos, tmp_path, corpus={"shards": str(job.shards)}, epochs=1), tmp_path)
+    assert done.code == 3
+    *_, last = pq.read_table(tmp_path / "run" / "rejects.parquet").to_pylist()
+    assert (last["shard"], last["stage"]) == (str(shard), "read")
+    assert f"shards of which only a part could be read: {shard}\n" in done.out
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
