@@ -72,6 +72,11 @@ RESIDUAL = (
 )
 HEAD = ("head", "train-head.yaml", ())
 LITE0 = ("network.name=efficientnet_lite0", f"network.preprocessing={WHOLE_PICTURE}", "epochs=12")
+CROPPED = (
+    "cropped",
+    "train-finetune.yaml",
+    ("network.name=efficientnet_lite0", "network.preprocessing=null", "epochs=12"),
+)
 FINE_TUNED = ("finetuned", "train-finetune.yaml", LITE0)
 BALANCED = ("balanced", "train-finetune.yaml", (*LITE0, "imbalance.sampling=square_root"))
 LARGER = ("lite2", "train-finetune.yaml", ())
@@ -84,6 +89,7 @@ RUNGS = {
     "+ PCA to 256": Rung(None, PRETRAINED),
     "+ LDA head": Rung(None, {**PRETRAINED, **CLASSES}),
     "NormSoftmax head only": Rung(HEAD),
+    "fine-tuned, its own crop": Rung(CROPPED),
     "fine-tuned": Rung(FINE_TUNED, AS_TRAINED, BOTH),
     "+ balanced sampling": Rung(BALANCED),
     "fine-tuned, query expansion": Rung(FINE_TUNED, EXPANDED),

@@ -46,7 +46,7 @@ class Augmentation(BaseModel):
     magnitude: Share = Field(0.3, description="RandAugment: how strong; 1 is the strongest of the paper")
     erasing: Share = Field(0, description="probability that a rectangle of the picture turns grey")
     mixup: Alpha = Field(0, description="MixUp: parameter of the beta distribution, such as 0.2")
-    cutmix: Alpha = Field(0, description="CutMix: parameter of the beta distribution, such as 1")
+    cutmix: Share = Field(0, description="CutMix: parameter of the beta distribution, such as 1")
 
     @field_validator("crop")
     @classmethod

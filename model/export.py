@@ -105,7 +105,9 @@ def build_bundle(
 
     Raises:
         LookalikeError: for an option that is not one of these, if the folder is in use, if no image of the
-            sample can be read, or if there are too few, or too few classes, for the projection.
+            sample can be read, if there are too few, or too few classes, for the projection, if embeddings are not
+            finite, or TFLite does not know a layer.
+        OSError: if the folder cannot be written.
     """
     out = Path(out)
     if variant not in VARIANTS or pooling not in POOLINGS or (dim is not None and dim < 1):
@@ -126,8 +128,7 @@ def build_bundle(
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.tmp-", dir=out.parent))
     try:
         logger.info("exporting the float network")
-        with quiet():
-            backbone.network.export(str(folder / SAVED_MODEL), verbose=False)
+        _export(backbone.network, folder / SAVED_MODEL)
         # Spread over the sample, so that a corpus sorted by class calibrates on all of them.
         chosen = np.unique(np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels))).astype(int))
         logger.info("calibrating int8 on %d images", len(chosen))
@@ -163,6 +164,11 @@ def build_bundle(
             _write_manifest(folder, manifest)
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])
+        if not np.isfinite(agreement):
+            raise LookalikeError(
+                f"Expected finite embeddings of the sample that are not zero. Received others from {name}: its weights "
+                "or its preprocessing may not be what they should"
+            )
         if out.exists():
             out.rmdir()
         folder.chmod(0o755)
@@ -173,6 +179,16 @@ def build_bundle(
     return BuildSummary(
         fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, variance, agreement
     )
+
+
+def _export(network: Any, path: Path) -> None:
+    import tensorflow as tf
+
+    try:
+        with quiet():
+            network.export(str(path), verbose=False)
+    except tf.errors.OpError as error:  # a full disk, for one
+        raise OSError(f"Cannot write {path}: {error.message}") from None
 
 
 def _read_sample(
@@ -235,8 +251,14 @@ def _quantise(saved_model: Path, preprocess: Preprocess, pixels: np.ndarray) -> 
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
-    with quiet():
-        return bytes(converter.convert())
+    try:
+        with quiet():
+            return bytes(converter.convert())
+    except Exception as error:  # of several kinds, as the converter is called through two languages
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise LookalikeError(
+            f"The network has a layer that TFLite cannot compute in eight bits. Received: {reason}"
+        ) from None
 
 
 def _agreement(folder: Path, pixels: np.ndarray) -> float:

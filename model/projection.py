@@ -67,7 +67,8 @@ class PCA(Projection):
         """Learns the projection from features of shape (samples, features).
 
         Raises:
-            LookalikeError: if there are fewer samples, or fewer features, than `dim`.
+            LookalikeError: if there are fewer samples, or fewer features, than `dim`, or features are not finite or
+                all the same.
         """
         mean, _, vectors = _principal(features, self.dim)
         self._set(mean, vectors.T)
@@ -126,8 +127,8 @@ class LDA(Projection):
             labels: of the samples.
 
         Raises:
-            LookalikeError: if there are not more than `dim` classes, no class has two samples, or there are fewer
-                features than `dim`.
+            LookalikeError: if there are not more than `dim` classes, no class has two samples that differ, there
+                are fewer features than `dim`, or some are not finite.
         """
         names, codes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
         if not self.dim < len(names) < len(features):
@@ -139,10 +140,13 @@ class LDA(Projection):
             raise LookalikeError(
                 f"A projection to {self.dim} dimensions needs as many features. Received: {features.shape[1]}"
             )
-        x = features.astype(np.float64)
-        mean = x.mean(axis=0)
+        x, mean = _varied(features)
         middles = np.stack([x[codes == code].mean(axis=0) for code in range(len(names))])
         inside = x - middles[codes]
+        if (inside**2).sum() <= _LEAST * ((x - mean) ** 2).sum():
+            raise LookalikeError(
+                "A discriminant projection needs different images of one class. Received: all of a class are alike"
+            )
         within = inside.T @ inside / len(x)
         share = max(_share(self.shrinkage, inside), _LEAST)  # features that never vary have no inverse
         within = (1 - share) * within + share * np.trace(within) / len(within) * np.eye(len(within))
@@ -187,11 +191,27 @@ def _principal(features: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, 
             f"A projection to {dim} dimensions needs at least {dim} readable images in the sample "
             f"and features in the network. Received: {features.shape[0]} images, {features.shape[1]} features"
         )
-    x = features.astype(np.float64)
-    mean = x.mean(axis=0)
+    x, mean = _varied(features)
     x -= mean
     values, vectors = np.linalg.eigh(x.T @ x)
     return mean, np.maximum(values[::-1], 0) / len(x), vectors[:, ::-1][:, :dim]
+
+
+def _varied(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features in double precision, and their mean.
+
+    Raises:
+        LookalikeError: if there is nothing to project.
+    """
+    x = features.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise LookalikeError("Expected finite features of the sample. Received: some that are not")
+    mean = x.mean(axis=0)
+    if ((x - mean) ** 2).sum() <= _LEAST**2 * (x**2).sum():
+        raise LookalikeError(
+            f"Expected a sample whose images differ. Received: the same features of all {len(x)} images"
+        )
+    return x, mean
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ PRIOR_LOSSES = ("cross_entropy", "focal", "norm_softmax", "cosface", "arcface")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Network(_Section):
@@ -120,7 +120,7 @@ class Recipe(_Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a processor with AMX, where it is faster"
     )
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
 
     @model_validator(mode="after")
     def _check_loss(self) -> Recipe:
@@ -129,7 +129,7 @@ class Recipe(_Section):
             raise ValueError(f"mixup and cutmix need a loss of {', '.join(SOFT_LABEL_LOSSES)}, not {loss}")
         if imbalance.logit_adjustment and loss not in PRIOR_LOSSES:
             raise ValueError(f"logit_adjustment needs a loss of {', '.join(PRIOR_LOSSES)}, not {loss}")
-        if reserved := {"log_prior", "tau", "name", "reduction"} & set(self.loss.options):
+        if reserved := {"log_prior", "tau", "name", "reduction", "self"} & set(self.loss.options):
             raise ValueError(
                 f"options of the loss are expected, not {min(reserved)}; for classes see imbalance.logit_adjustment"
             )

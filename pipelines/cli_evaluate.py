@@ -114,6 +114,10 @@ def evaluate(
     report, tables = make_report(found, relevant, settings, sizes, earlier, resamples=resamples)
     write_report(out, report, tables)
     print(as_text(report))
+    if against and not report["comparisons"]:
+        print(
+            f"NOTICE       not compared with {against}: no query was measured there and here in the same set-up"
+        )
     if plots:
         from pipelines.evaluate_plots import write_plots
 

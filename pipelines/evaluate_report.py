@@ -113,6 +113,7 @@ def read_sides(out: str) -> list[Side]:
         report = json.loads(files.read_bytes(files.join(out, JSON)))
         table = pq.read_table(pa.BufferReader(files.read_bytes(files.join(out, PER_QUERY))))
         found = [(str(e["job"]), str(e["setup"]), str(e["queries"])) for e in report["evaluations"]]
+        setups = table.select(["setup", "query_id", "relevant"])["setup"].to_pylist()
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         said = files.reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise LookalikeError(f"Expected an earlier evaluation in {out}. Received: {said}") from None
@@ -121,9 +122,8 @@ def read_sides(out: str) -> list[Side]:
         raise LookalikeError(
             f"Expected an earlier evaluation of one job in {out}. Received: {', '.join(sorted(jobs))}"
         )
-    setups = table["setup"].to_pylist()
     return [
-        Side(job, setup, queries, table.filter(pa.array([one == setup for one in setups])))
+        Side(job, setup, queries, table.filter(pa.array([one == setup for one in setups], pa.bool_())))
         for job, setup, queries in found
     ]
 

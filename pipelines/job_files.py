@@ -30,7 +30,7 @@ def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = No
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise LookalikeError(f"Cannot read the job file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise LookalikeError(f"The job file {path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise LookalikeError(f"Expected keys such as `corpus:` in {path}. Received: {type(data).__name__}")
@@ -55,7 +55,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             raise LookalikeError(f"--set {override}: `{part}` is a single value and has no keys")
     try:
         data[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise LookalikeError(f"--set {override}: the value is not YAML") from None
 
 

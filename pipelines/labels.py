@@ -150,7 +150,7 @@ def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
             table = parquet.read([name] if id_column is None else [id_column, name])
         try:
             values = table[name].cast(kind).to_pylist()
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise LookalikeError(f"{file_info.path}: {name} cannot be read as {kind}: {error}") from None
         ids = range(len(table)) if id_column is None else table[id_column].to_pylist()
         for query_id, value in zip(ids, values, strict=True):

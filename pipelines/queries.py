@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from pipelines import files
 from pipelines.config import Corpus
 from pipelines.records import Record, Reject
 from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
+from pipelines.sources.fields import escape
 
 if TYPE_CHECKING:
     from model.encoder import Encoder
@@ -123,7 +125,7 @@ def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder
     def batches() -> Iterator[list[bytes]]:
         entries = read_shard(shard, options)
         while chunk := list(islice(entries, BATCH)):
-            failures.extend(_read_failure(shard.name, e) for e in chunk if isinstance(e, Reject))
+            failures.extend(_read_failure(escape(shard.name), e) for e in chunk if isinstance(e, Reject))
             records = [e for e in chunk if isinstance(e, Record)]
             waiting.append([record.item_id for record in records])
             yield [record.image for record in records]
@@ -266,6 +268,8 @@ def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
         OSError: if the file cannot be read.
     """
     with files.open_read(path) as file:
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
         while lines := list(islice(file, BLOCK)):
             names, failures = [], []
             for line in lines:

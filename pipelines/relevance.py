@@ -5,6 +5,7 @@ Both give grades for a block of queries: above 0 relevant, 0 not, below 0 junk t
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -129,7 +130,7 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
         OSError: if the file cannot be read.
     """
     judgements: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(files.read_bytes(path).split(b"\n"), 1):
+    for number, line in enumerate(files.read_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
         try:
             text = line.decode("utf-8").strip("\r ")
             if not text:

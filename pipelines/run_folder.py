@@ -16,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model.digests import sha256_file
+from model.digests import sha256_file, sha256_json
 from model.errors import LookalikeError
 from pipelines import files
 
@@ -31,6 +32,7 @@ CONFIG, CHECKPOINT, FEATURES, REJECTS = "config.yaml", "checkpoint", "features-"
 TENSORBOARD, NETWORK, METRICS, RUN = "tensorboard", "network.keras", "metrics.json", "run.json"
 CURVES, CARD, BAD_BATCH = "curves.png", "card.md", "bad_batch.json"
 _LOCK = ".lock"
+_FEATURES = re.compile(FEATURES + "[0-9a-f]{16}")
 _OURS = (CONFIG, CHECKPOINT, REJECTS, TENSORBOARD, NETWORK, METRICS, RUN, CURVES, CARD, BAD_BATCH, _LOCK)
 
 
@@ -62,7 +64,8 @@ class Run:
 
     def write(self, folder: Path) -> None:
         """Marks the run as finished."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=2, ensure_ascii=False)
+        said = {"format": FORMAT, **asdict(self)}
+        text = json.dumps(said | {"digest": sha256_json(said)}, indent=2, ensure_ascii=False)
         files.write_bytes(str(folder / RUN), text.encode() + b"\n")
 
 
@@ -75,7 +78,7 @@ def read_run(folder: str | Path) -> Run | None:
     path = Path(folder) / RUN
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored.pop("format") != FORMAT:
+        if stored.pop("digest") != sha256_json(stored) or stored.pop("format") != FORMAT:
             raise ValueError
         return Run(**stored)
     except FileNotFoundError:
@@ -124,6 +127,9 @@ def held(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LookalikeError(f"Another training is at work in {folder}") from None
+        for path in folder.iterdir():
+            if _is_unfinished(path.name):  # of a run that was killed
+                path.unlink()
         yield
 
 
@@ -136,5 +142,8 @@ def clear(folder: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    temporary = name.startswith(".") and files.TEMPORARY in name
-    return name in _OURS or name.startswith(FEATURES) or temporary
+    return name in _OURS or bool(_FEATURES.fullmatch(name)) or _is_unfinished(name)
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and files.TEMPORARY in name

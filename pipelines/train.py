@@ -108,6 +108,7 @@ def _train(job: TrainConfig, folder: Path) -> tuple[Run, TrainingData]:
         logger.info("reading the images")
         data = read_training_data(job, spool)
         pq.write_table(data.rejects, folder / run_folder.REJECTS)
+        data.check(job.label)
         _tell(data)
         identity = {
             **job.decides(),
@@ -135,8 +136,13 @@ def _tell(data: TrainingData) -> None:
 
 
 def _digest_of(network: Any) -> str:
-    """SHA-256, in hexadecimal, of a network's weights and layers."""
-    layers = [layer.__class__.__name__ for layer in network.layers]
+    """SHA-256, in hexadecimal, of a network's weights and layers, whatever they are called."""
+    import keras
+
+    layers = []
+    for operation in network.operations:
+        settings = keras.saving.serialize_keras_object(operation)["config"]
+        layers.append([type(operation).__name__, {k: v for k, v in settings.items() if k != "name"}])
     return sha256_json(
         [layers, [[list(w.shape), files.sha256_bytes(w.tobytes())] for w in network.get_weights()]]
     )
@@ -224,8 +230,11 @@ def _write(
 ) -> Run:
     path = folder / run_folder.NETWORK
     temporary = path.with_name(f".{files.TEMPORARY}{path.name}")
-    network.save(temporary)
-    temporary.replace(path)
+    try:
+        network.save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     best = next(row for row in trained.history if row["epoch"] == trained.best_epoch)
     run = Run(
         preprocessing=preprocess.spec,

@@ -21,9 +21,20 @@ class Validation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     shards: str | list[str] | None = Field(None, description="images of their own, read as the corpus is")
-    share: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.1, description="without shards: of the corpus, chosen by the ids and left out of training"
+    share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="without shards: of the corpus, chosen by the ids and left out of training; 0.1"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Validation:
+        if self.shards is not None and self.share is not None:
+            raise ValueError("shards or a share of the corpus are expected, not both")
+        return self
+
+    @property
+    def part(self) -> float:
+        """Of the corpus that is kept apart; 0 where validation has shards of its own."""
+        return 0.0 if self.shards is not None else self.share or 0.1
 
 
 class TrainConfig(Recipe):
@@ -63,7 +74,7 @@ class TrainConfig(Recipe):
     def decides(self) -> dict[str, Any]:
         """What decides the result, flat: dotted key -> value. Where things are and go is not among it."""
         whole = json.loads(self.model_dump_json(exclude={"run", "corpus", "checkpoint_minutes"}))
-        whole["validation"] = {"share": self.validation.share if self.validation.shards is None else None}
+        whole["validation"] = {"share": self.validation.part}
         return dict(_flat(whole, ""))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -24,8 +26,10 @@ class Shown:
     def __init__(self, tensorboard: str) -> None:
         import tensorflow as tf
 
-        self._summary = tf.summary
-        self._writer = tf.summary.create_file_writer(tensorboard)
+        self._summary, self._failure = tf.summary, tf.errors.OpError
+        self._writer: Any = None
+        with self._events():
+            self._writer = tf.summary.create_file_writer(tensorboard)
         self._bar = _bar() if sys.stderr.isatty() else None
         self._task: Any = None
 
@@ -37,7 +41,24 @@ class Shown:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar:
             self._bar.stop()
-        self._writer.close()
+        if self._writer:
+            with self._events():
+                self._writer.close()
+
+    @contextlib.contextmanager
+    def _events(self) -> Iterator[None]:
+        """A disk that is full costs the events, not the training."""
+        try:
+            yield
+        except self._failure as error:
+            self._writer = None
+            logger.warning("no more events for TensorBoard: %s", error.message)
+
+    def _scalars(self, step: int, scalars: dict[str, float]) -> None:
+        if self._writer:
+            with self._events(), self._writer.as_default(step=step):
+                for name, value in scalars.items():
+                    self._summary.scalar(name, value)
 
     def begin(self, done: int, steps: int) -> None:
         """See `model.training.Listener`."""
@@ -60,8 +81,7 @@ class Shown:
             f"epoch {step.epoch} of {step.epochs}, step {step.step} of {step.steps}, loss {step.loss:.3f}, "
             f"{self._images / max(elapsed, 1e-9):,.1f} images/s"
         )
-        with self._writer.as_default(step=step.done):
-            self._summary.scalar("step/loss", step.loss)
+        self._scalars(step.done, {"step/loss": step.loss})
         if self._bar:
             self._bar.update(self._task, completed=step.done, state=state)
         elif now - self._told >= LOG_SECONDS:
@@ -75,10 +95,11 @@ class Shown:
             "epoch %d: loss %.4f, mAP@R %.4f, hit rate at 1 %.4f, mAP %.4f, %.1f s",
             *(row[name] for name in ("epoch", "loss", "map_at_r", "hit_rate_at_1", "map", "seconds")),
         )
-        with self._writer.as_default(step=row["step"]):
-            for name in ("loss", "learning_rate", "map_at_r", "hit_rate_at_1", "map"):
-                self._summary.scalar(f"epoch/{name}", row[name])
-        self._writer.flush()
+        names = ("loss", "learning_rate", "map_at_r", "hit_rate_at_1", "map")
+        self._scalars(row["step"], {f"epoch/{name}": row[name] for name in names})
+        if self._writer:
+            with self._events():
+                self._writer.flush()
 
 
 def _bar() -> Any:

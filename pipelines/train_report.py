@@ -25,7 +25,7 @@ def train_report(summary: TrainSummary) -> str:
     if summary.rejected:
         lines.append(f"not used     {summary.rejected:,} images: {folder / REJECTS}")
     if summary.finished_before:
-        lines.append("finished     before; --fresh trains anew")
+        lines.append("finished     before, and the images were not read again; --fresh trains anew")
     else:
         lines.append(f"seconds      {summary.seconds:,.1f}")
     lines += [f"network      {folder / NETWORK}, {run.dim} dimensions", f"model card   {folder / CARD}"]
@@ -101,7 +101,7 @@ def model_card(job: TrainConfig, run: Run, data: TrainingData, history: Sequence
         "",
         "## Data",
         "",
-        f"Shards `{job.corpus.shards}`, validation `{job.validation.shards or f'{job.validation.share:.0%} of them'}`, "
+        f"Shards `{job.corpus.shards}`, validation `{job.validation.shards or f'{job.validation.part:.0%} of them'}`, "
         f"class by `{job.label}`. {data.rejects.num_rows:,} images were not used (`{REJECTS}`).",
         "",
         "| class | training | validation |",

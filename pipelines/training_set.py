@@ -24,6 +24,7 @@ from model.preprocess import Preprocess
 from pipelines.embeddings import DUPLICATE
 from pipelines.records import DIRECTORY, Record, Reject, class_of
 from pipelines.sources import Shard, find_shards, read_shard
+from pipelines.sources.fields import escape
 from pipelines.train_config import TrainConfig
 
 REJECTS = pa.schema(
@@ -138,6 +139,22 @@ class TrainingData:
         counts = np.bincount(images.labels, minlength=len(self.classes)).tolist()
         return {name: n for name, n in zip(self.classes, counts, strict=True) if n}
 
+    def check(self, label: str) -> None:
+        """Refuses what cannot be trained on; `label` is the field of the classes.
+
+        Raises:
+            LookalikeError: if there are images of fewer than two classes to train on, or none to validate on.
+        """
+        if self.trained_classes >= 2 and self.validation.ids:
+            return
+        refused = self.rejects["error"].to_pylist()
+        reason = f"; of {len(refused)} that were refused, the first: {refused[0]}" if refused else ""
+        raise LookalikeError(
+            f"Expected images of two classes or more to train on, and some to validate on. Received: "
+            f"{len(self.training.ids)} images of {self.trained_classes} classes by `{label}`, and "
+            f"{len(self.validation.ids)}{reason}"
+        )
+
     def notices(self) -> list[str]:
         """What is odd about the classes and sets, a sentence each."""
         trained, validated = self.counts(self.training), self.counts(self.validation)
@@ -177,14 +194,13 @@ def read_training_data(job: TrainConfig, spool: Spool) -> TrainingData:
     """Reads the images of both sets, decodes each once to see that it can be, and keeps those that can.
 
     Raises:
-        LookalikeError: if no shard matches, there are images of fewer than two classes to train on or none to
-            validate on, or an id comes twice and `corpus.duplicate_ids` is `error`.
+        LookalikeError: if no shard matches, or an id comes twice and `corpus.duplicate_ids` is `error`.
         OSError: if a file system fails.
     """
     taken = {name: _Taken([], [], [], []) for name in (TRAINING, VALIDATION)}
     rejects: list[tuple[Any, ...]] = []
     if job.validation.shards is None:
-        share = job.validation.share
+        share = job.validation.part
         damaged = _read(
             job, job.corpus.shards, lambda item_id: _set_of(item_id, share), spool, taken, rejects
         )
@@ -192,13 +208,6 @@ def read_training_data(job: TrainConfig, spool: Spool) -> TrainingData:
         damaged = _read(job, job.corpus.shards, lambda _: TRAINING, spool, taken, rejects)
         damaged += _read(job, job.validation.shards, lambda _: VALIDATION, spool, taken, rejects)
     trained = sorted(set(taken[TRAINING].names))
-    if len(trained) < 2 or not taken[VALIDATION].names:
-        reason = f"; of {len(rejects)} that were refused, the first: {rejects[0][5]}" if rejects else ""
-        raise LookalikeError(
-            f"Expected images of two classes or more to train on, and some to validate on. Received: "
-            f"{len(taken[TRAINING].ids)} images of {len(trained)} classes by `{job.label}`, and "
-            f"{len(taken[VALIDATION].ids)}{reason}"
-        )
     classes = trained + sorted(set(taken[VALIDATION].names) - set(trained))
     positions = {name: position for position, name in enumerate(classes)}
     columns = list(zip(*rejects, strict=True)) or [()] * len(REJECTS)
@@ -234,8 +243,9 @@ def _read(
         if isinstance(entry, Record):
             entry = _usable(job, entry, unreadable, seen)
         if isinstance(entry, Reject):
-            rejects.append((where, entry.item_id, shard.name, entry.position, entry.stage, entry.error))
-            damaged += [shard.name] if entry.ends_shard else []
+            name = escape(shard.name)
+            rejects.append((where, entry.item_id, name, entry.position, entry.stage, entry.error))
+            damaged += [name] if entry.ends_shard else []
             continue
         seen.add(entry.item_id)
         kept = taken[where]

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.errors import LookalikeError
+
 SIZE = 128
 """Height and width of the input, pixels. Nearly all weights are in the dense layer, and their number grows with the
 square of this: 12.9 million in all at 128, 19.0 million at 150, 44 million at 224."""
+LEAST = 22
+"""Where one pixel is left of the map."""
 DIM = 512
 
 
@@ -18,15 +22,22 @@ def build(size: int = SIZE) -> Any:
     """Builds the network, with weights that are random.
 
     Args:
-        size: height and width of the input, pixels; at least 22, where one pixel is left of the map.
+        size: height and width of the input, pixels; at least `LEAST`.
 
     Returns:
         A `keras.Model`, (batch, size, size, 3) float32 -> (batch, 512) float32, not negative. Training puts
         softmax over the classes on it.
+
+    Raises:
+        LookalikeError: if the size is too small.
     """
     import keras
     from keras import layers
 
+    if size < LEAST:
+        raise LookalikeError(
+            f"Expected pictures of {LEAST} pixels or more for the baseline. Received: {size}"
+        )
     x = image = keras.Input((size, size, 3), name="image")
     for number, filters in enumerate((32, 64, 128), start=1):
         x = layers.Conv2D(filters, 3, activation="relu", name=f"conv{number}")(x)

@@ -58,9 +58,10 @@ def build(path: str, layer: str | None, height: int, width: int) -> Any:
     shared = keras.Model(image, outputs[layer])
     _rename(shared, {image.name})
     shared = _dissolved(shared)
+    _refuse_always_training(shared, path)
     # The shared layers also belong to the graph they came from; copies of them belong to this one only. A layer made
-    # untrainable, as of a base that was frozen, would stay so.
-    network = copied(shared, trainable=True)
+    # untrainable, as of a base that was frozen, would stay so, and one in half precision does not become int8.
+    network = copied(shared, trainable=True, dtype="float32")
     network.name = Path(path).stem.lstrip("_") or "network"
     return network
 
@@ -121,6 +122,15 @@ def _dissolved(network: Any) -> Any:
     while any(_has_graph(layer) or _augments(layer) for layer in network.layers):
         network = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
     return network
+
+
+def _refuse_always_training(network: Any, path: str) -> None:
+    for layer in network.layers:
+        if any(node.arguments.kwargs.get("training") is True for node in layer._inbound_nodes):
+            raise LookalikeError(
+                f"Expected layers that know training from use in {path}. Received: {layer.name}, called with "
+                "training=True: its output would change from time to time, or with the other images of a batch"
+            )
 
 
 def _check_input(model: Any, path: str, height: int, width: int) -> None:

@@ -36,6 +36,8 @@ def find_shards(paths: str | Sequence[str], options: SourceOptions) -> list[Shar
         for shard in _named_by(path, options, lists=True):
             place = shard.name if files.is_remote(shard.name) else str(Path(shard.name).absolute())
             shards.setdefault(place, shard)
+    if not shards:
+        raise LookalikeError(f"Expected shards. Received: a list that names none, {paths}")
     return sorted(shards.values(), key=lambda shard: shard.name)
 
 

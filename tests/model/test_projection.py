@@ -50,6 +50,22 @@ def test_too_few_samples_or_features_are_refused(shape):
         PCA(4).fit(np.ones(shape))
 
 
+@pytest.mark.parametrize("fit", [PCA(2).fit, WhitenedPCA(2).fit, lambda x: LDA(2).fit(x, list("aaabbbccc"))])
+def test_features_that_are_not_finite_or_all_alike_are_refused(fit):
+    features = RNG.normal(size=(9, 4))
+    with pytest.raises(LookalikeError, match="Received: the same features of all 9 images"):
+        fit(np.repeat(features[:1], 9, axis=0))
+    features[3, 2] = np.nan
+    with pytest.raises(LookalikeError, match="Expected finite features"):
+        fit(features)
+
+
+def test_classes_whose_images_are_all_alike_have_no_discriminants():
+    features = np.repeat(RNG.normal(size=(3, 5)), 4, axis=0)
+    with pytest.raises(LookalikeError, match="all of a class are alike"):
+        LDA(2).fit(features, np.repeat(["a", "b", "c"], 4))
+
+
 def test_unit_length_scales_rows_and_leaves_zeros():
     scaled = unit_length(np.array([[3.0, 4.0], [0, 0], [1e-30, 0], [1e19, 0]], np.float32))
     np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 0], [1, 0], [1, 0]], rtol=1e-6)

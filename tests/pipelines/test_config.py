@@ -119,6 +119,7 @@ def test_set_overrides_and_adds_keys(load):
         ("=3", "Expected --set key=value"),
         ("store.x=3", "`store` is a single value and has no keys"),
         ("query.k={", "the value is not YAML"),
+        ("query.k=2024-13-01", "the value is not YAML"),
         ("query..k=3", "unknown key"),
         ("query.k=", "Received: None"),
         ("quer.k=3", "did you mean `query`?"),

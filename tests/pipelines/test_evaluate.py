@@ -336,7 +336,7 @@ def test_plots_need_no_pictures_of_vector_queries_and_are_left_out_with_a_note_w
 
 
 def test_two_encoders_are_compared_query_by_query_at_once_or_with_an_earlier_evaluation(
-    zoo, other_encoder, tmp_path, capsys
+    zoo, other_encoder, asked, tmp_path, capsys
 ):
     other = Job(tmp_path / "other", other_encoder)
     other.folder.mkdir()
@@ -353,6 +353,12 @@ def test_two_encoders_are_compared_query_by_query_at_once_or_with_an_earlier_eva
     assert "difference   job (2) - job: 9 queries in pairs" in capsys.readouterr().out
     assert lookalike("-c", zoo.config, *common, "-o", first) == 0
     assert lookalike("-c", other.config, *common, "-o", second, "--against", first) == 0
+    others = ("--queries", asked(["cat/x"]), *common[2:])
+    assert lookalike("-c", zoo.config, "-o", tmp_path / "third", "--against", first, *others) == 0
+    assert f"not compared with {first}: no query was measured there and here" in capsys.readouterr().out
+    empty = tmp_path / "empty"
+    assert lookalike("-c", zoo.config, "-o", empty, *common[2:], "--queries", asked(["fox/x"])) == 3
+    assert lookalike("-c", zoo.config, "-o", tmp_path / "third", "--against", empty, *common) == 0
     (at_once,) = json.loads((both / "evaluation.json").read_text())["comparisons"]
     (later,) = json.loads((second / "evaluation.json").read_text())["comparisons"]
     assert at_once["metrics"] == later["metrics"]

@@ -17,8 +17,8 @@ def written(tmp_path, text):
     return str(path)
 
 
-def test_qrels_are_read_as_trec_writes_them_and_anything_below_0_is_junk(tmp_path):
-    path = written(tmp_path, "q1 0 a 1\nq1 0 b -2\r\n\n  q2   Q0 ä/ö.jpg  3\n")
+def test_qrels_are_read_as_trec_and_windows_write_them_and_anything_below_0_is_junk(tmp_path):
+    path = written(tmp_path, "\ufeffq1 0 a 1\nq1 0 b -2\r\n\n  q2   Q0 ä/ö.jpg  3\n")
     assert read_qrels(path) == {"q1": {"a": 1, "b": -1}, "q2": {"ä/ö.jpg": 3}}
 
 

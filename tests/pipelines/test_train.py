@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from model.errors import LookalikeError
 from pipelines import run_folder, train
 from pipelines.run_folder import read_run
 from pipelines.training_set import Spool
@@ -122,9 +123,49 @@ def test_the_run_folder_holds_all_that_is_promised(finished):
     card = (folder / "run" / "card.md").read_text()
     assert "| blue | 8 | 3 |" in card
     assert (folder / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert list((folder / "run" / "tensorboard").iterdir())
     assert yaml.safe_load((folder / "run" / "config.yaml").read_text())["optimizer"]["weight_decay"] == 0.004
     assert "epoch 2: loss" in done.err
+
+
+def test_tensorboard_finds_every_step_and_epoch(finished):
+    import tensorflow as tf
+
+    folder, _ = finished
+    (path,) = (folder / "run" / "tensorboard").iterdir()
+    found = [
+        (value.tag, event.step)
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+    assert [step for tag, step in found if tag == "step/loss"] == [1, 2, 3, 4, 5, 6]
+    for name in ("loss", "learning_rate", "map_at_r", "hit_rate_at_1", "map"):
+        assert [step for tag, step in found if tag == f"epoch/{name}"] == [3, 6]
+
+
+def test_events_that_cannot_be_written_cost_no_training(tmp_path, caplog):
+    from model.training import Step
+    from pipelines.train_progress import Shown
+
+    (tmp_path / "file").write_bytes(b"")
+    with Shown(str(tmp_path / "file" / "events")) as shown:
+        shown.begin(0, 2)
+        shown.step(Step(1, 1, 1, 2, 1, 0.5, 8))
+    assert "no more events for TensorBoard" in caplog.text
+
+
+def test_without_a_terminal_a_log_line_tells_the_time_left(tmp_path, caplog, monkeypatch):
+    from model.training import Step
+    from pipelines.train_progress import Shown
+
+    times = iter([0.0, 100.0, 110.0])
+    with Shown(str(tmp_path)) as shown:
+        monkeypatch.setattr("pipelines.train_progress.time.monotonic", lambda: next(times))
+        shown.begin(0, 6)
+        for done in (1, 2):
+            shown.step(Step(1, 2, done, 3, done, 0.5, 8))
+        monkeypatch.undo()
+    # The first step is compiling: 8 images in the 10 s after it, and 4 steps are left.
+    assert "step 2 of 3, loss 0.500, 0.8 images/s, 0:40 left" in caplog.text
 
 
 def test_a_finished_run_is_not_done_again_but_for_fresh(finished, tmp_path):
@@ -177,6 +218,10 @@ def test_a_run_that_is_not_finished_or_was_changed_makes_no_encoder(finished, ph
     (tmp_path / "run" / "network.keras").write_bytes(b"?")
     changed = run("encoder", "build", tmp_path / "e", "--network", tmp_path / "run", *options)
     assert "network.keras should have SHA-256" in changed.sentence
+    said = tmp_path / "run" / "run.json"
+    said.write_text(said.read_text().replace("normalize(", "normalize(1"))
+    edited = run("encoder", "build", tmp_path / "e", "--network", tmp_path / "run", *options)
+    assert "run.json. It is damaged" in edited.sentence
     assert not (tmp_path / "e").exists()
 
 
@@ -199,6 +244,26 @@ def test_the_head_alone_trains_on_features_that_are_computed_once(photos, tmp_pa
     assert all(
         np.array_equal(a, b) for a, b in zip(before["convolution1"], after["convolution1"], strict=True)
     )
+
+
+def test_features_of_another_network_with_the_same_weights_are_not_used(photos, tmp_path):
+    import keras
+
+    def saved(activation):
+        keras.utils.set_random_seed(1)
+        layers = keras.layers
+        image = keras.Input((32, 32, 3))
+        x = layers.Conv2D(4, 3, activation=activation, name="convolution")(image)
+        keras.Model(image, layers.GlobalAveragePooling2D(name="features")(x)).save(tmp_path / "mine.keras")
+
+    job = settings(photos, tmp_path, train="head", epochs=1)
+    job["network"]["name"] = str(tmp_path / "mine.keras")
+    saved("relu")
+    assert start(job, tmp_path).code == 0
+    for activation, found in (("relu", "features are there from before"), ("tanh", "features of 33 images")):
+        saved(activation)
+        (tmp_path / "run" / "run.json").unlink()
+        assert found in start(job, tmp_path).err
 
 
 def _load(path):
@@ -296,6 +361,19 @@ def test_what_cannot_be_trained_with_is_told_in_a_sentence(photos, tmp_path, key
     assert said in done.sentence
 
 
+def test_too_few_images_are_refused_with_what_is_wrong_of_each(photos, tmp_path):
+    for number in range(3):
+        path = tmp_path / "photos" / "blue" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(coloured(number)[:200])
+    done = start(settings(photos, tmp_path, corpus={"shards": str(tmp_path / "photos")}), tmp_path)
+    assert (
+        "0 images of 0 classes by `directory`, and 9; of 3 that were refused, the first: JPEG"
+        in done.sentence
+    )
+    assert pq.read_table(tmp_path / "run" / "rejects.parquet").num_rows == 3
+
+
 def test_validation_images_all_alone_in_their_classes_are_refused(photos, tmp_path):
     for number, name in enumerate(CLASSES):
         path = tmp_path / "validation" / name / "one.jpg"
@@ -343,6 +421,16 @@ def test_a_folder_of_something_else_is_left_alone(photos, tmp_path):
     for arguments in ((), ("--fresh",)):
         assert "which holds thesis.tex" in start(settings(photos, tmp_path), tmp_path, *arguments).sentence
     assert stranger.read_text() == "x"
+
+
+def test_what_killed_runs_left_half_written_is_cleared_and_nothing_else(tmp_path):
+    for name in (".checkpoint.tmp-7", ".features-0123456789abcdef.tmp-7", "checkpoint"):
+        (tmp_path / name).write_bytes(b"")
+    with run_folder.held(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", ".lock"}
+    (tmp_path / "features-of-mine.txt").write_bytes(b"")
+    with pytest.raises(LookalikeError, match=r"which holds features-of-mine\.txt"), run_folder.held(tmp_path):
+        pass
 
 
 def test_a_second_training_keeps_out(photos, tmp_path):

@@ -44,7 +44,14 @@ def test_the_page_on_training_has_every_key_with_its_default(tmp_path):
         nested = isinstance(value, dict) and key != "corpus"
         there |= {f"{key}.{k}": v for k, v in value.items()} if nested else {key: value}
     assert set(told) == set(there)
-    in_words = {"run", "corpus", "network.weights", "network.preprocessing", "loss.options"}
+    in_words = {
+        "run",
+        "corpus",
+        "network.weights",
+        "network.preprocessing",
+        "loss.options",
+        "validation.share",
+    }
     for key in set(told) - in_words:
         value = there[key]
         expected = "" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
@@ -53,7 +60,7 @@ def test_the_page_on_training_has_every_key_with_its_default(tmp_path):
 
 def test_all_but_run_and_shards_has_a_default(tmp_path):
     job = load(tmp_path)
-    assert (job.label, job.train, job.loss.name, job.validation.share) == (
+    assert (job.label, job.train, job.loss.name, job.validation.part) == (
         "directory",
         "all",
         "norm_softmax",
@@ -70,6 +77,16 @@ def test_all_but_run_and_shards_has_a_default(tmp_path):
         ({"corpus": {}}, "the key `corpus.shards` is missing"),
         ({"loss": {"name": "tripplet"}}, "`loss.name`: input should be 'cross_entropy'"),
         ({"loss": "circle"}, "`loss`: keys and values are expected below it"),
+        (
+            {"validation": {"shards": "v", "share": 0.2}},
+            "shards or a share of the corpus are expected, not both",
+        ),
+        ({"augmentation": {"cutmix": 2.0}}, "`augmentation.cutmix`: input should be less than or equal to 1"),
+        ({"seed": 1 << 32}, "`seed`: input should be less than"),
+        (
+            {"optimizer": {"warmup_epochs": float("inf")}},
+            "`optimizer.warmup_epochs`: input should be a finite number",
+        ),
         ({"epochs": 0}, "`epochs`: input should be greater than or equal to 1. Received: 0"),
         ({"run": "s3://bucket/run"}, "a local folder is expected as run, not s3://bucket/run"),
         (

@@ -107,6 +107,28 @@ def test_names_that_keras_will_not_export_are_changed(tmp_path):
     network.export(str(tmp_path / "exported"), verbose=False)
 
 
+def test_a_file_in_half_precision_becomes_a_network_in_float32(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = classifier()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "half.keras")
+    network = backbone(str(tmp_path / "half.keras"), layer="embedding", preprocessing=SPEC).network
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    x = np.random.default_rng(0).random((2, 32, 32, 3)).astype(np.float32)
+    expected = keras.Model(model.inputs, model.get_layer("embedding").output)(x)
+    np.testing.assert_allclose(network(x), expected, atol=5e-3)
+
+
+def test_a_layer_that_is_always_in_training_is_refused(path):
+    image = keras.Input((32, 32, 3))
+    x = keras.layers.Dropout(0.5, name="drop")(image, training=True)
+    keras.Model(image, keras.layers.Flatten(name="flat")(x)).save(path)
+    with pytest.raises(LookalikeError, match="Received: drop, called with training=True"):
+        backbone(path, layer="flat", preprocessing=SPEC)
+
+
 def test_augmentation_inside_is_left_out(path):
     layers = keras.layers
     flip = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.2)], name="augmentation")

@@ -339,6 +339,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         ("resnet51", {}, "did you mean ResNet50"),
         ("mobilenet_v2", {}, "imagenet to download them, or none for random ones"),
         ("baseline", {"weights": "imagenet"}, "no published weights for baseline"),
+        ("baseline", {"size": 16}, "22 pixels or more for the baseline. Received: 16"),
         ("baseline", {"layer": "dense"}, "a layer only for"),
         ("baseline", {"preprocessing": "decode|resize(20,30)"}, "square pictures"),
         ("baseline", {"preprocessing": "decode|resize(30,30)", "size": 32}, "a spec for 32 pixels"),

@@ -86,6 +86,7 @@ def test_a_list_of_paths_names_shards_and_folders(here):
         ("all.txt", b"all.txt\n", "cannot name another list. Received: all.txt"),
         ("all.txt", b"gone.tar\n", "Received: gone.tar"),
         ("all.txt", b"\xff.tar\n", "in UTF-8. Received: all.txt"),
+        ("all.txt", b"# nothing\n", "Expected shards. Received: a list that names none, all.txt"),
         ("empty", b"", "Expected shard files or images .* in the folder empty. Received: no files"),
         ("texts", b"", "Received: 1 without extension, 1 csv, 1 hidden"),
         (
