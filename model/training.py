@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +18,7 @@ import tensorflow as tf
 from model import sampling, schedule
 from model.assembly import Assembly
 from model.augmentation import build_augmentation
+from model.batches import Images, ahead, normalisation
 from model.checkpoints import Checkpoint, refuse_other
 from model.errors import LookalikeError
 from model.networks.parts import frozen_statistics
@@ -29,41 +28,7 @@ from model.recipe import Recipe
 from model.validation import leave_one_out, queries_of
 
 logger = logging.getLogger(__name__)
-_AHEAD = 2
 _SHOWN_IDS = 8
-
-
-class Images(Protocol):
-    """Labelled images in a fixed order."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """For messages."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Int (n,): classes of training from 0, further ones behind them."""
-
-    def pixels(self, indices: np.ndarray) -> np.ndarray:
-        """The images at these positions after the geometry of the preprocessing: uint8 (b, height, width, 3)."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """Images that stand for themselves as the features of a frozen backbone.
-
-    Attributes:
-        ids, labels: as of `Images`.
-        values: float32 (n, features).
-    """
-
-    ids: Sequence[str]
-    labels: np.ndarray
-    values: np.ndarray
-
-    def pixels(self, indices: np.ndarray) -> np.ndarray:
-        """Their features, (b, features)."""
-        return np.asarray(self.values[indices])
 
 
 @dataclass(frozen=True)
@@ -172,7 +137,7 @@ class Training:
         self.steps = len(self._order(0))
         """Steps of an epoch."""
         self._prepare = _preparation(recipe, preprocess, len(self._counts))
-        self._normalise = _normalisation(preprocess)
+        self._normalise = normalisation(preprocess)
         average = frozen_statistics(assembly.average)
         self._embed = tf.function(
             lambda inputs: average(self._normalise(inputs), training=False), reduce_retracing=True
@@ -199,7 +164,7 @@ class Training:
             self._begin_epoch()
             order = self._order(self._epoch)
             started = time.monotonic() - self._seconds
-            for indices, pixels in _ahead(self._images, order[self._step :]):
+            for indices, pixels in ahead(self._images, order[self._step :]):
                 self._train_step(indices, pixels)
                 self._seconds = time.monotonic() - started
                 if time.monotonic() - saved > self._checkpoint_seconds:
@@ -339,7 +304,7 @@ class Training:
             np.arange(i, min(i + size, len(images.labels))) for i in range(0, len(images.labels), size)
         ]
         return np.concatenate(
-            [self._embed(tf.constant(pixels)).numpy() for _, pixels in _ahead(images, batches)]
+            [self._embed(tf.constant(pixels)).numpy() for _, pixels in ahead(images, batches)]
         )
 
     def _best_epoch(self) -> int:
@@ -393,16 +358,9 @@ class Training:
         logger.info("going on after epoch %d, step %d of %d", self._epoch, self._step, self.steps)
 
 
-def _normalisation(preprocess: Preprocess | None) -> Any:
-    if preprocess is None:
-        return lambda features: tf.cast(features, tf.float32)
-    mean, std = tf.constant(preprocess.mean), tf.constant(preprocess.std)
-    return lambda pixels: (tf.cast(pixels, tf.float32) - mean) / std
-
-
 def _preparation(recipe: Recipe, preprocess: Preprocess | None, classes: int) -> Any:
     """(pixels, labels, step) -> (inputs of the network, labels for the loss)."""
-    normalise = _normalisation(preprocess)
+    normalise = normalisation(preprocess)
     if preprocess is None:
         return lambda features, labels, _: (normalise(features), labels)
     augment = build_augmentation(recipe.augmentation, preprocess.height, recipe.seed)
@@ -414,33 +372,6 @@ def _preparation(recipe: Recipe, preprocess: Preprocess | None, classes: int) ->
         return normalise(pixels), labels
 
     return prepare
-
-
-def _ahead(
-    images: Images, batches: Sequence[np.ndarray] | np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The batches with their pixels, two of which are read while one is in use."""
-    waiting: list[tuple[np.ndarray, Future[np.ndarray]]] = []
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-        try:
-            for indices in batches:
-                waiting.append((indices, pool.submit(images.pixels, indices)))
-                if len(waiting) > _AHEAD:
-                    first, pixels = waiting.pop(0)
-                    yield first, pixels.result()
-            for indices, pixels in waiting:
-                yield indices, pixels.result()
-        finally:
-            for _, pixels in waiting:
-                pixels.cancel()
-
-
-def features_of(network: Any, images: Images, preprocess: Preprocess, batch: int = 32) -> np.ndarray:
-    """What a network makes of images, in order: float32 (n, features)."""
-    normalise, folded = _normalisation(preprocess), frozen_statistics(network)
-    run = tf.function(lambda pixels: folded(normalise(pixels), training=False), reduce_retracing=True)
-    batches = [np.arange(i, min(i + batch, len(images.labels))) for i in range(0, len(images.labels), batch)]
-    return np.concatenate([run(tf.constant(pixels)).numpy() for _, pixels in _ahead(images, batches)])
 
 
 def seed_everything(seed: int) -> None:

@@ -196,7 +196,7 @@ def _features(
     folder: Path, data: TrainingData, base: Any, preprocess: Preprocess, identity: dict[str, Any]
 ) -> tuple[Any, Any]:
     """What the frozen backbone makes of both sets, kept in the run folder for the next time."""
-    from model.training import Features, features_of
+    from model.batches import Features, features_of
 
     names = ("weights", "training images", "validation images")
     key = sha256_json([preprocess.spec, *(identity[name] for name in names)])

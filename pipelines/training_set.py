@@ -91,7 +91,7 @@ class Spool:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with their classes, in the order they were read; `model.training.Images`.
+    """Images with their classes, in the order they were read; `model.batches.Images`.
 
     Attributes:
         ids: of the images.
@@ -106,7 +106,7 @@ class LabelledImages:
     _numbers: np.ndarray
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
-        """See `model.training.Images`."""
+        """See `model.batches.Images`."""
         return self._spool.pixels(self._numbers[indices])
 
     def digest(self) -> str:

@@ -29,7 +29,7 @@ FOLDERS = ("run", "corpus", "validation")
 
 @dataclass
 class Seen:
-    """Images as training reads them; `model.training.Images`."""
+    """Images as training reads them; `model.batches.Images`."""
 
     spool: Spool
     labels: np.ndarray
@@ -464,10 +464,10 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(photos, tmp_path
 @pytest.mark.slow
 @pytest.mark.skipif(not CLOTHING.exists(), reason="the photographs are not in ../shared")
 def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_path):
+    from model.batches import features_of
     from model.encoder import Encoder
     from model.networks import backbone
     from model.preprocess import parse_spec
-    from model.training import features_of
 
     for number, path in enumerate(sorted(CLOTHING.glob("train/*/*.jpg"))[::8]):
         folder = tmp_path / ("photos" if number % 6 else "validation") / path.parent.name
