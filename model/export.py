@@ -58,7 +58,7 @@ class BuildSummary:
         images: readable images of the sample.
         unlabelled: those without a class, which a projection that asks for one was not fitted on.
         unreadable: position in the sample -> reason, for the rest.
-        variance: fraction of the features' variance that the projection keeps; 1.0 without one.
+        projection: what there is, in words.
         agreement: mean cosine of int8 and float embeddings on sample images outside the calibration, where
             there are any.
     """
@@ -68,7 +68,7 @@ class BuildSummary:
     images: int
     unlabelled: int
     unreadable: dict[int, str]
-    variance: float
+    projection: str
     agreement: float
 
 
@@ -147,7 +147,7 @@ def build_bundle(
         if views.as_manifest():
             manifest["views"] = views.as_manifest()
         _write_manifest(folder, manifest)
-        variance, unlabelled = 1.0, 0
+        told, unlabelled = "none", 0
         if dim is not None:
             logger.info("fitting the projection on %d images", len(pixels))
             # On the features of the variant that will be used: their errors are part of what it projects.
@@ -155,6 +155,11 @@ def build_bundle(
             if projection == "lda":
                 known = np.array([label is not None for label in labels])
                 unlabelled = int((~known).sum())
+                if not known.any():
+                    raise LookalikeError(
+                        "A discriminant projection needs images with a class. Received: none in the sample; check the "
+                        "label"
+                    )
                 features, labels = features[known], [label for label in labels if label is not None]
             fitted = _fit(projection, dim, shrinkage, features, labels)
             variance = float(_kept(fitted, features))
@@ -162,6 +167,9 @@ def build_bundle(
             said = {"kind": projection, "variance": round(variance, 6)}
             manifest |= {"dim": fitted.dim, "projection": said}
             _write_manifest(folder, manifest)
+            told = f"{projection}, {fitted.dim} dimensions fitted on {len(features):,} images"
+            if projection == "pca":
+                told += f", whose variance it keeps to {variance:.1%}"
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])
         if not np.isfinite(agreement):
@@ -177,7 +185,7 @@ def build_bundle(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return BuildSummary(
-        fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, variance, agreement
+        fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, told, agreement
     )
 
 

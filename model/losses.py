@@ -36,6 +36,8 @@ _RANGES = {
     "tau": (0.0, math.inf),
     "temperature": (1e-6, math.inf),
 }
+_CLASSES = ("log_prior", "tau")
+"""Options that the recipe sets: `imbalance.logit_adjustment`."""
 
 
 class _Loss(keras.losses.Loss):
@@ -69,8 +71,9 @@ class _Loss(keras.losses.Loss):
         defaults = {parameter.name: parameter.default for parameter in parameters}
         for option, value in options.items():
             if option not in defaults:
+                known = ", ".join(name for name in defaults if name not in _CLASSES)
                 raise LookalikeError(
-                    f"Expected options of {loss} among {', '.join(defaults)}. Received: {option}={value!r}"
+                    f"Expected options of {loss} among {known}. Received: {option}={value!r}"
                 )
             _check(loss, option, value, defaults[option])
         self.options = {**defaults, **options}

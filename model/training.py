@@ -355,7 +355,8 @@ class Training:
             for number, variable in enumerate(variables):
                 variable.assign(arrays[f"{group}/{number}"])
         self._best = [arrays[f"best/{i}"] for i in range(sum(name.startswith("best/") for name in arrays))]
-        logger.info("going on after epoch %d, step %d of %d", self._epoch, self._step, self.steps)
+        if self._epoch < self._recipe.epochs:
+            logger.info("going on with epoch %d, step %d of %d", self._epoch + 1, self._step + 1, self.steps)
 
 
 def _preparation(recipe: Recipe, preprocess: Preprocess | None, classes: int) -> Any:

@@ -155,7 +155,7 @@ def encoder_build(
     scale: Annotated[
         list[float] | None,
         typer.Option(
-            help="Average over scales, such as --scale 1 --scale 0.875; each costs as much as the first."
+            help="Average over scales, such as --scale 1 --scale 1.1; each costs as much as the first."
         ),
     ] = None,
     pooling: Annotated[str, typer.Option(help="avg, max or gem.")] = "avg",
@@ -203,7 +203,7 @@ def encoder_build(
     )
     print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
     print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
-    print(f"projection   keeps {summary.variance:.1%} of the variance")
+    print(f"projection   {summary.projection}")
     if summary.unlabelled:
         print(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
     print(f"int8         mean cosine {summary.agreement:.4f} with float")

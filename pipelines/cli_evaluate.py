@@ -157,5 +157,7 @@ def _sizes(text: str) -> tuple[int, int]:
     except ValueError:
         tail, head = 1, 0
     if not 0 <= tail <= head:
-        raise LookalikeError(f"--class-sizes: expected two whole numbers such as 20,100. Received: {text}")
+        raise LookalikeError(
+            f"--class-sizes: expected two whole numbers such as 20,100, the smaller first. Received: {text}"
+        )
     return head, tail

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipelines.cli_options import UNREADABLE, ConfigFile, Overrides
+from pipelines.cli_options import UNREADABLE, Overrides
 from pipelines.train_config import load_train_config
 
 
 def train(
-    config: ConfigFile,
+    config: Annotated[
+        Path,
+        typer.Option("--config", "-c", metavar="FILE", help="The job file, such as config/train-head.yaml."),
+    ],
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what the run folder holds and begin anew.")
     ] = False,
@@ -22,7 +26,9 @@ def train(
     A run that was interrupted goes on from its last checkpoint when the same command is given again, and ends with
     the same weights.
 
-    Example: lookalike train -c config/train-head.yaml --set corpus.shards=photos/
+    docs/training.md has every key of the job file.
+
+    Example: lookalike train -c config/train-head.yaml --set corpus.shards=photos/ --set validation.shards=more/
     """
     job = load_train_config(config, set)
     from pipelines.train import train as run

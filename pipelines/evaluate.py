@@ -150,8 +150,8 @@ def _relevance(
     if not files.exists(named):
         carried = ", ".join([*generation.metadata, DIRECTORY])
         raise LookalikeError(
-            f"Expected a field that the index carries ({carried}) or a file of judgements. Received: {named}. "
-            f"A field must be in corpus.metadata when `lookalike nightly` runs"
+            f"Expected a field that the index carries ({carried}) or a file of judgements. Received: {named}, which is "
+            f"neither. A field must be in corpus.metadata when `lookalike nightly` runs"
         )
     judgements = read_qrels(named)
     asked = list(dict.fromkeys(item_id for items in judgements.values() for item_id in items))

@@ -119,16 +119,18 @@ def class_bars(classes: pa.Table, title: str) -> Figure:
         color=[GROUP_COLOURS[row["group"]] for row in shown],
         height=0.75,
     )
-    axes.set_yticks(places, [f"{_short(row['class'], 30)} ({row['items']:,})" for row in shown])
+    axes.set_yticks(
+        places, [f"{_short(row['class'], 30)} ({row['items']:,}; {row['queries']:,})" for row in shown]
+    )
     axes.invert_yaxis()
     axes.margins(y=0.01)
     for place, row in zip(places, shown, strict=True):
         axes.text(row[METRIC] + 0.01, place, f"{row[METRIC]:.2f}", va="center", fontsize=8)
     if len(shown) < len(rows):
         axes.axhline(half - 0.5, color="black", linewidth=0.8, linestyle="--")
-        title += f": the {half} worst and the {half} best of {len(rows):,} classes"
+        title += f":\nthe {half} worst and the {half} best of {len(rows):,} classes"
     axes.set(xlim=(0, 1.08), xlabel="mAP of the class's queries", title=title)
-    axes.set_ylabel("class (items in the corpus)")
+    axes.set_ylabel("class (items in the corpus; queries)")
     seen = [group for group in GROUPS if any(row["group"] == group for row in shown)]
     patches = [Patch(color=GROUP_COLOURS[group], label=group) for group in seen]
     figure.legend(handles=patches, loc="outside lower right", ncols=3, frameon=False)
@@ -162,7 +164,11 @@ def hardest(
         figsize=(1.75 * (TOP + 1), 0.6 + 2.1 * len(rows)),
         layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06),
     )
-    figure.suptitle(f"{title}: the queries with the lowest average precision, and their first {TOP} items")
+    figure.suptitle(
+        f"{title}: the queries with the lowest average precision, and their first {TOP} items\n"
+        "green: relevant, red and dashed: not; the ids are in per_query.parquet",
+        fontsize=10,
+    )
     grid = figure.subplots(len(rows), TOP + 1, squeeze=False)
     for axes, row in zip(grid, rows, strict=True):
         asked = f"QUERY {_short(row['class'] or '', 12)} AP {row[METRIC]:.3f}\n{_short(row['query_id'], 24)}"
@@ -199,6 +205,8 @@ def _picture(
 
 
 def _short(text: str, length: int) -> str:
-    """The end of a long text, where ids differ; $ would begin a formula."""
-    text = text.replace("$", r"\$")
-    return text if len(text) <= length else "…" + text[1 - length :]
+    """Both ends of a long text; $ would begin a formula."""
+    if len(text) > length:
+        end = length // 2
+        text = f"{text[: length - end - 1]}…{text[-end:]}"
+    return text.replace("$", r"\$")

@@ -199,9 +199,12 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
     if any(comparison["not_in_both"]) and comparison["paired"]:
         alone = comparison["not_in_both"]
         lines.append(f"note         measured in one of them only: {alone[0]:,} and {alone[1]:,} queries")
-    if comparison["other_relevant"]:
+    before, after = comparison["mean_relevant"]
+    of = f"of {comparison['other_relevant']:,} queries" if comparison["paired"] else "of a query"
+    if comparison["other_relevant"] or (not comparison["paired"] and before != after):
         lines.append(
-            f"note         {comparison['other_relevant']:,} queries have another number of relevant items"
+            f"note         the number of relevant items {of} differs ({before:,.1f} and {after:,.1f} in the mean): the "
+            "figures are of another corpus or other judgements, and precision, recall and mAP depend on that"
         )
     rows = [
         [

@@ -162,6 +162,7 @@ def compare(first: Side, second: Side, *, paired: bool, resamples: int, seed: in
         "setup": first.setup,
         "paired": paired,
         "queries": [len(side) for side in sides],
+        "mean_relevant": [float(pc.mean(side["relevant"]).as_py()) for side in sides],
         "not_in_both": [len(s.per_query) - len(kept) for s, kept in zip((first, second), sides, strict=True)],
         "other_relevant": other_total,
         "metrics": {

@@ -138,9 +138,10 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
             query_id, _, item_id, written = text.split("\t") if "\t" in text else text.split()
             grade = max(int(written), JUNK)
         except ValueError:
+            received = line[:200].decode("utf-8", "backslashreplace")
             raise LookalikeError(
                 f"{path}, line {number}: expected `query_id iteration item_id grade`, with a whole number as "
-                f"the grade; separated by tabs if ids hold spaces. Received: {line[:200]!r}"
+                f"the grade; separated by tabs if ids hold spaces. Received: {received!r}"
             ) from None
         if grade > MOST:
             raise LookalikeError(

@@ -52,7 +52,7 @@ def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:
 
     Args:
         job: what to do.
-        fresh: delete what is in the folder first.
+        fresh: delete what is in the folder, once it is clear that training can begin.
 
     Raises:
         LookalikeError: if the folder is of another training or another one is at work there, the images are not
@@ -62,19 +62,15 @@ def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:
     started = time.monotonic()
     folder = Path(job.run)
     with run_folder.held(folder):
-        if fresh:
-            run_folder.clear(folder)
-        run = run_folder.read_run(folder)
+        run = None if fresh else run_folder.read_run(folder)
         if run is not None:
             _refuse_other_settings(run.identity, job, folder / run_folder.RUN)
             run_folder.trained_network(folder)
             return TrainSummary(folder, run, time.monotonic() - started, True, 0, [], False)
-        begun = Checkpoint(folder / run_folder.CHECKPOINT).load()
+        begun = None if fresh else Checkpoint(folder / run_folder.CHECKPOINT).load()
         if begun is not None:
             _refuse_other_settings(begun[1]["identity"], job, folder / run_folder.CHECKPOINT)
-        config = yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        files.write_bytes(str(folder / run_folder.CONFIG), config.encode())
-        run, data = _train(job, folder)
+        run, data = _train(job, folder, fresh)
     seconds = time.monotonic() - started
     rejected, damaged = data.rejects.num_rows, bool(data.damaged)
     return TrainSummary(folder, run, seconds, False, rejected, data.notices(), damaged)
@@ -86,12 +82,14 @@ def _refuse_other_settings(identity: dict[str, Any], job: TrainConfig, path: Pat
     refuse_other({key: value for key, value in identity.items() if key not in images}, settings, str(path))
 
 
-def _train(job: TrainConfig, folder: Path) -> tuple[Run, TrainingData]:
+def _train(job: TrainConfig, folder: Path, fresh: bool) -> tuple[Run, TrainingData]:
     from model.assembly import embedder
+    from model.losses import build_loss
     from model.networks import backbone
     from model.training import seed_everything
 
     seed_everything(job.seed)
+    build_loss(job.loss.name, **job.loss.options)
     wanted = job.network
     base = backbone(
         wanted.name,
@@ -101,14 +99,25 @@ def _train(job: TrainConfig, folder: Path) -> tuple[Run, TrainingData]:
         preprocessing=wanted.preprocessing,
         seed=job.seed,
     )
+    if job.train == "head" and not base.pretrained:
+        raise LookalikeError(
+            "Expected a network with trained weights for train: head, which trains nothing else. "
+            f"Received: {wanted.name}"
+        )
     network = embedder(base, wanted.dim)
     preprocess = parse_spec(base.preprocessing)
     spool = Spool(folder, preprocess, job.corpus.max_pixels)
     try:
         logger.info("reading the images")
         data = read_training_data(job, spool)
-        pq.write_table(data.rejects, folder / run_folder.REJECTS)
-        data.check(job.label)
+        if not fresh:
+            pq.write_table(data.rejects, folder / run_folder.REJECTS)
+        data.check(job)
+        if fresh:
+            run_folder.clear(folder)
+            pq.write_table(data.rejects, folder / run_folder.REJECTS)
+        config = yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        files.write_bytes(str(folder / run_folder.CONFIG), config.encode())
         _tell(data)
         identity = {
             **job.decides(),

@@ -44,11 +44,16 @@ def draw_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) 
     for axes, (title, names) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         for name in names:
             axes.plot(epochs, [row[name] for row in history], marker=".", label=_METRICS.get(name))
-        axes.axvline(best_epoch, color="0.7", linestyle="--", zorder=0)
+        axes.axvline(best_epoch, color="0.7", linestyle="--", zorder=0, label="best epoch")
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.margins(y=0.1)
         if len(names) > 1:
-            axes.legend(fontsize="small", framealpha=0.5)
+            figure.legend(
+                *axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
+            )
+        if title == "Learning rate":
+            axes.set_ylim(bottom=0)
     temporary = path.with_name(f".tmp-{path.name}")
     FigureCanvasAgg(figure).print_png(temporary)
     temporary.replace(path)

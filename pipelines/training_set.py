@@ -21,6 +21,7 @@ import pyarrow as pa
 from model.encoder import cores
 from model.errors import ImageError, LookalikeError
 from model.preprocess import Preprocess
+from model.recipe import PAIR_LOSSES
 from pipelines.embeddings import DUPLICATE
 from pipelines.records import DIRECTORY, Record, Reject, class_of
 from pipelines.sources import Shard, find_shards, read_shard
@@ -139,21 +140,33 @@ class TrainingData:
         counts = np.bincount(images.labels, minlength=len(self.classes)).tolist()
         return {name: n for name, n in zip(self.classes, counts, strict=True) if n}
 
-    def check(self, label: str) -> None:
-        """Refuses what cannot be trained on; `label` is the field of the classes.
+    def check(self, job: TrainConfig) -> None:
+        """Refuses what cannot be trained on.
 
         Raises:
-            LookalikeError: if there are images of fewer than two classes to train on, or none to validate on.
+            LookalikeError: if there are images of fewer than two classes to train on, or none to validate on, or
+                fewer classes than the loss wants in a batch.
         """
+        together = job.batch_size // job.images_per_class
+        if job.loss.name in PAIR_LOSSES and self.trained_classes < together:
+            raise LookalikeError(
+                f"A batch for {job.loss.name} is of {together} classes: batch_size {job.batch_size} divided by "
+                f"images_per_class {job.images_per_class}. Received: {self.trained_classes} classes; set batch_size "
+                f"to {max(2, self.trained_classes) * job.images_per_class} or less"
+            )
         if self.trained_classes >= 2 and self.validation.ids:
             return
         refused = self.rejects["error"].to_pylist()
         reason = f"; of {len(refused)} that were refused, the first: {refused[0]}" if refused else ""
         raise LookalikeError(
             f"Expected images of two classes or more to train on, and some to validate on. Received: "
-            f"{len(self.training.ids)} images of {self.trained_classes} classes by `{label}`, and "
+            f"{len(self.training.ids)} images of {self.trained_classes} classes by `{job.label}`, and "
             f"{len(self.validation.ids)}{reason}"
         )
+
+    def _duplicates(self) -> list[str]:
+        number = self.rejects["stage"].to_pylist().count(DUPLICATE)
+        return [f"{number:,}"] if number else []
 
     def notices(self) -> list[str]:
         """What is odd about the classes and sets, a sentence each."""
@@ -167,6 +180,7 @@ class TrainingData:
             ("in validation, but not in training: {}", new),
             ("in training, but not in validation: {}", [n for n in trained if n not in validated]),
             ("shards of which only a part could be read: {}", self.damaged),
+            ("left out, as their ids came before: {} images", self._duplicates()),
         )
         lines = [text.format(_names(names)) for text, names in told if names]
         if shared:

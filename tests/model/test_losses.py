@@ -387,7 +387,7 @@ def test_an_unknown_loss_is_refused_with_those_there_are(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("cosface", {"gamma": 2}, r"of cosface among scale, margin, log_prior, tau. Received: gamma=2"),
+        ("cosface", {"gamma": 2}, r"of cosface among scale, margin. Received: gamma=2"),
         ("circle", {"ref_labels": None}, r"among gamma, margin. Received: ref_labels=None"),
         ("arcface", {"margin": -0.1}, r"margin of arcface to be from 0 to 2. Received: margin=-0.1"),
         ("arcface", {"margin": None}, r"Received: margin=None"),

@@ -191,7 +191,7 @@ def test_encoder_build_takes_classes_from_folders_or_a_field(tiny, job, pictures
     assert Encoder.load(job.folder / "new").dim == 1
     done = run("encoder", "build", job.folder / "other", *options, "--label", "colour")
     assert done.code == 2
-    assert "0 images of 0 classes" in done.sentence
+    assert "needs images with a class. Received: none in the sample" in done.sentence
 
 
 def test_discriminants_take_no_more_dimensions_than_the_network_has(tiny, job):

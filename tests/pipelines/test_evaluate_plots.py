@@ -20,7 +20,7 @@ def size(figure) -> tuple[int, int]:
 
 def classes(count):
     names = [f"class $\\{i}_^ {'long ' * 10}" for i in range(count)]
-    columns = {"class": names, "items": [i + 1 for i in range(count)], "map": np.linspace(0, 1, count)}
+    columns = {"class": names, "items": list(range(1, count + 1)), "queries": [1] * count, "map": np.linspace(0, 1, count)}
     return pa.table({**columns, "group": [("head", "middle", "tail")[i % 3] for i in range(count)]})
 
 
@@ -29,7 +29,7 @@ def test_of_many_classes_only_the_ends_are_drawn():
         plots.class_bars(classes(plots.MOST_BARS), "job")
     )
     figure = plots.class_bars(classes(1000), "job")
-    assert figure.axes[0].get_title() == "job: the 20 worst and the 20 best of 1,000 classes"
+    assert figure.axes[0].get_title() == "job:\nthe 20 worst and the 20 best of 1,000 classes"
     assert len(figure.axes[0].patches) == plots.MOST_BARS
 
 
