@@ -20,7 +20,8 @@ def size(figure) -> tuple[int, int]:
 
 def classes(count):
     names = [f"class $\\{i}_^ {'long ' * 10}" for i in range(count)]
-    columns = {"class": names, "items": list(range(1, count + 1)), "queries": [1] * count, "map": np.linspace(0, 1, count)}
+    columns = {"class": names, "items": list(range(1, count + 1)), "map": np.linspace(0, 1, count)}
+    columns["queries"] = [1] * count
     return pa.table({**columns, "group": [("head", "middle", "tail")[i % 3] for i in range(count)]})
 
 
