@@ -134,7 +134,7 @@ class Ladder:
                 training = self._train(rung.training, seed) if rung.training else {}
                 self.figures[key] = self._measure({**training, **rung.build}, variant)
                 if rung.training:
-                    self.figures[key]["minutes"] = self._minutes(Path(training["network"]))
+                    self.figures[key] |= self._of_training(Path(training["network"]))
                 self.path.write_text(json.dumps(self.figures, indent=1))
 
     def effect(self, name: str, step: dict[str, Any], seed: int) -> None:
@@ -166,9 +166,12 @@ class Ladder:
         macro = {f"macro {name}": float(np.mean(classes[of])) for name, of in MEASURES.items()}
         return micro | macro
 
-    def _minutes(self, run: Path) -> float:
-        epochs = json.loads((run / METRICS).read_text())["history"]
-        return sum(epoch["seconds"] for epoch in epochs) / 60
+    def _of_training(self, run: Path) -> dict[str, float]:
+        """Minutes of its steps, and retrieval among the images of validation alone, which no step has seen."""
+        said = json.loads((run / METRICS).read_text())
+        names = {"hit rate at 1": "hit_rate_at_1", "MAP@R": "map_at_r", "mAP": "map"}
+        unseen = {f"unseen {name}": said[of] for name, of in names.items()}
+        return {"minutes": sum(epoch["seconds"] for epoch in said["history"]) / 60, **unseen}
 
     def rows(self, rungs: Iterable[str], seeds: list[int]) -> list[dict[str, Any]]:
         """Means over the seeds that there are, with the spread between the lowest and the highest."""
@@ -178,7 +181,7 @@ class Ladder:
             if not found:
                 continue
             row: dict[str, Any] = {"rung": rung, "seeds": len(found)}
-            for name in found[0]:
+            for name in (name for name in found[0] if not name.startswith("unseen")):
                 values = [figures[name] for figures in found]
                 row[name] = round(statistics.mean(values), 4)
                 if name in MEASURES:
@@ -188,7 +191,7 @@ class Ladder:
         return rows
 
     def each_seed(self, rungs: Iterable[str], seeds: list[int]) -> list[dict[str, Any]]:
-        """What every trained network came to, int8."""
+        """What every trained network came to, int8; among the images of validation alone, float."""
         return [
             {"rung": rung, "seed": seed, **{name: round(value, 4) for name, value in figures.items()}}
             for rung, seed in itertools.product(rungs, seeds)
