@@ -24,6 +24,8 @@ JSON, TEXT = "evaluation.json", "evaluation.txt"
 PER_QUERY, PER_CLASS, LEFT_OUT = "per_query.parquet", "per_class.parquet", "left_out.parquet"
 _PLOT = re.compile(r"(precision-recall|(per_class|hardest)(-.*)?)\.png")
 """What `evaluate_plots` writes."""
+_OTHER_CORPUS = 1.2
+"""Mean numbers of relevant items that are further apart than this factor are told of."""
 
 
 def make_report(
@@ -201,7 +203,8 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
         lines.append(f"note         measured in one of them only: {alone[0]:,} and {alone[1]:,} queries")
     before, after = comparison["mean_relevant"]
     of = f"of {comparison['other_relevant']:,} queries" if comparison["paired"] else "of a query"
-    if comparison["other_relevant"] or (not comparison["paired"] and before != after):
+    far = max(before, after) > _OTHER_CORPUS * min(before, after)
+    if comparison["other_relevant"] or (far and not comparison["paired"]):
         lines.append(
             f"note         the number of relevant items {of} differs ({before:,.1f} and {after:,.1f} in the mean): the "
             "figures are of another corpus or other judgements, and precision, recall and mAP depend on that"

@@ -383,7 +383,9 @@ def test_other_queries_for_each_job_show_the_loss_in_transfer(zoo, asked, tmp_pa
     figures = comparison["metrics"]["map"]
     assert figures["relative"] == pytest.approx(figures["second"] / figures["first"] - 1)
     assert figures["p"] is None
-    assert "3 and 2 queries" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3 and 2 queries" in said
+    assert "the number of relevant items of a query differs (7.0 and 11.0 in the mean)" in said
 
 
 def test_a_job_of_which_no_query_could_be_measured_exits_with_3(zoo, asked, tmp_path, capsys):
