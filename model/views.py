@@ -39,10 +39,12 @@ class Views:
         """The preprocessing of each scale.
 
         Raises:
-            LookalikeError: if scales are not positive numbers, or there is nothing in the spec to scale.
+            LookalikeError: if scales are not positive numbers, each once, or there is nothing in the spec to scale.
         """
         if not self.scales or not all(0 < scale < 100 for scale in self.scales):
             raise LookalikeError(f"Expected scales above 0. Received: {self.scales}")
+        if len(set(self.scales)) < len(self.scales):
+            raise LookalikeError(f"Expected each scale once. Received: {self.scales}")
         return [preprocess if scale == 1 else _scaled(preprocess, scale) for scale in self.scales]
 
 

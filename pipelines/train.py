@@ -214,6 +214,9 @@ def _features(
     if found is None:
         started = time.monotonic()
         sets = {"training": data.training, "validation": data.validation}
+        logger.info(
+            "computing what the frozen network makes of %d images", sum(len(s.ids) for s in sets.values())
+        )
         arrays = {name: features_of(base.network, images, preprocess) for name, images in sets.items()}
         kept.save(arrays, {})
         logger.info(

@@ -46,6 +46,7 @@ def test_a_whole_picture_is_cut_only_where_it_is_made_larger():
         ((0.0,), str(SPEC), "above 0"),
         ((float("nan"),), str(SPEC), "above 0"),
         ((), str(SPEC), "above 0"),
+        ((1.0, 1.0), str(SPEC), "each scale once"),
     ],
 )
 def test_scales_that_cannot_be_cut_are_refused(scales, spec, said):
