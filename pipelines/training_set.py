@@ -147,22 +147,21 @@ class TrainingData:
             LookalikeError: if there are images of fewer than two classes to train on, or none to validate on, or
                 fewer classes than the loss wants in a batch.
         """
+        if self.trained_classes < 2 or not self.validation.ids:
+            refused = self.rejects["error"].to_pylist()
+            reason = f"; of {len(refused)} that were refused, the first: {refused[0]}" if refused else ""
+            raise LookalikeError(
+                f"Expected images of two classes or more to train on, and some to validate on. Received: "
+                f"{len(self.training.ids)} images of {self.trained_classes} classes by `{job.label}`, and "
+                f"{len(self.validation.ids)}{reason}"
+            )
         together = job.batch_size // job.images_per_class
         if job.loss.name in PAIR_LOSSES and self.trained_classes < together:
             raise LookalikeError(
                 f"A batch for {job.loss.name} is of {together} classes: batch_size {job.batch_size} divided by "
                 f"images_per_class {job.images_per_class}. Received: {self.trained_classes} classes; set batch_size "
-                f"to {max(2, self.trained_classes) * job.images_per_class} or less"
+                f"to {self.trained_classes * job.images_per_class} or less"
             )
-        if self.trained_classes >= 2 and self.validation.ids:
-            return
-        refused = self.rejects["error"].to_pylist()
-        reason = f"; of {len(refused)} that were refused, the first: {refused[0]}" if refused else ""
-        raise LookalikeError(
-            f"Expected images of two classes or more to train on, and some to validate on. Received: "
-            f"{len(self.training.ids)} images of {self.trained_classes} classes by `{job.label}`, and "
-            f"{len(self.validation.ids)}{reason}"
-        )
 
     def _duplicates(self) -> list[str]:
         number = self.rejects["stage"].to_pylist().count(DUPLICATE)
