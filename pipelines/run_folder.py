@@ -27,7 +27,7 @@ from model.digests import sha256_file, sha256_json
 from model.errors import LookalikeError
 from pipelines import files
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, CHECKPOINT, FEATURES, REJECTS = "config.yaml", "checkpoint", "features-", "rejects.parquet"
 TENSORBOARD, NETWORK, METRICS, RUN = "tensorboard", "network.keras", "metrics.json", "run.json"
 CURVES, CARD, BAD_BATCH = "curves.png", "card.md", "bad_batch.json"
@@ -85,7 +85,7 @@ def read_run(folder: str | Path) -> Run | None:
         return None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise LookalikeError(
-            f"Expected a training run of format {FORMAT} in {path}. It is damaged."
+            f"Expected a training run of format {FORMAT} in {path}. It is damaged, or of another version."
         ) from None
 
 
