@@ -24,6 +24,7 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PARALLEL)
+	$(BIN)/python -m pytest -m alone
 
 lint: $(READY)
 	$(BIN)/ruff check .

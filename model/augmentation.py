@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from model import imports
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Alpha = Annotated[float, Field(ge=0, le=10)]
 Augment = Callable[[Any, Any, Any], tuple[Any, Any]]
@@ -88,7 +90,7 @@ def build_augmentation(settings: Augmentation, size: int, seed: int) -> Augment:
         which come out float32. `step`: an integer, the number of the batch since training began; it must not start
         at 0 again with each epoch.
     """
-    import tensorflow as tf
+    tf = imports.tensorflow()
 
     seeds = _step_seeds()
     changes: list[Callable[[Any], Any]] = [_crop(settings.crop, size, seeds)] if settings.crop else []
@@ -117,10 +119,10 @@ def build_augmentation(settings: Augmentation, size: int, seed: int) -> Augment:
 
 def _step_seeds() -> Any:
     """A Keras seed generator without state: it numbers the draws of a step while the step's graph is traced."""
-    import keras
-    import tensorflow as tf
+    tf = imports.tensorflow()
+    generator: Any = imports.keras().random.SeedGenerator
 
-    class StepSeeds(keras.random.SeedGenerator):
+    class StepSeeds(generator):
         def restart(self, key: Any) -> None:
             """Begins a step; `key`: int32 (2,)."""
             self._key, self._draws = key, 0
@@ -144,8 +146,7 @@ def _crop(area: tuple[float, float], size: int, seeds: Any) -> Callable[[Any], A
 
     Keras's RandomCrop takes parts of one size only, and for a whole batch from the same place.
     """
-    import keras
-    import tensorflow as tf
+    keras, tf = imports.keras(), imports.tensorflow()
 
     def crop(pixels: Any) -> Any:
         count = tf.shape(pixels)[:1]
@@ -161,7 +162,7 @@ def _crop(area: tuple[float, float], size: int, seeds: Any) -> Callable[[Any], A
 
 
 def _geometry(settings: Augmentation, seeds: Any) -> list[Callable[[Any], Any]]:
-    from keras import layers
+    layers = imports.keras().layers
 
     made = []
     if settings.flip == "horizontal":
@@ -176,7 +177,7 @@ def _geometry(settings: Augmentation, seeds: Any) -> list[Callable[[Any], Any]]:
 
 
 def _colour(settings: Augmentation, seeds: Any) -> list[Callable[[Any], Any]]:
-    from keras import layers
+    layers = imports.keras().layers
 
     made = []
     if settings.brightness:
@@ -197,7 +198,7 @@ def _colour(settings: Augmentation, seeds: Any) -> list[Callable[[Any], Any]]:
 
 def _erasing(probability: float, seeds: Any) -> Callable[[Any], Any]:
     """Zhong et al., "Random Erasing Data Augmentation", AAAI 2020."""
-    from keras import layers
+    layers = imports.keras().layers
 
     # Given one number, Keras draws the probability between 0 and it.
     return _drawing_from(seeds, layers.RandomErasing((probability, probability), fill_value=127))
@@ -211,9 +212,8 @@ def _rand_augment(count: int, magnitude: float, seeds: Any) -> Callable[[Any], A
     where the magnitude is least. This one is made of the same layers but for Solarization, whose threshold cannot be
     kept high and so inverts most of the picture.
     """
-    import keras
-    import tensorflow as tf
-    from keras import layers
+    keras, tf = imports.keras(), imports.tensorflow()
+    layers = keras.layers
 
     each = _step_seeds()
     m = magnitude
@@ -261,9 +261,8 @@ def _mix(settings: Augmentation, seeds: Any) -> Callable[[Any, Any], tuple[Any, 
     Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018; Yun et al., "CutMix: Regularization Strategy
     to Train Strong Classifiers with Localizable Features", ICCV 2019.
     """
-    import keras
-    import tensorflow as tf
-    from keras import layers
+    keras, tf = imports.keras(), imports.tensorflow()
+    layers = keras.layers
 
     ways = []
     if settings.mixup:

@@ -14,7 +14,7 @@ import simplejpeg
 from PIL import JpegImagePlugin
 
 from model import dicom, formats
-from model.errors import ImageError
+from model.errors import ImageError, LookalikeError
 from model.formats import check_size
 from model.levels import AnyWindow
 
@@ -68,7 +68,7 @@ def decode(
 
     Raises:
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.
-            Nothing else is raised.
+        LookalikeError: a library that reads this format cannot be imported. Nothing else is raised.
     """
     name = format_of(data)
     try:
@@ -76,7 +76,7 @@ def decode(
             image = _jpeg(data, max_pixels, min_side)
             return image._replace(pixels=window.apply(image.pixels)) if window else image
         pixels = DECODERS[name](data, max_pixels, window)
-    except ImageError:
+    except (ImageError, LookalikeError):  # LookalikeError: a library that cannot be imported
         raise
     except MemoryError:
         raise ImageError(f"{name}: not enough memory to decode it") from None

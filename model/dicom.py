@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from model import imports
 from model.errors import ImageError
 from model.formats import check_size
 from model.levels import AnyWindow, grey, stretched
@@ -41,8 +42,7 @@ def first_frame(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nd
     Without a window grey values are stretched over 0..255 as they are stored: rescaling would only be linear. A window
     is applied to grey values after rescaling, to colours as they are stored.
     """
-    import pydicom
-
+    pydicom = imports.pydicom()
     header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
     if "Rows" not in header or "Columns" not in header:
         raise ImageError("DICOM without a picture")
@@ -77,10 +77,8 @@ def first_frame(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nd
 
 def _rescaled(frame: np.ndarray, header: Any) -> np.ndarray:
     """Stored grey values (height, width) in the file's units: DICOM PS3.3 C.11.1.1.2."""
-    from pydicom.pixels import apply_modality_lut
-
     if "ModalityLUTSequence" in header:
-        return apply_modality_lut(frame, header)
+        return imports.pydicom().pixels.apply_modality_lut(frame, header)
     # Enhanced objects say it for all frames or for each, and not at the top.
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in (header.get(groups) or [])[:1]:
@@ -95,10 +93,13 @@ def _rescaled(frame: np.ndarray, header: Any) -> np.ndarray:
 
 
 def _by_pydicom(dataset: Any) -> np.ndarray:
-    from pydicom.pixels import apply_color_lut, pixel_array
-
-    frame = pixel_array(dataset, index=0)
-    return apply_color_lut(frame, dataset) if dataset.PhotometricInterpretation == "PALETTE COLOR" else frame
+    pixels = imports.pydicom().pixels
+    frame = pixels.pixel_array(dataset, index=0)
+    return (
+        pixels.apply_color_lut(frame, dataset)
+        if dataset.PhotometricInterpretation == "PALETTE COLOR"
+        else frame
+    )
 
 
 def _first_frame_alone(dataset: Any) -> bytes:
@@ -107,19 +108,19 @@ def _first_frame_alone(dataset: Any) -> bytes:
     DCMTK decompresses all frames, and believes lengths: one flipped byte in that of the pixels made it take
     18 s and 4 GB for a picture of 64 x 64.
     """
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.encaps import encapsulate, get_frame
-
+    pydicom = imports.pydicom()
     frames = int(dataset.get("NumberOfFrames") or 1)
-    alone = Dataset()
+    alone = pydicom.Dataset()
     for keyword in _PIXEL_MODULE:
         if keyword in dataset:
             setattr(alone, keyword, dataset.get(keyword))
-    alone.PixelData = encapsulate([get_frame(dataset.PixelData, 0, number_of_frames=frames)])
+    alone.PixelData = pydicom.encaps.encapsulate(
+        [pydicom.encaps.get_frame(dataset.PixelData, 0, number_of_frames=frames)]
+    )
     alone["PixelData"].VR = "OB"
     alone["PixelData"].is_undefined_length = True
     alone.SOPClassUID, alone.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
-    alone.file_meta = FileMetaDataset()
+    alone.file_meta = pydicom.dataset.FileMetaDataset()
     alone.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
     stream = io.BytesIO()
     alone.save_as(stream, enforce_file_format=True)
@@ -128,8 +129,7 @@ def _first_frame_alone(dataset: Any) -> bytes:
 
 def _by_tensorflow_io(data: bytes) -> np.ndarray:
     """The first frame, float32 (height, width) or (height, width, 3); DCMTK has inverted MONOCHROME1."""
-    import tensorflow as tf
-    import tensorflow_io as tfio
+    tf, tfio = imports.tensorflow(), imports.tensorflow_io()
 
     try:
         # Without on_error="strict" a failure is an empty tensor.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from model import imports
 from model.decode import MAX_PIXELS
 from model.digests import sha256_file, sha256_json
 from model.errors import ImageError, LookalikeError
@@ -304,7 +305,7 @@ class _TFLite:
 
     def _interpreter(self) -> Any:
         if not hasattr(self._local, "interpreter"):
-            import tensorflow as tf
+            tf = imports.tensorflow()
 
             interpreter = tf.lite.Interpreter(model_content=self._content, num_threads=1)
             index = interpreter.get_input_details()[0]["index"]
@@ -319,7 +320,7 @@ class _SavedModel:
     """The float network. Its batches are filled up to one size, so that a vector never depends on the batch."""
 
     def __init__(self, folder: Path) -> None:
-        import tensorflow as tf
+        tf = imports.tensorflow()
 
         check_saved_model(folder)
         self._model = tf.saved_model.load(str(folder))

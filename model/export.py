@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from model import imports
 from model.digests import sha256_file
 from model.encoder import (
     FORMAT,
@@ -190,7 +191,7 @@ def build_bundle(
 
 
 def _export(network: Any, path: Path) -> None:
-    import tensorflow as tf
+    tf = imports.tensorflow()
 
     try:
         with quiet():
@@ -245,7 +246,7 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 def _quantise(saved_model: Path, preprocess: Preprocess, pixels: np.ndarray) -> bytes:
     """Full-integer TFLite model: uint8 pixels in, float32 (or for a feature map int8) out."""
-    import tensorflow as tf
+    tf = imports.tensorflow()
 
     def representative() -> Iterator[Sequence[np.ndarray]]:
         # The extremes make the input's scale exactly that of the pixels, so that no pixel is rounded.

@@ -30,6 +30,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from model import imports
 from model.errors import ImageError
 from model.levels import AnyWindow, from_16_bit, grey, stretched
 
@@ -145,7 +146,7 @@ def _png(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     check_size(width, height, max_pixels)
 
-    import tensorflow as tf
+    tf = imports.tensorflow()
 
     deep = data[24] == 16
     # Four channels only where there is transparency: to pictures of 1, 2 or 4 bits TensorFlow adds an alpha

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import LookalikeError
+from model.imports import importing
 
 # TensorFlow's own saving and restoring of variables is in every SavedModel; these are in none that we write.
 _OUTSIDE = re.compile(r"PyFunc|ReadFile|WriteFile|MatchingFiles|Dataset|Reader|Rpc|Socket|LoadLibrary")
@@ -15,7 +16,9 @@ _OUTSIDE = re.compile(r"PyFunc|ReadFile|WriteFile|MatchingFiles|Dataset|Reader|R
 def check_saved_model(folder: Path) -> None:
     """Raises LookalikeError if a SavedModel has an operation that runs code or touches files of its choice."""
     from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    with importing("TensorFlow"):
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     model = SavedModel()
     try:
@@ -37,7 +40,8 @@ def _operations(model: object) -> Iterator[str]:
 
 def check_tflite(content: bytes, path: Path) -> None:
     """Raises LookalikeError if a TFLite model has an operation that is not one of TFLite's own."""
-    from tensorflow.lite.python.schema_py_generated import Model
+    with importing("TensorFlow"):
+        from tensorflow.lite.python.schema_py_generated import Model
 
     model = Model.GetRootAs(content)
     codes = [model.OperatorCodes(i).CustomCode() for i in range(model.OperatorCodesLength())]

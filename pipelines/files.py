@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
 from model.errors import LookalikeError
+from model.imports import importing, one_at_a_time
 
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -56,8 +57,9 @@ def _local(path: str) -> str:
 
 
 def _beam() -> Any:
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions
+    with importing("Beam"):
+        from apache_beam.io.filesystems import FileSystems
+        from apache_beam.options.pipeline_options import PipelineOptions
 
     if FileSystems._pipeline_options is None:  # outside of a pipeline
         FileSystems.set_options(PipelineOptions([]))
@@ -71,11 +73,13 @@ def _remote(path: str) -> Iterator[Any]:
     Raises:
         LookalikeError: if the file system is not known or not installed, or the path none of its own.
     """
-    from apache_beam.io.filesystem import BeamIOError
+    with importing("Beam"):
+        from apache_beam.io.filesystem import BeamIOError
 
     if path.startswith("s3://"):
         try:
-            from pipelines import s3
+            with one_at_a_time:
+                from pipelines import s3
         except ImportError as error:
             raise LookalikeError(
                 f"{path}: s3:// needs a package that is not installed: pip install lookalike[s3] ({error})"
@@ -112,7 +116,8 @@ def open_read(path: str) -> BinaryIO:
     """
     if not is_remote(path):
         return open(_local(path), "rb")
-    from apache_beam.io.filesystem import CompressionTypes
+    with importing("Beam"):
+        from apache_beam.io.filesystem import CompressionTypes
 
     with _remote(path) as beam:
         return cast(BinaryIO, beam.open(path, compression_type=CompressionTypes.UNCOMPRESSED))

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from model.digests import sha256_json
 from model.errors import LookalikeError
+from model.imports import importing
 from model.retrieval import DatabaseAugmentation
 from pipelines import exclusions, files, generations, index_shard, progress, store
 from pipelines.config import Config
@@ -200,9 +201,10 @@ def open_index(root: str, ref: IndexRef, threads: int | None = None) -> index_sh
 
 
 def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:
-    import apache_beam as beam
+    with importing("Beam"):
+        import apache_beam as beam
 
-    from pipelines.runner import run_pipeline
+        from pipelines.runner import run_pipeline
 
     def build(pipeline: beam.Pipeline) -> None:
         shards = pipeline | "Index shards" >> beam.Create(tasks) | "Spread" >> beam.Reshuffle()

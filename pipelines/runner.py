@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from model.errors import LookalikeError
+from model.imports import importing
 
 _USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
 
@@ -18,7 +19,8 @@ _REMOTE = re.compile("Dataflow|Flink|Spark|Portable|Kafka")
 
 def workers_on_this_machine(flags: Sequence[str]) -> int:
     """How many worker processes `flags` start here: 1 but for the direct runner's multi_processing mode."""
-    from apache_beam.options.pipeline_options import DirectOptions
+    with importing("Beam"):
+        from apache_beam.options.pipeline_options import DirectOptions
 
     direct = _options(flags).view_as(DirectOptions)
     return max(1, direct.direct_num_workers) if direct.direct_running_mode == "multi_processing" else 1
@@ -37,8 +39,14 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
     Raises:
         LookalikeError: if a worker raised one, with its sentence, or for flags that Beam does not know.
     """
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import StandardOptions, StreamingOptions, WorkerOptions
+    with importing("Beam"):
+        import apache_beam as beam
+
+        # What the direct runner would import as it starts, beside the thread that shows progress.
+        import apache_beam.runners.portability.fn_api_runner
+        import apache_beam.runners.portability.portable_runner
+        import apache_beam.testing.test_stream
+        from apache_beam.options.pipeline_options import StandardOptions, StreamingOptions, WorkerOptions
 
     _only_what_people_need()
     options = _options(flags)
@@ -70,7 +78,8 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
 
 def _options(flags: Sequence[str]) -> Any:
     """Beam's options. Raises LookalikeError for a flag that no local runner has, or a value it cannot take."""
-    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    with importing("Beam"):
+        from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
     said = io.StringIO()
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from model import imports
 from model.checkpoints import Checkpoint, refuse_other
 from model.digests import sha256_file, sha256_json
 from model.errors import LookalikeError
@@ -146,7 +147,7 @@ def _tell(data: TrainingData) -> None:
 
 def _digest_of(network: Any) -> str:
     """SHA-256, in hexadecimal, of a network's weights and layers, whatever they are called."""
-    import keras
+    keras = imports.keras()
 
     layers = []
     for operation in network.operations:

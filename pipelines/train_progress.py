@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from model import imports
 from model.training import Step
 from pipelines.progress import LOG_SECONDS, time_left
 
@@ -24,7 +25,7 @@ class Shown:
     """
 
     def __init__(self, tensorboard: str) -> None:
-        import tensorflow as tf
+        tf = imports.tensorflow()
 
         self._summary, self._failure = tf.summary, tf.errors.OpError
         self._writer: Any = None

@@ -1,14 +1,17 @@
 """The ScaNN wrapper: validated vectors in, exact scores out, files that can be moved.
 
-Only this file imports scann, and only when it is first needed: it brings TensorFlow with it (3 to 7 s).
+Only this file imports parts of scann, and only when they are first needed.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import importlib.util
 import json
 import math
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from model.errors import LookalikeError
+from model.imports import importing
 from pipelines.scores import Metric, centre, checked, nearness, pair_scores, radius
 from pipelines.tuning import Algorithm, IndexParameters, SearchSettings, parameters_for, tune
 
@@ -25,6 +29,9 @@ _BATCH = 1024
 """Queries that a thread takes at once: 5 to 10 % faster than ScaNN's 256."""
 _EXACT_SLACK = 8
 """Euclidean brute force ranks by |q|^2 + |x|^2 - 2qx, so near ties are decided on a few more rows."""
+_AS_BUILT = -1
+"""ScaNN's word for the setting that the index was built with."""
+_NATIVE = "scann_ops/cc/python/scann_pybind.so"
 _DATASET = "dataset.npy"
 _ASSETS = "scann_assets.pbtxt"
 _SEARCHER = "searcher.json"
@@ -121,7 +128,7 @@ class Searcher:
             rows: int64 (q, k), -1 for none.
             distances: float32 (q, k), dot product or squared distance, NaN for none.
         """
-        return _asked(self.scann, queries, k, self.threads, leaves or None, max(pre_reorder, k))
+        return _asked(self.scann, queries, k, self.threads, leaves or _AS_BUILT, max(pre_reorder, k))
 
     def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scann, middle = self._brute_force
@@ -258,16 +265,15 @@ def load(folder: str, threads: int | None = None) -> Searcher:
 
 
 def _opened(folder: str) -> Any:
-    ops = _scann_ops()
-    return ops.ScannSearcher(ops.scann_pybind.ScannNumpy(folder, _assets(folder, folder + "/")))
+    return _scann(_NATIVE).ScannNumpy(folder, _assets(folder, folder + "/"))
 
 
 def _assets(folder: str, prefix: str) -> str:
     """ScaNN's list of its files, which it writes with absolute paths, with `prefix` before each bare name."""
     from google.protobuf import text_format
-    from scann.scann_ops import scann_assets_pb2
 
-    assets = text_format.Parse(Path(folder, _ASSETS).read_text("utf-8"), scann_assets_pb2.ScannAssets())
+    assets = _scann("scann_ops/scann_assets_pb2.py").ScannAssets()
+    text_format.Parse(Path(folder, _ASSETS).read_text("utf-8"), assets)
     for asset in assets.assets:
         asset.asset_path = prefix + Path(asset.asset_path).name
     return str(text_format.MessageToString(assets))
@@ -278,11 +284,11 @@ def _asked(
     queries: np.ndarray,
     k: int,
     threads: int,
-    leaves: int | None = None,
-    pre_reorder: int | None = None,
+    leaves: int = _AS_BUILT,
+    pre_reorder: int = _AS_BUILT,
 ) -> tuple[np.ndarray, np.ndarray]:
     batch = min(_BATCH, -(-len(queries) // (2 * threads)))
-    rows, distances = scann.search_batched_parallel(queries, k, pre_reorder, leaves, batch)
+    rows, distances = scann.search_batched(queries, k, pre_reorder, leaves, True, batch)
     rows = rows.astype(np.int64)
     # A missing result is row 0 at distance NaN.
     rows[np.isnan(distances)] = -1
@@ -291,14 +297,36 @@ def _asked(
 
 def _builder(vectors: np.ndarray, metric: Metric, k: int, threads: int) -> Any:
     measure = "dot_product" if metric == "cosine" else "squared_l2"
-    return _scann_ops().builder(vectors, k, measure).set_n_training_threads(threads)
+    builder = _scann("scann_ops/py/scann_builder.py").ScannBuilder(vectors, k, measure)
+    return builder.set_n_training_threads(threads).set_builder_lambda(_built)
+
+
+def _built(vectors: np.ndarray, config: str, threads: int, **_: Any) -> Any:
+    return _scann(_NATIVE).ScannNumpy(vectors, config, threads)
 
 
 def _all_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _scann_ops() -> Any:
-    from scann.scann_ops.py import scann_ops_pybind
+@functools.cache
+def _scann(part: str) -> Any:
+    """A module of the package scann by its file, without the package around it.
 
-    return scann_ops_pybind
+    The package imports TensorFlow (3.4 s), of which the native module needs no more than one library (0.03 s).
+    """
+    with importing("ScaNN"):
+        scann, tensorflow = (os.path.dirname(_spec(name).origin) for name in ("scann", "tensorflow"))
+        ctypes.CDLL(os.path.join(tensorflow, "libtensorflow_framework.so.2"))
+        name, path = Path(part).stem, os.path.join(scann, part)
+        loader: Any = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(loader)
+        loader.loader.exec_module(module)
+        return module
+
+
+def _spec(package: str) -> Any:
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ImportError(f"no package {package}")
+    return spec

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from model import imports
 from model.errors import LookalikeError
 from model.networks import applications, baseline, efficientnet_lite, keras_file, residual
 from model.pooling import POOLINGS
@@ -130,14 +131,14 @@ def _build(name: str, weights: str | None, size: int | None, pooling: str) -> Ba
 
 
 def _cut(network: Any, layer: str) -> Any:
-    import keras
+    keras = imports.keras()
 
     return keras.Model(network.input, network.get_layer(layer).output, name=network.name)
 
 
 def _pooled(network: Any, pooling: str) -> Any:
     """Pools a feature map to a vector; a vector is left as it is."""
-    import keras
+    keras = imports.keras()
 
     rank = len(network.output_shape)
     if rank not in (2, 4) or (rank == 2 and pooling != "avg"):

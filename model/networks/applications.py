@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from model import imports
 from model.errors import LookalikeError
 
 # By module of `keras.applications`, what its `preprocess_input` does to RGB 0..255. `inside`: nothing, the network's
@@ -64,7 +65,7 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def available() -> list[str]:
     """The names of the networks, as `keras.applications` spells them."""
-    import keras
+    keras = imports.keras()
 
     return sorted(
         name for name, value in vars(keras.applications).items() if name[0].isupper() and callable(value)
@@ -105,7 +106,7 @@ def build(name: str, weights: str, size: int, pooling: str) -> Any:
     Raises:
         LookalikeError: if the size is too small, or there are no such weights.
     """
-    import keras
+    keras = imports.keras()
 
     options = {
         "include_top": False,
@@ -155,7 +156,7 @@ def load_weights(network: Any, path: str) -> None:
 
 
 def _family(name: str) -> str:
-    import keras
+    keras = imports.keras()
 
     return str(getattr(keras.applications, name).__module__.rpartition(".")[2])
 
@@ -173,7 +174,7 @@ def _mend_deviation(network: Any) -> None:
     Their files hold the deviation where Keras's Normalization expects the variance. Keras adds a layer that makes up
     for it if it downloads the weights itself, and not if it is given the file.
     """
-    import keras
+    keras = imports.keras()
 
     for layer in network.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.weights:

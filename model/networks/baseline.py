@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from model import imports
 from model.errors import LookalikeError
 
 SIZE = 128
@@ -31,8 +32,8 @@ def build(size: int = SIZE) -> Any:
     Raises:
         LookalikeError: if the size is too small.
     """
-    import keras
-    from keras import layers
+    keras = imports.keras()
+    layers = keras.layers
 
     if size < LEAST:
         raise LookalikeError(

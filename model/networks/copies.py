@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from model import imports
+
 
 def copied(network: Any, **changes: Any) -> Any:
     """The same network with weights of its own, equal to those there are.
@@ -12,7 +14,7 @@ def copied(network: Any, **changes: Any) -> Any:
         network: a functional `keras.Model`.
         changes: to the configuration of each layer, such as `dtype`.
     """
-    import keras
+    keras = imports.keras()
 
     def clone(operation: Any) -> Any:
         # Not all of a graph are layers: `x / 127.5` is an operation without weights, dtype and such.

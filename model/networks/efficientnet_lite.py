@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from model import imports
 from model.networks.torch_file import read_state_dict
 
 # (repeats, kernel, stride, expansion, channels), table 1 of the paper.
@@ -98,8 +99,8 @@ def build(name: str, weights: str | None = "imagenet", classes: int = 1000, size
     Raises:
         LookalikeError: if the packaged weights are not the known file.
     """
-    import keras
-    from keras import layers
+    keras = imports.keras()
+    layers = keras.layers
 
     variant = VARIANTS[name]
     size = size or variant.size

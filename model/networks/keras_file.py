@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from model import imports
 from model.errors import LookalikeError
 from model.networks.copies import copied
 
@@ -32,7 +33,7 @@ def build(path: str, layer: str | None, height: int, width: int) -> Any:
         LookalikeError: if the file cannot be loaded, wants code of its own, is not a network from one picture, or
             has no such layer.
     """
-    import keras
+    keras = imports.keras()
 
     model = _load(path)
     if not _has_graph(model):
@@ -67,7 +68,7 @@ def build(path: str, layer: str | None, height: int, width: int) -> Any:
 
 
 def _load(path: str) -> Any:
-    import keras
+    keras = imports.keras()
 
     import model.heads  # noqa: F401  registers layers of ours that a file may have
 
@@ -94,13 +95,13 @@ def _load(path: str) -> Any:
 
 
 def _has_graph(layer: Any) -> bool:
-    import keras
+    keras = imports.keras()
 
     return isinstance(layer, (keras.Sequential, keras.Function)) and layer.built
 
 
 def _functional(model: Any) -> Any:
-    import keras
+    keras = imports.keras()
 
     return model if isinstance(model, keras.Function) else keras.Model(model.inputs, model.outputs)
 
@@ -112,7 +113,7 @@ def _augments(layer: Any) -> bool:
 
 def _dissolved(network: Any) -> Any:
     """The same layers in one graph, without networks inside the network, and without augmentation."""
-    import keras
+    keras = imports.keras()
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         if _has_graph(layer):
@@ -162,7 +163,7 @@ def _rename(network: Any, taken: set[str]) -> None:
 
     Keras refuses the first in one graph, and to export the second.
     """
-    import keras
+    keras = imports.keras()
 
     for layer in network.operations:
         if _has_graph(layer):

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from model import imports
+
 SIZE = 128
 """Height and width of the input, pixels; that of the baseline, so that networks are compared and not inputs."""
 WIDTHS = (48, 96, 192, 384)
@@ -28,8 +30,8 @@ def build(size: int = SIZE) -> Any:
         A `keras.Model`, (batch, size, size, 3) float32 -> the map (batch, size / 32, size / 32, 384) float32, not
         negative.
     """
-    import keras
-    from keras import layers
+    keras = imports.keras()
+    layers = keras.layers
 
     def conv(x: Any, filters: int, kernel: int, stride: int, label: str) -> Any:
         return layers.Conv2D(

@@ -204,3 +204,10 @@ def test_equal_vectors_get_equal_scores_wherever_they_stand():
 def test_unit_vectors_are_kept_to_the_bit():
     rows = checked(clustered(100), "cosine")
     np.testing.assert_array_equal(checked(rows, "cosine"), rows)
+
+
+def test_a_library_that_cannot_be_imported_is_not_told_as_a_damaged_index(tmp_path, monkeypatch):
+    scann_vectors.build(clustered(1500), metric="cosine", _algorithm="ah").save(str(tmp_path))
+    monkeypatch.setattr(scann_vectors, "_NATIVE", "scann_ops/cc/python/no_such.so")
+    with pytest.raises(LookalikeError, match="ScaNN is installed wrongly"):
+        scann_vectors.load(str(tmp_path))

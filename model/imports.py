@@ -1,0 +1,82 @@
+"""Large libraries, imported when they are first needed, and one at a time whichever thread needs them.
+
+Two threads that enter one package by different doors can wait for each other: the first holds the lock of
+`tensorflow` and waits for `tensorflow.lite.python`, the second holds that and waits for `tensorflow`, its parent.
+Python ends such a wait with an error in one of them. So no function imports TensorFlow, Keras, ScaNN, pydicom or
+Beam but within `one_at_a_time` (tests/test_imports.py).
+
+Seconds each costs a new process on a machine with 2 cores: TensorFlow 3.4, Beam 1.2, pydicom 0.2, Keras 0.1 and
+tensorflow-io 0.03 behind TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from model.errors import LookalikeError
+
+one_at_a_time = threading.RLock()
+"""Held by the thread that imports a large library."""
+
+
+@contextlib.contextmanager
+def importing(library: str) -> Iterator[None]:
+    """Context for the import of `library` within a function.
+
+    Raises:
+        LookalikeError: if it cannot be imported, whatever the reason; no file of the user's is to blame.
+    """
+    with one_at_a_time:
+        try:
+            yield
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise LookalikeError(
+                f"{library} is installed wrongly and cannot be imported: {type(error).__name__}: {reason}"
+            ) from error
+
+
+@functools.cache
+def tensorflow() -> Any:
+    """The module `tensorflow`, with the parts that it imports itself only when they are asked for."""
+    with importing("TensorFlow"):
+        import tensorflow
+        import tensorflow.lite.python.schema_py_generated
+
+        _ = tensorflow.lite.Interpreter
+        return tensorflow
+
+
+@functools.cache
+def tensorflow_io() -> Any:
+    """The module `tensorflow_io`."""
+    tensorflow()
+    with importing("tensorflow-io"):
+        import tensorflow_io
+
+        return tensorflow_io
+
+
+@functools.cache
+def keras() -> Any:
+    """The module `keras`."""
+    tensorflow()
+    with importing("Keras"):
+        import keras
+
+        return keras
+
+
+@functools.cache
+def pydicom() -> Any:
+    """The module `pydicom`, with its parts that read pixels."""
+    with importing("pydicom"):
+        import pydicom
+        import pydicom.encaps
+        import pydicom.pixels
+
+        return pydicom
