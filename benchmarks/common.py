@@ -9,8 +9,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from pipelines import logs
-from pipelines.config import Config
+from lookalike import logs
+from lookalike.config import Config
 
 CLOTHING = Path(__file__).parent.parent.parent / "shared" / "data" / "clothing"
 

@@ -20,14 +20,13 @@ from pathlib import Path
 import common
 import pyarrow.compute as pc
 from domain_images import SOFT_TISSUE, STYLES, TISSUES, drawing, scan_file
-
-from pipelines.config import Config
-from pipelines.encoder_build import build_encoder
-from pipelines.evaluate import evaluate
-from pipelines.nightly import nightly
-from pipelines.sources import SourceOptions
-from pipelines.train import train
-from pipelines.train_config import TrainConfig
+from lookalike.config import Config
+from lookalike.encoder_build import build_encoder
+from lookalike.evaluate import evaluate
+from lookalike.nightly import nightly
+from lookalike.sources import SourceOptions
+from lookalike.train import train
+from lookalike.train_config import TrainConfig
 
 REST = "resize_short(256)|center_crop(224)|normalize(127,128)"
 

@@ -30,13 +30,12 @@ from typing import Any
 import common
 import numpy as np
 import yaml
+from lookalike.encoder_build import build_encoder
+from lookalike.model.encoder import BATCH, Encoder, cores
+from lookalike.nightly import embed_missing
+from lookalike.pack import pack
+from lookalike.sources import SourceOptions
 from PIL import Image
-
-from model.encoder import BATCH, Encoder, cores
-from pipelines.encoder_build import build_encoder
-from pipelines.nightly import embed_missing
-from pipelines.pack import pack
-from pipelines.sources import SourceOptions
 
 IMAGES_PER_SHARD = 256
 
@@ -164,7 +163,7 @@ def memory(work: Path, encoder: Path) -> list[dict[str, Any]]:
                 }
             )
         )
-        command = [sys.executable, "-m", "pipelines.cli", "embed", "-c", str(config)]
+        command = [sys.executable, "-m", "lookalike", "embed", "-c", str(config)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak = 0.0
         while process.poll() is None:

@@ -20,17 +20,16 @@ from typing import Any
 
 import common
 import numpy as np
-
-from model.retrieval import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
-from model.views import Views
-from pipelines.encoder_build import build_encoder
-from pipelines.evaluate import evaluate
-from pipelines.evaluate_summary import ClassSizes, per_class
-from pipelines.nightly import nightly
-from pipelines.run_folder import METRICS
-from pipelines.sources import SourceOptions
-from pipelines.train import train
-from pipelines.train_config import load_train_config
+from lookalike.encoder_build import build_encoder
+from lookalike.evaluate import evaluate
+from lookalike.evaluate_summary import ClassSizes, per_class
+from lookalike.model.retrieval import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
+from lookalike.model.views import Views
+from lookalike.nightly import nightly
+from lookalike.run_folder import METRICS
+from lookalike.sources import SourceOptions
+from lookalike.train import train
+from lookalike.train_config import load_train_config
 
 CONFIG = Path(__file__).parent.parent / "config"
 WHOLE_PICTURE = "decode|pad_square(255)|resize(256,256)|normalize(127,128)"

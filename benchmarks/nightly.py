@@ -29,11 +29,10 @@ from typing import Any
 import common
 import simplejpeg
 import yaml
-
-from model.encoder import cores
-from pipelines.encoder_build import build_encoder
-from pipelines.pack import pack
-from pipelines.sources import SourceOptions
+from lookalike.encoder_build import build_encoder
+from lookalike.model.encoder import cores
+from lookalike.pack import pack
+from lookalike.sources import SourceOptions
 
 IMAGES_PER_SHARD = 512
 
@@ -92,7 +91,7 @@ class Corpus:
 
     def nightly(self) -> dict[str, Any]:
         """Runs the command. Gives what it took and what its report says."""
-        command = [sys.executable, "-m", "pipelines.cli", "nightly", "-c", str(self._config)]
+        command = [sys.executable, "-m", "lookalike", "nightly", "-c", str(self._config)]
         started = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - started

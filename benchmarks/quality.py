@@ -14,12 +14,11 @@ from pathlib import Path
 
 import common
 import pyarrow.compute as pc
-
-from pipelines.encoder_build import build_encoder
-from pipelines.evaluate import evaluate
-from pipelines.nightly import nightly
-from pipelines.pack import pack
-from pipelines.sources import SourceOptions
+from lookalike.encoder_build import build_encoder
+from lookalike.evaluate import evaluate
+from lookalike.nightly import nightly
+from lookalike.pack import pack
+from lookalike.sources import SourceOptions
 
 
 def measure(data: Path, work: Path, network: str, variant: str) -> dict[str, object]:

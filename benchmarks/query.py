@@ -24,17 +24,16 @@ import common
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from pipelines import store
-from pipelines.config import Config
-from pipelines.embeddings import EmbeddedShard, EmbeddingWriter, write_note
-from pipelines.files import FileInfo
-from pipelines.index import index, open_index
-from pipelines.index_shard import IndexShard
-from pipelines.plan import Plan
-from pipelines.query import query
-from pipelines.search import search
-from pipelines.sources import Shard
+from lookalike import store
+from lookalike.config import Config
+from lookalike.embeddings import EmbeddedShard, EmbeddingWriter, write_note
+from lookalike.files import FileInfo
+from lookalike.index import index, open_index
+from lookalike.index_shard import IndexShard
+from lookalike.plan import Plan
+from lookalike.query import query
+from lookalike.search import search
+from lookalike.sources import Shard
 
 K = 10
 

@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from model.errors import LookalikeError
-from model.heads import CosineHead, UnitLength
-from model.losses import build_loss
-from model.networks import Backbone
-from model.networks.copies import copied
-from model.networks.parts import Part, frozen_statistics, parts
-from model.recipe import Recipe
-from model.sampling import class_prior
+from .errors import LookalikeError
+from .heads import CosineHead, UnitLength
+from .losses import build_loss
+from .networks import Backbone
+from .networks.copies import copied
+from .networks.parts import Part, frozen_statistics, parts
+from .recipe import Recipe
+from .sampling import class_prior
 
 EMBEDDING = "embedding"
 

@@ -13,10 +13,10 @@ import numpy as np
 import simplejpeg
 from PIL import JpegImagePlugin
 
-from model import dicom, formats
-from model.errors import ImageError, LookalikeError
-from model.formats import check_size
-from model.levels import AnyWindow
+from . import dicom, formats
+from .errors import ImageError, LookalikeError
+from .formats import check_size
+from .levels import AnyWindow
 
 DECODERS: dict[str, formats.Decoder] = {**formats.DECODERS, "DICOM": dicom.first_frame}
 """Of every format but JPEG."""

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from model import imports
-from model.errors import ImageError
-from model.formats import check_size
-from model.levels import AnyWindow, grey, stretched
+from . import imports
+from .errors import ImageError
+from .formats import check_size
+from .levels import AnyWindow, grey, stretched
 
 # JPEG extended (12 bit), lossless, lossless first-order, JPEG-LS lossless and near-lossless.
 _FOR_TENSORFLOW_IO = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (51, 57, 70, 80, 81))

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from model import imports
-from model.decode import MAX_PIXELS
-from model.digests import sha256_file, sha256_json
-from model.errors import ImageError, LookalikeError
-from model.graphs import check_saved_model, check_tflite
-from model.pooling import gem
-from model.preprocess import parse_spec
-from model.projection import Projection, unit_length
-from model.quiet import quiet
-from model.views import Views, read_pixels
+from . import imports
+from .decode import MAX_PIXELS
+from .digests import sha256_file, sha256_json
+from .errors import ImageError, LookalikeError
+from .graphs import check_saved_model, check_tflite
+from .pooling import gem
+from .preprocess import parse_spec
+from .projection import Projection, unit_length
+from .quiet import quiet
+from .views import Views, read_pixels
 
 FORMAT = 1
 """Part of the fingerprint: raise it when the arithmetic between pixels and vector changes."""

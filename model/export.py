@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model import imports
-from model.digests import sha256_file
-from model.encoder import (
+from . import imports
+from .digests import sha256_file
+from .encoder import (
     FORMAT,
     MANIFEST,
     PROJECTION,
@@ -27,14 +27,14 @@ from model.encoder import (
     fingerprint,
     manifest_digest,
 )
-from model.errors import ImageError, LookalikeError
-from model.networks import Backbone
-from model.pooling import POOLINGS
-from model.preprocess import Preprocess, parse_spec
-from model.projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA
-from model.quiet import quiet
-from model.retrieval import KEY, Retrieval, retrieval_json
-from model.views import AS_IS, Views, read_pixels
+from .errors import ImageError, LookalikeError
+from .networks import Backbone
+from .pooling import POOLINGS
+from .preprocess import Preprocess, parse_spec
+from .projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA
+from .quiet import quiet
+from .retrieval import KEY, Retrieval, retrieval_json
+from .views import AS_IS, Views, read_pixels
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""

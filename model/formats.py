@@ -30,9 +30,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from model import imports
-from model.errors import ImageError
-from model.levels import AnyWindow, from_16_bit, grey, stretched
+from . import imports
+from .errors import ImageError
+from .levels import AnyWindow, from_16_bit, grey, stretched
 
 _EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262

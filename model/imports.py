@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from model.errors import LookalikeError
+from .errors import LookalikeError
 
 one_at_a_time = threading.RLock()
 """Held by the thread that imports a large library."""

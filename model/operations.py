@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model import geometry
-from model.levels import PercentileWindow, Window
+from . import geometry
+from .levels import PercentileWindow, Window
 
 
 class Shape(NamedTuple):

@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from model import geometry
-from model.decode import MAX_PIXELS, decode
-from model.errors import LookalikeError
-from model.formats import check_size
-from model.levels import AnyWindow
-from model.operations import OPERATIONS, Operation, Shape
+from . import geometry
+from .decode import MAX_PIXELS, decode
+from .errors import LookalikeError
+from .formats import check_size
+from .levels import AnyWindow
+from .operations import OPERATIONS, Operation, Shape
 
 # A strip 1 pixel wide would become 256 x 1,000,000 pixels before it is cropped. Longer than this many times
 # the crop, the ends are cut off before resizing.

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from model.errors import LookalikeError
-from model.projection import unit_length
+from .errors import LookalikeError
+from .projection import unit_length
 
 KEY = "retrieval"
 """Of `encoder.json`; null, or not there, where nothing is done."""

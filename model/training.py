@@ -15,17 +15,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model import sampling, schedule
-from model.assembly import Assembly
-from model.augmentation import build_augmentation
-from model.batches import Images, ahead, normalisation
-from model.checkpoints import Checkpoint, refuse_other
-from model.errors import LookalikeError
-from model.networks.parts import frozen_statistics
-from model.optimizer import PartAdamW
-from model.preprocess import Preprocess
-from model.recipe import Recipe
-from model.validation import leave_one_out, queries_of
+from . import sampling, schedule
+from .assembly import Assembly
+from .augmentation import build_augmentation
+from .batches import Images, ahead, normalisation
+from .checkpoints import Checkpoint, refuse_other
+from .errors import LookalikeError
+from .networks.parts import frozen_statistics
+from .optimizer import PartAdamW
+from .preprocess import Preprocess
+from .recipe import Recipe
+from .validation import leave_one_out, queries_of
 
 logger = logging.getLogger(__name__)
 _SHOWN_IDS = 8

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from model.errors import LookalikeError
-from model.preprocess import Preprocess, parse_spec
+from .errors import LookalikeError
+from .preprocess import Preprocess, parse_spec
 
 
 @dataclass(frozen=True)

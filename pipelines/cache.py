@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 
-from pipelines import files
+from . import files
 
 UNUSED_DAYS = 7
 _COPY = "copy"

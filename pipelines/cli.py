@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from lookalike.model.errors import GateError, LookalikeError
 
-from model.errors import GateError, LookalikeError
-from pipelines import files, logs
-from pipelines.cli_evaluate import evaluate
-from pipelines.cli_options import UNREADABLE, ConfigFile, Overrides
-from pipelines.cli_retrieval import AugmentationOption, ExpansionOption, RerankingOption, parsed, tune
-from pipelines.cli_store import exclude_app, generations_app
-from pipelines.cli_train import train
-from pipelines.config import Config, load_config
-from pipelines.records import DIRECTORY
+from . import files, logs
+from .cli_evaluate import evaluate
+from .cli_options import UNREADABLE, ConfigFile, Overrides
+from .cli_retrieval import AugmentationOption, ExpansionOption, RerankingOption, parsed, tune
+from .cli_store import exclude_app, generations_app
+from .cli_train import train
+from .config import Config, load_config
+from .records import DIRECTORY
 
 if TYPE_CHECKING:
-    from pipelines.index import IndexSummary
-    from pipelines.plan import EmbedSummary
+    from .index import IndexSummary
+    from .plan import EmbedSummary
 
 app = typer.Typer(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
@@ -87,8 +87,8 @@ def pack(
 
     Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
     """
-    from pipelines.pack import pack as run
-    from pipelines.report import pack_report
+    from .pack import pack as run
+    from .report import pack_report
 
     summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
     print(pack_report(summary, out))
@@ -174,10 +174,11 @@ def encoder_build(
 
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
-    from model.retrieval import Retrieval
-    from model.views import Views
-    from pipelines.encoder_build import build_encoder
-    from pipelines.sources import SourceOptions
+    from lookalike.model.retrieval import Retrieval
+    from lookalike.model.views import Views
+
+    from .encoder_build import build_encoder
+    from .sources import SourceOptions
 
     retrieval = Retrieval(**parsed(database_augmentation, query_expansion, reranking))
     options = load_config(config).corpus.source_options() if config else SourceOptions()
@@ -222,7 +223,7 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
     job = load_config(config, set)
-    from pipelines.nightly import embed_missing, writing
+    from .nightly import embed_missing, writing
 
     with writing(job, "embed"):
         summary = embed_missing(job, ctx.args)
@@ -231,8 +232,8 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 
 def _print_embedded(job: Config, summary: EmbedSummary) -> None:
-    from pipelines.embeddings import embeddings_folder
-    from pipelines.report import embed_report
+    from .embeddings import embeddings_folder
+    from .report import embed_report
 
     print(embed_report(summary, embeddings_folder(job.store, summary.plan.fingerprint)))
 
@@ -247,9 +248,9 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
     job = load_config(config, set)
-    from pipelines.index import index as run
-    from pipelines.nightly import writing
-    from pipelines.plan import make_plan
+    from .index import index as run
+    from .nightly import writing
+    from .plan import make_plan
 
     with writing(job, "index") as still_mine:
         summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
@@ -257,8 +258,8 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 
 def _print_indexed(job: Config, summary: IndexSummary) -> None:
-    from pipelines.report import generation_report
-    from pipelines.store import generation_folder
+    from .report import generation_report
+    from .store import generation_folder
 
     print(generation_report(summary, generation_folder(job.store, summary.generation.name)))
 
@@ -278,11 +279,11 @@ def nightly(
     Example: lookalike nightly -c config/nightly.yaml --dry-run
     """
     job = load_config(config, set)
-    from pipelines.nightly import dry_run as plan
-    from pipelines.nightly import nightly as run
+    from .nightly import dry_run as plan
+    from .nightly import nightly as run
 
     if dry_run:
-        from pipelines.report import dry_run_report
+        from .report import dry_run_report
 
         print(dry_run_report(plan(job)))
         return
@@ -323,8 +324,8 @@ def query(
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
     """
     job = load_config(config, set)
-    from pipelines.query import query as run
-    from pipelines.report import query_report
+    from .query import query as run
+    from .report import query_report
 
     summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
     print(query_report(summary))
@@ -355,7 +356,7 @@ def demo(
 
     Example: lookalike demo --images photos/
     """
-    from pipelines.demo import demo as run
+    from .demo import demo as run
 
     run(out, config, images)
 
@@ -379,7 +380,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _fail(sentence: str, code: int = 2) -> None:
     if logs.form() == "json":
-        logging.getLogger("pipelines.cli").error(sentence)
+        logging.getLogger("lookalike.cli").error(sentence)
     else:
         print(f"lookalike: error: {sentence}", file=sys.stderr)
     sys.exit(code)

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-
-from model.encoder import MANIFEST, fingerprint, manifest_digest, read_manifest
-from model.errors import LookalikeError
-from model.retrieval import (
+from lookalike.model.encoder import MANIFEST, fingerprint, manifest_digest, read_manifest
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import (
     KEY,
     DatabaseAugmentation,
     QueryExpansion,
@@ -21,7 +19,9 @@ from model.retrieval import (
     read_retrieval,
     retrieval_json,
 )
-from pipelines import files
+from pydantic import ValidationError
+
+from . import files
 
 OFF = "off"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from lookalike.model.decode import MAX_PIXELS
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from model.decode import MAX_PIXELS
-from pipelines.job_files import read_job
-from pipelines.sources import SourceOptions
+from .job_files import read_job
+from .sources import SourceOptions
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -134,5 +134,5 @@ class Config(_Section):
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Reads a job file; see `pipelines.job_files.read_job`."""
+    """Reads a job file; see `lookalike.job_files.read_job`."""
     return read_job(Config, path, overrides)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files
-from pipelines.config import Config, load_config
-from pipelines.demo_catalogue import (
+from . import files
+from .config import Config, load_config
+from .demo_catalogue import (
     BROKEN,
     IMAGES,
     QUERIES,
@@ -26,13 +26,13 @@ from pipelines.demo_catalogue import (
     find_photographs,
     make_catalogue,
 )
-from pipelines.embeddings import embeddings_folder, read_rejects
-from pipelines.encoder_build import build_encoder
-from pipelines.nightly import nightly
-from pipelines.pack import pack
-from pipelines.query import query
-from pipelines.report import embed_report, generation_report, query_report
-from pipelines.store import CURRENT, generation_folder
+from .embeddings import embeddings_folder, read_rejects
+from .encoder_build import build_encoder
+from .nightly import nightly
+from .pack import pack
+from .query import query
+from .report import embed_report, generation_report, query_report
+from .store import CURRENT, generation_folder
 
 MARKER = ".lookalike-demo"
 MADE = (IMAGES, QUERIES, ROWS, "shards", "encoder", "store", "answers")

@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-from model.encoder import cores
-from model.errors import ImageError, LookalikeError
-from pipelines import files
-from pipelines.demo_views import broken_files, open_photograph, views
-from pipelines.sources import folder
-from pipelines.sources.base import IMAGE_EXTENSIONS
-from pipelines.sources.fields import escape
+from lookalike.model.encoder import cores
+from lookalike.model.errors import ImageError, LookalikeError
+
+from . import files
+from .demo_views import broken_files, open_photograph, views
+from .sources import folder
+from .sources.base import IMAGE_EXTENSIONS
+from .sources.fields import escape
 
 MOST_PHOTOGRAPHS = 200
 QUERY_VIEWS = 8

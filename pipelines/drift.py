@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from pipelines.index_shard import IndexShard
-from pipelines.search import search, take_items
+from .index_shard import IndexShard
+from .search import search, take_items
 
 SAMPLE = 200
 K = 10

@@ -17,16 +17,16 @@ import numpy as np
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
+from lookalike.model.encoder import EncodedBatch, Encoder, cores
+from lookalike.model.errors import LookalikeError
 
-from model.encoder import EncodedBatch, Encoder, cores
-from model.errors import LookalikeError
-from pipelines import files, progress
-from pipelines.config import Config
-from pipelines.embeddings import COUNTS, EmbeddedShard
-from pipelines.plan import EmbedSummary, Plan, make_plan
-from pipelines.runner import counters, run_pipeline, workers_on_this_machine
-from pipelines.shard_work import Batch, EmbedTask, ShardWork
-from pipelines.sources import Shard
+from . import files, progress
+from .config import Config
+from .embeddings import COUNTS, EmbeddedShard
+from .plan import EmbedSummary, Plan, make_plan
+from .runner import counters, run_pipeline, workers_on_this_machine
+from .shard_work import Batch, EmbedTask, ShardWork
+from .sources import Shard
 
 
 @dataclass(frozen=True)

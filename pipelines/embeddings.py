@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from lookalike.model.digests import sha256_file, sha256_json
+from lookalike.model.errors import LookalikeError
 
-from model.digests import sha256_file, sha256_json
-from model.errors import LookalikeError
-from pipelines import files
-from pipelines.records import Reject
+from . import files
+from .records import Reject
 
 logger = logging.getLogger(__name__)
 ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from model.errors import LookalikeError
-from model.export import BuildSummary, Example, build_bundle
-from model.networks import backbone
-from model.retrieval import Retrieval
-from model.views import AS_IS, Views
-from pipelines import run_folder
-from pipelines.records import DIRECTORY, Record, Reject, class_of
-from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
+from lookalike.model.errors import LookalikeError
+from lookalike.model.export import BuildSummary, Example, build_bundle
+from lookalike.model.networks import backbone
+from lookalike.model.retrieval import Retrieval
+from lookalike.model.views import AS_IS, Views
+
+from . import run_folder
+from .records import DIRECTORY, Record, Reject, class_of
+from .sources import Shard, SourceOptions, find_shards, read_shard
 
 logger = logging.getLogger(__name__)
 

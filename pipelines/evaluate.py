@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import Retrieval
 
-from model.errors import LookalikeError
-from model.retrieval import Retrieval
-from pipelines import exclusions, files, generations, queries
-from pipelines.config import Config
-from pipelines.index_shard import IndexShard
-from pipelines.labels import Labels, is_field, read_labels
-from pipelines.measures import REASONS, Settings, Tally
-from pipelines.postprocessing import keys_in_steps, steps_of
-from pipelines.query import _matching_encoder
-from pipelines.ranking import RankedCorpus, open_vectors
-from pipelines.records import DIRECTORY
-from pipelines.relevance import JUNK, Judged, Relevance, SameValue, read_qrels
-from pipelines.store import Generation
+from . import exclusions, files, generations, queries
+from .config import Config
+from .index_shard import IndexShard
+from .labels import Labels, is_field, read_labels
+from .measures import REASONS, Settings, Tally
+from .postprocessing import keys_in_steps, steps_of
+from .query import _matching_encoder
+from .ranking import RankedCorpus, open_vectors
+from .records import DIRECTORY
+from .relevance import JUNK, Judged, Relevance, SameValue, read_qrels
+from .store import Generation
 
 logger = logging.getLogger(__name__)
 _LOG_SECONDS = 5.0

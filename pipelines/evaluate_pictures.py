@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from pipelines import queries
-from pipelines.config import Config
-from pipelines.duplicates import find_items
-from pipelines.labels import query_options
-from pipelines.records import Record
-from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
-from pipelines.store import Generation
+from . import queries
+from .config import Config
+from .duplicates import find_items
+from .labels import query_options
+from .records import Record
+from .sources import Shard, SourceOptions, find_shards, read_shard
+from .store import Generation
 
 
 def item_pictures(config: Config, generation: Generation, item_ids: Collection[str]) -> dict[str, bytes]:

@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from lookalike.model.decode import decode
+from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.metrics import RECALL_LEVELS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from model.decode import decode
-from model.errors import ImageError, LookalikeError
-from model.metrics import RECALL_LEVELS
-from pipelines import files
-from pipelines.config import Config
-from pipelines.evaluate import Evaluation
-from pipelines.evaluate_pictures import item_pictures, query_pictures
-from pipelines.evaluate_summary import GROUPS, ClassSizes, per_class
-from pipelines.measures import TOP
+from . import files
+from .config import Config
+from .evaluate import Evaluation
+from .evaluate_pictures import item_pictures, query_pictures
+from .evaluate_summary import GROUPS, ClassSizes, per_class
+from .measures import TOP
 
 METRIC = "map"
 """Classes and queries are compared by this one."""

@@ -11,13 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import Retrieval
 
-from model.errors import LookalikeError
-from model.retrieval import Retrieval
-from pipelines import files
-from pipelines.evaluate import Evaluation
-from pipelines.evaluate_summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
-from pipelines.measures import Settings
+from . import files
+from .evaluate import Evaluation
+from .evaluate_summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
+from .measures import Settings
 
 FORMAT = 1
 JSON, TEXT = "evaluation.json", "evaluation.txt"

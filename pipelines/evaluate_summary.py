@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from lookalike.model.retrieval import retrieval_json
+from lookalike.model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
 
-from model.retrieval import retrieval_json
-from model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
-from pipelines.evaluate import Evaluation, left_out_counts
+from .evaluate import Evaluation, left_out_counts
 
 GROUPS = ("head", "middle", "tail")
 HEAD_OVER, TAIL_UNDER = 100, 20

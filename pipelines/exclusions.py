@@ -18,10 +18,10 @@ from datetime import datetime, timezone
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files, generations, index_shard
-from pipelines.lock import briefly
+from . import files, generations, index_shard
+from .lock import briefly
 
 EXCLUDED = "excluded.parquet"
 _LOCK = "excluded.lock"

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
-from model.errors import LookalikeError
-from model.imports import importing, one_at_a_time
+from lookalike.model.errors import LookalikeError
+from lookalike.model.imports import importing, one_at_a_time
 
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -79,7 +79,7 @@ def _remote(path: str) -> Iterator[Any]:
     if path.startswith("s3://"):
         try:
             with one_at_a_time:
-                from pipelines import s3
+                from . import s3
         except ImportError as error:
             raise LookalikeError(
                 f"{path}: s3:// needs a package that is not installed: pip install lookalike[s3] ({error})"
@@ -383,6 +383,6 @@ def local_copy(folder: str, digest: str) -> str:
     """
     if not is_remote(folder):
         return _local(folder)
-    from pipelines import cache
+    from . import cache
 
     return cache.local_copy(folder, digest)

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from model.errors import GateError, LookalikeError
-from pipelines import files
-from pipelines.config import Config
-from pipelines.embeddings import COUNTS, EmbeddedShard
-from pipelines.store import Generation, IndexRef
+from lookalike.model.errors import GateError, LookalikeError
+
+from . import files
+from .config import Config
+from .embeddings import COUNTS, EmbeddedShard
+from .store import Generation, IndexRef
 
 EXIT_CODES = {
     "counts": 10,

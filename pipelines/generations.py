@@ -9,11 +9,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from model.errors import LookalikeError
-from pipelines import files, index_shard, store
-from pipelines.index_shard import IndexManifest
-from pipelines.lock import NO_LOCKS, flocked
-from pipelines.store import Generation, IndexRef
+from lookalike.model.errors import LookalikeError
+
+from . import files, index_shard, store
+from .index_shard import IndexManifest
+from .lock import NO_LOCKS, flocked
+from .store import Generation, IndexRef
 
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"

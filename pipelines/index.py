@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import pyarrow as pa
+from lookalike.model.digests import sha256_json
+from lookalike.model.errors import LookalikeError
+from lookalike.model.imports import importing
+from lookalike.model.retrieval import DatabaseAugmentation
 
-from model.digests import sha256_json
-from model.errors import LookalikeError
-from model.imports import importing
-from model.retrieval import DatabaseAugmentation
-from pipelines import exclusions, files, generations, index_shard, progress, store
-from pipelines.config import Config
-from pipelines.duplicates import find_duplicates, find_items, write_duplicates
-from pipelines.embeddings import EmbeddedShard
-from pipelines.gates import check_counts, check_digests, check_index, checking_digests
-from pipelines.index_build import IndexTask, build_index_shard, make_tasks
-from pipelines.plan import Plan
-from pipelines.report import totals
-from pipelines.store import Generation, IndexRef
+from . import exclusions, files, generations, index_shard, progress, store
+from .config import Config
+from .duplicates import find_duplicates, find_items, write_duplicates
+from .embeddings import EmbeddedShard
+from .gates import check_counts, check_digests, check_index, checking_digests
+from .index_build import IndexTask, build_index_shard, make_tasks
+from .plan import Plan
+from .report import totals
+from .store import Generation, IndexRef
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def _overlap(root: str, previous: Generation | None, indexes: Sequence[IndexRef]
         after = [open_index(root, ref) for ref in indexes]
     if previous is None:
         return None
-    from pipelines.drift import overlap
+    from .drift import overlap
 
     unchanged = {ref.path: shard for ref, shard in zip(indexes, after, strict=True)}
     try:
@@ -204,7 +204,7 @@ def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], ve
     with importing("Beam"):
         import apache_beam as beam
 
-        from pipelines.runner import run_pipeline
+        from .runner import run_pipeline
 
     def build(pipeline: beam.Pipeline) -> None:
         shards = pipeline | "Index shards" >> beam.Create(tasks) | "Spread" >> beam.Reshuffle()

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from lookalike.model.digests import sha256_json
+from lookalike.model.retrieval import DatabaseAugmentation
 
-from model.digests import sha256_json
-from model.retrieval import DatabaseAugmentation
-from pipelines import files, index_shard
-from pipelines.config import Config
-from pipelines.embeddings import EmbeddedShard, embedding_schema
-from pipelines.plan import Plan
-from pipelines.postprocessing import drawn_to_neighbours
+from . import files, index_shard
+from .config import Config
+from .embeddings import EmbeddedShard, embedding_schema
+from .plan import Plan
+from .postprocessing import drawn_to_neighbours
 
 TUNED_K = 10
 """The recall target is a recall at 10."""

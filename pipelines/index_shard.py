@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import vectors as scann_vectors
-from pipelines.files import sync_folder
-from pipelines.scores import Metric
-from pipelines.tuning import SearchSettings
-from pipelines.vectors import IndexParameters, Searcher
+from . import vectors as scann_vectors
+from .files import sync_folder
+from .scores import Metric
+from .tuning import SearchSettings
+from .vectors import IndexParameters, Searcher
 
 ITEM_ID = "item_id"
 ITEMS = "items.arrow"

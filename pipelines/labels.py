@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files, queries
-from pipelines.config import Corpus
-from pipelines.embeddings import ARROW_TYPES
-from pipelines.index_shard import ITEM_ID
-from pipelines.ranking import RankedCorpus
-from pipelines.records import DIRECTORY, Record, directory_of
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from . import files, queries
+from .config import Corpus
+from .embeddings import ARROW_TYPES
+from .index_shard import ITEM_ID
+from .ranking import RankedCorpus
+from .records import DIRECTORY, Record, directory_of
+from .sources import SourceOptions, find_shards, read_shard
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from model.errors import LookalikeError
-from pipelines import files
-from pipelines.lock import Holder, log_taken_over, parse_holder, refusal, renewed
+from lookalike.model.errors import LookalikeError
+
+from . import files
+from .lock import Holder, log_taken_over, parse_holder, refusal, renewed
 
 logger = logging.getLogger(__name__)
 RENEW_SECONDS = 20.0

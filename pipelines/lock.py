@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 
-from model.errors import LookalikeError
-from pipelines import files, progress
-from pipelines.store import CURRENT
+from lookalike.model.errors import LookalikeError
+
+from . import files, progress
+from .store import CURRENT
 
 logger = logging.getLogger(__name__)
 LOCK = "LOCK"
@@ -158,7 +159,7 @@ def hold(store: str, what: str) -> Iterator[Callable[[], None]]:
     path = files.join(store, LOCK)
     holder = this_process(what)
     if files.is_remote(path):
-        from pipelines.leases import Lease
+        from .leases import Lease
 
         with Lease(path, holder).kept() as check:
             yield check
@@ -201,7 +202,7 @@ def briefly(path: str, what: str) -> Iterator[None]:
         OSError: if the store cannot be written.
     """
     if files.is_remote(path):
-        from pipelines.leases import Lease
+        from .leases import Lease
 
         with Lease(path, this_process(what)).kept(patient=True):
             yield

@@ -48,5 +48,5 @@ def set_up(form: str = "text", verbose: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    for ours in ("pipelines", "model"):
+    for ours in ("lookalike",):
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from lookalike.model import metrics
 
-from model import metrics
-from pipelines.index_shard import ITEM_ID
-from pipelines.labels import Labels, as_text
-from pipelines.ranking import RankedCorpus, Ranking
+from .index_shard import ITEM_ID
+from .labels import Labels, as_text
+from .ranking import RankedCorpus, Ranking
 
 TOP = 5
 """Items that are kept of each ranking, to show it."""

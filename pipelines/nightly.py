@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from model.encoder import cores, read_manifest
-from model.errors import LookalikeError
-from pipelines import exclusions, files, generations, index_shard, run_report, store
-from pipelines.config import Config
-from pipelines.embeddings import COUNTS
-from pipelines.lock import clean_up, hold
-from pipelines.plan import EmbedSummary, make_plan
-from pipelines.prune import may_be_due, prune
-from pipelines.report import reasons_of, stage_seconds, totals
-from pipelines.run_report import RunReport
+from lookalike.model.encoder import cores, read_manifest
+from lookalike.model.errors import LookalikeError
+
+from . import exclusions, files, generations, index_shard, run_report, store
+from .config import Config
+from .embeddings import COUNTS
+from .lock import clean_up, hold
+from .plan import EmbedSummary, make_plan
+from .prune import may_be_due, prune
+from .report import reasons_of, stage_seconds, totals
+from .run_report import RunReport
 
 if TYPE_CHECKING:
-    from pipelines.index import IndexSummary
+    from .index import IndexSummary
 
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
     plan = make_plan(config)
     if not plan.missing:
         return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
-    from pipelines.embed import embed
+    from .embed import embed
 
     return embed(config, plan, flags)
 
@@ -111,7 +112,7 @@ def _run(
     started = time.perf_counter()
     embedded = embed_missing(config, flags)
     _note_embedding(report, embedded, time.perf_counter() - started)
-    from pipelines.index import index
+    from .index import index
 
     indexing = time.perf_counter()
     indexed = index(config, embedded.plan, flags, still_mine)
@@ -195,8 +196,8 @@ def dry_run(config: Config) -> DryRun:
     Raises:
         LookalikeError: as `nightly`, for the corpus and the encoder.
     """
-    from pipelines.index import made_from
-    from pipelines.index_build import number_of
+    from .index import made_from
+    from .index_build import number_of
 
     plan = make_plan(config)
     served = store.current(config.store) if store.current_name(config.store) else None

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.index_shard import ITEM_ID, IndexShard
-from pipelines.scores import Metric, checked, nearness, pair_scores
+from .index_shard import ITEM_ID, IndexShard
+from .scores import Metric, checked, nearness, pair_scores
 
 ROUNDING = 2e-6
 """Relative error of ScaNN's float32 scores, in squared distance or cosine: nearer than this is a tie."""

@@ -14,13 +14,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files
-from pipelines.files import FileInfo
-from pipelines.sources import folder, tfrecord
-from pipelines.sources.base import IMAGE_EXTENSIONS
-from pipelines.sources.fields import escape
+from . import files
+from .files import FileInfo
+from .sources import folder, tfrecord
+from .sources.base import IMAGE_EXTENSIONS
+from .sources.fields import escape
 
 KEY_COLUMNS = ("path", "file", "file_name", "filename", "image", "item_id", "id")
 """What the column of a metadata file may be called that holds the image's relative path; the first counts."""

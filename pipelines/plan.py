@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from model.digests import sha256_json
-from model.encoder import fingerprint, read_manifest
-from model.errors import LookalikeError
-from model.retrieval import DatabaseAugmentation, read_retrieval
-from pipelines.config import Config
-from pipelines.embeddings import EmbeddedShard, finished_shards
-from pipelines.sources import Shard, find_shards
-from pipelines.sources.fields import escape
+from lookalike.model.digests import sha256_json
+from lookalike.model.encoder import fingerprint, read_manifest
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import DatabaseAugmentation, read_retrieval
+
+from .config import Config
+from .embeddings import EmbeddedShard, finished_shards
+from .sources import Shard, find_shards
+from .sources.fields import escape
 
 
 @dataclass(frozen=True)

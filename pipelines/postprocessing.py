@@ -12,16 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from lookalike.model.encoder import MANIFEST, fingerprint, read_manifest
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import (
+    DatabaseAugmentation,
+    QueryExpansion,
+    Reranking,
+    Retrieval,
+    read_retrieval,
+)
 
-from model.encoder import MANIFEST, fingerprint, read_manifest
-from model.errors import LookalikeError
-from model.retrieval import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval, read_retrieval
-from pipelines.config import Config
-from pipelines.index_shard import IndexShard
-from pipelines.ranking import RankedCorpus
-from pipelines.scores import checked
-from pipelines.search import Matches, search
-from pipelines.store import Generation
+from .config import Config
+from .index_shard import IndexShard
+from .ranking import RankedCorpus
+from .scores import checked
+from .search import Matches, search
+from .store import Generation
 
 logger = logging.getLogger(__name__)
 _NUMBERS = 1 << 23

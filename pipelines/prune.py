@@ -30,12 +30,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from model.errors import LookalikeError
-from pipelines import files, generations, index_shard, store
-from pipelines.files import FileInfo
-from pipelines.generations import MANIFEST
-from pipelines.lock import flocked
-from pipelines.store import Generation
+from lookalike.model.errors import LookalikeError
+
+from . import files, generations, index_shard, store
+from .files import FileInfo
+from .generations import MANIFEST
+from .lock import flocked
+from .store import Generation
 
 TOMBSTONE = "pruned.json"
 GRACE_SECONDS = 3600.0

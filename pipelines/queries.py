@@ -14,17 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files
-from pipelines.config import Corpus
-from pipelines.records import Record, Reject
-from pipelines.sources import Shard, SourceOptions, find_shards, read_shard
-from pipelines.sources.fields import escape
+from . import files
+from .config import Corpus
+from .records import Record, Reject
+from .sources import Shard, SourceOptions, find_shards, read_shard
+from .sources.fields import escape
 
 if TYPE_CHECKING:
-    from model.encoder import Encoder
-    from pipelines.index_shard import IndexShard
+    from lookalike.model.encoder import Encoder
+
+    from .index_shard import IndexShard
 
 BLOCK = 16384
 """Queries that are searched at once; 16 MiB of 256-dimensional vectors."""
@@ -117,7 +118,7 @@ def image_blocks(
 
 def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder) -> Iterator[Block]:
     """The queries of one shard. Only the images that wait for a thread are in memory."""
-    from model.encoder import BATCH
+    from lookalike.model.encoder import BATCH
 
     failures: list[tuple[str, str, str]] = []
     waiting: deque[list[str]] = deque()

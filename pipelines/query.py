@@ -12,20 +12,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
+from lookalike.model.encoder import Encoder
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import Retrieval
 
-from model.encoder import Encoder
-from model.errors import LookalikeError
-from model.retrieval import Retrieval
-from pipelines import exclusions, files, generations, queries
-from pipelines.config import Config
-from pipelines.embeddings import ARROW_TYPES
-from pipelines.index import open_index
-from pipelines.index_shard import IndexShard
-from pipelines.postprocessing import search_in_steps, steps_of
-from pipelines.queries import Block
-from pipelines.search import Matches, take_items
-from pipelines.store import Generation
-from pipelines.tables import FORMATS, Format, open_table
+from . import exclusions, files, generations, queries
+from .config import Config
+from .embeddings import ARROW_TYPES
+from .index import open_index
+from .index_shard import IndexShard
+from .postprocessing import search_in_steps, steps_of
+from .queries import Block
+from .search import Matches, take_items
+from .store import Generation
+from .tables import FORMATS, Format, open_table
 
 logger = logging.getLogger(__name__)
 FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])

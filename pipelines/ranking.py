@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files, generations
-from pipelines.index_shard import ITEM_ID, ITEMS, IndexShard
-from pipelines.scores import Metric, checked
-from pipelines.store import Generation, IndexRef
-from pipelines.vectors import Searcher
+from . import files, generations
+from .index_shard import ITEM_ID, ITEMS, IndexShard
+from .scores import Metric, checked
+from .store import Generation, IndexRef
+from .vectors import Searcher
 
 VECTORS = "dataset.npy"
 """The vectors of an index shard, as `vectors.Searcher.save` and ScaNN write them."""

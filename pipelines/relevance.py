@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files
-from pipelines.labels import Labels
+from . import files
+from .labels import Labels
 
 JUNK = -1
 MOST = 100

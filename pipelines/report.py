@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.embeddings import COUNTS, EmbeddedShard
+from .embeddings import COUNTS, EmbeddedShard
 
 if TYPE_CHECKING:
-    from pipelines.index import IndexSummary
-    from pipelines.nightly import DryRun
-    from pipelines.pack import PackSummary
-    from pipelines.plan import EmbedSummary
-    from pipelines.query import QuerySummary
+    from .index import IndexSummary
+    from .nightly import DryRun
+    from .pack import PackSummary
+    from .plan import EmbedSummary
+    from .query import QuerySummary
 
 
 def pack_report(summary: PackSummary, out: str) -> str:

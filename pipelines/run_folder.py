@@ -23,9 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model.digests import sha256_file, sha256_json
-from model.errors import LookalikeError
-from pipelines import files
+from lookalike.model.digests import sha256_file, sha256_json
+from lookalike.model.errors import LookalikeError
+
+from . import files
 
 FORMAT = 2
 CONFIG, CHECKPOINT, FEATURES, REJECTS = "config.yaml", "checkpoint", "features-", "rejects.parquet"

@@ -13,12 +13,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from lookalike.model.errors import GateError
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.openmetrics.exposition import generate_latest
 
-from model.errors import GateError
-from pipelines import files
-from pipelines.gates import EXIT_CODES
+from . import files
+from .gates import EXIT_CODES
 
 SUCCESSES = ("published", "unchanged")
 OUTCOMES = (*SUCCESSES, "gate failed", "failed", "interrupted")

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from model.errors import LookalikeError
-from model.imports import importing
+from lookalike.model.errors import LookalikeError
+from lookalike.model.imports import importing
 
 _USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
 

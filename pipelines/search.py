@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines.index_shard import IndexShard
-from pipelines.ordering import ROUNDING, Candidates, by_nearness, gather, level_ties, ties_by_id
-from pipelines.scores import Metric, nearness
+from .index_shard import IndexShard
+from .ordering import ROUNDING, Candidates, by_nearness, gather, level_ties, ties_by_id
+from .scores import Metric, nearness
 
 _CANDIDATES = 1 << 23
 """Candidates held at once (some 40 bytes each), which bounds memory when many queries need a deep search."""

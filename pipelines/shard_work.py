@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from lookalike.model.encoder import BATCH, EncodedBatch
 
-from model.encoder import BATCH, EncodedBatch
-from pipelines.embeddings import DUPLICATE, EmbeddedShard, EmbeddingWriter, KnownVectors, write_note
-from pipelines.records import Record, Reject
-from pipelines.sources import Shard, SourceOptions, read_shard
+from .embeddings import DUPLICATE, EmbeddedShard, EmbeddingWriter, KnownVectors, write_note
+from .records import Record, Reject
+from .sources import Shard, SourceOptions, read_shard
 
 MOST_ENTRIES = 512
 """Records in a batch, most of them with a known vector and so without an image to wait for."""

@@ -19,11 +19,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import pydantic
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import DatabaseAugmentation
 
-from model.errors import LookalikeError
-from model.retrieval import DatabaseAugmentation
-from pipelines import files
-from pipelines.embeddings import EmbeddedShard
+from . import files
+from .embeddings import EmbeddedShard
 
 FORMAT: Literal[1] = 1
 CURRENT = "CURRENT"

@@ -11,16 +11,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
+from lookalike.model import imports
+from lookalike.model.checkpoints import Checkpoint, refuse_other
+from lookalike.model.digests import sha256_file, sha256_json
+from lookalike.model.errors import LookalikeError
+from lookalike.model.preprocess import Preprocess, parse_spec
 
-from model import imports
-from model.checkpoints import Checkpoint, refuse_other
-from model.digests import sha256_file, sha256_json
-from model.errors import LookalikeError
-from model.preprocess import Preprocess, parse_spec
-from pipelines import files, run_folder, train_report
-from pipelines.run_folder import Run
-from pipelines.train_config import TrainConfig
-from pipelines.training_set import Spool, TrainingData, read_training_data
+from . import files, run_folder, train_report
+from .run_folder import Run
+from .train_config import TrainConfig
+from .training_set import Spool, TrainingData, read_training_data
 
 logger = logging.getLogger(__name__)
 
@@ -84,10 +84,10 @@ def _refuse_other_settings(identity: dict[str, Any], job: TrainConfig, path: Pat
 
 
 def _train(job: TrainConfig, folder: Path, fresh: bool) -> tuple[Run, TrainingData]:
-    from model.assembly import embedder
-    from model.losses import build_loss
-    from model.networks import backbone
-    from model.training import seed_everything
+    from lookalike.model.assembly import embedder
+    from lookalike.model.losses import build_loss
+    from lookalike.model.networks import backbone
+    from lookalike.model.training import seed_everything
 
     seed_everything(job.seed)
     build_loss(job.loss.name, **job.loss.options)
@@ -168,10 +168,11 @@ def _fit(
     identity: dict[str, Any],
 ) -> tuple[Any, Any]:
     """Trains; gives what `Training.run` does, and the whole network with its weights."""
-    from model.assembly import EMBEDDING, assemble, on_features, policy_of
-    from model.sampling import class_counts
-    from model.training import NotFiniteError, Training
-    from pipelines.train_progress import Shown
+    from lookalike.model.assembly import EMBEDDING, assemble, on_features, policy_of
+    from lookalike.model.sampling import class_counts
+    from lookalike.model.training import NotFiniteError, Training
+
+    from .train_progress import Shown
 
     head_only = job.train == "head"
     images, validation, subject = data.training, data.validation, network
@@ -206,7 +207,7 @@ def _features(
     folder: Path, data: TrainingData, base: Any, preprocess: Preprocess, identity: dict[str, Any]
 ) -> tuple[Any, Any]:
     """What the frozen backbone makes of both sets, kept in the run folder for the next time."""
-    from model.batches import Features, features_of
+    from lookalike.model.batches import Features, features_of
 
     names = ("weights", "training images", "validation images")
     key = sha256_json([preprocess.spec, *(identity[name] for name in names)])

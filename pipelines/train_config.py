@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from lookalike.model.preprocess import parse_spec
+from lookalike.model.recipe import Recipe
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.preprocess import parse_spec
-from model.recipe import Recipe
-from pipelines.config import Corpus
-from pipelines.job_files import read_job
-from pipelines.records import DIRECTORY
+from .config import Corpus
+from .job_files import read_job
+from .records import DIRECTORY
 
 
 class Validation(BaseModel):
@@ -87,5 +87,5 @@ def _flat(value: Any, key: str) -> Any:
 
 
 def load_train_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
-    """Reads a job file of `lookalike train`; see `pipelines.job_files.read_job`."""
+    """Reads a job file of `lookalike train`; see `lookalike.job_files.read_job`."""
     return read_job(TrainConfig, path, overrides)

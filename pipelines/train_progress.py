@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from model import imports
-from model.training import Step
-from pipelines.progress import LOG_SECONDS, time_left
+from lookalike.model import imports
+from lookalike.model.training import Step
+
+from .progress import LOG_SECONDS, time_left
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.run_folder import CARD, CURVES, NETWORK, REJECTS, Run
-from pipelines.train_config import TrainConfig
+from .run_folder import CARD, CURVES, NETWORK, REJECTS, Run
+from .train_config import TrainConfig
 
 if TYPE_CHECKING:
-    from pipelines.train import TrainSummary
-    from pipelines.training_set import TrainingData
+    from .train import TrainSummary
+    from .training_set import TrainingData
 
 _METRICS = {"map_at_r": "mAP@R", "hit_rate_at_1": "hit rate at 1", "map": "mAP"}
 

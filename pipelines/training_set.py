@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from lookalike.model.encoder import cores
+from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.preprocess import Preprocess
+from lookalike.model.recipe import PAIR_LOSSES
 
-from model.encoder import cores
-from model.errors import ImageError, LookalikeError
-from model.preprocess import Preprocess
-from model.recipe import PAIR_LOSSES
-from pipelines.embeddings import DUPLICATE
-from pipelines.records import DIRECTORY, Record, Reject, class_of
-from pipelines.sources import Shard, find_shards, read_shard
-from pipelines.sources.fields import escape
-from pipelines.train_config import TrainConfig
+from .embeddings import DUPLICATE
+from .records import DIRECTORY, Record, Reject, class_of
+from .sources import Shard, find_shards, read_shard
+from .sources.fields import escape
+from .train_config import TrainConfig
 
 REJECTS = pa.schema(
     [(name, pa.string()) for name in ("set", "item_id", "shard")]

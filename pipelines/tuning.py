@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pipelines.scores import nearness, pair_scores
+from .scores import nearness, pair_scores
 
 if TYPE_CHECKING:
-    from pipelines.vectors import Searcher
+    from .vectors import Searcher
 
 Algorithm = Literal["brute_force", "ah", "tree"]
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lookalike.model.errors import LookalikeError
+from lookalike.model.imports import importing
 
-from model.errors import LookalikeError
-from model.imports import importing
-from pipelines.scores import Metric, centre, checked, nearness, pair_scores, radius
-from pipelines.tuning import Algorithm, IndexParameters, SearchSettings, parameters_for, tune
+from .scores import Metric, centre, checked, nearness, pair_scores, radius
+from .tuning import Algorithm, IndexParameters, SearchSettings, parameters_for, tune
 
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""
@@ -32,6 +32,8 @@ _EXACT_SLACK = 8
 _AS_BUILT = -1
 """ScaNN's word for the setting that the index was built with."""
 _NATIVE = "scann_ops/cc/python/scann_pybind.so"
+_BUILDER = "scann_ops/py/scann_builder.py"
+_ASSETS_PROTO = "scann_ops/scann_assets_pb2.py"
 _DATASET = "dataset.npy"
 _ASSETS = "scann_assets.pbtxt"
 _SEARCHER = "searcher.json"
@@ -272,7 +274,7 @@ def _assets(folder: str, prefix: str) -> str:
     """ScaNN's list of its files, which it writes with absolute paths, with `prefix` before each bare name."""
     from google.protobuf import text_format
 
-    assets = _scann("scann_ops/scann_assets_pb2.py").ScannAssets()
+    assets = _scann(_ASSETS_PROTO).ScannAssets()
     text_format.Parse(Path(folder, _ASSETS).read_text("utf-8"), assets)
     for asset in assets.assets:
         asset.asset_path = prefix + Path(asset.asset_path).name
@@ -297,7 +299,7 @@ def _asked(
 
 def _builder(vectors: np.ndarray, metric: Metric, k: int, threads: int) -> Any:
     measure = "dot_product" if metric == "cosine" else "squared_l2"
-    builder = _scann("scann_ops/py/scann_builder.py").ScannBuilder(vectors, k, measure)
+    builder = _scann(_BUILDER).ScannBuilder(vectors, k, measure)
     return builder.set_n_training_threads(threads).set_builder_lambda(_built)
 
 

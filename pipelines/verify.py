@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import files, generations, store
-from pipelines.embeddings import COUNTS, EmbeddedShard
-from pipelines.store import Generation, IndexRef
+from . import files, generations, store
+from .embeddings import COUNTS, EmbeddedShard
+from .store import Generation, IndexRef
 
 _CONTENT = (
     *("shard", "digest", "encoder", "options", "read", "rejected", "duplicates", "damaged"),

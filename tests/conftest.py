@@ -69,8 +69,8 @@ def tiny_network(seed: int = 1, *, use_bias: bool = True, pool: bool = True) -> 
 @pytest.fixture(scope="session")
 def make_encoder(pictures):
     """Builds a bundle round the tiny network; keywords go to `build_bundle`."""
-    from model.export import Example, build_bundle
-    from model.networks import Backbone
+    from lookalike.model.export import Example, build_bundle
+    from lookalike.model.networks import Backbone
 
     def make(folder: Path, seed: int = 1, use_bias: bool = True, pool: bool = True, **options: Any):
         backbone = Backbone(tiny_network(seed, use_bias=use_bias, pool=pool), SPEC)
@@ -115,7 +115,7 @@ class Outcome:
 
 def run(*arguments: object) -> Outcome:
     """Runs `lookalike` in this process. Whatever happens, no stack trace may reach the user."""
-    from pipelines.cli import main
+    from lookalike.cli import main
 
     out, err = io.StringIO(), io.StringIO()
     root = logging.getLogger()
@@ -161,7 +161,7 @@ class Job:
 
     def pack(self, images: Mapping[str, bytes], format: str = "tfrecord", per_shard: int = 8) -> list[str]:
         """Makes the corpus of these images; a metadata field `number` counts them in order."""
-        from pipelines.pack import pack
+        from lookalike.pack import pack
 
         source = self.folder / "images"
         shutil.rmtree(source, ignore_errors=True)

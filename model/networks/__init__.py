@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from model import imports
-from model.errors import LookalikeError
-from model.networks import applications, baseline, efficientnet_lite, keras_file, residual
-from model.pooling import POOLINGS
-from model.preprocess import parse_spec
+from .. import imports
+from ..errors import LookalikeError
+from ..pooling import POOLINGS
+from ..preprocess import parse_spec
+from . import applications, baseline, efficientnet_lite, keras_file, residual
 
 _UNTRAINED = {"baseline": baseline, "residual": residual}
 

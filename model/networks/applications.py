@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from model import imports
-from model.errors import LookalikeError
+from .. import imports
+from ..errors import LookalikeError
 
 # By module of `keras.applications`, what its `preprocess_input` does to RGB 0..255. `inside`: nothing, the network's
 # first layers do it. Caffe's networks want BGR as well: see `_to_rgb`.

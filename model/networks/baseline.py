@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from model import imports
-from model.errors import LookalikeError
+from .. import imports
+from ..errors import LookalikeError
 
 SIZE = 128
 """Height and width of the input, pixels. Nearly all weights are in the dense layer, and their number grows with the

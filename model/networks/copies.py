@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model import imports
+from .. import imports
 
 
 def copied(network: Any, **changes: Any) -> Any:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from model import imports
-from model.networks.torch_file import read_state_dict
+from .. import imports
+from .torch_file import read_state_dict
 
 # (repeats, kernel, stride, expansion, channels), table 1 of the paper.
 _STAGES = (

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from model import imports
-from model.errors import LookalikeError
-from model.networks.copies import copied
+from .. import imports
+from ..errors import LookalikeError
+from .copies import copied
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -70,7 +70,7 @@ def build(path: str, layer: str | None, height: int, width: int) -> Any:
 def _load(path: str) -> Any:
     keras = imports.keras()
 
-    import model.heads  # noqa: F401  registers layers of ours that a file may have
+    import lookalike.model.heads  # noqa: F401  registers layers of ours that a file may have
 
     if not Path(path).is_file():
         raise LookalikeError(f"Expected a Keras file. Received: no file {path}")

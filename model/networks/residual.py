@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model import imports
+from .. import imports
 
 SIZE = 128
 """Height and width of the input, pixels; that of the baseline, so that networks are compared and not inputs."""

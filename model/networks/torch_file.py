@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from model.digests import sha256_file
-from model.errors import LookalikeError
+from ..digests import sha256_file
+from ..errors import LookalikeError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

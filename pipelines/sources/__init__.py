@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pipelines.records import Record, Reject
-from pipelines.sources import folder, parquet, tfrecord, webdataset
-from pipelines.sources.base import FORMATS, TYPES, Shard, SourceOptions
-from pipelines.sources.find import find_shards
+from ..records import Record, Reject
+from . import folder, parquet, tfrecord, webdataset
+from .base import FORMATS, TYPES, Shard, SourceOptions
+from .find import find_shards
 
 __all__ = ["FORMATS", "TYPES", "Shard", "SourceOptions", "find_shards", "read_shard"]
 

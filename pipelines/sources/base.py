@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from model.errors import LookalikeError
-from pipelines.files import FileInfo
+from lookalike.model.errors import LookalikeError
+
+from ..files import FileInfo
 
 FORMATS = ("tfrecord", "webdataset", "parquet", "folder")
 TYPES = ("string", "int64", "float64", "bool")

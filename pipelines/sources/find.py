@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from model.errors import LookalikeError
-from pipelines import files
-from pipelines.files import FileInfo
-from pipelines.sources import folder, tfrecord
-from pipelines.sources.base import FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
+from lookalike.model.errors import LookalikeError
+
+from .. import files
+from ..files import FileInfo
+from . import folder, tfrecord
+from .base import FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
 
 _log = logging.getLogger(__name__)
 _LIST_EXTENSIONS = (".txt", ".list")

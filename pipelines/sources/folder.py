@@ -6,11 +6,11 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-from pipelines import files
-from pipelines.files import FileInfo
-from pipelines.records import Record, Reject
-from pipelines.sources.base import Shard, SourceOptions
-from pipelines.sources.fields import build, escape
+from .. import files
+from ..files import FileInfo
+from ..records import Record, Reject
+from .base import Shard, SourceOptions
+from .fields import build, escape
 
 
 def relative_path(root: str, path: str) -> str:
@@ -48,7 +48,7 @@ def virtual_shards(root: str, images: list[FileInfo], images_per_shard: int) -> 
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
-    """The images of one virtual shard, in order; see `pipelines.sources.read_shard`.
+    """The images of one virtual shard, in order; see `lookalike.sources.read_shard`.
 
     A file that is gone or may not be read is rejected alone.
     """

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import files
-from pipelines.records import Record, Reject
-from pipelines.sources.base import Shard, SourceOptions
-from pipelines.sources.fields import build, damage
+from .. import files
+from ..records import Record, Reject
+from .base import Shard, SourceOptions
+from .fields import build, damage
 
 IMAGE_COLUMNS = (
     "image",
@@ -97,7 +97,7 @@ class _Columns:
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
-    """The rows of one file, in order; see `pipelines.sources.read_shard`."""
+    """The rows of one file, in order; see `lookalike.sources.read_shard`."""
     with files.open_read(shard.files[0].path) as file:
         source = _Source(file)
         position = 0

@@ -16,10 +16,10 @@ import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from pipelines import files
-from pipelines.records import Record, Reject
-from pipelines.sources.base import Shard, SourceOptions
-from pipelines.sources.fields import build, damage
+from .. import files
+from ..records import Record, Reject
+from .base import Shard, SourceOptions
+from .fields import build, damage
 
 IMAGE_FIELD = "image/encoded"
 ID_FIELDS = ("image/filename", "id")
@@ -89,7 +89,7 @@ def is_header(head: bytes) -> bool:
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
-    """The records of one file, in order; see `pipelines.sources.read_shard`.
+    """The records of one file, in order; see `lookalike.sources.read_shard`.
 
     A record whose data fail their checksum is rejected alone. A file cut exactly between two records cannot
     be told from a whole one: the format has no end mark.

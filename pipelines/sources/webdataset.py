@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
-from pipelines import files
-from pipelines.records import Record, Reject
-from pipelines.sources.base import IMAGE_EXTENSIONS, Shard, SourceOptions
-from pipelines.sources.fields import build, damage
+from .. import files
+from ..records import Record, Reject
+from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
+from .fields import build, damage
 
 TEXT_MEMBERS = ("txt", "cls")
 """Members that serve as metadata fields of the same name, where the `.json` has none of that name."""
@@ -56,7 +56,7 @@ class _Group:
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
-    """The records of one tar, in order; see `pipelines.sources.read_shard`.
+    """The records of one tar, in order; see `lookalike.sources.read_shard`.
 
     The key is a member's path up to the first dot of its last part, its extension what follows. A record
     ends where the key changes or an extension comes again. Of several members with an image extension, the

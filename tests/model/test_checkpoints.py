@@ -4,9 +4,8 @@ import os
 
 import numpy as np
 import pytest
-
-from model.checkpoints import Checkpoint, refuse_other
-from model.errors import LookalikeError
+from lookalike.model.checkpoints import Checkpoint, refuse_other
+from lookalike.model.errors import LookalikeError
 
 ARRAYS = {"a/0": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, np.int64)}
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DIM, SPEC, picture, tiny_network
+from lookalike.model.encoder import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.errors import LookalikeError
+from lookalike.model.export import Example, build_bundle
+from lookalike.model.networks import Backbone
+from lookalike.model.projection import WhitenedPCA, unit_length
+from lookalike.model.views import Views
 
-from model.encoder import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
-from model.errors import LookalikeError
-from model.export import Example, build_bundle
-from model.networks import Backbone
-from model.projection import WhitenedPCA, unit_length
-from model.views import Views
+from tests.conftest import DIM, SPEC, picture, tiny_network
 
 BUNDLE = ("encoder.json", "int8.tflite", "projection.npz", "saved_model/saved_model.pb")
 

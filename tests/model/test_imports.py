@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from import_watch import LARGE
+from lookalike.model import imports
+from lookalike.model.decode import decode
+from lookalike.model.errors import LookalikeError
 from PIL import Image
 
-from model import imports
-from model.decode import decode
-from model.errors import LookalikeError
+from tests.support.import_watch import LARGE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for folder in ("model", "pipelines") for path in sorted((ROOT / folder).rglob("*.py"))]

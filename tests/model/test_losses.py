@@ -7,12 +7,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from model.errors import LookalikeError
-from model.heads import CosineHead, UnitLength
-from model.loss_functions import simplex_scale
-from model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss
-from model.sampling import class_prior
+from lookalike.model.errors import LookalikeError
+from lookalike.model.heads import CosineHead, UnitLength
+from lookalike.model.loss_functions import simplex_scale
+from lookalike.model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss
+from lookalike.model.sampling import class_prior
 
 BATCH, CLASSES, DIM = 12, 5, 8
 RNG = np.random.default_rng(0)

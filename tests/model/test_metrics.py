@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from model.metrics import (
+from lookalike.model.metrics import (
     average_precision,
     average_precision_trapezoid,
     hit_rate_at_k,

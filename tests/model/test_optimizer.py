@@ -1,8 +1,7 @@
 """AdamW by part: against NumPy, step by step."""
 
 import numpy as np
-
-from model.optimizer import PartAdamW
+from lookalike.model.optimizer import PartAdamW
 
 
 def adamw(weight, gradients, rate, decay):

@@ -10,11 +10,10 @@ import pytest
 import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lookalike.model import geometry
+from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.preprocess import parse_spec
 from PIL import Image as Pil
-
-from model import geometry
-from model.errors import ImageError, LookalikeError
-from model.preprocess import parse_spec
 
 USUAL = "decode|resize_short(256)|center_crop(224)|normalize(127,128)"
 

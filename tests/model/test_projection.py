@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
-
-from model.errors import LookalikeError
-from model.projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA, ledoit_wolf, unit_length
+from lookalike.model.errors import LookalikeError
+from lookalike.model.projection import (
+    LDA,
+    PCA,
+    PROJECTIONS,
+    Projection,
+    WhitenedPCA,
+    ledoit_wolf,
+    unit_length,
+)
 
 RNG = np.random.default_rng(0)
 # Two directions of large variance in five dimensions, away from the origin.

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from model.errors import LookalikeError
-from model.retrieval import (
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import (
     DatabaseAugmentation,
     QueryExpansion,
     Reranking,

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from model.errors import LookalikeError
-from model.sampling import (
+from lookalike.model.errors import LookalikeError
+from lookalike.model.sampling import (
     SAMPLINGS,
     class_counts,
     class_prior,

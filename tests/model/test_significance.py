@@ -5,9 +5,8 @@ import math
 
 import numpy as np
 import pytest
-
-from model import significance
-from model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
+from lookalike.model import significance
+from lookalike.model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
 
 RNG = np.random.default_rng(7)
 

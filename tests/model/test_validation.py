@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-
-from model import validation
-from model.errors import LookalikeError
-from model.validation import leave_one_out, queries_of
+from lookalike.model import validation
+from lookalike.model.errors import LookalikeError
+from lookalike.model.validation import leave_one_out, queries_of
 
 
 def angles(*degrees):

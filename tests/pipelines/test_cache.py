@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from small_stores import Bucket
+from lookalike import files
+from lookalike.cache import UNUSED_DAYS
 
-from pipelines import files
-from pipelines.cache import UNUSED_DAYS
+from tests.support.small_stores import Bucket
 
 FOLDER = "mem://bucket/indexes/a"
 

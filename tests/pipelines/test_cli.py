@@ -6,11 +6,11 @@ import sys
 import tarfile
 
 import pytest
-from conftest import SPEC, picture, run, tiny_network
+from lookalike import cli, embed, encoder_build
+from lookalike.model.encoder import Encoder
+from lookalike.model.networks import Backbone
 
-from model.encoder import Encoder
-from model.networks import Backbone
-from pipelines import cli, embed, encoder_build
+from tests.conftest import SPEC, picture, run, tiny_network
 
 COMMANDS = [
     *(
@@ -121,7 +121,7 @@ def test_an_interrupted_run_says_that_nothing_is_lost(monkeypatch, job):
 def test_json_logs_are_one_object_a_line(job, pictures):
     job.pack(pictures | {"bad.jpg": b"x"})
     job.config.write_text(json.dumps(job.settings))
-    command = [sys.executable, "-m", "pipelines.cli", "--log", "json", "nightly", "-c", str(job.config)]
+    command = [sys.executable, "-m", "lookalike", "--log", "json", "nightly", "-c", str(job.config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for line in done.stderr.splitlines():
@@ -130,7 +130,7 @@ def test_json_logs_are_one_object_a_line(job, pictures):
 
 
 def test_a_real_process_ends_with_the_exit_code_and_only_a_sentence(job):
-    command = [sys.executable, "-m", "pipelines.cli", "embed", "-c", str(job.folder / "nothing.yaml")]
+    command = [sys.executable, "-m", "lookalike", "embed", "-c", str(job.folder / "nothing.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -229,8 +229,8 @@ def test_encoder_build_refuses_an_unknown_network(job, pictures):
 
 def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, job):
     job.pack(pictures)
-    from pipelines.encoder_build import sample_images
-    from pipelines.sources import SourceOptions
+    from lookalike.encoder_build import sample_images
+    from lookalike.sources import SourceOptions
 
     names = sorted(pictures)
     sample = [example.image for example in sample_images(str(job.shards), SourceOptions(), 7)]
@@ -241,8 +241,8 @@ def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, j
 
 @pytest.mark.parametrize("count", [13, 17, 23])
 def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, count):
-    from pipelines.encoder_build import sample_images
-    from pipelines.sources import SourceOptions
+    from lookalike.encoder_build import sample_images
+    from lookalike.sources import SourceOptions
 
     for number, image in enumerate(pictures.values()):
         folder = tmp_path / f"{number // 4}"

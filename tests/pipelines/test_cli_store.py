@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_stores import SmallStore, flip
+from lookalike.cli_store import exclude_app, generations_app
+from lookalike.generations import reading
+from lookalike.lock import hold
+from lookalike.model.errors import LookalikeError
 from typer.testing import CliRunner, Result
 
-from model.errors import LookalikeError
-from pipelines.cli_store import exclude_app, generations_app
-from pipelines.generations import reading
-from pipelines.lock import hold
+from tests.support.small_stores import SmallStore, flip
 
 ROOT = Path(__file__).parents[2]
 

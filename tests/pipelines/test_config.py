@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from model.errors import LookalikeError
-from pipelines.config import Config, load_config
+from lookalike.config import Config, load_config
+from lookalike.model.errors import LookalikeError
 
 LEAST = {"corpus": {"shards": "a"}, "encoder": "e", "store": "s"}
 

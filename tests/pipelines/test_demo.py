@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-
-from model.errors import LookalikeError
-from pipelines import cli
-from pipelines.demo import MADE, MARKER, demo, make_room, score
+from lookalike import cli
+from lookalike.demo import MADE, MARKER, demo, make_room, score
+from lookalike.model.errors import LookalikeError
 
 CONFIG = Path(__file__).parents[2] / "config" / "demo.yaml"
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from model.errors import LookalikeError
-from pipelines.demo_catalogue import MOST_PHOTOGRAPHS, built_in_photographs, find_photographs, make_catalogue
+from lookalike.demo_catalogue import MOST_PHOTOGRAPHS, built_in_photographs, find_photographs, make_catalogue
+from lookalike.model.errors import LookalikeError
 
 
 def save(path: Path, seed: int = 0) -> Path:

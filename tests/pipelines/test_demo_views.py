@@ -2,10 +2,9 @@ import hashlib
 
 import numpy as np
 import pytest
-
-from model.decode import decode
-from model.errors import ImageError
-from pipelines.demo_views import LONGEST_SIDE, broken_files, open_photograph, views
+from lookalike.demo_views import LONGEST_SIDE, broken_files, open_photograph, views
+from lookalike.model.decode import decode
+from lookalike.model.errors import ImageError
 
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from lookalike.model.encoder import Encoder
+from lookalike.model.preprocess import parse_spec
+from lookalike.train_config import load_train_config
+from lookalike.training_set import Spool
 
 from benchmarks.domain_images import SOFT_TISSUE, drawing, scan_file
-from model.encoder import Encoder
-from model.preprocess import parse_spec
-from pipelines.train_config import load_train_config
-from pipelines.training_set import Spool
 from tests.conftest import Job, run, tiny_network
 
 ROOT = Path(__file__).parents[2]

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import DIM, picture, run
+from lookalike import embed as embed_module
+from lookalike.model.encoder import Encoder
+from lookalike.model.errors import LookalikeError
+from lookalike.sources.tfrecord import Example, frame
 
-from model.encoder import Encoder
-from model.errors import LookalikeError
-from pipelines import embed as embed_module
-from pipelines.sources.tfrecord import Example, frame
+from tests.conftest import DIM, picture, run
 
 FORMATS = ("tfrecord", "webdataset", "parquet", "folder")
 COUNTS = ("read", "embedded", "reused", "rejected", "duplicates")
@@ -511,7 +511,7 @@ def test_a_whole_night_needs_no_network(job, pictures, mode):
     if subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode:
         pytest.skip("`unshare -n` needs privileges")
     flags = ["--direct_running_mode", mode, "--direct_num_workers", "2"] if mode != "default" else []
-    command = ["-m", "pipelines.cli", "nightly", "-c", str(job.config), "--", *flags]
+    command = ["-m", "lookalike", "nightly", "-c", str(job.config), "--", *flags]
     done = subprocess.run(
         ["unshare", "-n", sys.executable, "-c", LOOPBACK_ONLY, *command],
         capture_output=True,

@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import picture
 
-plots = pytest.importorskip("pipelines.evaluate_plots")
+from tests.conftest import picture
+
+plots = pytest.importorskip("lookalike.evaluate_plots")
 
 
 def size(figure) -> tuple[int, int]:

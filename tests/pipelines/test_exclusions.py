@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from small_stores import Bucket, SmallStore, flip
+from lookalike import exclusions, files, leases
+from lookalike.exclusions import add, entries, excluded_ids, ids_from_file, remove, unknown_ids
+from lookalike.model.errors import LookalikeError
 
-from model.errors import LookalikeError
-from pipelines import exclusions, files, leases
-from pipelines.exclusions import add, entries, excluded_ids, ids_from_file, remove, unknown_ids
+from tests.support.small_stores import Bucket, SmallStore, flip
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 ROOT = Path(__file__).parents[2]

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Job, picture, run
-from fault_points import FaultPoints, disk_full, no_permission, unreadable, watched
+from lookalike import exclusions, files, index, lock, progress, run_report
+from lookalike.generations import names, show
+from lookalike.verify import verify
 
-from pipelines import exclusions, files, index, lock, progress, run_report
-from pipelines.generations import names, show
-from pipelines.verify import verify
+from tests.conftest import Job, picture, run
+from tests.support.fault_points import FaultPoints, disk_full, no_permission, unreadable, watched
 
 FORMATS = ("tfrecord", "webdataset", "parquet", "folder")
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-
-from model.errors import GateError
-from pipelines.config import load_config
-from pipelines.gates import EXIT_CODES, check_index
-from pipelines.store import IndexRef
+from lookalike.config import load_config
+from lookalike.gates import EXIT_CODES, check_index
+from lookalike.model.errors import GateError
+from lookalike.store import IndexRef
 
 LOSSY = {"a.jpg": b"", "b.jpg": b"no picture"}
 

@@ -6,12 +6,12 @@ import os
 import threading
 
 import pytest
-from small_stores import SmallStore, flip
+from lookalike import exclusions, generations, store
+from lookalike.generations import list_generations, reading, rollback, show
+from lookalike.model.errors import LookalikeError
+from lookalike.prune import prune
 
-from model.errors import LookalikeError
-from pipelines import exclusions, generations, store
-from pipelines.generations import list_generations, reading, rollback, show
-from pipelines.prune import prune
+from tests.support.small_stores import SmallStore, flip
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_reading_needs_no_permission_to_write(small):
 
 
 def test_reading_works_where_files_cannot_be_locked(small, monkeypatch):
-    from pipelines import lock
+    from lookalike import lock
 
     def flock(descriptor: int, operation: int) -> None:
         raise OSError(lock.errno.EOPNOTSUPP, "Operation not supported")

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import picture
+from lookalike.embeddings import EmbeddedShard
+from lookalike.gates import EXIT_CODES
+from lookalike.index_build import assign
+from lookalike.index_shard import open_index_shard
+from lookalike.sources.tfrecord import Example, frame
 
-from pipelines.embeddings import EmbeddedShard
-from pipelines.gates import EXIT_CODES
-from pipelines.index_build import assign
-from pipelines.index_shard import open_index_shard
-from pipelines.sources.tfrecord import Example, frame
+from tests.conftest import picture
 
 
 def note(shard: str, vectors: int) -> EmbeddedShard:

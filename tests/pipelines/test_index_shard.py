@@ -4,11 +4,10 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from model.errors import LookalikeError
-from pipelines import vectors as scann_vectors
-from pipelines.index_shard import MANIFEST, open_index_shard, read_manifest, write_index_shard
-from pipelines.tuning import parameters_for
+from lookalike import vectors as scann_vectors
+from lookalike.index_shard import MANIFEST, open_index_shard, read_manifest, write_index_shard
+from lookalike.model.errors import LookalikeError
+from lookalike.tuning import parameters_for
 
 DIM = 8
 TREE_FILES = (

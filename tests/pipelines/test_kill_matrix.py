@@ -28,8 +28,9 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Job, picture
-from forks import Forks
+
+from tests.conftest import Job, picture
+from tests.support.forks import Forks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 STEP = int(os.environ.get("LOOKALIKE_KILL_EVERY", "5"))
@@ -113,7 +114,7 @@ class Matrix:
         self._free: SimpleQueue[tuple[Path, Forks]] = SimpleQueue()
         for number in range(2):
             (place := folder / f"place{number}").mkdir()
-            self._free.put((place, Forks("nights", folder)))
+            self._free.put((place, Forks("tests.support.nights", folder)))
         job = Job(folder, encoder)
         images = {f"p{i:02}.jpg": picture(i) for i in range(47)} | {"broken.jpg": b"no image"}
         # Packed anew after the first night; the names stay.

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from model.errors import LookalikeError
-from pipelines import lock
-from pipelines.lock import briefly, clean_up, hold, parse_holder
+from lookalike import lock
+from lookalike.lock import briefly, clean_up, hold, parse_holder
+from lookalike.model.errors import LookalikeError
 
 ROOT = Path(__file__).parents[2]
 HOLD = (

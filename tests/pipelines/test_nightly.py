@@ -8,13 +8,13 @@ import sys
 from datetime import datetime, timezone
 
 import pytest
-from conftest import picture
+from lookalike import exclusions, generations, index, store
+from lookalike.gates import EXIT_CODES
+from lookalike.lock import hold
+from lookalike.model.encoder import Encoder
+from lookalike.shard_work import ShardWork
 
-from model.encoder import Encoder
-from pipelines import exclusions, generations, index, store
-from pipelines.gates import EXIT_CODES
-from pipelines.lock import hold
-from pipelines.shard_work import ShardWork
+from tests.conftest import picture
 
 
 class Still(datetime):

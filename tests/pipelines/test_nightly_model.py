@@ -15,8 +15,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from nightly_machine import NightlyMachine
-from nightly_stand_ins import stand_ins
+
+from tests.support.nightly_machine import NightlyMachine
+from tests.support.nightly_stand_ins import stand_ins
 
 SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "500"))
 SEED = int(os.environ.get("LOOKALIKE_SEED", "0"))

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
-from model.errors import LookalikeError
-from pipelines.pack import pack
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from lookalike.model.errors import LookalikeError
+from lookalike.pack import pack
+from lookalike.sources import SourceOptions, find_shards, read_shard
 
 FORMATS = ("tfrecord", "webdataset", "parquet")
 
@@ -167,7 +166,7 @@ def test_what_cannot_be_packed_is_listed(here):
 
 
 def test_an_image_that_cannot_be_read_is_listed(here, monkeypatch):
-    from pipelines import files
+    from lookalike import files
 
     def fails(path):
         if path.endswith("2.jpg"):

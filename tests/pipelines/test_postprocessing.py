@@ -7,26 +7,32 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
-from conftest import DIM, Job, picture, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lookalike import exclusions
+from lookalike import vectors as scann_vectors
+from lookalike.config import load_config
+from lookalike.evaluate import evaluate
+from lookalike.evaluate_report import as_text, make_report
+from lookalike.evaluate_summary import ClassSizes
+from lookalike.index_shard import in_memory
+from lookalike.measures import Settings
+from lookalike.model.encoder import Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.errors import LookalikeError
+from lookalike.model.retrieval import (
+    DatabaseAugmentation,
+    QueryExpansion,
+    Reranking,
+    Retrieval,
+    weighted_mean,
+)
+from lookalike.nightly import dry_run
+from lookalike.postprocessing import drawn_to_neighbours, keys_in_steps, search_in_steps
+from lookalike.ranking import RankedCorpus
+from lookalike.search import search, take_items
+from lookalike.tuning import parameters_for
 
-from model.encoder import Encoder, fingerprint, manifest_digest, read_manifest
-from model.errors import LookalikeError
-from model.retrieval import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval, weighted_mean
-from pipelines import exclusions
-from pipelines import vectors as scann_vectors
-from pipelines.config import load_config
-from pipelines.evaluate import evaluate
-from pipelines.evaluate_report import as_text, make_report
-from pipelines.evaluate_summary import ClassSizes
-from pipelines.index_shard import in_memory
-from pipelines.measures import Settings
-from pipelines.nightly import dry_run
-from pipelines.postprocessing import drawn_to_neighbours, keys_in_steps, search_in_steps
-from pipelines.ranking import RankedCorpus
-from pipelines.search import search, take_items
-from pipelines.tuning import parameters_for
+from tests.conftest import DIM, Job, picture, run
 
 EXPANSION = QueryExpansion(k=3, alpha=2.0)
 RERANKING = Reranking(short_list=9, k1=4, k2=2)

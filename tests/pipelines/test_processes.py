@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import SPEC, Job, picture, tiny_network
+from lookalike import tuning
 from pydicom.data import get_testdata_file
 
-from pipelines import tuning
+from tests.conftest import SPEC, Job, picture, tiny_network
 
-WATCH = Path(__file__).parents[1] / "import_watch.py"
-COMMAND = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+WATCH = Path(__file__).parents[1] / "support" / "import_watch.py"
+COMMAND = [sys.executable, "-c", "from lookalike.cli import main; main()"]
 WATCHED = [sys.executable, "-P", str(WATCH)]
 TIMES = 20
 KINDS = ("images", "vectors", "ids")

@@ -5,9 +5,8 @@ import logging
 import threading
 
 import pytest
-
-from pipelines import progress
-from pipelines.progress import WorkerNote, added_up, shown, time_left
+from lookalike import progress
+from lookalike.progress import WorkerNote, added_up, shown, time_left
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ def test_progress_is_shown_and_the_notes_are_gone_in_the_end(tmp_path, monkeypat
     monkeypatch.setattr("sys.stderr", Console())
     folder = tmp_path / "runs" / "x"
     with (
-        caplog.at_level(logging.INFO, "pipelines.progress"),
+        caplog.at_level(logging.INFO, "lookalike.progress"),
         shown("embedding", str(folder), 4, 100, "images"),
     ):
         WorkerNote(str(folder)).add(shards=1, images=20, work=50)

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import DIM, Job, picture
+from lookalike.model.encoder import Encoder
+from lookalike.pack import pack
 
-from model.encoder import Encoder
-from pipelines.pack import pack
+from tests.conftest import DIM, Job, picture
 
 FORMS = ("parquet", "csv", "jsonl")
 
@@ -227,7 +227,7 @@ def test_query_shards_are_read_like_corpus_shards(copied, encoder):
 
 
 def test_a_file_of_many_queries_is_answered_in_blocks(copied, monkeypatch):
-    from pipelines import queries
+    from lookalike import queries
 
     _, vectors = corpus(copied)
     asked = noisy(vectors, 50)

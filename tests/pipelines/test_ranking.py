@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from model.errors import LookalikeError
-from pipelines import generations, ranking
-from pipelines.ranking import RankedCorpus, open_vectors
+from lookalike import generations, ranking
+from lookalike.model.errors import LookalikeError
+from lookalike.ranking import RankedCorpus, open_vectors
 
 RNG = np.random.default_rng(5)
 

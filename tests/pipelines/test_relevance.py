@@ -3,10 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from model.errors import LookalikeError
-from pipelines.labels import make_labels
-from pipelines.relevance import Judged, SameValue, read_qrels
+from lookalike.labels import make_labels
+from lookalike.model.errors import LookalikeError
+from lookalike.relevance import Judged, SameValue, read_qrels
 
 ITEMS = {"a": 0, "b": 1, "c": 2, "d": 3, "gone": -1}
 

@@ -5,12 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from lookalike import index, run_report
+from lookalike.gates import EXIT_CODES
+from lookalike.model.errors import GateError, LookalikeError
+from lookalike.run_report import RunReport
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-
-from model.errors import GateError, LookalikeError
-from pipelines import index, run_report
-from pipelines.gates import EXIT_CODES
-from pipelines.run_report import RunReport
 
 SETTINGS = {"algorithm": "ah", "leaves_to_search": 0, "pre_reorder": 40, "target": 0.99}
 

@@ -2,9 +2,8 @@
 
 import apache_beam as beam
 import pytest
-
-from model.errors import LookalikeError
-from pipelines.runner import counters, run_pipeline, workers_on_this_machine
+from lookalike.model.errors import LookalikeError
+from lookalike.runner import counters, run_pipeline, workers_on_this_machine
 
 
 def raising(error):

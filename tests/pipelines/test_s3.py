@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import s3_server
 import yaml
-from conftest import Job, picture, run
-from forks import Forks
-from s3_server import HANG, Fault, S3Server, contents, from_the, once
+from lookalike import files, leases, s3
+from lookalike.lock import Holder
+from lookalike.model.errors import LookalikeError
+from lookalike.sources import SourceOptions, find_shards, read_shard
 
-from model.errors import LookalikeError
-from pipelines import files, leases, s3
-from pipelines.lock import Holder
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from tests.conftest import Job, picture, run
+from tests.support import s3_server
+from tests.support.forks import Forks
+from tests.support.s3_server import HANG, Fault, S3Server, contents, from_the, once
 
 _numbers = itertools.count()
 
@@ -242,7 +242,7 @@ def test_generations_are_listed_checked_rolled_back_and_pruned(server, copied, m
     pruned = generations("prune", "--keep", 1)
     assert f"waiting      {first}" in pruned.out
     assert [one["name"] for one in json.loads(generations("list", "--json").out)] == [second]
-    monkeypatch.setattr("pipelines.prune.GRACE_SECONDS", -60.0)
+    monkeypatch.setattr("lookalike.prune.GRACE_SECONDS", -60.0)
     assert f"deleted      {first}" in generations("prune", "--keep", 1).out
     assert generations("verify").code == 0
     store = copied.settings["store"]
@@ -382,7 +382,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_no_mixture(bucket):
 
 @pytest.fixture(scope="module")
 def forks(server, tmp_path_factory):
-    forks = Forks("s3_nights", tmp_path_factory.mktemp("forks"))
+    forks = Forks("tests.support.s3_nights", tmp_path_factory.mktemp("forks"))
     yield forks
     forks.close()
 
@@ -550,8 +550,8 @@ def test_an_object_breaks_off_while_it_is_read(server, bucket, environ):
 def test_without_boto3(asking, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "boto3"]:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "pipelines.s3")
-    monkeypatch.delattr("pipelines.s3")
+    monkeypatch.delitem(sys.modules, "lookalike.s3")
+    monkeypatch.delattr("lookalike.s3")
     done = asking.run("nightly")
     assert (done.code, "pip install lookalike[s3]" in done.sentence) == (2, True)
 

@@ -5,13 +5,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from model.errors import LookalikeError
-from pipelines import search as module
-from pipelines import vectors as scann_vectors
-from pipelines.index_shard import open_index_shard, write_index_shard
-from pipelines.search import search, take_items
-from pipelines.tuning import parameters_for
+from lookalike import search as module
+from lookalike import vectors as scann_vectors
+from lookalike.index_shard import open_index_shard, write_index_shard
+from lookalike.model.errors import LookalikeError
+from lookalike.search import search, take_items
+from lookalike.tuning import parameters_for
 
 DIM = 6
 

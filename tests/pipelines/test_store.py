@@ -4,10 +4,9 @@ import dataclasses
 from datetime import datetime, timedelta, timezone
 
 import pytest
-
-from model.errors import LookalikeError
-from pipelines import files, store
-from pipelines.store import Generation, IndexRef
+from lookalike import files, store
+from lookalike.model.errors import LookalikeError
+from lookalike.store import Generation, IndexRef
 
 GENERATION = Generation(
     format=1,

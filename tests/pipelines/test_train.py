@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from lookalike import run_folder, train
+from lookalike.model.errors import LookalikeError
+from lookalike.run_folder import read_run
+from lookalike.training_set import Spool
 
-from model.errors import LookalikeError
-from pipelines import run_folder, train
-from pipelines.run_folder import read_run
-from pipelines.training_set import Spool
 from tests.conftest import SPEC, Job, picture, run, tiny_network
 
 CLASSES = ("blue", "green", "red")
@@ -144,8 +144,8 @@ def test_tensorboard_finds_every_step_and_epoch(finished):
 
 
 def test_events_that_cannot_be_written_cost_no_training(tmp_path, caplog):
-    from model.training import Step
-    from pipelines.train_progress import Shown
+    from lookalike.model.training import Step
+    from lookalike.train_progress import Shown
 
     (tmp_path / "file").write_bytes(b"")
     with Shown(str(tmp_path / "file" / "events")) as shown:
@@ -155,12 +155,12 @@ def test_events_that_cannot_be_written_cost_no_training(tmp_path, caplog):
 
 
 def test_without_a_terminal_a_log_line_tells_the_time_left(tmp_path, caplog, monkeypatch):
-    from model.training import Step
-    from pipelines.train_progress import Shown
+    from lookalike.model.training import Step
+    from lookalike.train_progress import Shown
 
     times = iter([0.0, 100.0, 110.0])
     with Shown(str(tmp_path)) as shown:
-        monkeypatch.setattr("pipelines.train_progress.time.monotonic", lambda: next(times))
+        monkeypatch.setattr("lookalike.train_progress.time.monotonic", lambda: next(times))
         shown.begin(0, 6)
         for done in (1, 2):
             shown.step(Step(1, 2, done, 3, done, 0.5, 8))
@@ -189,9 +189,9 @@ def test_a_finished_run_is_not_done_again_but_for_fresh(finished, tmp_path):
 
 
 def test_the_network_becomes_an_encoder_that_agrees_with_it_and_answers(finished, photos, tmp_path):
-    from model.encoder import Encoder
-    from model.networks import backbone
-    from model.preprocess import parse_spec
+    from lookalike.model.encoder import Encoder
+    from lookalike.model.networks import backbone
+    from lookalike.model.preprocess import parse_spec
 
     folder, _ = finished
     bundle = tmp_path / "encoder"
@@ -323,7 +323,7 @@ def test_labels_come_from_a_field_of_packed_shards_and_validation_from_a_share(t
     for row in rows:
         row["colour"] = CLASSES[row["number"] % 3] if row["number"] != 7 else None
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    from pipelines.pack import pack
+    from lookalike.pack import pack
 
     shutil.rmtree(job.shards)
     pack(str(tmp_path / "images"), str(job.shards), format="tfrecord", metadata=str(tmp_path / "rows.jsonl"))
@@ -463,7 +463,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(photos, tmp_path
         folder.mkdir()
         job = settings(photos, folder, epochs=3, checkpoint_minutes=1e-9, augmentation={})
         (folder / "train.yaml").write_text(yaml.safe_dump(job))
-        command = [sys.executable, "-m", "pipelines.cli", "train", "-c", str(folder / "train.yaml")]
+        command = [sys.executable, "-m", "lookalike", "train", "-c", str(folder / "train.yaml")]
         if name == "killed":
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             while not (folder / "run" / "checkpoint").exists():
@@ -481,10 +481,10 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(photos, tmp_path
 @pytest.mark.slow
 @pytest.mark.skipif(not CLOTHING.exists(), reason="the photographs are not in ../shared")
 def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_path):
-    from model.batches import features_of
-    from model.encoder import Encoder
-    from model.networks import backbone
-    from model.preprocess import parse_spec
+    from lookalike.model.batches import features_of
+    from lookalike.model.encoder import Encoder
+    from lookalike.model.networks import backbone
+    from lookalike.model.preprocess import parse_spec
 
     for number, path in enumerate(sorted(CLOTHING.glob("train/*/*.jpg"))[::8]):
         folder = tmp_path / ("photos" if number % 6 else "validation") / path.parent.name

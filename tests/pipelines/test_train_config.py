@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from model.errors import LookalikeError
-from pipelines.train_config import load_train_config
+from lookalike.model.errors import LookalikeError
+from lookalike.train_config import load_train_config
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "config").glob("train-*.yaml"))
 LEAST = {"run": "runs/x", "corpus": {"shards": "shards"}}

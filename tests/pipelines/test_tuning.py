@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from pipelines.tuning import Shape, choose, cost, parameters_for
+from lookalike.tuning import Shape, choose, cost, parameters_for
 
 
 def recall_model(leaves_needed, reorder_needed, seen):

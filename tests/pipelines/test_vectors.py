@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from model.errors import LookalikeError
-from pipelines import vectors as scann_vectors
-from pipelines.scores import checked, pair_scores
+from lookalike import vectors as scann_vectors
+from lookalike.model.errors import LookalikeError
+from lookalike.scores import checked, pair_scores
 
 ALGORITHMS = ("brute_force", "ah", "tree")
 

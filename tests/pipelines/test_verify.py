@@ -4,11 +4,11 @@ import dataclasses
 import json
 
 import pytest
-from small_stores import SmallStore, flip
+from lookalike import store
+from lookalike.model.errors import LookalikeError
+from lookalike.verify import verify
 
-from model.errors import LookalikeError
-from pipelines import store
-from pipelines.verify import verify
+from tests.support.small_stores import SmallStore, flip
 
 
 @pytest.fixture

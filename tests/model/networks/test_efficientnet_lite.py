@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from model.encoder import Encoder
-from model.errors import LookalikeError
-from model.export import Example, build_bundle
-from model.networks import available, backbone
-from model.networks.efficientnet_lite import VARIANTS, build
-from model.preprocess import parse_spec
+from lookalike.model.encoder import Encoder
+from lookalike.model.errors import LookalikeError
+from lookalike.model.export import Example, build_bundle
+from lookalike.model.networks import available, backbone
+from lookalike.model.networks.efficientnet_lite import VARIANTS, build
+from lookalike.model.preprocess import parse_spec
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "efficientnet_lite0.json"
 CLOTHING = Path(__file__).parents[3].parent / "shared" / "data" / "clothing"

@@ -3,10 +3,9 @@
 import keras
 import numpy as np
 import pytest
-
-from model.errors import LookalikeError
-from model.networks import backbone
-from model.networks.parts import parts
+from lookalike.model.errors import LookalikeError
+from lookalike.model.networks import backbone
+from lookalike.model.networks.parts import parts
 
 SPEC = "decode|resize(32,32)|normalize(0,255)"
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from model.digests import sha256_file
-from model.errors import LookalikeError
-from model.networks.torch_file import read_state_dict
+from lookalike.model.digests import sha256_file
+from lookalike.model.errors import LookalikeError
+from lookalike.model.networks.torch_file import read_state_dict
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 

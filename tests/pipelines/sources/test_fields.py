@@ -1,11 +1,10 @@
 import math
 
 import pytest
-
-from model.errors import LookalikeError
-from pipelines.records import Record, Reject
-from pipelines.sources import Shard, SourceOptions
-from pipelines.sources.fields import UnfitError, build, convert, damage, escape
+from lookalike.model.errors import LookalikeError
+from lookalike.records import Record, Reject
+from lookalike.sources import Shard, SourceOptions
+from lookalike.sources.fields import UnfitError, build, convert, damage, escape
 
 SHARD = Shard("a/b-01.tar.gz", "webdataset", ())
 

@@ -4,11 +4,10 @@ import os
 
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
-
-from model.errors import LookalikeError
-from pipelines.pack import pack
-from pipelines.records import Record
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from lookalike.model.errors import LookalikeError
+from lookalike.pack import pack
+from lookalike.records import Record
+from lookalike.sources import SourceOptions, find_shards, read_shard
 
 DEFAULT = SourceOptions()
 

@@ -2,9 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
-
-from pipelines.records import Record, Reject
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from lookalike.records import Record, Reject
+from lookalike.sources import SourceOptions, find_shards, read_shard
 
 OPTIONS = SourceOptions(images_per_shard=4, metadata={"directory": "string", "other": "int64"})
 

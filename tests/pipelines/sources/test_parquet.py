@@ -3,11 +3,10 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipelines.files import FileInfo
-from pipelines.records import Record, Reject
-from pipelines.sources import Shard, SourceOptions
-from pipelines.sources.parquet import read
+from lookalike.files import FileInfo
+from lookalike.records import Record, Reject
+from lookalike.sources import Shard, SourceOptions
+from lookalike.sources.parquet import read
 
 
 def read_table(tmp_path, columns: dict, **options):

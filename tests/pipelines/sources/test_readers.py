@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipelines import files
-from pipelines.pack import pack
-from pipelines.records import Record, Reject
-from pipelines.sources import SourceOptions, find_shards, read_shard
+from lookalike import files
+from lookalike.pack import pack
+from lookalike.records import Record, Reject
+from lookalike.sources import SourceOptions, find_shards, read_shard
 
 SHARD_FORMATS = ("tfrecord", "webdataset", "parquet")
 SCHEMA = {"price": "float64", "name": "string", "stock": "int64", "new": "bool"}

@@ -1,9 +1,8 @@
 import pytest
-
-from pipelines.files import FileInfo
-from pipelines.records import Record, Reject
-from pipelines.sources import Shard, SourceOptions, find_shards
-from pipelines.sources.tfrecord import Example, frame, masked_crc, read
+from lookalike.files import FileInfo
+from lookalike.records import Record, Reject
+from lookalike.sources import Shard, SourceOptions, find_shards
+from lookalike.sources.tfrecord import Example, frame, masked_crc, read
 
 
 def example(**features) -> bytes:

@@ -2,11 +2,10 @@ import io
 import tarfile
 
 import pytest
-
-from pipelines.files import FileInfo
-from pipelines.records import Record, Reject
-from pipelines.sources import Shard, SourceOptions
-from pipelines.sources.webdataset import read
+from lookalike.files import FileInfo
+from lookalike.records import Record, Reject
+from lookalike.sources import Shard, SourceOptions
+from lookalike.sources.webdataset import read
 
 JSON = {"metadata": {"n": "int64"}}
 

@@ -15,9 +15,16 @@ from unittest.mock import patch
 
 import apache_beam as beam
 import numpy as np
-
-from model.encoder import FORMAT, MANIFEST, EncodedBatch, Encoder, fingerprint, manifest_digest, read_manifest
-from pipelines import embed, runner
+from lookalike import embed, runner
+from lookalike.model.encoder import (
+    FORMAT,
+    MANIFEST,
+    EncodedBatch,
+    Encoder,
+    fingerprint,
+    manifest_digest,
+    read_manifest,
+)
 
 DIM = 8
 

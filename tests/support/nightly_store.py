@@ -22,20 +22,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fault_points import FaultPoints, die, watched
 from hypothesis.stateful import RuleBasedStateMachine
-from nightly_model import UNNAMED, Expected, ImageShard, Model, Record, Settings
-from nightly_stand_ins import DIM, StandInEncoder, vector, write_bundle
+from lookalike import exclusions, generations, store
+from lookalike.config import Config
+from lookalike.index import open_index
+from lookalike.lock import hold
+from lookalike.model.errors import GateError, LookalikeError
+from lookalike.nightly import nightly
+from lookalike.prune import TOMBSTONE, prune
+from lookalike.query import query
+from lookalike.verify import verify
 
-from model.errors import GateError, LookalikeError
-from pipelines import exclusions, generations, store
-from pipelines.config import Config
-from pipelines.index import open_index
-from pipelines.lock import hold
-from pipelines.nightly import nightly
-from pipelines.prune import TOMBSTONE, prune
-from pipelines.query import query
-from pipelines.verify import verify
+from tests.support.fault_points import FaultPoints, die, watched
+from tests.support.nightly_model import UNNAMED, Expected, ImageShard, Model, Record, Settings
+from tests.support.nightly_stand_ins import DIM, StandInEncoder, vector, write_bundle
 
 CORPUS = Path("corpus")
 STORE = "store"

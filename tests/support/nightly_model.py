@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from pipelines.files import FileInfo
-from pipelines.sources import Shard
-from pipelines.sources.tfrecord import Example, frame
+from lookalike.files import FileInfo
+from lookalike.sources import Shard
+from lookalike.sources.tfrecord import Example, frame
 
 UNNAMED = "~"
 """Name of a generation until the store tells it: sorts behind all others, as a new one must."""

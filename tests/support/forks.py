@@ -57,15 +57,13 @@ class Forks:
     """
 
     def __init__(self, module: str, folder: Path) -> None:
-        tests = Path(__file__).parent
-        path = os.pathsep.join(map(str, (tests, tests.parent, tests.parent.parent)))
         self._parent = subprocess.Popen(
             [sys.executable, __file__, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=folder,
-            env=os.environ | _QUIET | {"PYTHONPATH": path},
+            env=os.environ | _QUIET | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
 
     def call(

@@ -15,20 +15,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conftest import run
-from fault_points import FaultPoints, PowerCut, die, watched
+import lookalike
+from lookalike import tuning, vectors
+from lookalike.generations import names, served_name
+from lookalike.verify import verify
 
-import pipelines
-from pipelines import tuning
-from pipelines.generations import names, served_name
-from pipelines.verify import verify
+from tests.conftest import run
+from tests.support.fault_points import FaultPoints, PowerCut, die, watched
 
 for _name in (
-    *("tensorflow", "scann.scann_ops.py.scann_ops_pybind"),
+    "tensorflow",
     "apache_beam.runners.portability.fn_api_runner.fn_runner",
-    *(module.name for module in pkgutil.walk_packages(pipelines.__path__, "pipelines.")),
+    *(module.name for module in pkgutil.walk_packages(lookalike.__path__, "lookalike.")),
 ):
     importlib.import_module(_name)
+
+for _part in (vectors._NATIVE, vectors._BUILDER, vectors._ASSETS_PROTO):
+    vectors._scann(_part)
 
 # Small corpora shall have ScaNN's own files too: from 17 vectors, a tree.
 tuning._BRUTE_FORCE_BELOW = tuning._TREE_FROM = 17  # type: ignore[misc]

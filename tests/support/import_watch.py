@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from model.imports import one_at_a_time
+from lookalike.model.imports import one_at_a_time
 
 LARGE = {"tensorflow", "tensorflow_io", "keras", "scann", "apache_beam", "pydicom"}
 _found: list[str] = []
@@ -64,7 +64,7 @@ def watch() -> None:
 
 def main() -> int:
     watch()
-    from pipelines.cli import main as run
+    from lookalike.cli import main as run
 
     code: Any = 0
     try:

@@ -6,10 +6,10 @@ import os
 import signal
 from typing import Any
 
-import nights
-from conftest import run
+from lookalike import leases, s3
 
-from pipelines import leases, s3
+from tests.conftest import run
+from tests.support import nights
 
 WRITES = {"AbortMultipartUpload", "CompleteMultipartUpload", "CreateMultipartUpload", "DeleteObjects"}
 WRITES |= {"PutObject", "UploadPart"}

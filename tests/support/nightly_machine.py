@@ -10,13 +10,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
-from nightly_model import ImageShard, Record, Settings
-from nightly_store import CORPUS, STORE, Nights
+from lookalike import exclusions
+from lookalike.model.errors import LookalikeError
+from lookalike.nightly import nightly
+from lookalike.verify import verify
 
-from model.errors import LookalikeError
-from pipelines import exclusions
-from pipelines.nightly import nightly
-from pipelines.verify import verify
+from tests.support.nightly_model import ImageShard, Record, Settings
+from tests.support.nightly_store import CORPUS, STORE, Nights
 
 NAMES = [f"{letter}.tfrecord" for letter in "abcd"]
 IDS = [f"i{number}" for number in range(9)]

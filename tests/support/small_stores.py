@@ -11,13 +11,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
-
-from pipelines import files, store
-from pipelines.duplicates import SCHEMA, write_duplicates
-from pipelines.embeddings import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
-from pipelines.index_shard import write_index_shard
-from pipelines.records import Reject
-from pipelines.store import Generation, IndexRef
+from lookalike import files, store
+from lookalike.duplicates import SCHEMA, write_duplicates
+from lookalike.embeddings import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
+from lookalike.index_shard import write_index_shard
+from lookalike.records import Reject
+from lookalike.store import Generation, IndexRef
 
 ENCODER = "e" * 64
 DIM = 4
