@@ -30,12 +30,13 @@ from typing import Any
 import common
 import numpy as np
 import yaml
+from PIL import Image
+
 from lookalike.encoder_build import build_encoder
 from lookalike.model.encoder import BATCH, Encoder, cores
 from lookalike.nightly import embed_missing
 from lookalike.pack import pack
 from lookalike.sources import SourceOptions
-from PIL import Image
 
 IMAGES_PER_SHARD = 256
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import common
 import numpy as np
+
 from lookalike.encoder_build import build_encoder
 from lookalike.evaluate import evaluate
 from lookalike.evaluate_summary import ClassSizes, per_class

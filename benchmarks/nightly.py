@@ -29,6 +29,7 @@ from typing import Any
 import common
 import simplejpeg
 import yaml
+
 from lookalike.encoder_build import build_encoder
 from lookalike.model.encoder import cores
 from lookalike.pack import pack

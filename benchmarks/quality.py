@@ -14,6 +14,7 @@ from pathlib import Path
 
 import common
 import pyarrow.compute as pc
+
 from lookalike.encoder_build import build_encoder
 from lookalike.evaluate import evaluate
 from lookalike.nightly import nightly

@@ -24,6 +24,7 @@ import common
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from lookalike import store
 from lookalike.config import Config
 from lookalike.embeddings import EmbeddedShard, EmbeddingWriter, write_note

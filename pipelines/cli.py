@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from lookalike.model.errors import GateError, LookalikeError
 
 from . import files, logs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+
 from lookalike.model.errors import LookalikeError
 
 from .cli_options import Overrides

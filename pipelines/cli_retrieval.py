@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
+
 from lookalike.model.encoder import MANIFEST, fingerprint, manifest_digest, read_manifest
 from lookalike.model.errors import LookalikeError
 from lookalike.model.retrieval import (
@@ -19,7 +21,6 @@ from lookalike.model.retrieval import (
     read_retrieval,
     retrieval_json,
 )
-from pydantic import ValidationError
 
 from . import files
 

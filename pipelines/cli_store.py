@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+
 from lookalike.model.errors import LookalikeError
 
 from . import exclusions, files

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from lookalike.model.decode import MAX_PIXELS
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lookalike.model.decode import MAX_PIXELS
 
 from .job_files import read_job
 from .sources import SourceOptions

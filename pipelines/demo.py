@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
 from lookalike.model.errors import LookalikeError
 
 from . import files

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from lookalike.model.decode import decode
 
 LONGEST_SIDE = 1024

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from lookalike.model.digests import sha256_file, sha256_json
 from lookalike.model.errors import LookalikeError
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.retrieval import Retrieval
 

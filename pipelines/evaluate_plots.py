@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lookalike.model.decode import decode
-from lookalike.model.errors import ImageError, LookalikeError
-from lookalike.model.metrics import RECALL_LEVELS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
+
+from lookalike.model.decode import decode
+from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.metrics import RECALL_LEVELS
 
 from . import files
 from .config import Config

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.retrieval import Retrieval
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from lookalike.model.retrieval import retrieval_json
 from lookalike.model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
 

@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
 from lookalike.model.errors import LookalikeError
 
 from . import files, generations, index_shard

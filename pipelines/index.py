@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import pyarrow as pa
+
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing

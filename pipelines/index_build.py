@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
 from lookalike.model.digests import sha256_json
 from lookalike.model.retrieval import DatabaseAugmentation
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pydantic
+
 from lookalike.model.errors import LookalikeError
 
 from . import vectors as scann_vectors

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 import yaml
-from lookalike.model.errors import LookalikeError
 from pydantic import BaseModel, ValidationError
+
+from lookalike.model.errors import LookalikeError
 
 Job = TypeVar("Job", bound=BaseModel)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from lookalike.model import metrics
 
 from .index_shard import ITEM_ID

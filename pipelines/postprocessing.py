@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
 from lookalike.model.encoder import MANIFEST, fingerprint, read_manifest
 from lookalike.model.errors import LookalikeError
 from lookalike.model.retrieval import (

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
+
 from lookalike.model.encoder import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.model.retrieval import Retrieval

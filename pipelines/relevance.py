@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
+
 from lookalike.model.errors import LookalikeError
 
 from . import files

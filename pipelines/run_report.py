@@ -13,9 +13,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from lookalike.model.errors import GateError
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.openmetrics.exposition import generate_latest
+
+from lookalike.model.errors import GateError
 
 from . import files
 from .gates import EXIT_CODES

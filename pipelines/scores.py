@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
+
 from lookalike.model.errors import LookalikeError
 
 Metric = Literal["cosine", "euclidean"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+
 from lookalike.model.errors import LookalikeError
 
 from .index_shard import IndexShard

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from lookalike.model.encoder import BATCH, EncodedBatch
 
 from .embeddings import DUPLICATE, EmbeddedShard, EmbeddingWriter, KnownVectors, write_note

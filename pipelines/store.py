@@ -19,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import pydantic
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.retrieval import DatabaseAugmentation
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
+
 from lookalike.model import imports
 from lookalike.model.checkpoints import Checkpoint, refuse_other
 from lookalike.model.digests import sha256_file, sha256_json

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
 from lookalike.model.preprocess import parse_spec
 from lookalike.model.recipe import Recipe
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .config import Corpus
 from .job_files import read_job

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from lookalike.model.encoder import cores
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.preprocess import Preprocess

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from lookalike.model.errors import LookalikeError
 
 from . import files, generations, store

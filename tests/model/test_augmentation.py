@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from lookalike.model.augmentation import OFF, Augmentation, build_augmentation
 from pydantic import ValidationError
+
+from lookalike.model.augmentation import OFF, Augmentation, build_augmentation
 
 SIZE = 24
 ALL = {

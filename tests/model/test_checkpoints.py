@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+
 from lookalike.model.checkpoints import Checkpoint, refuse_other
 from lookalike.model.errors import LookalikeError
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from lookalike.model.encoder import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
 from lookalike.model.errors import LookalikeError
 from lookalike.model.export import Example, build_bundle
 from lookalike.model.networks import Backbone
 from lookalike.model.projection import WhitenedPCA, unit_length
 from lookalike.model.views import Views
-
 from tests.conftest import DIM, SPEC, picture, tiny_network
 
 BUNDLE = ("encoder.json", "int8.tflite", "projection.npz", "saved_model/saved_model.pb")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.graphs import check_saved_model, check_tflite
 

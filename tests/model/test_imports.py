@@ -5,17 +5,16 @@ from __future__ import annotations
 import ast
 import io
 import sys
-from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from lookalike.model import imports
 from lookalike.model.decode import decode
 from lookalike.model.errors import LookalikeError
-from PIL import Image
-
 from tests.support.import_watch import LARGE
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 SOURCES = [path for folder in ("model", "pipelines") for path in sorted((ROOT / folder).rglob("*.py"))]
 
 

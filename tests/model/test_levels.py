@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
 from lookalike.model.levels import PercentileWindow, Window, ramp
 
 SAMPLES = arrays.arrays(

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.heads import CosineHead, UnitLength
 from lookalike.model.loss_functions import simplex_scale

@@ -1,6 +1,7 @@
 """AdamW by part: against NumPy, step by step."""
 
 import numpy as np
+
 from lookalike.model.optimizer import PartAdamW
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.projection import (
     LDA,

@@ -4,8 +4,9 @@ import inspect
 from typing import get_args
 
 import pytest
-from lookalike.model.recipe import PAIR_LOSSES, PRIOR_LOSSES, SOFT_LABEL_LOSSES, LossName, Recipe
 from pydantic import ValidationError
+
+from lookalike.model.recipe import PAIR_LOSSES, PRIOR_LOSSES, SOFT_LABEL_LOSSES, LossName, Recipe
 
 
 def test_the_losses_are_named_as_they_are():

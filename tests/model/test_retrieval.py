@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.retrieval import (
     DatabaseAugmentation,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.sampling import (
     SAMPLINGS,

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from lookalike.model.schedule import averaging, learning_rate, thawed
 
 

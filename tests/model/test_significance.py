@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+
 from lookalike.model import significance
 from lookalike.model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
 

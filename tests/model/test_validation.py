@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from lookalike.model import validation
 from lookalike.model.errors import LookalikeError
 from lookalike.model.validation import leave_one_out, queries_of

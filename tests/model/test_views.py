@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 import pytest
+
 from lookalike.model.encoder import Encoder, fingerprint, read_manifest
 from lookalike.model.errors import LookalikeError
 from lookalike.model.preprocess import parse_spec
 from lookalike.model.projection import unit_length
 from lookalike.model.views import AS_IS, Views
-
 from tests.conftest import picture
 
 SPEC = parse_spec("decode|resize_short(36)|center_crop(32)|normalize(127,128)")

@@ -10,16 +10,16 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lookalike.model.decode import decode
-from lookalike.model.errors import ImageError, LookalikeError
-from lookalike.model.levels import PercentileWindow, Window
-from lookalike.model.preprocess import parse_spec
 from PIL import Image as Pil
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from benchmarks.domain_images import dicom, scan_file
+from lookalike.model.decode import decode
+from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.levels import PercentileWindow, Window
+from lookalike.model.preprocess import parse_spec
 
 UNITS = np.array([[-1000, -160, -27], [106, 239, 3000]], np.int16)
 """In Hounsfield units, and what window(40,400) makes of them."""

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from lookalike import files
 from lookalike.cache import UNUSED_DAYS
-
 from tests.support.small_stores import Bucket
 
 FOLDER = "mem://bucket/indexes/a"

@@ -6,10 +6,10 @@ import sys
 import tarfile
 
 import pytest
+
 from lookalike import cli, embed, encoder_build
 from lookalike.model.encoder import Encoder
 from lookalike.model.networks import Backbone
-
 from tests.conftest import SPEC, picture, run, tiny_network
 
 COMMANDS = [
@@ -47,7 +47,7 @@ def test_help_of_everything_lists_the_commands_and_exit_codes():
 
 def test_help_needs_neither_tensorflow_nor_beam():
     code = (
-        "import sys; from pipelines.cli import app\n"
+        "import sys; from lookalike.cli import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'tensorflow', 'apache_beam', 'scann'} & set(sys.modules)))"

@@ -1,11 +1,11 @@
 """The job file: every mistake is named with its key, what was found and what is allowed."""
 
-from pathlib import Path
-
 import pytest
 import yaml
+
 from lookalike.config import Config, load_config
 from lookalike.model.errors import LookalikeError
+from tests.support.places import CONFIG
 
 LEAST = {"corpus": {"shards": "a"}, "encoder": "e", "store": "s"}
 
@@ -41,7 +41,7 @@ def test_what_is_left_out_has_its_default(load):
 
 @pytest.mark.parametrize("name", ["demo.yaml", "nightly.yaml"])
 def test_the_job_files_of_the_project_are_valid(name):
-    load_config(Path(__file__).parents[2] / "config" / name)
+    load_config(CONFIG / name)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from lookalike import cli
 from lookalike.demo import MADE, MARKER, demo, make_room, score
 from lookalike.model.errors import LookalikeError
+from tests.support.places import CONFIG
 
-CONFIG = Path(__file__).parents[2] / "config" / "demo.yaml"
+DEMO = CONFIG / "demo.yaml"
 
 
 @pytest.mark.parametrize("there", [None, "nothing", "an earlier demo"])
@@ -46,14 +48,14 @@ def test_a_folder_without_photographs_is_refused_before_anything_is_deleted(tmp_
     (out / "store").mkdir()
     images.mkdir()
     with pytest.raises(LookalikeError, match="expected photographs"):
-        demo(out, CONFIG, images)
+        demo(out, DEMO, images)
     assert (out / "store").is_dir()
 
 
 def test_the_command_says_one_sentence_and_exits_with_2(tmp_path, capsys):
     images = str(tmp_path / "nowhere")
     with pytest.raises(SystemExit) as ended:
-        cli.main(["demo", "--images", images, "--out", str(tmp_path / "out"), "--config", str(CONFIG)])
+        cli.main(["demo", "--images", images, "--out", str(tmp_path / "out"), "--config", str(DEMO)])
     assert ended.value.code == 2
     said = f"lookalike: error: --images: expected a folder of photographs. Received: {images}\n"
     assert capsys.readouterr().err == said
@@ -85,7 +87,7 @@ def test_the_whole_demo_finds_photographs_of_ones_own_and_can_be_run_again(tmp_p
     (images / "cut.jpg").write_bytes((images / "rocket.jpg").read_bytes()[:5000])
 
     for _ in range(2):
-        summary = demo(out, CONFIG, images)
+        summary = demo(out, DEMO, images)
         told = capsys.readouterr().out
         assert summary.views == 330
         assert set(summary.scores) == {"astronaut.png", "coffee.png", "rocket.jpg"}

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from lookalike.demo_catalogue import MOST_PHOTOGRAPHS, built_in_photographs, find_photographs, make_catalogue
 from lookalike.model.errors import LookalikeError
 

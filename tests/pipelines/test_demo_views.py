@@ -2,6 +2,7 @@ import hashlib
 
 import numpy as np
 import pytest
+
 from lookalike.demo_views import LONGEST_SIDE, broken_files, open_photograph, views
 from lookalike.model.decode import decode
 from lookalike.model.errors import ImageError

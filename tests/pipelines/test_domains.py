@@ -7,16 +7,15 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+
+from benchmarks.domain_images import SOFT_TISSUE, drawing, scan_file
 from lookalike.model.encoder import Encoder
 from lookalike.model.preprocess import parse_spec
 from lookalike.train_config import load_train_config
 from lookalike.training_set import Spool
-
-from benchmarks.domain_images import SOFT_TISSUE, drawing, scan_file
 from tests.conftest import Job, run, tiny_network
+from tests.support.places import CLOTHING, ROOT
 
-ROOT = Path(__file__).parents[2]
-CLOTHING = ROOT.parent / "shared" / "data" / "clothing"
 TISSUES = ("even", "spotted", "striped")
 WINDOW = "window({},{})".format(*SOFT_TISSUE)
 SPEC = "decode|{}|resize_short(36)|center_crop(32)|normalize(127,128)"

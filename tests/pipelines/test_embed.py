@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from lookalike import embed as embed_module
 from lookalike.model.encoder import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources.tfrecord import Example, frame
-
 from tests.conftest import DIM, picture, run
 
 FORMATS = ("tfrecord", "webdataset", "parquet", "folder")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 import yaml
+
 from lookalike import exclusions
 from lookalike.cli_evaluate import evaluate as command
 from lookalike.config import load_config
@@ -19,10 +19,9 @@ from lookalike.evaluate_report import read_sides
 from lookalike.evaluate_summary import ClassSizes, per_class
 from lookalike.measures import Settings
 from lookalike.model.errors import LookalikeError
-
 from tests.conftest import Job, picture
+from tests.support.places import CLOTHING
 
-CLOTHING = Path(__file__).parents[3] / "shared" / "data" / "clothing"
 SIZES = {"cat": 12, "dog": 6, "eel": 3}
 
 

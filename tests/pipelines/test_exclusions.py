@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from lookalike import exclusions, files, leases
 from lookalike.exclusions import add, entries, excluded_ids, ids_from_file, remove, unknown_ids
 from lookalike.model.errors import LookalikeError
-
+from tests.support.places import ROOT
 from tests.support.small_stores import Bucket, SmallStore, flip
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_what_can_be_no_id_is_refused_and_nothing_is_added(path, wrong):
 
 def test_two_that_add_at_once_lose_nothing(path):
     script = (
-        "import sys; from pipelines.exclusions import add\n"
+        "import sys; from lookalike.exclusions import add\n"
         "for i in range(25): add(sys.argv[1], [f'{sys.argv[2]}{i}'])\n"
     )
     processes = [

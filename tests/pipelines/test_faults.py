@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 import yaml
+
 from lookalike import exclusions, files, index, lock, progress, run_report
 from lookalike.generations import names, show
 from lookalike.verify import verify
-
 from tests.conftest import Job, picture, run
 from tests.support.fault_points import FaultPoints, disk_full, no_permission, unreadable, watched
 

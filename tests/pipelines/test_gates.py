@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+
 from lookalike.config import load_config
 from lookalike.gates import EXIT_CODES, check_index
 from lookalike.model.errors import GateError
 from lookalike.store import IndexRef
+from tests.support.places import DOCS
 
 LOSSY = {"a.jpg": b"", "b.jpg": b"no picture"}
 
@@ -108,6 +110,6 @@ def test_an_index_with_too_low_a_recall_fails(published):
 
 def test_every_gate_has_an_exit_code_of_its_own_and_the_pages_tell_it():
     assert len(set(EXIT_CODES.values())) == len(EXIT_CODES)
-    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    page = (DOCS / "operations.md").read_text()
     for gate, code in EXIT_CODES.items():
         assert f"| {code} | `{gate}` |" in page

@@ -6,11 +6,11 @@ import os
 import threading
 
 import pytest
+
 from lookalike import exclusions, generations, store
 from lookalike.generations import list_generations, reading, rollback, show
 from lookalike.model.errors import LookalikeError
 from lookalike.prune import prune
-
 from tests.support.small_stores import SmallStore, flip
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from lookalike.embeddings import EmbeddedShard
 from lookalike.gates import EXIT_CODES
 from lookalike.index_build import assign
 from lookalike.index_shard import open_index_shard
 from lookalike.sources.tfrecord import Example, frame
-
 from tests.conftest import picture
 
 

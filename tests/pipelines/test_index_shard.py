@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from lookalike import vectors as scann_vectors
 from lookalike.index_shard import MANIFEST, open_index_shard, read_manifest, write_index_shard
 from lookalike.model.errors import LookalikeError

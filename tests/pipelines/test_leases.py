@@ -4,11 +4,11 @@ import dataclasses
 import logging
 
 import pytest
+
 from lookalike import files, leases, lock
 from lookalike.leases import DEAD_SECONDS, Lease
 from lookalike.lock import clean_up, hold, parse_holder, this_process
 from lookalike.model.errors import LookalikeError
-
 from tests.support.small_stores import Bucket
 
 OTHER = lock.Holder("nightly", "elsewhere", 7, "2026-01-01T00:00:00+00:00", "lookalike nightly", token="t")

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from lookalike import lock
 from lookalike.lock import briefly, clean_up, hold, parse_holder
 from lookalike.model.errors import LookalikeError
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 HOLD = (
-    "import sys; from pipelines.lock import hold\n"
+    "import sys; from lookalike.lock import hold\n"
     "with hold(sys.argv[1], 'nightly'): print('held', flush=True); sys.stdin.read()"
 )
 
@@ -80,7 +81,7 @@ def test_one_process_cannot_hold_it_twice(path):
 def test_what_a_killed_process_started_does_not_keep_the_lock(tmp_path, path):
     # One child by exec, as Beam starts workers, and one by fork alone; both outlive the holder.
     script = (
-        "import os, subprocess, sys, time; from pipelines.lock import hold\n"
+        "import os, subprocess, sys, time; from lookalike.lock import hold\n"
         "with hold(sys.argv[1], 'nightly'):\n"
         "  a = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid\n"
         "  b = os.fork()\n"
@@ -127,7 +128,7 @@ def test_a_file_system_without_locks_is_refused(path, monkeypatch):
 
 def test_brief_changes_wait_for_each_other(tmp_path):
     script = (
-        "import sys; from pipelines.lock import briefly\n"
+        "import sys; from lookalike.lock import briefly\n"
         "for _ in range(50):\n"
         "  with briefly(sys.argv[1] + '/x.lock', 'exclude add'):\n"
         "    n = int(open(sys.argv[1] + '/n').read()); open(sys.argv[1] + '/n', 'w').write(str(n + 1))\n"

@@ -8,12 +8,12 @@ import sys
 from datetime import datetime, timezone
 
 import pytest
+
 from lookalike import exclusions, generations, index, store
 from lookalike.gates import EXIT_CODES
 from lookalike.lock import hold
 from lookalike.model.encoder import Encoder
 from lookalike.shard_work import ShardWork
-
 from tests.conftest import picture
 
 
@@ -40,7 +40,7 @@ def pack_again(job, pictures):
 
 def test_an_unchanged_night_imports_neither_tensorflow_nor_scann_nor_beam(published):
     code = (
-        "import sys; from pipelines.cli import main\n"
+        "import sys; from lookalike.cli import main\n"
         f"try: main(['nightly', '-c', {str(published.config)!r}])\n"
         "except SystemExit as stop: assert not stop.code\n"
         "print(sorted({'tensorflow', 'apache_beam', 'scann'} & set(sys.modules)))"

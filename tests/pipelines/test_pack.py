@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from lookalike.model.errors import LookalikeError
 from lookalike.pack import pack
 from lookalike.sources import SourceOptions, find_shards, read_shard

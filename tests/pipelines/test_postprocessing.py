@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lookalike import exclusions
 from lookalike import vectors as scann_vectors
 from lookalike.config import load_config
@@ -31,7 +32,6 @@ from lookalike.postprocessing import drawn_to_neighbours, keys_in_steps, search_
 from lookalike.ranking import RankedCorpus
 from lookalike.search import search, take_items
 from lookalike.tuning import parameters_for
-
 from tests.conftest import DIM, Job, picture, run
 
 EXPANSION = QueryExpansion(k=3, alpha=2.0)

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from lookalike import tuning
 from pydicom.data import get_testdata_file
 
+from lookalike import tuning
 from tests.conftest import SPEC, Job, picture, tiny_network
+from tests.support.places import ROOT
 
-WATCH = Path(__file__).parents[1] / "support" / "import_watch.py"
+WATCH = ROOT / "tests" / "support" / "import_watch.py"
 COMMAND = [sys.executable, "-c", "from lookalike.cli import main; main()"]
 WATCHED = [sys.executable, "-P", str(WATCH)]
 TIMES = 20

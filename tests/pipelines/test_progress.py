@@ -5,6 +5,7 @@ import logging
 import threading
 
 import pytest
+
 from lookalike import progress
 from lookalike.progress import WorkerNote, added_up, shown, time_left
 

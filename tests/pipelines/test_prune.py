@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from lookalike import files
 from lookalike.generations import list_generations, names, reading, rollback
 from lookalike.model.errors import LookalikeError
 from lookalike.prune import GRACE_SECONDS, prune
 from lookalike.verify import verify
-
 from tests.support.small_stores import FIRST_NIGHT, Bucket, SmallStore, flip
 
 SHARDS = ("a0", "a1", "b0", "b1")

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from lookalike.model.encoder import Encoder
 from lookalike.pack import pack
-
 from tests.conftest import DIM, Job, picture
 
 FORMS = ("parquet", "csv", "jsonl")

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from lookalike import generations, ranking
 from lookalike.model.errors import LookalikeError
 from lookalike.ranking import RankedCorpus, open_vectors

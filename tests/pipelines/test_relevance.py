@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from lookalike.labels import make_labels
 from lookalike.model.errors import LookalikeError
 from lookalike.relevance import Judged, SameValue, read_qrels

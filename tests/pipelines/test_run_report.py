@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
 from lookalike import index, run_report
 from lookalike.gates import EXIT_CODES
 from lookalike.model.errors import GateError, LookalikeError
 from lookalike.run_report import RunReport
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 SETTINGS = {"algorithm": "ah", "leaves_to_search": 0, "pre_reorder": 40, "target": 0.99}
 
@@ -140,6 +141,6 @@ def test_a_damaged_last_report_is_no_reason_to_fail(tmp_path, report):
 
 def test_peak_memory_is_the_runs_own_and_not_of_who_started_it():
     started_it = bytearray(300 << 20)
-    code = "from pipelines import run_report; print(run_report._peak_memory())"
+    code = "from lookalike import run_report; print(run_report._peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1 << 20 < int(done.stdout) < len(started_it)

@@ -2,6 +2,7 @@
 
 import apache_beam as beam
 import pytest
+
 from lookalike.model.errors import LookalikeError
 from lookalike.runner import counters, run_pipeline, workers_on_this_machine
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
+
 from lookalike import files, leases, s3
 from lookalike.lock import Holder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
-
 from tests.conftest import Job, picture, run
 from tests.support import s3_server
 from tests.support.forks import Forks

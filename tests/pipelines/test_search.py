@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lookalike import search as module
 from lookalike import vectors as scann_vectors
 from lookalike.index_shard import open_index_shard, write_index_shard

@@ -4,6 +4,7 @@ import dataclasses
 from datetime import datetime, timedelta, timezone
 
 import pytest
+
 from lookalike import files, store
 from lookalike.model.errors import LookalikeError
 from lookalike.store import Generation, IndexRef

@@ -6,6 +6,7 @@ import math
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from lookalike.tables import FORMATS, open_table
 
 TABLE = pa.table({"id": ['a"b', "ü,\n", None], "score": pa.array([1.5, math.nan, math.inf], pa.float32())})

@@ -15,16 +15,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
 from lookalike import run_folder, train
 from lookalike.model.errors import LookalikeError
 from lookalike.run_folder import read_run
 from lookalike.training_set import Spool
-
 from tests.conftest import SPEC, Job, picture, run, tiny_network
+from tests.support.places import CLOTHING, ROOT
 
 CLASSES = ("blue", "green", "red")
-ROOT = Path(__file__).parents[2]
-CLOTHING = ROOT.parent / "shared" / "data" / "clothing"
 FOLDERS = ("run", "corpus", "validation")
 
 

@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
+
 from lookalike.model.errors import LookalikeError
 from lookalike.train_config import load_train_config
+from tests.support.places import CONFIG, DOCS
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "config").glob("train-*.yaml"))
+EXAMPLES = sorted((CONFIG).glob("train-*.yaml"))
 LEAST = {"run": "runs/x", "corpus": {"shards": "shards"}}
 
 
@@ -30,7 +31,7 @@ def test_there_are_five_examples():
 
 
 def test_the_page_on_training_has_every_key_with_its_default(tmp_path):
-    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    page = (DOCS / "training.md").read_text()
     rows = [line.split("|")[1:3] for line in page.partition("## All keys")[2].splitlines() if "| `" in line]
     told = {}
     for names, default in rows:
@@ -119,7 +120,7 @@ def test_keys_are_overridden_and_what_decides_the_result_is_told_flat(tmp_path):
 
 def test_a_mistake_is_told_without_loading_tensorflow(tmp_path):
     code = (
-        "import sys\nfrom pipelines.train_config import load_train_config\n"
+        "import sys\nfrom lookalike.train_config import load_train_config\n"
         f"load_train_config({str(EXAMPLES[0])!r})\nassert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from lookalike.tuning import Shape, choose, cost, parameters_for
 
 

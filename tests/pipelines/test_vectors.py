@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from lookalike import vectors as scann_vectors
 from lookalike.model.errors import LookalikeError
 from lookalike.scores import checked, pair_scores

@@ -4,10 +4,10 @@ import dataclasses
 import json
 
 import pytest
+
 from lookalike import store
 from lookalike.model.errors import LookalikeError
 from lookalike.verify import verify
-
 from tests.support.small_stores import SmallStore, flip
 
 

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import apache_beam as beam
 import numpy as np
+
 from lookalike import embed, runner
 from lookalike.model.encoder import (
     FORMAT,

@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis.stateful import RuleBasedStateMachine
+
 from lookalike import exclusions, generations, store
 from lookalike.config import Config
 from lookalike.index import open_index
@@ -32,7 +33,6 @@ from lookalike.nightly import nightly
 from lookalike.prune import TOMBSTONE, prune
 from lookalike.query import query
 from lookalike.verify import verify
-
 from tests.support.fault_points import FaultPoints, die, watched
 from tests.support.nightly_model import UNNAMED, Expected, ImageShard, Model, Record, Settings
 from tests.support.nightly_stand_ins import DIM, StandInEncoder, vector, write_bundle

@@ -19,7 +19,6 @@ import lookalike
 from lookalike import tuning, vectors
 from lookalike.generations import names, served_name
 from lookalike.verify import verify
-
 from tests.conftest import run
 from tests.support.fault_points import FaultPoints, PowerCut, die, watched
 

@@ -7,7 +7,6 @@ import signal
 from typing import Any
 
 from lookalike import leases, s3
-
 from tests.conftest import run
 from tests.support import nights
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+
 from lookalike import files, store
 from lookalike.duplicates import SCHEMA, write_duplicates
 from lookalike.embeddings import COUNTS, EmbeddedShard, EmbeddingWriter, write_note

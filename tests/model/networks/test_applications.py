@@ -5,6 +5,7 @@ import importlib
 import keras
 import numpy as np
 import pytest
+
 from lookalike.model.networks import applications, backbone
 from lookalike.model.preprocess import parse_spec
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from lookalike.model.encoder import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.model.export import Example, build_bundle
 from lookalike.model.networks import available, backbone
 from lookalike.model.networks.efficientnet_lite import VARIANTS, build
 from lookalike.model.preprocess import parse_spec
+from tests.support.places import CLOTHING, GOLDEN
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "efficientnet_lite0.json"
-CLOTHING = Path(__file__).parents[3].parent / "shared" / "data" / "clothing"
+EXPECTED = GOLDEN / "efficientnet_lite0.json"
 CLASSES = {"chelsea.png": {281, 282, 285}, "coffee.png": {967}, "rocket.jpg": {657, 812, 744}}
 
 
@@ -50,7 +51,7 @@ def test_pooled_features_are_the_committed_numbers(lite0, photographs):
 
     pooled = keras.Model(lite0.input, lite0.get_layer("pool").output)
     features = pooled.predict(pixels_of(photographs), verbose=0)
-    golden = json.loads(GOLDEN.read_text())
+    golden = json.loads(EXPECTED.read_text())
     for name, row in zip(photographs, features, strict=True):
         np.testing.assert_allclose(row[:8], golden[name]["first"], rtol=2e-2, atol=2e-3, err_msg=name)
         assert np.linalg.norm(row) == pytest.approx(golden[name]["norm"], rel=5e-3)

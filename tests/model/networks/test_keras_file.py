@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.networks import backbone
 from lookalike.model.networks.parts import parts

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.export import Example, build_bundle
 from lookalike.model.networks import Backbone, applications, available, backbone
 from lookalike.model.networks.copies import copied
 from lookalike.model.networks.parts import frozen_statistics, parts
 from lookalike.model.preprocess import parse_spec
-
 from tests.conftest import picture
 
 # Small inputs: what is tested does not depend on the size.

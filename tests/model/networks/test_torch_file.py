@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
 from lookalike.model.networks.torch_file import read_state_dict

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from lookalike.model.errors import LookalikeError
 from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
+
 from lookalike.model.errors import LookalikeError
 from lookalike.pack import pack
 from lookalike.records import Record

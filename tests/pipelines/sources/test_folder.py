@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from lookalike.records import Record, Reject
 from lookalike.sources import SourceOptions, find_shards, read_shard
 

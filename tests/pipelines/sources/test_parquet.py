@@ -3,6 +3,7 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from lookalike.files import FileInfo
 from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions

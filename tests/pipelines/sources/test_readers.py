@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lookalike import files
 from lookalike.pack import pack
 from lookalike.records import Record, Reject
 from lookalike.sources import SourceOptions, find_shards, read_shard
+from tests.support.places import ROOT
 
 SHARD_FORMATS = ("tfrecord", "webdataset", "parquet")
 SCHEMA = {"price": "float64", "name": "string", "stock": "int64", "new": "bool"}
@@ -245,8 +247,8 @@ def test_a_shard_that_is_gone_is_an_oserror(tmp_path, format):
 def test_reading_local_files_imports_neither_beam_nor_tensorflow(tmp_path):
     path = write(tmp_path, "tfrecord")
     program = (
-        "import sys; from pipelines.sources import *; o = SourceOptions()\n"
+        "import sys; from lookalike.sources import *; o = SourceOptions()\n"
         f"n = sum(1 for s in find_shards({path!r}, o) for r in read_shard(s, o))\n"
         "assert n == 3 and not {'apache_beam', 'tensorflow'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

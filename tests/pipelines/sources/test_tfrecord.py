@@ -1,4 +1,5 @@
 import pytest
+
 from lookalike.files import FileInfo
 from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions, find_shards

@@ -2,6 +2,7 @@ import io
 import tarfile
 
 import pytest
+
 from lookalike.files import FileInfo
 from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions
