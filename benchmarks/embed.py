@@ -33,7 +33,7 @@ import yaml
 from PIL import Image
 
 from lookalike.encoder_build import build_encoder
-from lookalike.model.encoder import BATCH, Encoder, cores
+from lookalike.model.encoder.bundle import BATCH, Encoder, cores
 from lookalike.nightly import embed_missing
 from lookalike.pack import pack
 from lookalike.sources import SourceOptions

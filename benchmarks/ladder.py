@@ -24,7 +24,7 @@ import numpy as np
 from lookalike.encoder_build import build_encoder
 from lookalike.evaluate import evaluate
 from lookalike.evaluate_summary import ClassSizes, per_class
-from lookalike.model.retrieval import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
+from lookalike.model.encoder.search_steps import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
 from lookalike.model.views import Views
 from lookalike.nightly import nightly
 from lookalike.run_folder import METRICS

@@ -31,7 +31,7 @@ import simplejpeg
 import yaml
 
 from lookalike.encoder_build import build_encoder
-from lookalike.model.encoder import cores
+from lookalike.model.encoder.bundle import cores
 from lookalike.pack import pack
 from lookalike.sources import SourceOptions
 

@@ -175,7 +175,7 @@ def encoder_build(
 
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
-    from lookalike.model.retrieval import Retrieval
+    from lookalike.model.encoder.search_steps import Retrieval
     from lookalike.model.views import Views
 
     from .encoder_build import build_encoder

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from lookalike.model.encoder import MANIFEST, fingerprint, manifest_digest, read_manifest
-from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import (
+from lookalike.model.encoder.bundle import MANIFEST, fingerprint, manifest_digest, read_manifest
+from lookalike.model.encoder.search_steps import (
     KEY,
     DatabaseAugmentation,
     QueryExpansion,
@@ -21,6 +20,7 @@ from lookalike.model.retrieval import (
     read_retrieval,
     retrieval_json,
 )
+from lookalike.model.errors import LookalikeError
 
 from . import files
 

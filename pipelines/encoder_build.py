@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lookalike.model.encoder.export import BuildSummary, Example, build_bundle
+from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
-from lookalike.model.export import BuildSummary, Example, build_bundle
 from lookalike.model.networks import backbone
-from lookalike.model.retrieval import Retrieval
 from lookalike.model.views import AS_IS, Views
 
 from . import run_folder
@@ -109,7 +109,7 @@ def build_encoder(
     images: int = SAMPLE_IMAGES,
     retrieval: Retrieval | None = None,
 ) -> BuildSummary:
-    """Builds an encoder bundle; see `model.export.build_bundle` for the arguments not named here.
+    """Builds an encoder bundle; see `model.encoder.export.build_bundle` for the arguments not named here.
 
     Args:
         network: the folder of a finished training run, or what `model.networks.backbone` takes.
@@ -120,7 +120,7 @@ def build_encoder(
         dim: dimensions to project to; 0 keeps the network's own. None is `PROJECTED_DIM` for a network by name, and
             the network's own for a run, whose embedding layer was trained to its width, unless a projection is asked
             for.
-        projection: one of `model.projection.PROJECTIONS`; None is PCA.
+        projection: one of `model.encoder.bundle.projection.PROJECTIONS`; None is PCA.
         shrinkage: of the covariance, for `whitened` and `lda`.
         label: metadata field of the classes for `lda`; `directory` is what stands before an id's last slash.
         images: how many images of the sample are used.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import Retrieval
 
 from . import exclusions, files, generations, queries
 from .config import Config

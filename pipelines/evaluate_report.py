@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import Retrieval
 
 from . import files
 from .evaluate import Evaluation

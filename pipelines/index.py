@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 import pyarrow as pa
 
 from lookalike.model.digests import sha256_json
+from lookalike.model.encoder.search_steps import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
-from lookalike.model.retrieval import DatabaseAugmentation
 
 from . import exclusions, files, generations, index_shard, progress, store
 from .config import Config

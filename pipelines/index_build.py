@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.digests import sha256_json
-from lookalike.model.retrieval import DatabaseAugmentation
+from lookalike.model.encoder.search_steps import DatabaseAugmentation
 
 from . import files, index_shard
 from .config import Config

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from lookalike.model.encoder import cores, read_manifest
+from lookalike.model.encoder.bundle import cores, read_manifest
 from lookalike.model.errors import LookalikeError
 
 from . import exclusions, files, generations, index_shard, run_report, store

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from lookalike.model.digests import sha256_json
-from lookalike.model.encoder import fingerprint, read_manifest
+from lookalike.model.encoder.bundle import fingerprint, read_manifest
+from lookalike.model.encoder.search_steps import DatabaseAugmentation, read_retrieval
 from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import DatabaseAugmentation, read_retrieval
 
 from .config import Config
 from .embeddings import EmbeddedShard, finished_shards

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.encoder import MANIFEST, fingerprint, read_manifest
-from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import (
+from lookalike.model.encoder.bundle import MANIFEST, fingerprint, read_manifest
+from lookalike.model.encoder.search_steps import (
     DatabaseAugmentation,
     QueryExpansion,
     Reranking,
     Retrieval,
     read_retrieval,
 )
+from lookalike.model.errors import LookalikeError
 
 from .config import Config
 from .index_shard import IndexShard

@@ -24,7 +24,7 @@ from .sources import Shard, SourceOptions, find_shards, read_shard
 from .sources.fields import escape
 
 if TYPE_CHECKING:
-    from lookalike.model.encoder import Encoder
+    from lookalike.model.encoder.bundle import Encoder
 
     from .index_shard import IndexShard
 
@@ -119,7 +119,7 @@ def image_blocks(
 
 def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder) -> Iterator[Block]:
     """The queries of one shard. Only the images that wait for a thread are in memory."""
-    from lookalike.model.encoder import BATCH
+    from lookalike.model.encoder.bundle import BATCH
 
     failures: list[tuple[str, str, str]] = []
     waiting: deque[list[str]] = deque()

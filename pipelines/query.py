@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lookalike.model.encoder import Encoder
+from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import Retrieval
 
 from . import exclusions, files, generations, queries
 from .config import Config

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lookalike.model.encoder import BATCH, EncodedBatch
+from lookalike.model.encoder.bundle import BATCH, EncodedBatch
 
 from .embeddings import DUPLICATE, EmbeddedShard, EmbeddingWriter, KnownVectors, write_note
 from .records import Record, Reject

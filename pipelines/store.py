@@ -20,8 +20,8 @@ from typing import Literal
 
 import pydantic
 
+from lookalike.model.encoder.search_steps import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import DatabaseAugmentation
 
 from . import files
 from .embeddings import EmbeddedShard

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.encoder import cores
+from lookalike.model.encoder.bundle import cores
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.preprocess import Preprocess
 from lookalike.model.recipe import PAIR_LOSSES

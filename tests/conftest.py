@@ -69,7 +69,7 @@ def tiny_network(seed: int = 1, *, use_bias: bool = True, pool: bool = True) -> 
 @pytest.fixture(scope="session")
 def make_encoder(pictures):
     """Builds a bundle round the tiny network; keywords go to `build_bundle`."""
-    from lookalike.model.export import Example, build_bundle
+    from lookalike.model.encoder.export import Example, build_bundle
     from lookalike.model.networks import Backbone
 
     def make(folder: Path, seed: int = 1, use_bias: bool = True, pool: bool = True, **options: Any):

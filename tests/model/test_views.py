@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.model.encoder import Encoder, fingerprint, read_manifest
+from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
+from lookalike.model.encoder.projection import unit_length
 from lookalike.model.errors import LookalikeError
 from lookalike.model.preprocess import parse_spec
-from lookalike.model.projection import unit_length
 from lookalike.model.views import AS_IS, Views
 from tests.conftest import picture
 

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from lookalike import cli, embed, encoder_build
-from lookalike.model.encoder import Encoder
+from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.networks import Backbone
 from tests.conftest import SPEC, picture, run, tiny_network
 

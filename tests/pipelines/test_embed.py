@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike import embed as embed_module
-from lookalike.model.encoder import Encoder
+from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources.tfrecord import Example, frame
 from tests.conftest import DIM, picture, run

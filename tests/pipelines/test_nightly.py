@@ -12,7 +12,7 @@ import pytest
 from lookalike import exclusions, generations, index, store
 from lookalike.gates import EXIT_CODES
 from lookalike.lock import hold
-from lookalike.model.encoder import Encoder
+from lookalike.model.encoder.bundle import Encoder
 from lookalike.shard_work import ShardWork
 from tests.conftest import picture
 

@@ -18,15 +18,15 @@ from lookalike.evaluate_report import as_text, make_report
 from lookalike.evaluate_summary import ClassSizes
 from lookalike.index_shard import in_memory
 from lookalike.measures import Settings
-from lookalike.model.encoder import Encoder, fingerprint, manifest_digest, read_manifest
-from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import (
+from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.encoder.search_steps import (
     DatabaseAugmentation,
     QueryExpansion,
     Reranking,
     Retrieval,
     weighted_mean,
 )
+from lookalike.model.errors import LookalikeError
 from lookalike.nightly import dry_run
 from lookalike.postprocessing import drawn_to_neighbours, keys_in_steps, search_in_steps
 from lookalike.ranking import RankedCorpus

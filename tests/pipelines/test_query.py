@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lookalike.model.encoder import Encoder
+from lookalike.model.encoder.bundle import Encoder
 from lookalike.pack import pack
 from tests.conftest import DIM, Job, picture
 

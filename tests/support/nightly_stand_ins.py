@@ -17,7 +17,7 @@ import apache_beam as beam
 import numpy as np
 
 from lookalike import embed, runner
-from lookalike.model.encoder import (
+from lookalike.model.encoder.bundle import (
     FORMAT,
     MANIFEST,
     EncodedBatch,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.model.encoder import Encoder
+from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.encoder.export import Example, build_bundle
 from lookalike.model.errors import LookalikeError
-from lookalike.model.export import Example, build_bundle
 from lookalike.model.networks import available, backbone
 from lookalike.model.networks.efficientnet_lite import VARIANTS, build
 from lookalike.model.preprocess import parse_spec

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lookalike.model.encoder.export import Example, build_bundle
 from lookalike.model.errors import LookalikeError
-from lookalike.model.export import Example, build_bundle
 from lookalike.model.networks import Backbone, applications, available, backbone
 from lookalike.model.networks.copies import copied
 from lookalike.model.networks.parts import frozen_statistics, parts

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.model.errors import LookalikeError
-from lookalike.model.retrieval import (
+from lookalike.model.encoder.search_steps import (
     DatabaseAugmentation,
     QueryExpansion,
     Reranking,
@@ -16,6 +15,7 @@ from lookalike.model.retrieval import (
     retrieval_json,
     weighted_mean,
 )
+from lookalike.model.errors import LookalikeError
 
 DIM = 6
 

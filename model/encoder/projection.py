@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
 
 _ROWS = 8
 _LEAST = 1e-9

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.model.encoder import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.encoder.bundle import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.encoder.export import Example, build_bundle
+from lookalike.model.encoder.projection import WhitenedPCA, unit_length
 from lookalike.model.errors import LookalikeError
-from lookalike.model.export import Example, build_bundle
 from lookalike.model.networks import Backbone
-from lookalike.model.projection import WhitenedPCA, unit_length
 from lookalike.model.views import Views
 from tests.conftest import DIM, SPEC, picture, tiny_network
 

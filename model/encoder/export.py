@@ -14,9 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import imports
-from .digests import sha256_file
-from .encoder import (
+from .. import imports
+from ..digests import sha256_file
+from ..errors import ImageError, LookalikeError
+from ..networks import Backbone
+from ..pooling import POOLINGS
+from ..preprocess import Preprocess, parse_spec
+from ..quiet import quiet
+from ..views import AS_IS, Views, read_pixels
+from .bundle import (
     FORMAT,
     MANIFEST,
     PROJECTION,
@@ -27,14 +33,8 @@ from .encoder import (
     fingerprint,
     manifest_digest,
 )
-from .errors import ImageError, LookalikeError
-from .networks import Backbone
-from .pooling import POOLINGS
-from .preprocess import Preprocess, parse_spec
 from .projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA
-from .quiet import quiet
-from .retrieval import KEY, Retrieval, retrieval_json
-from .views import AS_IS, Views, read_pixels
+from .search_steps import KEY, Retrieval, retrieval_json
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from lookalike.model.encoder.graphs import check_saved_model, check_tflite
 from lookalike.model.errors import LookalikeError
-from lookalike.model.graphs import check_saved_model, check_tflite
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_tflite_model_with_a_foreign_operation_is_refused(tf, tmp_path):
 
 
 def test_the_tiny_encoder_is_accepted_in_both_variants(encoder):
-    from lookalike.model.encoder import Encoder
+    from lookalike.model.encoder.bundle import Encoder
 
     for variant in ("int8", "float"):
         opened = Encoder.load(encoder, variant=variant)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import LookalikeError
-from .imports import importing
+from ..errors import LookalikeError
+from ..imports import importing
 
 # TensorFlow's own saving and restoring of variables is in every SavedModel; these are in none that we write.
 _OUTSIDE = re.compile(r"PyFunc|ReadFile|WriteFile|MatchingFiles|Dataset|Reader|Rpc|Socket|LoadLibrary")

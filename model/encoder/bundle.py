@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import imports
-from .decode import MAX_PIXELS
-from .digests import sha256_file, sha256_json
-from .errors import ImageError, LookalikeError
+from .. import imports
+from ..decode import MAX_PIXELS
+from ..digests import sha256_file, sha256_json
+from ..errors import ImageError, LookalikeError
+from ..pooling import gem
+from ..preprocess import parse_spec
+from ..quiet import quiet
+from ..views import Views, read_pixels
 from .graphs import check_saved_model, check_tflite
-from .pooling import gem
-from .preprocess import parse_spec
 from .projection import Projection, unit_length
-from .quiet import quiet
-from .views import Views, read_pixels
 
 FORMAT = 1
 """Part of the fingerprint: raise it when the arithmetic between pixels and vector changes."""

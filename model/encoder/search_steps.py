@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
 from .projection import unit_length
 
 KEY = "retrieval"

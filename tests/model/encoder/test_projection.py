@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from lookalike.model.errors import LookalikeError
-from lookalike.model.projection import (
+from lookalike.model.encoder.projection import (
     LDA,
     PCA,
     PROJECTIONS,
@@ -11,6 +10,7 @@ from lookalike.model.projection import (
     ledoit_wolf,
     unit_length,
 )
+from lookalike.model.errors import LookalikeError
 
 RNG = np.random.default_rng(0)
 # Two directions of large variance in five dimensions, away from the origin.
