@@ -25,7 +25,7 @@ from lookalike.encoder_build import build_encoder
 from lookalike.evaluate import evaluate
 from lookalike.evaluate_summary import ClassSizes, per_class
 from lookalike.model.encoder.search_steps import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
-from lookalike.model.views import Views
+from lookalike.model.images.views import Views
 from lookalike.nightly import nightly
 from lookalike.run_folder import METRICS
 from lookalike.sources import SourceOptions

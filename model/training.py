@@ -21,9 +21,9 @@ from .augmentation import build_augmentation
 from .batches import Images, ahead, normalisation
 from .checkpoints import Checkpoint, refuse_other
 from .errors import LookalikeError
+from .images.preprocess import Preprocess
 from .networks.parts import frozen_statistics
 from .optimizer import PartAdamW
-from .preprocess import Preprocess
 from .recipe import Recipe
 from .validation import leave_one_out, queries_of
 

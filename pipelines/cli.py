@@ -176,7 +176,7 @@ def encoder_build(
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
     from lookalike.model.encoder.search_steps import Retrieval
-    from lookalike.model.views import Views
+    from lookalike.model.images.views import Views
 
     from .encoder_build import build_encoder
     from .sources import SourceOptions

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from lookalike.model.decode import MAX_PIXELS
+from lookalike.model.images.decode import MAX_PIXELS
 
 from .job_files import read_job
 from .sources import SourceOptions

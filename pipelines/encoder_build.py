@@ -11,8 +11,8 @@ from pathlib import Path
 from lookalike.model.encoder.export import BuildSummary, Example, build_bundle
 from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
+from lookalike.model.images.views import AS_IS, Views
 from lookalike.model.networks import backbone
-from lookalike.model.views import AS_IS, Views
 
 from . import run_folder
 from .records import DIRECTORY, Record, Reject, class_of

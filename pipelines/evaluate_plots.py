@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
-from lookalike.model.decode import decode
 from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.images.decode import decode
 from lookalike.model.metrics import RECALL_LEVELS
 
 from . import files

@@ -16,7 +16,7 @@ from lookalike.model import imports
 from lookalike.model.checkpoints import Checkpoint, refuse_other
 from lookalike.model.digests import sha256_file, sha256_json
 from lookalike.model.errors import LookalikeError
-from lookalike.model.preprocess import Preprocess, parse_spec
+from lookalike.model.images.preprocess import Preprocess, parse_spec
 
 from . import files, run_folder, train_report
 from .run_folder import Run

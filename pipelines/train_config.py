@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lookalike.model.preprocess import parse_spec
+from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.recipe import Recipe
 
 from .config import Corpus

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from lookalike.model.encoder.bundle import cores
 from lookalike.model.errors import ImageError, LookalikeError
-from lookalike.model.preprocess import Preprocess
+from lookalike.model.images.preprocess import Preprocess
 from lookalike.model.recipe import PAIR_LOSSES
 
 from .embeddings import DUPLICATE

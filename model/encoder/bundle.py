@@ -17,13 +17,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .. import imports
-from ..decode import MAX_PIXELS
 from ..digests import sha256_file, sha256_json
 from ..errors import ImageError, LookalikeError
+from ..images.decode import MAX_PIXELS
+from ..images.preprocess import parse_spec
+from ..images.views import Views, read_pixels
 from ..pooling import gem
-from ..preprocess import parse_spec
 from ..quiet import quiet
-from ..views import Views, read_pixels
 from .graphs import check_saved_model, check_tflite
 from .projection import Projection, unit_length
 

@@ -17,11 +17,11 @@ import numpy as np
 from .. import imports
 from ..digests import sha256_file
 from ..errors import ImageError, LookalikeError
+from ..images.preprocess import Preprocess, parse_spec
+from ..images.views import AS_IS, Views, read_pixels
 from ..networks import Backbone
 from ..pooling import POOLINGS
-from ..preprocess import Preprocess, parse_spec
 from ..quiet import quiet
-from ..views import AS_IS, Views, read_pixels
 from .bundle import (
     FORMAT,
     MANIFEST,

@@ -21,8 +21,8 @@ from typing import Any
 
 from .. import imports
 from ..errors import LookalikeError
+from ..images.preprocess import parse_spec
 from ..pooling import POOLINGS
-from ..preprocess import parse_spec
 from . import applications, baseline, efficientnet_lite, keras_file, residual
 
 _UNTRAINED = {"baseline": baseline, "residual": residual}

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lookalike.model import imports
-from lookalike.model.decode import decode
 from lookalike.model.errors import LookalikeError
+from lookalike.model.images.decode import decode
 from tests.support.import_watch import LARGE
 from tests.support.places import ROOT
 

@@ -5,7 +5,7 @@ import pytest
 
 from lookalike.model.checkpoints import Checkpoint
 from lookalike.model.errors import LookalikeError
-from lookalike.model.preprocess import parse_spec
+from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.recipe import Recipe
 from tests.conftest import SPEC, tiny_network
 

@@ -16,10 +16,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from benchmarks.domain_images import dicom, scan_file
-from lookalike.model.decode import decode
 from lookalike.model.errors import ImageError, LookalikeError
-from lookalike.model.levels import PercentileWindow, Window
-from lookalike.model.preprocess import parse_spec
+from lookalike.model.images.decode import decode
+from lookalike.model.images.levels import PercentileWindow, Window
+from lookalike.model.images.preprocess import parse_spec
 
 UNITS = np.array([[-1000, -160, -27], [106, 239, 3000]], np.int16)
 """In Hounsfield units, and what window(40,400) makes of them."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lookalike.demo_views import LONGEST_SIDE, broken_files, open_photograph, views
-from lookalike.model.decode import decode
 from lookalike.model.errors import ImageError
+from lookalike.model.images.decode import decode
 
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
 

@@ -189,8 +189,8 @@ def test_a_finished_run_is_not_done_again_but_for_fresh(finished, tmp_path):
 
 def test_the_network_becomes_an_encoder_that_agrees_with_it_and_answers(finished, photos, tmp_path):
     from lookalike.model.encoder.bundle import Encoder
+    from lookalike.model.images.preprocess import parse_spec
     from lookalike.model.networks import backbone
-    from lookalike.model.preprocess import parse_spec
 
     folder, _ = finished
     bundle = tmp_path / "encoder"
@@ -482,8 +482,8 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(photos, tmp_path
 def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_path):
     from lookalike.model.batches import features_of
     from lookalike.model.encoder.bundle import Encoder
+    from lookalike.model.images.preprocess import parse_spec
     from lookalike.model.networks import backbone
-    from lookalike.model.preprocess import parse_spec
 
     for number, path in enumerate(sorted(CLOTHING.glob("train/*/*.jpg"))[::8]):
         folder = tmp_path / ("photos" if number % 6 else "validation") / path.parent.name

@@ -11,8 +11,8 @@ from lookalike.model.encoder.bundle import BATCH, Encoder, fingerprint, manifest
 from lookalike.model.encoder.export import Example, build_bundle
 from lookalike.model.encoder.projection import WhitenedPCA, unit_length
 from lookalike.model.errors import LookalikeError
+from lookalike.model.images.views import Views
 from lookalike.model.networks import Backbone
-from lookalike.model.views import Views
 from tests.conftest import DIM, SPEC, picture, tiny_network
 
 BUNDLE = ("encoder.json", "int8.tflite", "projection.npz", "saved_model/saved_model.pb")

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import applications, backbone
-from lookalike.model.preprocess import parse_spec
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3)).astype(np.float32)
 

@@ -10,9 +10,9 @@ import pytest
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.export import Example, build_bundle
 from lookalike.model.errors import LookalikeError
+from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import available, backbone
 from lookalike.model.networks.efficientnet_lite import VARIANTS, build
-from lookalike.model.preprocess import parse_spec
 from tests.support.places import CLOTHING, GOLDEN
 
 EXPECTED = GOLDEN / "efficientnet_lite0.json"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
 from .preprocess import Preprocess, parse_spec
 
 

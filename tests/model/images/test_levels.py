@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lookalike.model.levels import PercentileWindow, Window, ramp
+from lookalike.model.images.levels import PercentileWindow, Window, ramp
 
 SAMPLES = arrays.arrays(
     st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32]), st.integers(1, 40)

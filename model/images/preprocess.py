@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import LookalikeError
 from . import geometry
 from .decode import MAX_PIXELS, decode
-from .errors import LookalikeError
 from .formats import check_size
 from .levels import AnyWindow
 from .operations import OPERATIONS, Operation, Shape
@@ -67,7 +67,7 @@ class Preprocess:
             The pixels, then the width and the height of the original at full resolution, upright.
 
         Raises:
-            ImageError: as `model.decode.decode`; also where an intermediate picture would pass `max_pixels`.
+            ImageError: as `model.images.decode.decode`; also where an intermediate picture would pass `max_pixels`.
         """
         image = decode(data, max_pixels=max_pixels, min_side=self._side_needed(), window=self._window)
         pixels = self._geometry(image.pixels, image.height, image.width, max_pixels)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pil
 
-from lookalike.model import geometry
 from lookalike.model.errors import ImageError, LookalikeError
-from lookalike.model.preprocess import parse_spec
+from lookalike.model.images import geometry
+from lookalike.model.images.preprocess import parse_spec
 
 USUAL = "decode|resize_short(256)|center_crop(224)|normalize(127,128)"
 
@@ -291,7 +291,7 @@ def test_decoding_a_jpeg_does_not_import_tensorflow() -> None:
     import subprocess
 
     script = (
-        "import sys; from lookalike.model.preprocess import parse_spec; "
+        "import sys; from lookalike.model.images.preprocess import parse_spec; "
         f"parse_spec({USUAL!r})(sys.stdin.buffer.read()); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], input=jpeg(photograph(30, 40)), check=True)

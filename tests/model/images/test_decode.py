@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image as Pil
 from pydicom.data import get_testdata_file
 
-from lookalike.model import decode as decode_module
-from lookalike.model.decode import decode
 from lookalike.model.errors import ImageError
+from lookalike.model.images import decode as decode_module
+from lookalike.model.images.decode import decode
 
 WIDTH, HEIGHT = 48, 32
 COLOURS = {"top_left": (220, 30, 30), "top_right": (30, 200, 40), "bottom": (40, 60, 210)}

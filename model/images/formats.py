@@ -1,4 +1,4 @@
-"""The decoders behind `model.decode`: file bytes to upright RGB, uint8 (height, width, 3).
+"""The decoders behind `model.images.decode`: file bytes to upright RGB, uint8 (height, width, 3).
 
 Which library reads what was decided by trying whole, truncated and corrupted files (times: 400 x 534):
 
@@ -9,7 +9,7 @@ Which library reads what was decided by trying whole, truncated and corrupted fi
 - PNG: TensorFlow 5.3 ms, Pillow 7.2; both notice truncation. (Pillow has no colour deeper than 8 bits.)
 - BMP: TensorFlow returns the indices of a palette as if they were grey levels.
 
-Exceptions are not handled here: `model.decode.decode` turns every one of them into an `ImageError`.
+Exceptions are not handled here: `model.images.decode.decode` turns every one of them into an `ImageError`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from . import imports
-from .errors import ImageError
+from .. import imports
+from ..errors import ImageError
 from .levels import AnyWindow, from_16_bit, grey, stretched
 
 _EXIF_ORIENTATION = 0x0112

@@ -4,7 +4,7 @@ tensorflow-io ends the process (segmentation fault) on corrupted RLE and JPEG 20
 zeros: it reads only the compressions that pydicom cannot. There, 4,000 corrupted files each of JPEG extended and
 JPEG-LS did it no harm.
 
-As in `model.formats`, exceptions are not handled here.
+As in `model.images.formats`, exceptions are not handled here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from . import imports
-from .errors import ImageError
+from .. import imports
+from ..errors import ImageError
 from .formats import check_size
 from .levels import AnyWindow, grey, stretched
 

@@ -7,8 +7,8 @@ import pytest
 from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
 from lookalike.model.encoder.projection import unit_length
 from lookalike.model.errors import LookalikeError
-from lookalike.model.preprocess import parse_spec
-from lookalike.model.views import AS_IS, Views
+from lookalike.model.images.preprocess import parse_spec
+from lookalike.model.images.views import AS_IS, Views
 from tests.conftest import picture
 
 SPEC = parse_spec("decode|resize_short(36)|center_crop(32)|normalize(127,128)")

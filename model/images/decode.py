@@ -13,8 +13,8 @@ import numpy as np
 import simplejpeg
 from PIL import JpegImagePlugin
 
+from ..errors import ImageError, LookalikeError
 from . import dicom, formats
-from .errors import ImageError, LookalikeError
 from .formats import check_size
 from .levels import AnyWindow
 
