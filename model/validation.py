@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import LookalikeError
-from .metrics import average_precision, hit_rate_at_k, map_at_r
+from .measuring.retrieval_metrics import average_precision, hit_rate_at_k, map_at_r
 
 _CELLS = 1 << 24
 

@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.decode import decode
-from lookalike.model.metrics import RECALL_LEVELS
+from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
 
 from . import files
 from .config import Config

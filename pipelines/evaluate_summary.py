@@ -11,7 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lookalike.model.encoder.search_steps import retrieval_json
-from lookalike.model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
+from lookalike.model.measuring.significance import (
+    bootstrap_difference,
+    bootstrap_interval,
+    randomisation_test,
+)
 
 from .evaluate import Evaluation, left_out_counts
 

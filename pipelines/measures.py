@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model import metrics
+from lookalike.model.measuring import retrieval_metrics as metrics
 
 from .index_shard import ITEM_ID
 from .labels import Labels, as_text

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.model.metrics import (
+from lookalike.model.measuring.retrieval_metrics import (
     average_precision,
     average_precision_trapezoid,
     hit_rate_at_k,

@@ -6,8 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from lookalike.model import significance
-from lookalike.model.significance import bootstrap_difference, bootstrap_interval, randomisation_test
+from lookalike.model.measuring import significance
+from lookalike.model.measuring.significance import (
+    bootstrap_difference,
+    bootstrap_interval,
+    randomisation_test,
+)
 
 RNG = np.random.default_rng(7)
 
