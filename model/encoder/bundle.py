@@ -22,7 +22,7 @@ from ..errors import ImageError, LookalikeError
 from ..images.decode import MAX_PIXELS
 from ..images.preprocess import parse_spec
 from ..images.views import Views, read_pixels
-from ..pooling import gem
+from ..networks.pooling import gem
 from ..quiet import quiet
 from .graphs import check_saved_model, check_tflite
 from .projection import Projection, unit_length

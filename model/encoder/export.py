@@ -20,7 +20,7 @@ from ..errors import ImageError, LookalikeError
 from ..images.preprocess import Preprocess, parse_spec
 from ..images.views import AS_IS, Views, read_pixels
 from ..networks import Backbone
-from ..pooling import POOLINGS
+from ..networks.pooling import POOLINGS
 from ..quiet import quiet
 from .bundle import (
     FORMAT,

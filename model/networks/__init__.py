@@ -22,8 +22,8 @@ from typing import Any
 from .. import imports
 from ..errors import LookalikeError
 from ..images.preprocess import parse_spec
-from ..pooling import POOLINGS
 from . import applications, baseline, efficientnet_lite, keras_file, residual
+from .pooling import POOLINGS
 
 _UNTRAINED = {"baseline": baseline, "residual": residual}
 

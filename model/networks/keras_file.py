@@ -70,7 +70,7 @@ def build(path: str, layer: str | None, height: int, width: int) -> Any:
 def _load(path: str) -> Any:
     keras = imports.keras()
 
-    import lookalike.model.heads  # noqa: F401  registers layers of ours that a file may have
+    import lookalike.model.networks.heads  # noqa: F401  registers layers of ours that a file may have
 
     if not Path(path).is_file():
         raise LookalikeError(f"Expected a Keras file. Received: no file {path}")

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from lookalike.model.errors import LookalikeError
-from lookalike.model.heads import CosineHead, UnitLength
 from lookalike.model.loss_functions import simplex_scale
 from lookalike.model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss
+from lookalike.model.networks.heads import CosineHead, UnitLength
 from lookalike.model.sampling import class_prior
 
 BATCH, CLASSES, DIM = 12, 5, 8

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
 
 _TINY = 1e-12
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from lookalike.model.errors import LookalikeError
-from lookalike.model.heads import CosineHead, UnitLength
+from lookalike.model.networks.heads import CosineHead, UnitLength
 
 VECTORS = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
 ZERO = np.zeros((1, 5), np.float32)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lookalike.model.pooling import gem
+from lookalike.model.networks.pooling import gem
 
 MAP = np.random.default_rng(0).random((2, 3, 4, 5)).astype(np.float32)
 
