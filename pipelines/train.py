@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from lookalike.model import imports
-from lookalike.model.checkpoints import Checkpoint, refuse_other
 from lookalike.model.digests import sha256_file, sha256_json
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import Preprocess, parse_spec
+from lookalike.model.training.checkpoints import Checkpoint, refuse_other
 
 from . import files, run_folder, train_report
 from .run_folder import Run
@@ -85,10 +85,10 @@ def _refuse_other_settings(identity: dict[str, Any], job: TrainConfig, path: Pat
 
 
 def _train(job: TrainConfig, folder: Path, fresh: bool) -> tuple[Run, TrainingData]:
-    from lookalike.model.assembly import embedder
-    from lookalike.model.losses import build_loss
     from lookalike.model.networks import backbone
-    from lookalike.model.training import seed_everything
+    from lookalike.model.training.assembly import embedder
+    from lookalike.model.training.loop import seed_everything
+    from lookalike.model.training.losses import build_loss
 
     seed_everything(job.seed)
     build_loss(job.loss.name, **job.loss.options)
@@ -169,9 +169,9 @@ def _fit(
     identity: dict[str, Any],
 ) -> tuple[Any, Any]:
     """Trains; gives what `Training.run` does, and the whole network with its weights."""
-    from lookalike.model.assembly import EMBEDDING, assemble, on_features, policy_of
-    from lookalike.model.sampling import class_counts
-    from lookalike.model.training import NotFiniteError, Training
+    from lookalike.model.training.assembly import EMBEDDING, assemble, on_features, policy_of
+    from lookalike.model.training.loop import NotFiniteError, Training
+    from lookalike.model.training.sampling import class_counts
 
     from .train_progress import Shown
 
@@ -208,7 +208,7 @@ def _features(
     folder: Path, data: TrainingData, base: Any, preprocess: Preprocess, identity: dict[str, Any]
 ) -> tuple[Any, Any]:
     """What the frozen backbone makes of both sets, kept in the run folder for the next time."""
-    from lookalike.model.batches import Features, features_of
+    from lookalike.model.training.batches import Features, features_of
 
     names = ("weights", "training images", "validation images")
     key = sha256_json([preprocess.spec, *(identity[name] for name in names)])

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lookalike.model.images.preprocess import parse_spec
-from lookalike.model.recipe import Recipe
+from lookalike.model.training.recipe import Recipe
 
 from .config import Corpus
 from .job_files import read_job

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from lookalike.model import imports
-from lookalike.model.training import Step
+from lookalike.model.training.loop import Step
 
 from .progress import LOG_SECONDS, time_left
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Shown:
-    """Context that is told of steps and epochs (`model.training.Listener`).
+    """Context that is told of steps and epochs (`model.training.loop.Listener`).
 
     Args:
         tensorboard: folder for the events.
@@ -63,7 +63,7 @@ class Shown:
                     self._summary.scalar(name, value)
 
     def begin(self, done: int, steps: int) -> None:
-        """See `model.training.Listener`."""
+        """See `model.training.loop.Listener`."""
         self._before, self._steps, self._images = done, steps, 0
         self._started = self._told = time.monotonic()
         self._compiled = False
@@ -71,7 +71,7 @@ class Shown:
             self._task = self._bar.add_task("training", total=steps, completed=done, state="")
 
     def step(self, step: Step) -> None:
-        """See `model.training.Listener`."""
+        """See `model.training.loop.Listener`."""
         now = time.monotonic()
         if not self._compiled:
             # The first step compiles as well: counted in, it would say that hours are left.
@@ -92,7 +92,7 @@ class Shown:
             logger.info("training: %s, %s left", state, left)
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """See `model.training.Listener`."""
+        """See `model.training.loop.Listener`."""
         logger.info(
             "epoch %d: loss %.4f, mAP@R %.4f, hit rate at 1 %.4f, mAP %.4f, %.1f s",
             *(row[name] for name in ("epoch", "loss", "map_at_r", "hit_rate_at_1", "map", "seconds")),

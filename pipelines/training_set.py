@@ -21,7 +21,7 @@ import pyarrow as pa
 from lookalike.model.encoder.bundle import cores
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.preprocess import Preprocess
-from lookalike.model.recipe import PAIR_LOSSES
+from lookalike.model.training.recipe import PAIR_LOSSES
 
 from .embeddings import DUPLICATE
 from .records import DIRECTORY, Record, Reject, class_of
@@ -93,7 +93,7 @@ class Spool:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with their classes, in the order they were read; `model.batches.Images`.
+    """Images with their classes, in the order they were read; `model.training.batches.Images`.
 
     Attributes:
         ids: of the images.
@@ -108,7 +108,7 @@ class LabelledImages:
     _numbers: np.ndarray
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
-        """See `model.batches.Images`."""
+        """See `model.training.batches.Images`."""
         return self._spool.pixels(self._numbers[indices])
 
     def digest(self) -> str:

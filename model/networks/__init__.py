@@ -33,7 +33,7 @@ class Backbone:
     """A network cut at its features.
 
     Attributes:
-        network: the `keras.Model`. For training, see `model.networks.parts`.
+        network: the `keras.Model`. For training, see `model.training.loop.parts`.
         preprocessing: the spec of what it takes; for trained weights, what they were trained with.
         pretrained: whether its weights are trained ones.
     """

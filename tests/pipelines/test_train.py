@@ -29,7 +29,7 @@ FOLDERS = ("run", "corpus", "validation")
 
 @dataclass
 class Seen:
-    """Images as training reads them; `model.batches.Images`."""
+    """Images as training reads them; `model.training.batches.Images`."""
 
     spool: Spool
     labels: np.ndarray
@@ -143,7 +143,7 @@ def test_tensorboard_finds_every_step_and_epoch(finished):
 
 
 def test_events_that_cannot_be_written_cost_no_training(tmp_path, caplog):
-    from lookalike.model.training import Step
+    from lookalike.model.training.loop import Step
     from lookalike.train_progress import Shown
 
     (tmp_path / "file").write_bytes(b"")
@@ -154,7 +154,7 @@ def test_events_that_cannot_be_written_cost_no_training(tmp_path, caplog):
 
 
 def test_without_a_terminal_a_log_line_tells_the_time_left(tmp_path, caplog, monkeypatch):
-    from lookalike.model.training import Step
+    from lookalike.model.training.loop import Step
     from lookalike.train_progress import Shown
 
     times = iter([0.0, 100.0, 110.0])
@@ -480,10 +480,10 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(photos, tmp_path
 @pytest.mark.slow
 @pytest.mark.skipif(not CLOTHING.exists(), reason="the photographs are not in ../shared")
 def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_path):
-    from lookalike.model.batches import features_of
     from lookalike.model.encoder.bundle import Encoder
     from lookalike.model.images.preprocess import parse_spec
     from lookalike.model.networks import backbone
+    from lookalike.model.training.batches import features_of
 
     for number, path in enumerate(sorted(CLOTHING.glob("train/*/*.jpg"))[::8]):
         folder = tmp_path / ("photos" if number % 6 else "validation") / path.parent.name

@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.networks import backbone
-from lookalike.model.networks.parts import parts
+from lookalike.model.training.parts import parts
 
 SPEC = "decode|resize(32,32)|normalize(0,255)"
 

@@ -13,7 +13,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import Backbone, applications, available, backbone
 from lookalike.model.networks.copies import copied
-from lookalike.model.networks.parts import frozen_statistics, parts
+from lookalike.model.training.parts import frozen_statistics, parts
 from tests.conftest import picture
 
 # Small inputs: what is tested does not depend on the size.

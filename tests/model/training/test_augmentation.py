@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from pydantic import ValidationError
 
-from lookalike.model.augmentation import OFF, Augmentation, build_augmentation
+from lookalike.model.training.augmentation import OFF, Augmentation, build_augmentation
 
 SIZE = 24
 ALL = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
 
 _NOTE = "note"
 

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from lookalike.model.checkpoints import Checkpoint, refuse_other
 from lookalike.model.errors import LookalikeError
+from lookalike.model.training.checkpoints import Checkpoint, refuse_other
 
 ARRAYS = {"a/0": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, np.int64)}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import LookalikeError
-from .measuring.retrieval_metrics import average_precision, hit_rate_at_k, map_at_r
+from ..errors import LookalikeError
+from ..measuring.retrieval_metrics import average_precision, hit_rate_at_k, map_at_r
 
 _CELLS = 1 << 24
 

@@ -21,7 +21,7 @@ LossName = Literal[
     "supervised_contrastive",
     "batch_hard_triplet",
 ]
-"""Those of `model.losses`, which cannot be asked here: it imports TensorFlow."""
+"""Those of `model.training.losses`, which cannot be asked here: it imports TensorFlow."""
 PAIR_LOSSES = ("circle", "supervised_contrastive", "batch_hard_triplet")
 """Losses that compare the images of a batch."""
 SOFT_LABEL_LOSSES = ("cross_entropy", "focal", "norm_softmax")

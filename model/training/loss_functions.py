@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
 
 _NEVER = -1e9
 """Minus infinity where a pair does not count, yet finite: no difference of two is NaN."""

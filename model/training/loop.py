@@ -15,15 +15,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..errors import LookalikeError
+from ..images.preprocess import Preprocess
 from . import sampling, schedule
 from .assembly import Assembly
 from .augmentation import build_augmentation
 from .batches import Images, ahead, normalisation
 from .checkpoints import Checkpoint, refuse_other
-from .errors import LookalikeError
-from .images.preprocess import Preprocess
-from .networks.parts import frozen_statistics
 from .optimizer import PartAdamW
+from .parts import frozen_statistics
 from .recipe import Recipe
 from .validation import leave_one_out, queries_of
 

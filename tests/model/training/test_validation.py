@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lookalike.model import validation
 from lookalike.model.errors import LookalikeError
-from lookalike.model.validation import leave_one_out, queries_of
+from lookalike.model.training import validation
+from lookalike.model.training.validation import leave_one_out, queries_of
 
 
 def angles(*degrees):

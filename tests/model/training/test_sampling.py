@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.model.errors import LookalikeError
-from lookalike.model.sampling import (
+from lookalike.model.training.sampling import (
     SAMPLINGS,
     class_counts,
     class_prior,

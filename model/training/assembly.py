@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
+from ..networks import Backbone
+from ..networks.copies import copied
+from ..networks.heads import CosineHead, UnitLength
 from .losses import build_loss
-from .networks import Backbone
-from .networks.copies import copied
-from .networks.heads import CosineHead, UnitLength
-from .networks.parts import Part, frozen_statistics, parts
+from .parts import Part, frozen_statistics, parts
 from .recipe import Recipe
 from .sampling import class_prior
 

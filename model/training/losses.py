@@ -24,8 +24,8 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from ..errors import LookalikeError
 from . import loss_functions
-from .errors import LookalikeError
 
 # What an option may be, both ends included. No two unit vectors are more than 2 apart, nor are two cosines.
 _RANGES = {

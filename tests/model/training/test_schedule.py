@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from lookalike.model.schedule import averaging, learning_rate, thawed
+from lookalike.model.training.schedule import averaging, learning_rate, thawed
 
 
 def test_the_rate_rises_in_equal_steps_and_then_falls_as_half_a_cosine():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lookalike.model.optimizer import PartAdamW
+from lookalike.model.training.optimizer import PartAdamW
 
 
 def adamw(weight, gradients, rate, decay):

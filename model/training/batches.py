@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from .images.preprocess import Preprocess
-from .networks.parts import frozen_statistics
+from ..images.preprocess import Preprocess
+from .parts import frozen_statistics
 
 _AHEAD = 2
 

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from lookalike.model.errors import LookalikeError
-from lookalike.model.loss_functions import simplex_scale
-from lookalike.model.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss
 from lookalike.model.networks.heads import CosineHead, UnitLength
-from lookalike.model.sampling import class_prior
+from lookalike.model.training.loss_functions import simplex_scale
+from lookalike.model.training.losses import DEFAULT_LOSS, LOSSES, NormSoftmax, build_loss
+from lookalike.model.training.sampling import class_prior
 
 BATCH, CLASSES, DIM = 12, 5, 8
 RNG = np.random.default_rng(0)

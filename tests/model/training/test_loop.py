@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lookalike.model.checkpoints import Checkpoint
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
-from lookalike.model.recipe import Recipe
+from lookalike.model.training.checkpoints import Checkpoint
+from lookalike.model.training.recipe import Recipe
 from tests.conftest import SPEC, tiny_network
 
 SIDE = 32
@@ -89,9 +89,9 @@ def make(
     identity=None,
     policy="float32",
 ):
-    from lookalike.model.assembly import assemble
-    from lookalike.model.sampling import class_counts
-    from lookalike.model.training import Training, seed_everything
+    from lookalike.model.training.assembly import assemble
+    from lookalike.model.training.loop import Training, seed_everything
+    from lookalike.model.training.sampling import class_counts
 
     recipe = Recipe.model_validate({**RECIPE, **dict(keys)})
     seed_everything(recipe.seed)
@@ -212,7 +212,7 @@ def test_patience_ends_training(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_ids_and_keeps_the_checkpoint(tmp_path):
-    from lookalike.model.training import NotFiniteError
+    from lookalike.model.training.loop import NotFiniteError
 
     class Poisoned(Blobs):
         def pixels(self, indices):
@@ -284,7 +284,7 @@ def test_a_network_with_operators_and_normalisation_inside_trains(tmp_path):
 
 
 def test_the_moving_average_is_that_of_the_weights_after_each_step(tmp_path):
-    from lookalike.model.schedule import averaging
+    from lookalike.model.training.schedule import averaging
 
     log = Log()
     assembly, training = make(tmp_path, {"epochs": 1, "averaging": 0.15}, log)
@@ -303,7 +303,7 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step(tmp_path):
 def test_the_weights_are_those_of_the_best_epoch(tmp_path, monkeypatch):
     figures = iter([0.5, 0.9, 0.9, 0.1])
     measured = lambda *_: {"map_at_r": next(figures), "hit_rate_at_1": 0.0, "map": 0.0}  # noqa: E731
-    monkeypatch.setattr("lookalike.model.training.leave_one_out", measured)
+    monkeypatch.setattr("lookalike.model.training.loop.leave_one_out", measured)
     log = Log()
     assembly, training = make(tmp_path, {"epochs": 4}, log)
     log.after_epoch = lambda: [weight.tobytes() for weight in assembly.average.get_weights()]
@@ -315,7 +315,7 @@ def test_the_weights_are_those_of_the_best_epoch(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["cosine", "constant"])
 def test_the_learning_rate_follows_the_schedule(tmp_path, kind):
-    from lookalike.model.schedule import learning_rate
+    from lookalike.model.training.schedule import learning_rate
 
     keys = {"optimizer": {"learning_rate": 0.01, "warmup_epochs": 1, "schedule": kind}}
     history = make(tmp_path, keys)[1].run().history
@@ -364,7 +364,7 @@ def test_augmentation_changes_what_the_network_sees(tmp_path):
 
 
 def test_imbalance_reaches_the_order_the_weights_and_the_loss(tmp_path):
-    from lookalike.model.sampling import class_prior, effective_number_weights
+    from lookalike.model.training.sampling import class_prior, effective_number_weights
 
     images = Blobs([0] * 12 + [1] * 8 + [2] * 4)
     keys = {"imbalance": {"sampling": "class_balanced"}, "batch_size": 12}

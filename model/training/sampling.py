@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .errors import LookalikeError
+from ..errors import LookalikeError
 
 SAMPLINGS = {"instance": 1.0, "square_root": 0.5, "class_balanced": 0.0}
 """The exponent q of each sampling: a class of n images is drawn in proportion to n^q."""

@@ -6,11 +6,11 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from lookalike.model.recipe import PAIR_LOSSES, PRIOR_LOSSES, SOFT_LABEL_LOSSES, LossName, Recipe
+from lookalike.model.training.recipe import PAIR_LOSSES, PRIOR_LOSSES, SOFT_LABEL_LOSSES, LossName, Recipe
 
 
 def test_the_losses_are_named_as_they_are():
-    from lookalike.model.losses import LOSSES
+    from lookalike.model.training.losses import LOSSES
 
     assert get_args(LossName) == tuple(LOSSES)
     assert {name for name, loss in LOSSES.items() if loss.head is None} == set(PAIR_LOSSES)
