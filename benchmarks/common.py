@@ -9,8 +9,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from lookalike import logs
-from lookalike.config import Config
+from lookalike.cli import logs
+from lookalike.config.job import Config
 
 CLOTHING = Path(__file__).parent.parent.parent / "shared" / "data" / "clothing"
 

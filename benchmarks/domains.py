@@ -21,7 +21,7 @@ import common
 import pyarrow.compute as pc
 from domain_images import SOFT_TISSUE, STYLES, TISSUES, drawing, scan_file
 
-from lookalike.config import Config
+from lookalike.config.job import Config
 from lookalike.encoder_build import build_encoder
 from lookalike.evaluate import evaluate
 from lookalike.nightly import nightly

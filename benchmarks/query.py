@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lookalike import store
-from lookalike.config import Config
+from lookalike.config.job import Config
 from lookalike.embeddings import EmbeddedShard, EmbeddingWriter, write_note
 from lookalike.files import FileInfo
 from lookalike.index import index, open_index

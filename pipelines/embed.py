@@ -22,7 +22,7 @@ from lookalike.model.encoder.bundle import EncodedBatch, Encoder, cores
 from lookalike.model.errors import LookalikeError
 
 from . import files, progress
-from .config import Config
+from .config.job import Config
 from .embeddings import COUNTS, EmbeddedShard
 from .plan import EmbedSummary, Plan, make_plan
 from .runner import counters, run_pipeline, workers_on_this_machine

@@ -15,7 +15,7 @@ from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
 from . import exclusions, files, generations, queries
-from .config import Config
+from .config.job import Config
 from .index_shard import IndexShard
 from .labels import Labels, is_field, read_labels
 from .measures import REASONS, Settings, Tally

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from . import queries
-from .config import Config
+from .config.job import Config
 from .duplicates import find_items
 from .labels import query_options
 from .records import Record

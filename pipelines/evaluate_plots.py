@@ -23,7 +23,7 @@ from lookalike.model.images.decode import decode
 from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
 
 from . import files
-from .config import Config
+from .config.job import Config
 from .evaluate import Evaluation
 from .evaluate_pictures import item_pictures, query_pictures
 from .evaluate_summary import GROUPS, ClassSizes, per_class

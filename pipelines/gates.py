@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lookalike.model.errors import GateError, LookalikeError
 
 from . import files
-from .config import Config
+from .config.job import Config
 from .embeddings import COUNTS, EmbeddedShard
 from .store import Generation, IndexRef
 

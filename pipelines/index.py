@@ -17,7 +17,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
 from . import exclusions, files, generations, index_shard, progress, store
-from .config import Config
+from .config.job import Config
 from .duplicates import find_duplicates, find_items, write_duplicates
 from .embeddings import EmbeddedShard
 from .gates import check_counts, check_digests, check_index, checking_digests

@@ -19,7 +19,7 @@ from lookalike.model.digests import sha256_json
 from lookalike.model.encoder.search_steps import DatabaseAugmentation
 
 from . import files, index_shard
-from .config import Config
+from .config.job import Config
 from .embeddings import EmbeddedShard, embedding_schema
 from .plan import Plan
 from .postprocessing import drawn_to_neighbours

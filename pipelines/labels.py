@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from . import files, queries
-from .config import Corpus
+from .config.job import Corpus
 from .embeddings import ARROW_TYPES
 from .index_shard import ITEM_ID
 from .ranking import RankedCorpus

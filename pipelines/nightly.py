@@ -13,7 +13,7 @@ from lookalike.model.encoder.bundle import cores, read_manifest
 from lookalike.model.errors import LookalikeError
 
 from . import exclusions, files, generations, index_shard, run_report, store
-from .config import Config
+from .config.job import Config
 from .embeddings import COUNTS
 from .lock import clean_up, hold
 from .plan import EmbedSummary, make_plan

@@ -23,7 +23,7 @@ from lookalike.model.encoder.search_steps import (
 )
 from lookalike.model.errors import LookalikeError
 
-from .config import Config
+from .config.job import Config
 from .index_shard import IndexShard
 from .ranking import RankedCorpus
 from .scores import checked

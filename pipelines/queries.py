@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from . import files
-from .config import Corpus
+from .config.job import Corpus
 from .records import Record, Reject
 from .sources import Shard, SourceOptions, find_shards, read_shard
 from .sources.fields import escape

@@ -18,7 +18,7 @@ from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
 from . import exclusions, files, generations, queries
-from .config import Config
+from .config.job import Config
 from .embeddings import ARROW_TYPES
 from .index import open_index
 from .index_shard import IndexShard

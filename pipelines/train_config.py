@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.training.recipe import Recipe
 
-from .config import Corpus
-from .job_files import read_job
+from .config.job import Corpus
+from .config.job_file import read_job
 from .records import DIRECTORY
 
 
@@ -88,5 +88,5 @@ def _flat(value: Any, key: str) -> Any:
 
 
 def load_train_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
-    """Reads a job file of `lookalike train`; see `lookalike.job_files.read_job`."""
+    """Reads a job file of `lookalike train`; see `lookalike.config.job.job_file.read_job`."""
     return read_job(TrainConfig, path, overrides)

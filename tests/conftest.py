@@ -115,7 +115,7 @@ class Outcome:
 
 def run(*arguments: object) -> Outcome:
     """Runs `lookalike` in this process. Whatever happens, no stack trace may reach the user."""
-    from lookalike.cli import main
+    from lookalike.cli.main import main
 
     out, err = io.StringIO(), io.StringIO()
     root = logging.getLogger()

@@ -12,8 +12,8 @@ import typer
 import yaml
 
 from lookalike import exclusions
-from lookalike.cli_evaluate import evaluate as command
-from lookalike.config import load_config
+from lookalike.cli.evaluate import evaluate as command
+from lookalike.config.job import load_config
 from lookalike.evaluate import evaluate, left_out_counts
 from lookalike.evaluate_report import read_sides
 from lookalike.evaluate_summary import ClassSizes, per_class

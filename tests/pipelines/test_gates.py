@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.config import load_config
+from lookalike.config.job import load_config
 from lookalike.gates import EXIT_CODES, check_index
 from lookalike.model.errors import GateError
 from lookalike.store import IndexRef

@@ -40,7 +40,7 @@ def pack_again(job, pictures):
 
 def test_an_unchanged_night_imports_neither_tensorflow_nor_scann_nor_beam(published):
     code = (
-        "import sys; from lookalike.cli import main\n"
+        "import sys; from lookalike.cli.main import main\n"
         f"try: main(['nightly', '-c', {str(published.config)!r}])\n"
         "except SystemExit as stop: assert not stop.code\n"
         "print(sorted({'tensorflow', 'apache_beam', 'scann'} & set(sys.modules)))"

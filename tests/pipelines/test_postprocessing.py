@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lookalike import exclusions
 from lookalike import vectors as scann_vectors
-from lookalike.config import load_config
+from lookalike.config.job import load_config
 from lookalike.evaluate import evaluate
 from lookalike.evaluate_report import as_text, make_report
 from lookalike.evaluate_summary import ClassSizes

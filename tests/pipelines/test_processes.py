@@ -20,7 +20,7 @@ from tests.conftest import SPEC, Job, picture, tiny_network
 from tests.support.places import ROOT
 
 WATCH = ROOT / "tests" / "support" / "import_watch.py"
-COMMAND = [sys.executable, "-c", "from lookalike.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from lookalike.cli.main import main; main()"]
 WATCHED = [sys.executable, "-P", str(WATCH)]
 TIMES = 20
 KINDS = ("images", "vectors", "ids")

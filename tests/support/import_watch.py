@@ -64,7 +64,7 @@ def watch() -> None:
 
 def main() -> int:
     watch()
-    from lookalike.cli import main as run
+    from lookalike.cli.main import main as run
 
     code: Any = 0
     try:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from hypothesis.stateful import RuleBasedStateMachine
 
 from lookalike import exclusions, generations, store
-from lookalike.config import Config
+from lookalike.config.job import Config
 from lookalike.index import open_index
 from lookalike.lock import hold
 from lookalike.model.errors import GateError, LookalikeError

@@ -4,8 +4,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lookalike import cli
-from lookalike.demo import MADE, MARKER, demo, make_room, score
+from lookalike.cli import main as cli
+from lookalike.demo.run import MADE, MARKER, demo, make_room, score
 from lookalike.model.errors import LookalikeError
 from tests.support.places import CONFIG
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from lookalike.cli_store import exclude_app, generations_app
+from lookalike.cli.store import exclude_app, generations_app
 from lookalike.generations import reading
 from lookalike.lock import hold
 from lookalike.model.errors import LookalikeError
@@ -160,7 +160,7 @@ def test_every_command_has_help_with_an_example(app):
 def test_nothing_heavy_is_imported(shell, names):
     script = (
         "import sys\n"
-        "from lookalike.cli_store import generations_app, exclude_app\n"
+        "from lookalike.cli.store import generations_app, exclude_app\n"
         "job = sys.argv[1]\n"
         "for app, line in ((generations_app, 'list'), (generations_app, 'verify'), (generations_app, 'rollback'),\n"
         "                  (generations_app, 'prune'), (exclude_app, 'add x'), (exclude_app, 'list')):\n"

@@ -7,7 +7,8 @@ import tarfile
 
 import pytest
 
-from lookalike import cli, embed, encoder_build
+from lookalike import embed, encoder_build
+from lookalike.cli import main as cli
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.networks import Backbone
 from tests.conftest import SPEC, picture, run, tiny_network
@@ -47,7 +48,7 @@ def test_help_of_everything_lists_the_commands_and_exit_codes():
 
 def test_help_needs_neither_tensorflow_nor_beam():
     code = (
-        "import sys; from lookalike.cli import app\n"
+        "import sys; from lookalike.cli.main import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'tensorflow', 'apache_beam', 'scann'} & set(sys.modules)))"

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from lookalike.config import Config, load_config
+from lookalike.config.job import Config, load_config
 from lookalike.model.errors import LookalikeError
 from tests.support.places import CONFIG
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from lookalike.model.encoder.bundle import cores
 from lookalike.model.errors import ImageError, LookalikeError
 
-from . import files
-from .demo_views import broken_files, open_photograph, views
-from .sources import folder
-from .sources.base import IMAGE_EXTENSIONS
-from .sources.fields import escape
+from .. import files
+from ..sources import folder
+from ..sources.base import IMAGE_EXTENSIONS
+from ..sources.fields import escape
+from .views import broken_files, open_photograph, views
 
 MOST_PHOTOGRAPHS = 200
 QUERY_VIEWS = 8

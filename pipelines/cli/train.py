@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .cli_options import UNREADABLE, Overrides
-from .train_config import load_train_config
+from ..train_config import load_train_config
+from .options import UNREADABLE, Overrides
 
 
 def train(
@@ -31,8 +31,8 @@ def train(
     Example: lookalike train -c config/train-head.yaml --set corpus.shards=photos/ --set validation.shards=more/
     """
     job = load_train_config(config, set)
-    from .train import train as run
-    from .train_report import train_report
+    from ..train import train as run
+    from ..train_report import train_report
 
     summary = run(job, fresh)
     print(train_report(summary))

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from lookalike.demo_views import LONGEST_SIDE, broken_files, open_photograph, views
+from lookalike.demo.views import LONGEST_SIDE, broken_files, open_photograph, views
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 

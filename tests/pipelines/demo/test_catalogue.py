@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.demo_catalogue import MOST_PHOTOGRAPHS, built_in_photographs, find_photographs, make_catalogue
+from lookalike.demo.catalogue import MOST_PHOTOGRAPHS, built_in_photographs, find_photographs, make_catalogue
 from lookalike.model.errors import LookalikeError
 
 

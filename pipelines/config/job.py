@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lookalike.model.images.decode import MAX_PIXELS
 
-from .job_files import read_job
-from .sources import SourceOptions
+from ..sources import SourceOptions
+from .job_file import read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -135,5 +135,5 @@ class Config(_Section):
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Reads a job file; see `lookalike.job_files.read_job`."""
+    """Reads a job file; see `lookalike.config.job.job_file.read_job`."""
     return read_job(Config, path, overrides)

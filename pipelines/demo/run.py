@@ -15,9 +15,16 @@ import yaml
 
 from lookalike.model.errors import LookalikeError
 
-from . import files
-from .config import Config, load_config
-from .demo_catalogue import (
+from .. import files
+from ..config.job import Config, load_config
+from ..embeddings import embeddings_folder, read_rejects
+from ..encoder_build import build_encoder
+from ..nightly import nightly
+from ..pack import pack
+from ..query import query
+from ..report import embed_report, generation_report, query_report
+from ..store import CURRENT, generation_folder
+from .catalogue import (
     BROKEN,
     IMAGES,
     QUERIES,
@@ -27,13 +34,6 @@ from .demo_catalogue import (
     find_photographs,
     make_catalogue,
 )
-from .embeddings import embeddings_folder, read_rejects
-from .encoder_build import build_encoder
-from .nightly import nightly
-from .pack import pack
-from .query import query
-from .report import embed_report, generation_report, query_report
-from .store import CURRENT, generation_folder
 
 MARKER = ".lookalike-demo"
 MADE = (IMAGES, QUERIES, ROWS, "shards", "encoder", "store", "answers")

@@ -12,18 +12,19 @@ import typer
 
 from lookalike.model.errors import GateError, LookalikeError
 
-from . import files, logs
-from .cli_evaluate import evaluate
-from .cli_options import UNREADABLE, ConfigFile, Overrides
-from .cli_retrieval import AugmentationOption, ExpansionOption, RerankingOption, parsed, tune
-from .cli_store import exclude_app, generations_app
-from .cli_train import train
-from .config import Config, load_config
-from .records import DIRECTORY
+from .. import files
+from ..config.job import Config, load_config
+from ..records import DIRECTORY
+from . import logs
+from .evaluate import evaluate
+from .options import UNREADABLE, ConfigFile, Overrides
+from .steps import AugmentationOption, ExpansionOption, RerankingOption, parsed, tune
+from .store import exclude_app, generations_app
+from .train import train
 
 if TYPE_CHECKING:
-    from .index import IndexSummary
-    from .plan import EmbedSummary
+    from ..index import IndexSummary
+    from ..plan import EmbedSummary
 
 app = typer.Typer(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
@@ -88,8 +89,8 @@ def pack(
 
     Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
     """
-    from .pack import pack as run
-    from .report import pack_report
+    from ..pack import pack as run
+    from ..report import pack_report
 
     summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
     print(pack_report(summary, out))
@@ -178,8 +179,8 @@ def encoder_build(
     from lookalike.model.encoder.search_steps import Retrieval
     from lookalike.model.images.views import Views
 
-    from .encoder_build import build_encoder
-    from .sources import SourceOptions
+    from ..encoder_build import build_encoder
+    from ..sources import SourceOptions
 
     retrieval = Retrieval(**parsed(database_augmentation, query_expansion, reranking))
     options = load_config(config).corpus.source_options() if config else SourceOptions()
@@ -224,7 +225,7 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
     job = load_config(config, set)
-    from .nightly import embed_missing, writing
+    from ..nightly import embed_missing, writing
 
     with writing(job, "embed"):
         summary = embed_missing(job, ctx.args)
@@ -233,8 +234,8 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 
 def _print_embedded(job: Config, summary: EmbedSummary) -> None:
-    from .embeddings import embeddings_folder
-    from .report import embed_report
+    from ..embeddings import embeddings_folder
+    from ..report import embed_report
 
     print(embed_report(summary, embeddings_folder(job.store, summary.plan.fingerprint)))
 
@@ -249,9 +250,9 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
     job = load_config(config, set)
-    from .index import index as run
-    from .nightly import writing
-    from .plan import make_plan
+    from ..index import index as run
+    from ..nightly import writing
+    from ..plan import make_plan
 
     with writing(job, "index") as still_mine:
         summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
@@ -259,8 +260,8 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 
 def _print_indexed(job: Config, summary: IndexSummary) -> None:
-    from .report import generation_report
-    from .store import generation_folder
+    from ..report import generation_report
+    from ..store import generation_folder
 
     print(generation_report(summary, generation_folder(job.store, summary.generation.name)))
 
@@ -280,11 +281,11 @@ def nightly(
     Example: lookalike nightly -c config/nightly.yaml --dry-run
     """
     job = load_config(config, set)
-    from .nightly import dry_run as plan
-    from .nightly import nightly as run
+    from ..nightly import dry_run as plan
+    from ..nightly import nightly as run
 
     if dry_run:
-        from .report import dry_run_report
+        from ..report import dry_run_report
 
         print(dry_run_report(plan(job)))
         return
@@ -325,8 +326,8 @@ def query(
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
     """
     job = load_config(config, set)
-    from .query import query as run
-    from .report import query_report
+    from ..query import query as run
+    from ..report import query_report
 
     summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
     print(query_report(summary))
@@ -357,7 +358,7 @@ def demo(
 
     Example: lookalike demo --images photos/
     """
-    from .demo import demo as run
+    from ..demo.run import demo as run
 
     run(out, config, images)
 
@@ -381,7 +382,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _fail(sentence: str, code: int = 2) -> None:
     if logs.form() == "json":
-        logging.getLogger("lookalike.cli").error(sentence)
+        logging.getLogger("lookalike.cli.main").error(sentence)
     else:
         print(f"lookalike: error: {sentence}", file=sys.stderr)
     sys.exit(code)
