@@ -22,8 +22,8 @@ import pyarrow.compute as pc
 from domain_images import SOFT_TISSUE, STYLES, TISSUES, drawing, scan_file
 
 from lookalike.config.job import Config
-from lookalike.encoder_build import build_encoder
-from lookalike.evaluate import evaluate
+from lookalike.encoder.build import build_encoder
+from lookalike.evaluate.job import evaluate
 from lookalike.nightly import nightly
 from lookalike.sources import SourceOptions
 from lookalike.train import train

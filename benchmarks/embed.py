@@ -32,7 +32,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from lookalike.encoder_build import build_encoder
+from lookalike.encoder.build import build_encoder
 from lookalike.model.encoder.bundle import BATCH, Encoder, cores
 from lookalike.nightly import embed_missing
 from lookalike.pack import pack

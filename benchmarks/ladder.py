@@ -21,9 +21,9 @@ from typing import Any
 import common
 import numpy as np
 
-from lookalike.encoder_build import build_encoder
-from lookalike.evaluate import evaluate
-from lookalike.evaluate_summary import ClassSizes, per_class
+from lookalike.encoder.build import build_encoder
+from lookalike.evaluate.job import evaluate
+from lookalike.evaluate.summary import ClassSizes, per_class
 from lookalike.model.encoder.search_steps import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
 from lookalike.model.images.views import Views
 from lookalike.nightly import nightly

@@ -30,7 +30,7 @@ import common
 import simplejpeg
 import yaml
 
-from lookalike.encoder_build import build_encoder
+from lookalike.encoder.build import build_encoder
 from lookalike.model.encoder.bundle import cores
 from lookalike.pack import pack
 from lookalike.sources import SourceOptions

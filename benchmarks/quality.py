@@ -15,8 +15,8 @@ from pathlib import Path
 import common
 import pyarrow.compute as pc
 
-from lookalike.encoder_build import build_encoder
-from lookalike.evaluate import evaluate
+from lookalike.encoder.build import build_encoder
+from lookalike.evaluate.job import evaluate
 from lookalike.nightly import nightly
 from lookalike.pack import pack
 from lookalike.sources import SourceOptions

@@ -27,11 +27,11 @@ import pyarrow.parquet as pq
 
 from lookalike import store
 from lookalike.config.job import Config
+from lookalike.embedding.plan import Plan
 from lookalike.embeddings import EmbeddedShard, EmbeddingWriter, write_note
-from lookalike.files import FileInfo
+from lookalike.filesystem.files import FileInfo
 from lookalike.index import index, open_index
 from lookalike.index_shard import IndexShard
-from lookalike.plan import Plan
 from lookalike.query import query
 from lookalike.search import search
 from lookalike.sources import Shard

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from . import files
 from .embeddings import EmbeddedShard
+from .filesystem import files
 
 SCHEMA = pa.schema([("item_id", pa.string()), ("shard", pa.string()), ("kept_shard", pa.string())])
 

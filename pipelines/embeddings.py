@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from lookalike.model.digests import sha256_file, sha256_json
 from lookalike.model.errors import LookalikeError
 
-from . import files
+from .filesystem import files
 from .records import Reject
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from . import files, generations, index_shard
+from . import generations, index_shard
+from .filesystem import files
 from .lock import briefly
 
 EXCLUDED = "excluded.parquet"

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lookalike.model.errors import GateError, LookalikeError
 
-from . import files
 from .config.job import Config
 from .embeddings import COUNTS, EmbeddedShard
+from .filesystem import files
 from .store import Generation, IndexRef
 
 EXIT_CODES = {

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from lookalike.model.errors import LookalikeError
 
-from . import files, index_shard, store
+from . import index_shard, store
+from .filesystem import files
 from .index_shard import IndexManifest
 from .lock import NO_LOCKS, flocked
 from .store import Generation, IndexRef

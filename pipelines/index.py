@@ -16,14 +16,15 @@ from lookalike.model.encoder.search_steps import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
-from . import exclusions, files, generations, index_shard, progress, store
+from . import exclusions, generations, index_shard, progress, store
 from .config.job import Config
 from .duplicates import find_duplicates, find_items, write_duplicates
+from .embedding.plan import Plan
+from .embedding.report import totals
 from .embeddings import EmbeddedShard
+from .filesystem import files
 from .gates import check_counts, check_digests, check_index, checking_digests
 from .index_build import IndexTask, build_index_shard, make_tasks
-from .plan import Plan
-from .report import totals
 from .store import Generation, IndexRef
 
 logger = logging.getLogger(__name__)

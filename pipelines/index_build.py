@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 from lookalike.model.digests import sha256_json
 from lookalike.model.encoder.search_steps import DatabaseAugmentation
 
-from . import files, index_shard
+from . import index_shard
 from .config.job import Config
+from .embedding.plan import Plan
 from .embeddings import EmbeddedShard, embedding_schema
-from .plan import Plan
+from .filesystem import files
 from .postprocessing import drawn_to_neighbours
 
 TUNED_K = 10

@@ -19,7 +19,7 @@ import pydantic
 from lookalike.model.errors import LookalikeError
 
 from . import vectors as scann_vectors
-from .files import sync_folder
+from .filesystem.files import sync_folder
 from .scores import Metric
 from .tuning import SearchSettings
 from .vectors import IndexParameters, Searcher

@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from lookalike.model.errors import LookalikeError
 
-from . import files
+from .filesystem import files
 from .lock import Holder, log_taken_over, parse_holder, refusal, renewed
 
 logger = logging.getLogger(__name__)

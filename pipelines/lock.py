@@ -21,7 +21,8 @@ from datetime import datetime, timezone
 
 from lookalike.model.errors import LookalikeError
 
-from . import files, progress
+from . import progress
+from .filesystem import files
 from .store import CURRENT
 
 logger = logging.getLogger(__name__)

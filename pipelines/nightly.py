@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from lookalike.model.encoder.bundle import cores, read_manifest
 from lookalike.model.errors import LookalikeError
 
-from . import exclusions, files, generations, index_shard, run_report, store
+from . import exclusions, generations, index_shard, run_report, store
 from .config.job import Config
+from .embedding.plan import EmbedSummary, make_plan
+from .embedding.report import reasons_of, stage_seconds, totals
 from .embeddings import COUNTS
+from .filesystem import files
 from .lock import clean_up, hold
-from .plan import EmbedSummary, make_plan
 from .prune import may_be_due, prune
-from .report import reasons_of, stage_seconds, totals
 from .run_report import RunReport
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
     plan = make_plan(config)
     if not plan.missing:
         return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
-    from .embed import embed
+    from .embedding.job import embed
 
     return embed(config, plan, flags)
 

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from . import files
-from .files import FileInfo
+from .filesystem import files
+from .filesystem.files import FileInfo
 from .sources import folder, tfrecord
 from .sources.base import IMAGE_EXTENSIONS
 from .sources.fields import escape

@@ -24,8 +24,8 @@ from lookalike.model.encoder.search_steps import (
 from lookalike.model.errors import LookalikeError
 
 from .config.job import Config
+from .evaluate.ranking import RankedCorpus
 from .index_shard import IndexShard
-from .ranking import RankedCorpus
 from .scores import checked
 from .search import Matches, search
 from .store import Generation

@@ -18,7 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 
-from . import files
+from .filesystem import files
 
 logger = logging.getLogger(__name__)
 NOTE_SECONDS = 2.0

@@ -32,8 +32,9 @@ from datetime import datetime, timezone
 
 from lookalike.model.errors import LookalikeError
 
-from . import files, generations, index_shard, store
-from .files import FileInfo
+from . import generations, index_shard, store
+from .filesystem import files
+from .filesystem.files import FileInfo
 from .generations import MANIFEST
 from .lock import flocked
 from .store import Generation

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from . import files
 from .config.job import Corpus
+from .filesystem import files
 from .records import Record, Reject
 from .sources import Shard, SourceOptions, find_shards, read_shard
 from .sources.fields import escape

@@ -17,9 +17,10 @@ from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
-from . import exclusions, files, generations, queries
+from . import exclusions, generations, queries
 from .config.job import Config
 from .embeddings import ARROW_TYPES
+from .filesystem import files
 from .index import open_index
 from .index_shard import IndexShard
 from .postprocessing import search_in_steps, steps_of

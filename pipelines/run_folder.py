@@ -26,7 +26,7 @@ from typing import Any
 from lookalike.model.digests import sha256_file, sha256_json
 from lookalike.model.errors import LookalikeError
 
-from . import files
+from .filesystem import files
 
 FORMAT = 2
 CONFIG, CHECKPOINT, FEATURES, REJECTS = "config.yaml", "checkpoint", "features-", "rejects.parquet"

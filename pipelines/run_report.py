@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from lookalike.model.errors import GateError
 
-from . import files
+from .filesystem import files
 from .gates import EXIT_CODES
 
 SUCCESSES = ("published", "unchanged")

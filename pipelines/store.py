@@ -23,8 +23,8 @@ import pydantic
 from lookalike.model.encoder.search_steps import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 
-from . import files
 from .embeddings import EmbeddedShard
+from .filesystem import files
 
 FORMAT: Literal[1] = 1
 CURRENT = "CURRENT"

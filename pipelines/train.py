@@ -18,7 +18,8 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import Preprocess, parse_spec
 from lookalike.model.training.checkpoints import Checkpoint, refuse_other
 
-from . import files, run_folder, train_report
+from . import run_folder, train_report
+from .filesystem import files
 from .run_folder import Run
 from .train_config import TrainConfig
 from .training_set import Spool, TrainingData, read_training_data

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from . import files, generations, store
+from . import generations, store
 from .embeddings import COUNTS, EmbeddedShard
+from .filesystem import files
 from .store import Generation, IndexRef
 
 _CONTENT = (

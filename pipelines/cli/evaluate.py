@@ -87,10 +87,10 @@ def evaluate(
 
     Example: lookalike evaluate -c a.yaml -c b.yaml --queries shop/ --queries street/ --relevance directory -o out/
     """
-    from ..evaluate import evaluate as run
-    from ..evaluate_report import as_text, make_report, read_sides, write_report
-    from ..evaluate_summary import ClassSizes
-    from ..measures import Settings
+    from ..evaluate.job import evaluate as run
+    from ..evaluate.report import as_text, make_report, read_sides, write_report
+    from ..evaluate.summary import ClassSizes
+    from ..evaluate.tally import Settings
 
     if plots and importlib.util.find_spec("matplotlib") is None:
         raise LookalikeError("Plots need matplotlib: `pip install matplotlib`, or pass --no-plots")
@@ -120,7 +120,7 @@ def evaluate(
             f"NOTICE       not compared with {against}: no query was measured there and here in the same set-up"
         )
     if plots:
-        from ..evaluate_plots import write_plots
+        from ..evaluate.plots import write_plots
 
         drawn, notes = write_plots(out, found, configs, sizes)
         print(

@@ -12,8 +12,8 @@ import typer
 
 from lookalike.model.errors import GateError, LookalikeError
 
-from .. import files
 from ..config.job import Config, load_config
+from ..filesystem import files
 from ..records import DIRECTORY
 from . import logs
 from .evaluate import evaluate
@@ -23,8 +23,8 @@ from .store import exclude_app, generations_app
 from .train import train
 
 if TYPE_CHECKING:
+    from ..embedding.plan import EmbedSummary
     from ..index import IndexSummary
-    from ..plan import EmbedSummary
 
 app = typer.Typer(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
@@ -89,8 +89,8 @@ def pack(
 
     Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
     """
+    from ..embedding.report import pack_report
     from ..pack import pack as run
-    from ..report import pack_report
 
     summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
     print(pack_report(summary, out))
@@ -179,7 +179,7 @@ def encoder_build(
     from lookalike.model.encoder.search_steps import Retrieval
     from lookalike.model.images.views import Views
 
-    from ..encoder_build import build_encoder
+    from ..encoder.build import build_encoder
     from ..sources import SourceOptions
 
     retrieval = Retrieval(**parsed(database_augmentation, query_expansion, reranking))
@@ -234,8 +234,8 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 
 def _print_embedded(job: Config, summary: EmbedSummary) -> None:
+    from ..embedding.report import embed_report
     from ..embeddings import embeddings_folder
-    from ..report import embed_report
 
     print(embed_report(summary, embeddings_folder(job.store, summary.plan.fingerprint)))
 
@@ -250,9 +250,9 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
     job = load_config(config, set)
+    from ..embedding.plan import make_plan
     from ..index import index as run
     from ..nightly import writing
-    from ..plan import make_plan
 
     with writing(job, "index") as still_mine:
         summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
@@ -260,7 +260,7 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 
 def _print_indexed(job: Config, summary: IndexSummary) -> None:
-    from ..report import generation_report
+    from ..embedding.report import generation_report
     from ..store import generation_folder
 
     print(generation_report(summary, generation_folder(job.store, summary.generation.name)))
@@ -285,7 +285,7 @@ def nightly(
     from ..nightly import nightly as run
 
     if dry_run:
-        from ..report import dry_run_report
+        from ..embedding.report import dry_run_report
 
         print(dry_run_report(plan(job)))
         return
@@ -326,8 +326,8 @@ def query(
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
     """
     job = load_config(config, set)
+    from ..embedding.report import query_report
     from ..query import query as run
-    from ..report import query_report
 
     summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
     print(query_report(summary))

@@ -22,7 +22,7 @@ from lookalike.model.encoder.search_steps import (
 )
 from lookalike.model.errors import LookalikeError
 
-from .. import files
+from ..filesystem import files
 
 OFF = "off"
 

@@ -13,8 +13,9 @@ import typer
 
 from lookalike.model.errors import LookalikeError
 
-from .. import exclusions, files
+from .. import exclusions
 from ..config.job import load_config
+from ..filesystem import files
 from .options import ConfigFile, Overrides
 
 DAMAGED = 3

@@ -12,7 +12,7 @@ from pathlib import Path
 from lookalike.model.encoder.bundle import cores
 from lookalike.model.errors import ImageError, LookalikeError
 
-from .. import files
+from ..filesystem import files
 from ..sources import folder
 from ..sources.base import IMAGE_EXTENSIONS
 from ..sources.fields import escape

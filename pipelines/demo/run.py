@@ -15,14 +15,14 @@ import yaml
 
 from lookalike.model.errors import LookalikeError
 
-from .. import files
 from ..config.job import Config, load_config
+from ..embedding.report import embed_report, generation_report, query_report
 from ..embeddings import embeddings_folder, read_rejects
-from ..encoder_build import build_encoder
+from ..encoder.build import build_encoder
+from ..filesystem import files
 from ..nightly import nightly
 from ..pack import pack
 from ..query import query
-from ..report import embed_report, generation_report, query_report
 from ..store import CURRENT, generation_folder
 from .catalogue import (
     BROKEN,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from lookalike.model.errors import LookalikeError
 
-from ..files import FileInfo
+from ..filesystem.files import FileInfo
 
 FORMATS = ("tfrecord", "webdataset", "parquet", "folder")
 TYPES = ("string", "int64", "float64", "bool")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lookalike.model.errors import LookalikeError
 
-from .. import files
-from ..files import FileInfo
+from ..filesystem import files
+from ..filesystem.files import FileInfo
 from . import folder, tfrecord
 from .base import FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
 

@@ -6,8 +6,8 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-from .. import files
-from ..files import FileInfo
+from ..filesystem import files
+from ..filesystem.files import FileInfo
 from ..records import Record, Reject
 from .base import Shard, SourceOptions
 from .fields import build, escape

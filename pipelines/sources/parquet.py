@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .. import files
+from ..filesystem import files
 from ..records import Record, Reject
 from .base import Shard, SourceOptions
 from .fields import build, damage

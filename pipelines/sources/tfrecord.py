@@ -16,7 +16,7 @@ import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from .. import files
+from ..filesystem import files
 from ..records import Record, Reject
 from .base import Shard, SourceOptions
 from .fields import build, damage

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
-from .. import files
+from ..filesystem import files
 from ..records import Record, Reject
 from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
 from .fields import build, damage

@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lookalike import exclusions, files, leases
+from lookalike import exclusions, leases
 from lookalike.exclusions import add, entries, excluded_ids, ids_from_file, remove, unknown_ids
+from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from tests.support.places import ROOT
 from tests.support.small_stores import Bucket, SmallStore, flip

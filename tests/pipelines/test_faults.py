@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lookalike import exclusions, files, index, lock, progress, run_report
+from lookalike import exclusions, index, lock, progress, run_report
+from lookalike.filesystem import files
 from lookalike.generations import names, show
 from lookalike.verify import verify
 from tests.conftest import Job, picture, run

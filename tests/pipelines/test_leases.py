@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from lookalike import files, leases, lock
+from lookalike import leases, lock
+from lookalike.filesystem import files
 from lookalike.leases import DEAD_SECONDS, Lease
 from lookalike.lock import clean_up, hold, parse_holder, this_process
 from lookalike.model.errors import LookalikeError

@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 import pytest
 
 from lookalike import exclusions, generations, index, store
+from lookalike.embedding.shard_work import ShardWork
 from lookalike.gates import EXIT_CODES
 from lookalike.lock import hold
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.shard_work import ShardWork
 from tests.conftest import picture
 
 

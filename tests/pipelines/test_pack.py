@@ -167,7 +167,7 @@ def test_what_cannot_be_packed_is_listed(here):
 
 
 def test_an_image_that_cannot_be_read_is_listed(here, monkeypatch):
-    from lookalike import files
+    from lookalike.filesystem import files
 
     def fails(path):
         if path.endswith("2.jpg"):

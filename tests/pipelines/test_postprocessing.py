@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from lookalike import exclusions
 from lookalike import vectors as scann_vectors
 from lookalike.config.job import load_config
-from lookalike.evaluate import evaluate
-from lookalike.evaluate_report import as_text, make_report
-from lookalike.evaluate_summary import ClassSizes
+from lookalike.evaluate.job import evaluate
+from lookalike.evaluate.ranking import RankedCorpus
+from lookalike.evaluate.report import as_text, make_report
+from lookalike.evaluate.summary import ClassSizes
+from lookalike.evaluate.tally import Settings
 from lookalike.index_shard import in_memory
-from lookalike.measures import Settings
 from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
 from lookalike.model.encoder.search_steps import (
     DatabaseAugmentation,
@@ -29,7 +30,6 @@ from lookalike.model.encoder.search_steps import (
 from lookalike.model.errors import LookalikeError
 from lookalike.nightly import dry_run
 from lookalike.postprocessing import drawn_to_neighbours, keys_in_steps, search_in_steps
-from lookalike.ranking import RankedCorpus
 from lookalike.search import search, take_items
 from lookalike.tuning import parameters_for
 from tests.conftest import DIM, Job, picture, run

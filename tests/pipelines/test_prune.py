@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lookalike import files
+from lookalike.filesystem import files
 from lookalike.generations import list_generations, names, reading, rollback
 from lookalike.model.errors import LookalikeError
 from lookalike.prune import GRACE_SECONDS, prune

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from lookalike import files, store
+from lookalike import store
+from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.store import Generation, IndexRef
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from lookalike.files import FileInfo
+from lookalike.filesystem.files import FileInfo
 from lookalike.sources import Shard
 from lookalike.sources.tfrecord import Example, frame
 

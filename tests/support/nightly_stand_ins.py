@@ -16,7 +16,8 @@ from unittest.mock import patch
 import apache_beam as beam
 import numpy as np
 
-from lookalike import embed, runner
+from lookalike import runner
+from lookalike.embedding import job as embed
 from lookalike.model.encoder.bundle import (
     FORMAT,
     MANIFEST,

@@ -6,7 +6,8 @@ import os
 import signal
 from typing import Any
 
-from lookalike import leases, s3
+from lookalike import leases
+from lookalike.filesystem import s3
 from tests.conftest import run
 from tests.support import nights
 

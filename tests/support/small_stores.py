@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from lookalike import files, store
+from lookalike import store
 from lookalike.duplicates import SCHEMA, write_duplicates
 from lookalike.embeddings import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
+from lookalike.filesystem import files
 from lookalike.index_shard import write_index_shard
 from lookalike.records import Reject
 from lookalike.store import Generation, IndexRef

@@ -7,8 +7,9 @@ import tarfile
 
 import pytest
 
-from lookalike import embed, encoder_build
 from lookalike.cli import main as cli
+from lookalike.embedding import job as embed
+from lookalike.encoder import build as encoder_build
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.networks import Backbone
 from tests.conftest import SPEC, picture, run, tiny_network
@@ -230,7 +231,7 @@ def test_encoder_build_refuses_an_unknown_network(job, pictures):
 
 def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, job):
     job.pack(pictures)
-    from lookalike.encoder_build import sample_images
+    from lookalike.encoder.build import sample_images
     from lookalike.sources import SourceOptions
 
     names = sorted(pictures)
@@ -242,7 +243,7 @@ def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, j
 
 @pytest.mark.parametrize("count", [13, 17, 23])
 def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, count):
-    from lookalike.encoder_build import sample_images
+    from lookalike.encoder.build import sample_images
     from lookalike.sources import SourceOptions
 
     for number, image in enumerate(pictures.values()):

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lookalike.files import FileInfo
+from lookalike.filesystem.files import FileInfo
 from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.parquet import read

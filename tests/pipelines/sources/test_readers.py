@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike import files
+from lookalike.filesystem import files
 from lookalike.pack import pack
 from lookalike.records import Record, Reject
 from lookalike.sources import SourceOptions, find_shards, read_shard

@@ -1,6 +1,6 @@
 import pytest
 
-from lookalike.files import FileInfo
+from lookalike.filesystem.files import FileInfo
 from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions, find_shards
 from lookalike.sources.tfrecord import Example, frame, masked_crc, read

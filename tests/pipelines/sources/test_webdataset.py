@@ -3,7 +3,7 @@ import tarfile
 
 import pytest
 
-from lookalike.files import FileInfo
+from lookalike.filesystem.files import FileInfo
 from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.webdataset import read

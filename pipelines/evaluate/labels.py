@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from . import files, queries
-from .config.job import Corpus
-from .embeddings import ARROW_TYPES
-from .index_shard import ITEM_ID
+from .. import queries
+from ..config.job import Corpus
+from ..embeddings import ARROW_TYPES
+from ..filesystem import files
+from ..index_shard import ITEM_ID
+from ..records import DIRECTORY, Record, directory_of
+from ..sources import SourceOptions, find_shards, read_shard
 from .ranking import RankedCorpus
-from .records import DIRECTORY, Record, directory_of
-from .sources import SourceOptions, find_shards, read_shard
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike import files
-from lookalike.cache import UNUSED_DAYS
+from lookalike.filesystem import files
+from lookalike.filesystem.cache import UNUSED_DAYS
 from tests.support.small_stores import Bucket
 
 FOLDER = "mem://bucket/indexes/a"

@@ -22,12 +22,12 @@ from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.decode import decode
 from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
 
-from . import files
-from .config.job import Config
-from .evaluate import Evaluation
-from .evaluate_pictures import item_pictures, query_pictures
-from .evaluate_summary import GROUPS, ClassSizes, per_class
-from .measures import TOP
+from ..config.job import Config
+from ..filesystem import files
+from .job import Evaluation
+from .pictures import item_pictures, query_pictures
+from .summary import GROUPS, ClassSizes, per_class
+from .tally import TOP
 
 METRIC = "map"
 """Classes and queries are compared by this one."""

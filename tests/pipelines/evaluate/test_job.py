@@ -14,10 +14,10 @@ import yaml
 from lookalike import exclusions
 from lookalike.cli.evaluate import evaluate as command
 from lookalike.config.job import load_config
-from lookalike.evaluate import evaluate, left_out_counts
-from lookalike.evaluate_report import read_sides
-from lookalike.evaluate_summary import ClassSizes, per_class
-from lookalike.measures import Settings
+from lookalike.evaluate.job import evaluate, left_out_counts
+from lookalike.evaluate.report import read_sides
+from lookalike.evaluate.summary import ClassSizes, per_class
+from lookalike.evaluate.tally import Settings
 from lookalike.model.errors import LookalikeError
 from tests.conftest import Job, picture
 from tests.support.places import CLOTHING
@@ -215,7 +215,7 @@ def test_what_is_taken_down_is_neither_ranked_nor_relevant(zoo, asked, tmp_path)
 def test_blocks_of_one_query_give_the_same_as_one_block(zoo, asked, monkeypatch):
     path = asked([f"{name}/q{i}" for i in range(3) for name in SIZES])
     (whole,) = evaluate(config_of(zoo), path, "directory")
-    monkeypatch.setattr("lookalike.ranking.SCORES_AT_ONCE", 1)
+    monkeypatch.setattr("lookalike.evaluate.ranking.SCORES_AT_ONCE", 1)
     (single,) = evaluate(config_of(zoo), path, "directory")
     assert single.per_query.equals(whole.per_query)
     np.testing.assert_allclose(single.curve, whole.curve)
@@ -416,7 +416,7 @@ def test_options_that_do_not_fit_are_refused(zoo, tmp_path, extra, said):
 @pytest.mark.skipif(not CLOTHING.is_dir(), reason=f"no photographs in {CLOTHING}")
 @pytest.mark.timeout(1800)
 def test_real_photographs_have_the_quality_that_is_written_down(tmp_path):
-    from lookalike.encoder_build import build_encoder
+    from lookalike.encoder.build import build_encoder
     from lookalike.sources import SourceOptions
 
     train = str(CLOTHING / "train")

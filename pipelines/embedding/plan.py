@@ -12,10 +12,10 @@ from lookalike.model.encoder.bundle import fingerprint, read_manifest
 from lookalike.model.encoder.search_steps import DatabaseAugmentation, read_retrieval
 from lookalike.model.errors import LookalikeError
 
-from .config.job import Config
-from .embeddings import EmbeddedShard, finished_shards
-from .sources import Shard, find_shards
-from .sources.fields import escape
+from ..config.job import Config
+from ..embeddings import EmbeddedShard, finished_shards
+from ..sources import Shard, find_shards
+from ..sources.fields import escape
 
 
 @dataclass(frozen=True)

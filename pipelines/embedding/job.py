@@ -21,13 +21,14 @@ from apache_beam.utils.windowed_value import WindowedValue
 from lookalike.model.encoder.bundle import EncodedBatch, Encoder, cores
 from lookalike.model.errors import LookalikeError
 
-from . import files, progress
-from .config.job import Config
-from .embeddings import COUNTS, EmbeddedShard
+from .. import progress
+from ..config.job import Config
+from ..embeddings import COUNTS, EmbeddedShard
+from ..filesystem import files
+from ..runner import counters, run_pipeline, workers_on_this_machine
+from ..sources import Shard
 from .plan import EmbedSummary, Plan, make_plan
-from .runner import counters, run_pipeline, workers_on_this_machine
 from .shard_work import Batch, EmbedTask, ShardWork
-from .sources import Shard
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .embeddings import COUNTS, EmbeddedShard
+from ..embeddings import COUNTS, EmbeddedShard
 
 if TYPE_CHECKING:
-    from .index import IndexSummary
-    from .nightly import DryRun
-    from .pack import PackSummary
+    from ..index import IndexSummary
+    from ..nightly import DryRun
+    from ..pack import PackSummary
+    from ..query import QuerySummary
     from .plan import EmbedSummary
-    from .query import QuerySummary
 
 
 def pack_report(summary: PackSummary, out: str) -> str:

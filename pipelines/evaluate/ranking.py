@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 from lookalike.model.errors import LookalikeError
 
-from . import files, generations
-from .index_shard import ITEM_ID, ITEMS, IndexShard
-from .scores import Metric, checked
-from .store import Generation, IndexRef
-from .vectors import Searcher
+from .. import generations
+from ..filesystem import files
+from ..index_shard import ITEM_ID, ITEMS, IndexShard
+from ..scores import Metric, checked
+from ..store import Generation, IndexRef
+from ..vectors import Searcher
 
 VECTORS = "dataset.npy"
 """The vectors of an index shard, as `vectors.Searcher.save` and ScaNN write them."""

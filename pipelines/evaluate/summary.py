@@ -17,7 +17,7 @@ from lookalike.model.measuring.significance import (
     randomisation_test,
 )
 
-from .evaluate import Evaluation, left_out_counts
+from .job import Evaluation, left_out_counts
 
 GROUPS = ("head", "middle", "tail")
 HEAD_OVER, TAIL_UNDER = 100, 20

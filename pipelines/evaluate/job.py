@@ -14,17 +14,18 @@ import pyarrow as pa
 from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
-from . import exclusions, files, generations, queries
-from .config.job import Config
-from .index_shard import IndexShard
+from .. import exclusions, generations, queries
+from ..config.job import Config
+from ..filesystem import files
+from ..index_shard import IndexShard
+from ..postprocessing import keys_in_steps, steps_of
+from ..query import _matching_encoder
+from ..records import DIRECTORY
+from ..store import Generation
 from .labels import Labels, is_field, read_labels
-from .measures import REASONS, Settings, Tally
-from .postprocessing import keys_in_steps, steps_of
-from .query import _matching_encoder
 from .ranking import RankedCorpus, open_vectors
-from .records import DIRECTORY
 from .relevance import JUNK, Judged, Relevance, SameValue, read_qrels
-from .store import Generation
+from .tally import REASONS, Settings, Tally
 
 logger = logging.getLogger(__name__)
 _LOG_SECONDS = 5.0

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
-from . import files
-from .evaluate import Evaluation
-from .evaluate_summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
-from .measures import Settings
+from ..filesystem import files
+from .job import Evaluation
+from .summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
+from .tally import Settings
 
 FORMAT = 1
 JSON, TEXT = "evaluation.json", "evaluation.txt"

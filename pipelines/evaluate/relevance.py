@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike.model.errors import LookalikeError
 
-from . import files
+from ..filesystem import files
 from .labels import Labels
 
 JUNK = -1

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lookalike.labels import make_labels
+from lookalike.evaluate.labels import make_labels
+from lookalike.evaluate.relevance import Judged, SameValue, read_qrels
 from lookalike.model.errors import LookalikeError
-from lookalike.relevance import Judged, SameValue, read_qrels
 
 ITEMS = {"a": 0, "b": 1, "c": 2, "d": 3, "gone": -1}
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from lookalike import files, leases, s3
+from lookalike import leases
+from lookalike.filesystem import files, s3
 from lookalike.lock import Holder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
@@ -550,8 +551,8 @@ def test_an_object_breaks_off_while_it_is_read(server, bucket, environ):
 def test_without_boto3(asking, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "boto3"]:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "lookalike.s3")
-    monkeypatch.delattr("lookalike.s3")
+    monkeypatch.delitem(sys.modules, "lookalike.filesystem.s3")
+    monkeypatch.delattr("lookalike.filesystem.s3")
     done = asking.run("nightly")
     assert (done.code, "pip install lookalike[s3]" in done.sentence) == (2, True)
 

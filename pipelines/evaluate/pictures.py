@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from . import queries
-from .config.job import Config
-from .duplicates import find_items
+from .. import queries
+from ..config.job import Config
+from ..duplicates import find_items
+from ..records import Record
+from ..sources import Shard, SourceOptions, find_shards, read_shard
+from ..store import Generation
 from .labels import query_options
-from .records import Record
-from .sources import Shard, SourceOptions, find_shards, read_shard
-from .store import Generation
 
 
 def item_pictures(config: Config, generation: Generation, item_ids: Collection[str]) -> dict[str, bytes]:
