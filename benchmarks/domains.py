@@ -24,10 +24,10 @@ from domain_images import SOFT_TISSUE, STYLES, TISSUES, drawing, scan_file
 from lookalike.config.job import Config
 from lookalike.encoder.build import build_encoder
 from lookalike.evaluate.job import evaluate
-from lookalike.nightly import nightly
+from lookalike.nightly.run import nightly
 from lookalike.sources import SourceOptions
-from lookalike.train import train
-from lookalike.train_config import TrainConfig
+from lookalike.train.config import TrainConfig
+from lookalike.train.job import train
 
 REST = "resize_short(256)|center_crop(224)|normalize(127,128)"
 

@@ -34,9 +34,9 @@ from PIL import Image
 
 from lookalike.encoder.build import build_encoder
 from lookalike.model.encoder.bundle import BATCH, Encoder, cores
-from lookalike.nightly import embed_missing
-from lookalike.pack import pack
+from lookalike.nightly.run import embed_missing
 from lookalike.sources import SourceOptions
+from lookalike.sources.pack import pack
 
 IMAGES_PER_SHARD = 256
 

@@ -26,11 +26,11 @@ from lookalike.evaluate.job import evaluate
 from lookalike.evaluate.summary import ClassSizes, per_class
 from lookalike.model.encoder.search_steps import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
 from lookalike.model.images.views import Views
-from lookalike.nightly import nightly
-from lookalike.run_folder import METRICS
+from lookalike.nightly.run import nightly
 from lookalike.sources import SourceOptions
-from lookalike.train import train
-from lookalike.train_config import load_train_config
+from lookalike.train.config import load_train_config
+from lookalike.train.job import train
+from lookalike.train.run_folder import METRICS
 
 CONFIG = Path(__file__).parent.parent / "config"
 WHOLE_PICTURE = "decode|pad_square(255)|resize(256,256)|normalize(127,128)"

@@ -32,8 +32,8 @@ import yaml
 
 from lookalike.encoder.build import build_encoder
 from lookalike.model.encoder.bundle import cores
-from lookalike.pack import pack
 from lookalike.sources import SourceOptions
+from lookalike.sources.pack import pack
 
 IMAGES_PER_SHARD = 512
 

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from lookalike.encoder.build import build_encoder
 from lookalike.evaluate.job import evaluate
-from lookalike.nightly import nightly
-from lookalike.pack import pack
+from lookalike.nightly.run import nightly
 from lookalike.sources import SourceOptions
+from lookalike.sources.pack import pack
 
 
 def measure(data: Path, work: Path, network: str, variant: str) -> dict[str, object]:

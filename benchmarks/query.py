@@ -25,16 +25,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lookalike import store
 from lookalike.config.job import Config
 from lookalike.embedding.plan import Plan
-from lookalike.embeddings import EmbeddedShard, EmbeddingWriter, write_note
 from lookalike.filesystem.files import FileInfo
-from lookalike.index import index, open_index
-from lookalike.index_shard import IndexShard
-from lookalike.query import query
-from lookalike.search import search
+from lookalike.index.job import index, open_index
+from lookalike.index.search import search
+from lookalike.index.shard import IndexShard
+from lookalike.query.job import query
 from lookalike.sources import Shard
+from lookalike.store import generation as store
+from lookalike.store.notes import EmbeddedShard, EmbeddingWriter, write_note
 
 K = 10
 

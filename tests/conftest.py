@@ -161,7 +161,7 @@ class Job:
 
     def pack(self, images: Mapping[str, bytes], format: str = "tfrecord", per_shard: int = 8) -> list[str]:
         """Makes the corpus of these images; a metadata field `number` counts them in order."""
-        from lookalike.pack import pack
+        from lookalike.sources.pack import pack
 
         source = self.folder / "images"
         shutil.rmtree(source, ignore_errors=True)

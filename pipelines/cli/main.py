@@ -14,7 +14,7 @@ from lookalike.model.errors import GateError, LookalikeError
 
 from ..config.job import Config, load_config
 from ..filesystem import files
-from ..records import DIRECTORY
+from ..sources.records import DIRECTORY
 from . import logs
 from .evaluate import evaluate
 from .options import UNREADABLE, ConfigFile, Overrides
@@ -24,7 +24,7 @@ from .train import train
 
 if TYPE_CHECKING:
     from ..embedding.plan import EmbedSummary
-    from ..index import IndexSummary
+    from ..index.job import IndexSummary
 
 app = typer.Typer(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
@@ -90,7 +90,7 @@ def pack(
     Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
     """
     from ..embedding.report import pack_report
-    from ..pack import pack as run
+    from ..sources.pack import pack as run
 
     summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
     print(pack_report(summary, out))
@@ -225,7 +225,7 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
     job = load_config(config, set)
-    from ..nightly import embed_missing, writing
+    from ..nightly.run import embed_missing, writing
 
     with writing(job, "embed"):
         summary = embed_missing(job, ctx.args)
@@ -235,7 +235,7 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 def _print_embedded(job: Config, summary: EmbedSummary) -> None:
     from ..embedding.report import embed_report
-    from ..embeddings import embeddings_folder
+    from ..store.notes import embeddings_folder
 
     print(embed_report(summary, embeddings_folder(job.store, summary.plan.fingerprint)))
 
@@ -251,8 +251,8 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     """
     job = load_config(config, set)
     from ..embedding.plan import make_plan
-    from ..index import index as run
-    from ..nightly import writing
+    from ..index.job import index as run
+    from ..nightly.run import writing
 
     with writing(job, "index") as still_mine:
         summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
@@ -261,7 +261,7 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 def _print_indexed(job: Config, summary: IndexSummary) -> None:
     from ..embedding.report import generation_report
-    from ..store import generation_folder
+    from ..store.generation import generation_folder
 
     print(generation_report(summary, generation_folder(job.store, summary.generation.name)))
 
@@ -281,8 +281,8 @@ def nightly(
     Example: lookalike nightly -c config/nightly.yaml --dry-run
     """
     job = load_config(config, set)
-    from ..nightly import dry_run as plan
-    from ..nightly import nightly as run
+    from ..nightly.run import dry_run as plan
+    from ..nightly.run import nightly as run
 
     if dry_run:
         from ..embedding.report import dry_run_report
@@ -327,7 +327,7 @@ def query(
     """
     job = load_config(config, set)
     from ..embedding.report import query_report
-    from ..query import query as run
+    from ..query.job import query as run
 
     summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
     print(query_report(summary))

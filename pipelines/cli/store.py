@@ -13,9 +13,9 @@ import typer
 
 from lookalike.model.errors import LookalikeError
 
-from .. import exclusions
 from ..config.job import load_config
 from ..filesystem import files
+from ..store import exclusions
 from .options import ConfigFile, Overrides
 
 DAMAGED = 3
@@ -43,7 +43,7 @@ def list_(config: ConfigFile, as_json: AsJson = False, set: Overrides = None) ->
 
     Example: lookalike generations list -c config/nightly.yaml
     """
-    from ..generations import list_generations
+    from ..store.generations import list_generations
 
     found = list_generations(load_config(config, set).store)
     if as_json:
@@ -71,7 +71,7 @@ def show(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: Ov
 
     Example: lookalike generations show 20260101T010203Z-0a1b2c3d -c config/nightly.yaml
     """
-    from .. import generations
+    from ..store import generations
 
     store = load_config(config, set).store
     generation = generations.show(store, name)
@@ -105,8 +105,8 @@ def rollback(
 
     Example: lookalike generations rollback -c config/nightly.yaml
     """
-    from .. import generations
-    from ..lock import hold
+    from ..store import generations
+    from ..store.lock import hold
 
     store = load_config(config, set).store
     with hold(store, "generations rollback"):
@@ -132,8 +132,8 @@ def prune(
 
     Example: lookalike generations prune -c config/nightly.yaml --keep 3 --keep-days 14 --dry-run
     """
-    from ..lock import clean_up, hold
-    from ..prune import prune as run
+    from ..store.lock import clean_up, hold
+    from ..store.prune import prune as run
 
     store = load_config(config, set).store
     with contextlib.nullcontext() if dry_run else hold(store, "generations prune"):
@@ -161,8 +161,8 @@ def verify(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: 
 
     Example: lookalike generations verify -c config/nightly.yaml
     """
-    from .. import generations
-    from ..verify import verify as run
+    from ..store import generations
+    from ..store.verify import verify as run
 
     store = load_config(config, set).store
     checked = generations.names(store) if name is None else [name]

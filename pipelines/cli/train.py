@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..train_config import load_train_config
+from ..train.config import load_train_config
 from .options import UNREADABLE, Overrides
 
 
@@ -31,8 +31,8 @@ def train(
     Example: lookalike train -c config/train-head.yaml --set corpus.shards=photos/ --set validation.shards=more/
     """
     job = load_train_config(config, set)
-    from ..train import train as run
-    from ..train_report import train_report
+    from ..train.job import train as run
+    from ..train.report import train_report
 
     summary = run(job, fresh)
     print(train_report(summary))

@@ -17,13 +17,13 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, load_config
 from ..embedding.report import embed_report, generation_report, query_report
-from ..embeddings import embeddings_folder, read_rejects
 from ..encoder.build import build_encoder
 from ..filesystem import files
-from ..nightly import nightly
-from ..pack import pack
-from ..query import query
-from ..store import CURRENT, generation_folder
+from ..nightly.run import nightly
+from ..query.job import query
+from ..sources.pack import pack
+from ..store.generation import CURRENT, generation_folder
+from ..store.notes import embeddings_folder, read_rejects
 from .catalogue import (
     BROKEN,
     IMAGES,

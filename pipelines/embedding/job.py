@@ -21,12 +21,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 from lookalike.model.encoder.bundle import EncodedBatch, Encoder, cores
 from lookalike.model.errors import LookalikeError
 
-from .. import progress
 from ..config.job import Config
-from ..embeddings import COUNTS, EmbeddedShard
 from ..filesystem import files
-from ..runner import counters, run_pipeline, workers_on_this_machine
+from ..runner import progress
+from ..runner.beam import counters, run_pipeline, workers_on_this_machine
 from ..sources import Shard
+from ..store.notes import COUNTS, EmbeddedShard
 from .plan import EmbedSummary, Plan, make_plan
 from .shard_work import Batch, EmbedTask, ShardWork
 

@@ -13,9 +13,9 @@ from lookalike.model.encoder.search_steps import DatabaseAugmentation, read_retr
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
-from ..embeddings import EmbeddedShard, finished_shards
 from ..sources import Shard, find_shards
 from ..sources.fields import escape
+from ..store.notes import EmbeddedShard, finished_shards
 
 
 @dataclass(frozen=True)

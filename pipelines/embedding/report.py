@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..embeddings import COUNTS, EmbeddedShard
+from ..store.notes import COUNTS, EmbeddedShard
 
 if TYPE_CHECKING:
-    from ..index import IndexSummary
-    from ..nightly import DryRun
-    from ..pack import PackSummary
-    from ..query import QuerySummary
+    from ..index.job import IndexSummary
+    from ..nightly.run import DryRun
+    from ..query.job import QuerySummary
+    from ..sources.pack import PackSummary
     from .plan import EmbedSummary
 
 

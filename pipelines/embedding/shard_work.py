@@ -14,9 +14,9 @@ import numpy as np
 
 from lookalike.model.encoder.bundle import BATCH, EncodedBatch
 
-from ..embeddings import DUPLICATE, EmbeddedShard, EmbeddingWriter, KnownVectors, write_note
-from ..records import Record, Reject
 from ..sources import Shard, SourceOptions, read_shard
+from ..sources.records import Record, Reject
+from ..store.notes import DUPLICATE, EmbeddedShard, EmbeddingWriter, KnownVectors, write_note
 
 MOST_ENTRIES = 512
 """Records in a batch, most of them with a known vector and so without an image to wait for."""

@@ -14,9 +14,9 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.views import AS_IS, Views
 from lookalike.model.networks import backbone
 
-from .. import run_folder
-from ..records import DIRECTORY, Record, Reject, class_of
 from ..sources import Shard, SourceOptions, find_shards, read_shard
+from ..sources.records import DIRECTORY, Record, Reject, class_of
+from ..train import run_folder
 
 logger = logging.getLogger(__name__)
 

@@ -14,14 +14,15 @@ import pyarrow as pa
 from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
-from .. import exclusions, generations, queries
 from ..config.job import Config
 from ..filesystem import files
-from ..index_shard import IndexShard
-from ..postprocessing import keys_in_steps, steps_of
-from ..query import _matching_encoder
-from ..records import DIRECTORY
-from ..store import Generation
+from ..index.shard import IndexShard
+from ..index.steps import keys_in_steps, steps_of
+from ..query import inputs as queries
+from ..query.job import _matching_encoder
+from ..sources.records import DIRECTORY
+from ..store import exclusions, generations
+from ..store.generation import Generation
 from .labels import Labels, is_field, read_labels
 from .ranking import RankedCorpus, open_vectors
 from .relevance import JUNK, Judged, Relevance, SameValue, read_qrels

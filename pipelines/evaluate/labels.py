@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from .. import queries
 from ..config.job import Corpus
-from ..embeddings import ARROW_TYPES
 from ..filesystem import files
-from ..index_shard import ITEM_ID
-from ..records import DIRECTORY, Record, directory_of
+from ..index.shard import ITEM_ID
+from ..query import inputs as queries
 from ..sources import SourceOptions, find_shards, read_shard
+from ..sources.records import DIRECTORY, Record, directory_of
+from ..store.notes import ARROW_TYPES
 from .ranking import RankedCorpus
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from .. import queries
 from ..config.job import Config
-from ..duplicates import find_items
-from ..records import Record
+from ..index.duplicates import find_items
+from ..query import inputs as queries
 from ..sources import Shard, SourceOptions, find_shards, read_shard
-from ..store import Generation
+from ..sources.records import Record
+from ..store.generation import Generation
 from .labels import query_options
 
 

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from lookalike.model.errors import LookalikeError
 
-from .. import generations
 from ..filesystem import files
-from ..index_shard import ITEM_ID, ITEMS, IndexShard
-from ..scores import Metric, checked
-from ..store import Generation, IndexRef
-from ..vectors import Searcher
+from ..index.scores import Metric, checked
+from ..index.searcher import Searcher
+from ..index.shard import ITEM_ID, ITEMS, IndexShard
+from ..store import generations
+from ..store.generation import Generation, IndexRef
 
 VECTORS = "dataset.npy"
 """The vectors of an index shard, as `vectors.Searcher.save` and ScaNN write them."""

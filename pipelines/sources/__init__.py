@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..records import Record, Reject
 from . import folder, parquet, tfrecord, webdataset
 from .base import FORMATS, TYPES, Shard, SourceOptions
 from .find import find_shards
+from .records import Record, Reject
 
 __all__ = ["FORMATS", "TYPES", "Shard", "SourceOptions", "find_shards", "read_shard"]
 

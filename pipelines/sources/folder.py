@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
-from ..records import Record, Reject
 from .base import Shard, SourceOptions
 from .fields import build, escape
+from .records import Record, Reject
 
 
 def relative_path(root: str, path: str) -> str:

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..filesystem import files
-from ..records import Record, Reject
 from .base import Shard, SourceOptions
 from .fields import build, damage
+from .records import Record, Reject
 
 IMAGE_COLUMNS = (
     "image",

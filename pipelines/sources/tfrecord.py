@@ -17,9 +17,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from ..filesystem import files
-from ..records import Record, Reject
 from .base import Shard, SourceOptions
 from .fields import build, damage
+from .records import Record, Reject
 
 IMAGE_FIELD = "image/encoded"
 ID_FIELDS = ("image/filename", "id")

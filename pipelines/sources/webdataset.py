@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
 from ..filesystem import files
-from ..records import Record, Reject
 from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
 from .fields import build, damage
+from .records import Record, Reject
 
 TEXT_MEMBERS = ("txt", "cls")
 """Members that serve as metadata fields of the same name, where the `.json` has none of that name."""

@@ -11,8 +11,8 @@ import yaml
 from benchmarks.domain_images import SOFT_TISSUE, drawing, scan_file
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.images.preprocess import parse_spec
-from lookalike.train_config import load_train_config
-from lookalike.training_set import Spool
+from lookalike.train.config import load_train_config
+from lookalike.train.data import Spool
 from tests.conftest import Job, run, tiny_network
 from tests.support.places import CLOTHING, ROOT
 

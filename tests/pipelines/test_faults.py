@@ -18,10 +18,13 @@ from typing import Any
 import pytest
 import yaml
 
-from lookalike import exclusions, index, lock, progress, run_report
 from lookalike.filesystem import files
-from lookalike.generations import names, show
-from lookalike.verify import verify
+from lookalike.index import job as index
+from lookalike.nightly import report as run_report
+from lookalike.runner import progress
+from lookalike.store import exclusions, lock
+from lookalike.store.generations import names, show
+from lookalike.store.verify import verify
 from tests.conftest import Job, picture, run
 from tests.support.fault_points import FaultPoints, disk_full, no_permission, unreadable, watched
 

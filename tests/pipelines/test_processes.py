@@ -15,7 +15,7 @@ import pytest
 import yaml
 from pydicom.data import get_testdata_file
 
-from lookalike import tuning
+from lookalike.index import tuning
 from tests.conftest import SPEC, Job, picture, tiny_network
 from tests.support.places import ROOT
 

@@ -57,13 +57,14 @@ class Forks:
     """
 
     def __init__(self, module: str, folder: Path) -> None:
+        path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
         self._parent = subprocess.Popen(
             [sys.executable, __file__, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=folder,
-            env=os.environ | _QUIET | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            env=os.environ | _QUIET | {"PYTHONPATH": path},
         )
 
     def call(

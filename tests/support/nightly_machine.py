@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from lookalike import exclusions
 from lookalike.model.errors import LookalikeError
-from lookalike.nightly import nightly
-from lookalike.verify import verify
+from lookalike.nightly.run import nightly
+from lookalike.store import exclusions
+from lookalike.store.verify import verify
 from tests.support.nightly_model import ImageShard, Record, Settings
 from tests.support.nightly_store import CORPUS, STORE, Nights
 

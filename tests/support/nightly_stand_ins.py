@@ -16,7 +16,6 @@ from unittest.mock import patch
 import apache_beam as beam
 import numpy as np
 
-from lookalike import runner
 from lookalike.embedding import job as embed
 from lookalike.model.encoder.bundle import (
     FORMAT,
@@ -27,6 +26,7 @@ from lookalike.model.encoder.bundle import (
     manifest_digest,
     read_manifest,
 )
+from lookalike.runner import beam as runner
 
 DIM = 8
 

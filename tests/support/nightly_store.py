@@ -24,15 +24,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis.stateful import RuleBasedStateMachine
 
-from lookalike import exclusions, generations, store
 from lookalike.config.job import Config
-from lookalike.index import open_index
-from lookalike.lock import hold
+from lookalike.index.job import open_index
 from lookalike.model.errors import GateError, LookalikeError
-from lookalike.nightly import nightly
-from lookalike.prune import TOMBSTONE, prune
-from lookalike.query import query
-from lookalike.verify import verify
+from lookalike.nightly.run import nightly
+from lookalike.query.job import query
+from lookalike.store import exclusions, generations
+from lookalike.store import generation as store
+from lookalike.store.lock import hold
+from lookalike.store.prune import TOMBSTONE, prune
+from lookalike.store.verify import verify
 from tests.support.fault_points import FaultPoints, die, watched
 from tests.support.nightly_model import UNNAMED, Expected, ImageShard, Model, Record, Settings
 from tests.support.nightly_stand_ins import DIM, StandInEncoder, vector, write_bundle

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import lookalike
-from lookalike import tuning, vectors
-from lookalike.generations import names, served_name
-from lookalike.verify import verify
+from lookalike.index import searcher as vectors
+from lookalike.index import tuning
+from lookalike.store.generations import names, served_name
+from lookalike.store.verify import verify
 from tests.conftest import run
 from tests.support.fault_points import FaultPoints, PowerCut, die, watched
 

@@ -6,8 +6,8 @@ import os
 import signal
 from typing import Any
 
-from lookalike import leases
 from lookalike.filesystem import s3
+from lookalike.store import lease as leases
 from tests.conftest import run
 from tests.support import nights
 

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
-from lookalike import store
-from lookalike.duplicates import SCHEMA, write_duplicates
-from lookalike.embeddings import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
 from lookalike.filesystem import files
-from lookalike.index_shard import write_index_shard
-from lookalike.records import Reject
-from lookalike.store import Generation, IndexRef
+from lookalike.index.duplicates import SCHEMA, write_duplicates
+from lookalike.index.shard import write_index_shard
+from lookalike.sources.records import Reject
+from lookalike.store import generation as store
+from lookalike.store.generation import Generation, IndexRef
+from lookalike.store.notes import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
 
 ENCODER = "e" * 64
 DIM = 4

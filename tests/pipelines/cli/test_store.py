@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lookalike.cli.store import exclude_app, generations_app
-from lookalike.generations import reading
-from lookalike.lock import hold
 from lookalike.model.errors import LookalikeError
+from lookalike.store.generations import reading
+from lookalike.store.lock import hold
 from tests.support.places import ROOT
 from tests.support.small_stores import SmallStore, flip
 

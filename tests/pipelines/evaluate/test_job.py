@@ -11,7 +11,6 @@ import pytest
 import typer
 import yaml
 
-from lookalike import exclusions
 from lookalike.cli.evaluate import evaluate as command
 from lookalike.config.job import load_config
 from lookalike.evaluate.job import evaluate, left_out_counts
@@ -19,6 +18,7 @@ from lookalike.evaluate.report import read_sides
 from lookalike.evaluate.summary import ClassSizes, per_class
 from lookalike.evaluate.tally import Settings
 from lookalike.model.errors import LookalikeError
+from lookalike.store import exclusions
 from tests.conftest import Job, picture
 from tests.support.places import CLOTHING
 

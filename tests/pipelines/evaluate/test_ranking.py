@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lookalike import generations
 from lookalike.evaluate import ranking
 from lookalike.evaluate.ranking import RankedCorpus, open_vectors
 from lookalike.model.errors import LookalikeError
+from lookalike.store import generations
 
 RNG = np.random.default_rng(5)
 

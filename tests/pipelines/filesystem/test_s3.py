@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from lookalike import leases
 from lookalike.filesystem import files, s3
-from lookalike.lock import Holder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.store import lease as leases
+from lookalike.store.lock import Holder
 from tests.conftest import Job, picture, run
 from tests.support import s3_server
 from tests.support.forks import Forks
@@ -243,7 +243,7 @@ def test_generations_are_listed_checked_rolled_back_and_pruned(server, copied, m
     pruned = generations("prune", "--keep", 1)
     assert f"waiting      {first}" in pruned.out
     assert [one["name"] for one in json.loads(generations("list", "--json").out)] == [second]
-    monkeypatch.setattr("lookalike.prune.GRACE_SECONDS", -60.0)
+    monkeypatch.setattr("lookalike.store.prune.GRACE_SECONDS", -60.0)
     assert f"deleted      {first}" in generations("prune", "--keep", 1).out
     assert generations("verify").code == 0
     store = copied.settings["store"]

@@ -3,9 +3,9 @@ import math
 import pytest
 
 from lookalike.model.errors import LookalikeError
-from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.fields import UnfitError, build, convert, damage, escape
+from lookalike.sources.records import Record, Reject
 
 SHARD = Shard("a/b-01.tar.gz", "webdataset", ())
 

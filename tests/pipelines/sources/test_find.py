@@ -6,9 +6,9 @@ import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from lookalike.model.errors import LookalikeError
-from lookalike.pack import pack
-from lookalike.records import Record
 from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.sources.pack import pack
+from lookalike.sources.records import Record
 
 DEFAULT = SourceOptions()
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.records import Record, Reject
 from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.sources.records import Record, Reject
 
 OPTIONS = SourceOptions(images_per_shard=4, metadata={"directory": "string", "other": "int64"})
 

@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.filesystem.files import FileInfo
-from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.parquet import read
+from lookalike.sources.records import Record, Reject
 
 
 def read_table(tmp_path, columns: dict, **options):

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.filesystem import files
-from lookalike.pack import pack
-from lookalike.records import Record, Reject
 from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.sources.pack import pack
+from lookalike.sources.records import Record, Reject
 from tests.support.places import ROOT
 
 SHARD_FORMATS = ("tfrecord", "webdataset", "parquet")

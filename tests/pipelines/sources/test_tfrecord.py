@@ -1,8 +1,8 @@
 import pytest
 
 from lookalike.filesystem.files import FileInfo
-from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions, find_shards
+from lookalike.sources.records import Record, Reject
 from lookalike.sources.tfrecord import Example, frame, masked_crc, read
 
 

@@ -4,8 +4,8 @@ import tarfile
 import pytest
 
 from lookalike.filesystem.files import FileInfo
-from lookalike.records import Record, Reject
 from lookalike.sources import Shard, SourceOptions
+from lookalike.sources.records import Record, Reject
 from lookalike.sources.webdataset import read
 
 JSON = {"metadata": {"n": "int64"}}

@@ -1,0 +1,218 @@
+"""One index shard: which embedding files belong to it, and how it is built from them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lookalike.model.digests import sha256_json
+from lookalike.model.encoder.search_steps import DatabaseAugmentation
+
+from ..config.job import Config
+from ..embedding.plan import Plan
+from ..filesystem import files
+from ..store.notes import EmbeddedShard, embedding_schema
+from . import shard as index_shard
+from .steps import drawn_to_neighbours
+
+TUNED_K = 10
+"""The recall target is a recall at 10."""
+
+
+@dataclass(frozen=True)
+class EmbeddingInput:
+    """An embedding file on its way into an index shard.
+
+    Attributes:
+        path: relative to the store.
+        sha256: what its digest must be.
+        left_out: ids that an earlier shard of the corpus serves.
+    """
+
+    path: str
+    sha256: str
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IndexTask:
+    """What a worker needs to build one index shard.
+
+    Attributes:
+        store: folder of the store.
+        path: folder of the index shard, relative to the store.
+        inputs: its embedding files, in order.
+        encoder: fingerprint.
+        dim: length of a vector.
+        metric: cosine or euclidean.
+        metadata: fields carried through, name -> type.
+        recall_target: for the search settings.
+        threads: threads a worker process; None is one for each core.
+        run_folder: where progress is noted.
+        augmentation: what is done to the vectors first; None for nothing.
+    """
+
+    store: str
+    path: str
+    inputs: tuple[EmbeddingInput, ...]
+    encoder: str
+    dim: int
+    metric: str
+    metadata: dict[str, str]
+    recall_target: float
+    threads: int | None
+    run_folder: str
+    augmentation: DatabaseAugmentation | None = None
+
+
+def number_of(shard: str, shards: int) -> int:
+    """The index shard, of `shards`, that an image shard belongs to: a stable hash of its name."""
+    digest = blake2b(shard.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % shards
+
+
+def assign(notes: Sequence[EmbeddedShard], shard_vectors: int) -> list[list[EmbeddedShard]]:
+    """Distributes embedding files over index shards by a stable hash of the image shard's name.
+
+    The number of index shards is a power of two, so that it seldom changes while a corpus grows, and the next
+    one only splits shards.
+
+    Args:
+        notes: the embedding files.
+        shard_vectors: about how many vectors an index shard shall hold at most.
+    """
+    vectors = sum(note.embedded + note.reused for note in notes)
+    number = 1
+    while number * shard_vectors < vectors:
+        number *= 2
+    sets: list[list[EmbeddedShard]] = [[] for _ in range(number)]
+    for note in notes:
+        sets[number_of(note.shard, number)].append(note)
+    return sets
+
+
+def make_tasks(
+    config: Config, plan: Plan, left_out: Mapping[str, Sequence[str]], run_folder: str
+) -> list[IndexTask]:
+    """One task for each index shard; its folder's name is a digest of everything it is made from.
+
+    Args:
+        config: the job.
+        plan: the corpus, every shard embedded.
+        left_out: image shard -> ids of it that are not served, sorted.
+        run_folder: where progress is noted.
+    """
+    sets = assign(plan.notes, config.index.shard_vectors)
+    tasks = []
+    for number, notes in enumerate(sets):
+        inputs = tuple(EmbeddingInput(n.path, n.sha256, tuple(left_out.get(n.shard, ()))) for n in notes)
+        made_from = {
+            "inputs": [[i.path, i.sha256, list(i.left_out)] for i in inputs],
+            "encoder": plan.fingerprint,  # an index shard without inputs has one, too
+            "metric": config.metric,
+            "recall_target": config.index.recall_target,
+            "metadata": dict(config.corpus.metadata),
+            "scann": version("scann"),
+        }
+        if plan.augmentation:  # what was built without it keeps its name
+            made_from["augmentation"] = plan.augmentation.model_dump()
+        tasks.append(
+            IndexTask(
+                store=config.store,
+                path=f"indexes/{number:05}-of-{len(sets):05}-{sha256_json(made_from)[:16]}",
+                inputs=inputs,
+                encoder=plan.fingerprint,
+                dim=plan.dim,
+                metric=config.metric,
+                metadata=dict(config.corpus.metadata),
+                recall_target=config.index.recall_target,
+                threads=config.index.threads,
+                run_folder=run_folder,
+                augmentation=plan.augmentation,
+            )
+        )
+    return tasks
+
+
+def build_index_shard(task: IndexTask) -> int:
+    """Builds one index shard and puts it into the store; its manifest arrives last.
+
+    Returns:
+        The number of its vectors.
+
+    Raises:
+        LookalikeError: if an embedding file is damaged.
+        OSError: if the store cannot be read or written.
+    """
+    items, vectors = _read_embeddings(task)
+    if task.augmentation and len(items):
+        vectors = _augmented(items, vectors, task, task.augmentation)
+    target = files.join(task.store, task.path)
+    remote = files.is_remote(target)
+    if not remote:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+    folder = tempfile.mkdtemp(
+        prefix=f".index{files.TEMPORARY}", dir=None if remote else os.path.dirname(target)
+    )
+    try:
+        index_shard.write_index_shard(
+            folder,
+            items=items,
+            vectors=vectors,
+            metric=task.metric,  # type: ignore[arg-type]
+            encoder_fingerprint=task.encoder,
+            recall_target=task.recall_target,
+            k=TUNED_K,
+            threads=task.threads,
+        )
+        files.move_folder_in(folder, target, last=index_shard.MANIFEST)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(vectors)
+
+
+def _read_embeddings(task: IndexTask) -> tuple[pa.Table, np.ndarray]:
+    """All rows of a task's embedding files: the items, and their vectors (n, dim) float32."""
+    columns = ["item_id", *task.metadata]
+    schema = embedding_schema(task.dim, task.metadata)
+    tables: list[pa.Table] = []
+    vectors: list[np.ndarray] = []
+    for source in task.inputs:
+        data = files.read_bytes(files.join(task.store, source.path))
+        files.check_digest(source.path, data, source.sha256)
+        table = pq.read_table(pa.BufferReader(data))
+        if source.left_out:
+            gone = pa.array(source.left_out, pa.string())
+            table = table.filter(pc.invert(pc.is_in(table["item_id"], gone)))
+        for chunk in table["embedding"].chunks:
+            vectors.append(chunk.flatten().to_numpy().reshape(-1, task.dim))
+        tables.append(table.select(columns))
+    names = pa.schema([schema.field(name) for name in columns])
+    items = pa.concat_tables([t.cast(names) for t in tables]) if tables else names.empty_table()
+    return items, np.concatenate(vectors) if vectors else np.empty((0, task.dim), np.float32)
+
+
+def _augmented(
+    items: pa.Table, vectors: np.ndarray, task: IndexTask, augmentation: DatabaseAugmentation
+) -> np.ndarray:
+    """Database-side augmentation among the vectors of one index shard: float32 (n, dim), unit length."""
+    plain = index_shard.in_memory(
+        items,
+        vectors=vectors,
+        metric=task.metric,  # type: ignore[arg-type]
+        encoder_fingerprint=task.encoder,
+        recall_target=task.recall_target,
+        k=TUNED_K,
+        threads=task.threads,
+    )
+    return drawn_to_neighbours([plain], plain.searcher.vectors, plain.item_ids, augmentation)

@@ -1,0 +1,241 @@
+"""The indexing job: embedding files to index shards, on Beam, checked and published as a generation."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import pyarrow as pa
+
+from lookalike.model.digests import sha256_json
+from lookalike.model.encoder.search_steps import DatabaseAugmentation
+from lookalike.model.errors import LookalikeError
+from lookalike.model.imports import importing
+
+from ..config.job import Config
+from ..embedding.plan import Plan
+from ..embedding.report import totals
+from ..filesystem import files
+from ..runner import progress
+from ..store import exclusions, generations
+from ..store import generation as store
+from ..store.generation import Generation, IndexRef
+from ..store.notes import EmbeddedShard
+from . import shard as index_shard
+from .build import IndexTask, build_index_shard, make_tasks
+from .duplicates import find_duplicates, find_items, write_duplicates
+from .gates import check_counts, check_digests, check_index, checking_digests
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What an indexing run did.
+
+    Attributes:
+        generation: what is served now.
+        published: False if it was served before, and nothing changed.
+        built: number of index shards built by this run; the others were there.
+        seconds: wall-clock time of the pipeline.
+        overlap: fraction of a sample's top 10 that is as in the last generation; None without one.
+    """
+
+    generation: Generation
+    published: bool
+    built: int
+    seconds: float
+    overlap: float | None
+
+
+def index(
+    config: Config, plan: Plan, flags: Sequence[str] = (), still_mine: Callable[[], None] = lambda: None
+) -> IndexSummary:
+    """Builds the index shards that are missing, checks the whole, and publishes it as a generation.
+
+    Args:
+        config: the job.
+        plan: the corpus, every shard embedded.
+        flags: Beam's flags.
+        still_mine: raises if the lock on the store was lost; asked before publication.
+
+    Raises:
+        LookalikeError: if shards are not embedded, or a file is damaged.
+        GateError: if a gate fails; nothing is published.
+    """
+    if plan.missing:
+        names = ", ".join(shard.name for shard in plan.missing[:3])
+        raise LookalikeError(
+            f"{len(plan.missing)} of {len(plan.shards)} shards are not embedded ({names}, ...): "
+            f"run `lookalike embed` first, or `lookalike nightly`"
+        )
+    previous = store.current(config.store) if store.current_name(config.store) else None
+    excluded = exclusions.excluded_ids(config.store)
+    content = made_from(config, plan.notes, plan.fingerprint, excluded, plan.augmentation)
+    if (
+        previous
+        and previous.made_from == content
+        and all(_whole(config.store, ref.path) for ref in previous.indexes)
+    ):
+        check_counts(config, plan.notes, {**previous.counts, "between_shards": previous.duplicates}, previous)
+        return IndexSummary(previous, False, 0, 0.0, None)
+    check_digests(config, plan.notes, previous)
+    duplicates = find_duplicates(config.store, plan.notes)
+    taken_down = find_items(config.store, plan.notes, excluded)
+    left_out = _united(duplicates, taken_down)
+    counts = dict(totals(plan.notes))
+    counts["items"] = counts["embedded"] + counts["reused"] - sum(map(len, left_out.values()))
+    check_counts(config, plan.notes, {**counts, "between_shards": len(duplicates)}, previous)
+    run_folder = files.join(progress.runs_folder(config.store), uuid.uuid4().hex)
+    tasks = make_tasks(config, plan, left_out, run_folder)
+    missing = [task for task in tasks if not _whole(config.store, task.path)]
+    started = time.perf_counter()
+    if missing:
+        _build_all(missing, run_folder, flags, counts["items"])
+    seconds = time.perf_counter() - started
+    indexes = tuple(_index_ref(config.store, task) for task in tasks)
+    overlap = _overlap(config.store, previous, indexes)
+    check_index(config, indexes, overlap)
+    now = datetime.now(timezone.utc)
+    generation = Generation(
+        format=store.FORMAT,
+        name=store.generation_name(now, content, max(generations.names(config.store), default=None)),
+        created=now.isoformat(timespec="seconds"),
+        encoder=plan.fingerprint,
+        encoder_name=plan.encoder_name,
+        dim=plan.dim,
+        metric=config.metric,
+        metadata=dict(config.corpus.metadata),
+        counts=counts,
+        shards=tuple(plan.notes),
+        duplicates=len(duplicates),
+        indexes=indexes,
+        previous=previous.name if previous else None,
+        excluded=sum(map(len, taken_down.values())),
+        made_from=content,
+        augmentation=plan.augmentation,
+    )
+    folder = store.generation_folder(config.store, generation.name)
+    write_duplicates(files.join(folder, "duplicates.parquet"), duplicates)
+    still_mine()
+    store.publish(config.store, generation)
+    return IndexSummary(generation, True, len(missing), seconds, overlap)
+
+
+def made_from(
+    config: Config,
+    notes: Sequence[EmbeddedShard],
+    encoder: str,
+    excluded: pa.Array,
+    augmentation: DatabaseAugmentation | None,
+) -> str:
+    """A digest of all that decides what is served; making it costs by the shard, not by the image."""
+    decides = {
+        "shards": [[note.shard, note.path, note.sha256] for note in notes],
+        "encoder": encoder,
+        "metric": config.metric,
+        "metadata": dict(config.corpus.metadata),
+        "index": [config.index.recall_target, config.index.shard_vectors],
+        "excluded": sha256_json(excluded.to_pylist()),
+    }
+    if augmentation:  # what was published without it is still known
+        decides["augmentation"] = augmentation.model_dump()
+    return sha256_json(decides)
+
+
+def _united(duplicates: pa.Table, taken_down: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Shard name -> ids of it that are not served, sorted, each once."""
+    left_out = {shard: set(ids) for shard, ids in taken_down.items()}
+    for row in duplicates.to_pylist():
+        left_out.setdefault(row["shard"], set()).add(row["item_id"])
+    return {shard: sorted(ids) for shard, ids in left_out.items()}
+
+
+def _whole(root: str, folder: str) -> bool:
+    """Whether an index shard is there with all of its files, by their sizes; digests are checked when opened."""
+    path = files.join(root, folder, index_shard.MANIFEST)
+    if not files.exists(path):
+        return False
+    try:
+        manifest = index_shard.parse_manifest(files.read_bytes(path), path)
+    except LookalikeError:
+        return False
+    listed = files.list_files(files.join(root, folder))
+    found = {file.path.rpartition("/")[2]: file.size for file in listed}
+    return all(found.get(name) == digest.size for name, digest in manifest.files.items())
+
+
+def _overlap(root: str, previous: Generation | None, indexes: Sequence[IndexRef]) -> float | None:
+    """Opens what was built, which checks every digest, and compares its answers with the last generation's."""
+    with checking_digests():
+        after = [open_index(root, ref) for ref in indexes]
+    if previous is None:
+        return None
+    from .drift import overlap
+
+    unchanged = {ref.path: shard for ref, shard in zip(indexes, after, strict=True)}
+    try:
+        before = [unchanged.get(ref.path) or open_index(root, ref) for ref in previous.indexes]
+    except (LookalikeError, OSError) as error:
+        logger.warning("the last generation cannot be compared with: %s", error)
+        return None
+    return overlap(before, after)
+
+
+def open_index(root: str, ref: IndexRef, threads: int | None = None) -> index_shard.IndexShard:
+    """Opens an index shard of a generation, every digest checked.
+
+    Raises:
+        LookalikeError: if a file is damaged, naming it.
+    """
+    folder = files.join(root, ref.path)
+    path = files.join(folder, index_shard.MANIFEST)
+    files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)
+    local = files.local_copy(folder, ref.manifest_sha256)
+    try:
+        return index_shard.open_index_shard(local, threads)
+    except LookalikeError:
+        if not files.is_remote(folder):
+            raise
+    files.delete([local])  # the copy is damaged, or what it was made from
+    return index_shard.open_index_shard(files.local_copy(folder, ref.manifest_sha256), threads)
+
+
+def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:
+    with importing("Beam"):
+        import apache_beam as beam
+
+        from ..runner.beam import run_pipeline
+
+    def build(pipeline: beam.Pipeline) -> None:
+        shards = pipeline | "Index shards" >> beam.Create(tasks) | "Spread" >> beam.Reshuffle()
+        _ = shards | "Build" >> beam.Map(_build_noted)
+
+    with progress.shown("indexing", run_folder, len(tasks), vectors, "vectors"):
+        run_pipeline(build, flags)
+
+
+def _build_noted(task: IndexTask) -> str:
+    note = progress.WorkerNote(task.run_folder)
+    try:
+        count = build_index_shard(task)
+    except OSError as error:
+        raise LookalikeError(f"{task.path}: {files.reason(error)}") from error
+    note.add(shards=1, vectors=count, work=count)
+    return task.path
+
+
+def _index_ref(root: str, task: IndexTask) -> IndexRef:
+    data = files.read_bytes(files.join(root, task.path, index_shard.MANIFEST))
+    manifest = index_shard.parse_manifest(data, task.path)
+    return IndexRef(
+        path=task.path,
+        manifest_sha256=files.sha256_bytes(data),
+        count=manifest.count,
+        algorithm=manifest.parameters.algorithm,
+        recall=manifest.settings.recall,
+    )

@@ -1,0 +1,298 @@
+"""Files of queries in: images, vectors or ids of indexed items, each as an id and a vector or a failure."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lookalike.model.errors import LookalikeError
+
+from ..config.job import Corpus
+from ..filesystem import files
+from ..sources import Shard, SourceOptions, find_shards, read_shard
+from ..sources.fields import escape
+from ..sources.records import Record, Reject
+
+if TYPE_CHECKING:
+    from lookalike.model.encoder.bundle import Encoder
+
+    from ..index.shard import IndexShard
+
+BLOCK = 16384
+"""Queries that are searched at once; 16 MiB of 256-dimensional vectors."""
+IMAGE_BLOCK = 512
+"""The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
+VECTOR_COLUMNS = ("embedding", "vector", "query")
+ID_COLUMNS = ("query_id", "item_id", "id")
+
+Kind = Literal["images", "vectors", "ids"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some queries, in input order.
+
+    Attributes:
+        ids: query ids of the rows of `vectors`, unique over all blocks.
+        vectors: array of shape (n, dim), float32, finite.
+        failures: (query_id, stage, error) of the queries in between that have no vector.
+    """
+
+    ids: list[str]
+    vectors: np.ndarray
+    failures: list[tuple[str, str, str]]
+
+
+def kind_of(path: str) -> Kind:
+    """What a path of queries holds: a `.txt` file ids, Parquet with a vector column vectors, all else images.
+
+    Raises:
+        LookalikeError: if the path does not exist, or Parquet cannot be read.
+    """
+    if path.endswith(".txt"):
+        return "ids"
+    if path.endswith(".parquet") and not files.is_folder(path):
+        return "images" if _vector_column(files.glob(path)[0].path) is None else "vectors"
+    return "images"
+
+
+def _vector_column(path: str) -> str | None:
+    with files.open_read(path) as file, _damage_named(path):
+        schema = pq.read_schema(file)
+    vectors = [f.name for f in schema if _is_vector(f.type)]
+    return next((name for name in VECTOR_COLUMNS if name in vectors), vectors[0] if vectors else None)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    nested = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return nested and pa.types.is_floating(kind.value_type)
+
+
+def unique(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The same blocks, but empty ones, with every query whose id came before turned into a failure."""
+    seen: set[str] = set()
+    for block in blocks:
+        kept = []
+        failures = list(block.failures)
+        for i, query_id in enumerate(block.ids):
+            if query_id in seen:
+                failures.append((query_id, "duplicate", "another query before this one has the same id"))
+            else:
+                seen.add(query_id)
+                kept.append(i)
+        if len(kept) < len(block.ids):
+            block = replace(block, ids=[block.ids[i] for i in kept], vectors=block.vectors[kept])
+        if kept or failures:
+            yield replace(block, failures=failures)
+
+
+def image_blocks(
+    path: str, corpus: Corpus, metric: str, open_encoder: Callable[[], Encoder]
+) -> Iterator[Block]:
+    """Queries from image shards or a folder of images; read as the corpus is, its metadata left aside.
+
+    Raises:
+        LookalikeError: if nothing matches.
+    """
+    options = replace(corpus.source_options(), format=None, metadata={})
+    if corpus.item_id.startswith("field:"):
+        options = replace(options, item_id="key")
+    shards = find_shards(path, options)
+    encoder = open_encoder()
+    for shard in shards:
+        yield from _encoded(shard, options, metric, encoder)
+
+
+def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder) -> Iterator[Block]:
+    """The queries of one shard. Only the images that wait for a thread are in memory."""
+    from lookalike.model.encoder.bundle import BATCH
+
+    failures: list[tuple[str, str, str]] = []
+    waiting: deque[list[str]] = deque()
+
+    def batches() -> Iterator[list[bytes]]:
+        entries = read_shard(shard, options)
+        while chunk := list(islice(entries, BATCH)):
+            failures.extend(_read_failure(escape(shard.name), e) for e in chunk if isinstance(e, Reject))
+            records = [e for e in chunk if isinstance(e, Record)]
+            waiting.append([record.item_id for record in records])
+            yield [record.image for record in records]
+
+    ids: list[str] = []
+    vectors: list[np.ndarray] = []
+    for encoded in encoder.map(batches()):
+        names = waiting.popleft()
+        failures += [(names[i], "decode", error) for i, error in encoded.errors.items()]
+        readable = [i for i in range(len(names)) if i not in encoded.errors]
+        unsearchable = _unsearchable(encoded.vectors[readable], metric)
+        failures += [(names[readable[i]], "encode", error) for i, error in unsearchable.items()]
+        good = [i for n, i in enumerate(readable) if n not in unsearchable]
+        ids += [names[i] for i in good]
+        vectors.append(encoded.vectors[good])
+        if len(ids) + len(failures) >= IMAGE_BLOCK:
+            yield Block(ids, np.concatenate(vectors), failures.copy())
+            ids, vectors = [], []
+            failures.clear()
+    if ids or failures:
+        nothing = np.empty((0, encoder.dim), np.float32)
+        yield Block(ids, np.concatenate(vectors or [nothing]), failures)
+
+
+def _read_failure(shard: str, reject: Reject) -> tuple[str, str, str]:
+    return (reject.item_id or f"{shard}#{reject.position}", reject.stage, reject.error)
+
+
+def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterator[Block]:
+    """Queries from a Parquet file with a column of vectors; without an id column the row number is the id.
+
+    Raises:
+        LookalikeError: if the file says that its vectors come from another encoder.
+    """
+    for file_info in files.glob(path):
+        column = _vector_column(file_info.path)
+        if column is None:
+            raise LookalikeError(f"Expected a column of vectors. Received: none in {file_info.path}")
+        with files.open_read(file_info.path) as file, _damage_named(file_info.path):
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
+            if made_by and made_by != fingerprint:
+                raise LookalikeError(
+                    f"{file_info.path} holds vectors of the encoder {made_by[:16]}, and the index those of "
+                    f"{fingerprint[:16]}: vectors of two encoders cannot be compared"
+                )
+            id_column = next((name for name in ID_COLUMNS if name in parquet.schema_arrow.names), None)
+            columns = [column] if id_column is None else [id_column, column]
+            start = 0
+            for batch in parquet.iter_batches(batch_size=BLOCK, columns=columns):
+                numbers = range(start, start + len(batch))
+                names = [str(number) for number in numbers]
+                unusable: dict[int, str] = {}
+                if id_column is not None:
+                    names, unusable = _ids(batch[id_column], numbers)
+                start += len(batch)
+                yield _checked(names, batch[column], dim, metric, unusable)
+
+
+def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
+    """Ids as text, the row number in place of a null; and position -> error of those that cannot be used."""
+    if pa.types.is_string(column.type):
+        with contextlib.suppress(pa.ArrowInvalid):  # text in Parquet need not be UTF-8
+            column.validate(full=True)
+            if not column.null_count:
+                return column.to_pylist(), {}
+        column = column.cast(pa.binary())
+    names, errors = [], {}
+    for i, (value, number) in enumerate(zip(column.to_pylist(), numbers, strict=True)):
+        if value is None:
+            errors[i], value = "the id is null", number
+        elif isinstance(value, bytes):
+            try:
+                value = value.decode("utf-8")
+            except UnicodeDecodeError:
+                errors[i], value = "the id is not UTF-8", value.decode("utf-8", "backslashreplace")
+        names.append(str(value))
+    return names, errors
+
+
+@contextlib.contextmanager
+def _damage_named(path: str) -> Iterator[None]:
+    """Turns what Arrow says of damaged content into a sentence; what the file system says has an errno."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise LookalikeError(f"{path} is not a whole Parquet file: {_first_line(error)}") from None
+
+
+def _checked(names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str]) -> Block:
+    """A block of the vectors that can be searched; the others become failures that say why."""
+    errors = dict(unusable)
+    if pa.types.is_fixed_size_list(column.type) and column.type.list_size == dim and not column.null_count:
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+        vectors = vectors.astype(np.float32, copy=False)
+    else:
+        vectors = _right_length(column, dim, errors)
+    for i, error in _unsearchable(vectors, metric).items():
+        errors.setdefault(i, error)
+    if not errors:
+        return Block(names, vectors, [])
+    good = [i for i in range(len(names)) if i not in errors]
+    failures = [(names[i], "id" if i in unusable else "vector", error) for i, error in sorted(errors.items())]
+    return Block([names[i] for i in good], vectors[good], failures)
+
+
+def _right_length(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndarray:
+    """Vectors of shape (n, dim), zeros where there is none of `dim` numbers, which is added to `errors`."""
+    lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
+    for i in np.flatnonzero(lengths != dim).tolist():
+        found = f"expected a vector of {dim} numbers, received {lengths[i]}"
+        errors.setdefault(i, "the vector is null" if lengths[i] < 0 else found)
+    vectors = np.zeros((len(column), dim), np.float32)
+    right = np.flatnonzero(lengths == dim)
+    flat = column.take(pa.array(right)).flatten().to_numpy(zero_copy_only=False)
+    vectors[right] = flat.astype(np.float32).reshape(-1, dim)
+    return vectors
+
+
+def _unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:
+    """Row -> why the search would refuse it (see `scores.checked`), which must not fail the other queries."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("nd,nd->n", vectors, vectors)
+    errors = dict.fromkeys(
+        np.flatnonzero(~np.isfinite(squares)).tolist(),
+        "the vector holds NaN or infinity, or is too long for float32",
+    )
+    if metric == "cosine":
+        zeros = np.flatnonzero(squares < np.finfo(np.float32).tiny).tolist()
+        errors |= dict.fromkeys(zeros, "a vector of zeros has no direction")
+    return errors
+
+
+def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
+    """Queries from a text file with the id of an indexed item on each line; empty lines are skipped.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    with files.open_read(path) as file:
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
+        while lines := list(islice(file, BLOCK)):
+            names, failures = [], []
+            for line in lines:
+                text = line.rstrip(b"\r\n")
+                try:
+                    if name := text.decode("utf-8"):
+                        names.append(name)
+                except UnicodeDecodeError:
+                    failures.append((text.decode("utf-8", "backslashreplace"), "id", "the id is not UTF-8"))
+            yield _looked_up(names, failures, shards)
+
+
+def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: Sequence[IndexShard]) -> Block:
+    dim = shards[0].manifest.dim
+    vectors = np.zeros((len(names), dim), np.float32)
+    found = np.zeros(len(names), bool)
+    for shard in shards:
+        rows = shard.rows_of(pa.array(names, pa.string()))
+        here = np.flatnonzero(rows >= 0)
+        vectors[here] = shard.searcher.vectors[rows[here]]
+        found[here] = True
+    missing = [(names[i], "lookup", "no indexed item has this id") for i in np.flatnonzero(~found)]
+    kept = np.flatnonzero(found)
+    return Block([names[i] for i in kept], vectors[kept], failures + missing)

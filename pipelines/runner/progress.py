@@ -1,0 +1,130 @@
+"""Progress of a run: workers leave small notes, the driver adds them up and shows them.
+
+A worker anywhere overwrites one small file in the store every two seconds; the driver reads those few files.
+It costs the same for ten shards as for a million, and works on every runner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+
+from ..filesystem import files
+
+logger = logging.getLogger(__name__)
+NOTE_SECONDS = 2.0
+LOG_SECONDS = 5.0
+
+
+def runs_folder(store: str) -> str:
+    """Where a store keeps the notes of runs under way."""
+    return files.join(store, "runs")
+
+
+class WorkerNote:
+    """Counts of one worker process in one run, written to the run's folder now and then.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._path = files.join(folder, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.json")
+        self._counts: Counter[str] = Counter()
+        self._written = 0.0
+
+    def add(self, **counts: int) -> None:
+        """Adds to the counts; writes them if the last time is more than `NOTE_SECONDS` ago."""
+        self._counts.update(counts)
+        if time.monotonic() - self._written >= NOTE_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Writes the counts; that a note cannot be written is no reason to stop work."""
+        self._written = time.monotonic()
+        with contextlib.suppress(OSError):
+            files.write_bytes(self._path, json.dumps(self._counts).encode())
+
+
+def added_up(folder: str) -> Counter[str]:
+    """The sum of all workers' notes in a run's folder, as far as they can be read."""
+    total: Counter[str] = Counter()
+    with contextlib.suppress(OSError):
+        for file in files.list_files(folder):
+            with contextlib.suppress(OSError, ValueError):
+                total.update(json.loads(files.read_bytes(file.path)))
+    return total
+
+
+@contextlib.contextmanager
+def shown(title: str, folder: str, shards: int, work: int, what: str) -> Iterator[None]:
+    """Shows the progress of a run while the block runs: a bar on a terminal, else a line every few seconds.
+
+    Args:
+        title: what is done, such as `embedding`.
+        folder: the run's folder, where workers leave `WorkerNote`s with counts `shards`, `work` and `what`.
+        shards: shards in all.
+        work: what the workers' `work` counts will add up to, in any unit; the time left is told from it.
+        what: the count whose rate is shown, such as `images`.
+    """
+    stop = threading.Event()
+    show = _bar if sys.stderr.isatty() else _lines
+    thread = threading.Thread(target=show, args=(title, folder, shards, work, what, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        with contextlib.suppress(OSError):
+            files.delete([folder])
+
+
+def _state(counts: Counter[str], shards: int, what: str, elapsed: float) -> str:
+    rate = counts[what] / max(elapsed, 1e-9)
+    return f"{counts['shards']:,} of {shards:,} shards, {counts[what]:,} {what}, {rate:,.0f} {what}/s"
+
+
+def _lines(title: str, folder: str, shards: int, work: int, what: str, stop: threading.Event) -> None:
+    started = time.monotonic()
+    while not stop.wait(LOG_SECONDS):
+        counts, elapsed = added_up(folder), time.monotonic() - started
+        left = time_left(elapsed, counts["work"], work)
+        logger.info("%s: %s, %s left", title, _state(counts, shards, what, elapsed), left)
+
+
+def time_left(elapsed: float, done: int, total: int) -> str:
+    """The time a run still needs at its rate so far, as text; `?` before anything is done.
+
+    >>> time_left(30, 1, 3)
+    '1:00'
+    """
+    if not done:
+        return "?"
+    seconds = round(elapsed * max(0, total - done) / done)
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def _bar(title: str, folder: str, shards: int, work: int, what: str, stop: threading.Event) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+    started = time.monotonic()
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(title, total=work, state="")
+        while not stop.wait(0.5):
+            counts = added_up(folder)
+            state = _state(counts, shards, what, time.monotonic() - started)
+            progress.update(task, completed=min(counts["work"], work), state=state)

@@ -1,0 +1,191 @@
+"""Generations: what a run publishes, and the one small file that says which of them is served.
+
+    CURRENT                        name of the generation that queries use, and its manifest's SHA-256
+    generations/NAME/manifest.json everything the generation is made of
+    generations/NAME/duplicates.parquet
+    embeddings/ENCODER/            embedding files, rejects, notes (see `embeddings`)
+    indexes/KEY/                   index shards (see `index_shard`)
+
+Nothing that a manifest names is ever modified. Only `CURRENT` is replaced, in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Literal
+
+import pydantic
+
+from lookalike.model.encoder.search_steps import DatabaseAugmentation
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from .notes import EmbeddedShard
+
+FORMAT: Literal[1] = 1
+CURRENT = "CURRENT"
+_NAMED = re.compile(r"(\w[\w-]*) ([0-9a-f]{64})\s*")
+
+
+@dataclass(frozen=True)
+class IndexRef:
+    """An index shard of a generation.
+
+    Attributes:
+        path: its folder, relative to the store.
+        manifest_sha256: of its manifest, which holds the digests of all its other files.
+        count: vectors in it.
+        algorithm: `brute_force`, `ah` or `tree_ah`.
+        recall: recall at 10 of its search settings, measured against exact search; None for an empty one.
+    """
+
+    path: str
+    manifest_sha256: str
+    count: int
+    algorithm: str
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """All that one run published.
+
+    Attributes:
+        format: version of this layout.
+        name: time of publication in UTC and a few digits of what it holds; sorts by time.
+        created: time of publication, ISO 8601 in UTC.
+        encoder: fingerprint of the encoder.
+        encoder_name: its name.
+        dim: length of a vector.
+        metric: `cosine` or `euclidean`.
+        metadata: fields carried through, name -> type.
+        counts: records read, embedded, reused, rejected, duplicates (in and between shards), and items served.
+        shards: the note of every image shard, with its counts and the digests of its files.
+        duplicates: ids that occur in more than one shard; the first shard's is served.
+        indexes: the index shards.
+        previous: name of the generation that was served before; None for the first.
+        excluded: records left out because their id was taken down.
+        made_from: digest of everything that decides what is served; a run that would make the same does
+            nothing.
+        augmentation: what was done to the vectors of the items; None for nothing.
+    """
+
+    format: Literal[1]
+    name: str
+    created: str
+    encoder: str
+    encoder_name: str
+    dim: int
+    metric: Literal["cosine", "euclidean"]
+    metadata: Mapping[str, str]
+    counts: Mapping[str, int]
+    shards: tuple[EmbeddedShard, ...]
+    duplicates: int
+    indexes: tuple[IndexRef, ...]
+    previous: str | None
+    excluded: int = 0
+    made_from: str = ""
+    augmentation: DatabaseAugmentation | None = None
+
+
+_GENERATION = pydantic.TypeAdapter(Generation)
+
+
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+def generation_name(now: datetime, content: str, previous: str | None = None) -> str:
+    """The name of a generation that sorts behind `previous` even if the clock went backwards.
+
+    Args:
+        now: time of publication.
+        content: digest of what it holds.
+        previous: name of the newest generation that is there; not always the one that is served.
+    """
+    stamp = f"{now.astimezone(timezone.utc):{_TIME}}"
+    if previous is not None and stamp <= previous[: len(stamp)]:
+        last = datetime.strptime(previous.partition("-")[0], _TIME)
+        stamp = f"{last + timedelta(seconds=1):{_TIME}}"
+    return f"{stamp}-{content[:8]}"
+
+
+def generation_folder(store: str, name: str) -> str:
+    """Where a generation's own files are."""
+    return files.join(store, "generations", name)
+
+
+def current_name(store: str) -> str | None:
+    """The name of the generation that is served; None if nothing was published yet.
+
+    Raises:
+        LookalikeError: if `CURRENT` cannot be read as such.
+    """
+    named = _current(store)
+    return named[0] if named else None
+
+
+def _current(store: str) -> tuple[str, str] | None:
+    path = files.join(store, CURRENT)
+    if not files.exists(path):
+        return None
+    text = files.read_bytes(path).decode("utf-8", "replace")
+    named = _NAMED.fullmatch(text)
+    if not named:
+        raise LookalikeError(f"Expected a generation's name and digest in {path}. Received: {text[:200]!r}")
+    return named[1], named[2]
+
+
+def current(store: str) -> Generation:
+    """The generation that is served, its manifest checked against the digest in `CURRENT`.
+
+    Raises:
+        LookalikeError: if nothing was published, or the manifest is damaged.
+    """
+    named = _current(store)
+    if named is None:
+        raise LookalikeError(
+            f"Nothing has been published in the store {store}: run `lookalike nightly` or `lookalike index`"
+        )
+    name, sha256 = named
+    return read_generation(store, name, sha256)
+
+
+def read_generation(store: str, name: str, sha256: str | None = None) -> Generation:
+    """Reads a generation's manifest.
+
+    Raises:
+        LookalikeError: if there is none, or it differs from the digest, or is not of this format.
+    """
+    path = files.join(generation_folder(store, name), "manifest.json")
+    try:
+        data = files.read_bytes(path)
+    except OSError as error:
+        raise LookalikeError(f"The generation {name} cannot be read: {files.reason(error)}") from None
+    found = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise LookalikeError(f"{path} is damaged. Expected SHA-256 {sha256}. Received: {found}")
+    try:
+        return _GENERATION.validate_json(data)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise LookalikeError(f"{path} is no manifest of format {FORMAT}: {where}: {first['msg']}") from None
+
+
+def publish(store: str, generation: Generation) -> None:
+    """Writes the manifest, then makes `CURRENT` name it: from then on queries use it.
+
+    Raises:
+        OSError: if the store cannot be written; what was served before still is.
+    """
+    data = _GENERATION.dump_json(generation, indent=1) + b"\n"
+    sha256 = hashlib.sha256(data).hexdigest()
+    folder = generation_folder(store, generation.name)
+    # The seal first: a manifest without one could not be told from a damaged one later.
+    files.write_bytes(files.join(folder, "manifest.sha256"), f"{sha256}\n".encode())
+    files.write_bytes(files.join(folder, "manifest.json"), data)
+    files.write_bytes(files.join(store, CURRENT), f"{generation.name} {sha256}\n".encode())

@@ -1,0 +1,264 @@
+"""Pruning: deletes old generations, and the artifacts that no kept generation names.
+
+What is deleted, and when:
+
+- A generation is kept if it is served, among the newest `keep_count`, younger than `keep_days`, or being read.
+- An artifact that a kept generation names is kept.
+- Of the others, what a deleted generation named is deleted with it. What none ever named may be work that is
+  still to be published: it is deleted when it is older than both the newest kept generation, which did not want
+  it, and `keep_days` (at least a day).
+
+A kill at any moment leaves every listed generation whole: a generation's manifest first becomes a tombstone,
+`pruned.json`, which the next prune takes up again; it is deleted last. An artifact loses first what makes it
+count as finished, the note of an embedding file or the manifest of an index shard.
+
+A query that runs is safe. On a local store it holds a shared lock on the manifest (`generations.reading`); prune
+makes a tombstone only of a manifest it can lock alone. For a URL, files are deleted only by a prune that
+comes `GRACE_SECONDS` after the tombstone: until then, whoever has read the manifest finds them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from ..filesystem.files import FileInfo
+from ..index import shard as index_shard
+from . import generation as store
+from . import generations
+from .generation import Generation
+from .generations import MANIFEST
+from .lock import flocked
+
+TOMBSTONE = "pruned.json"
+GRACE_SECONDS = 3600.0
+_DAY = 86400.0
+_EMBEDDING = re.compile(r"(\.rejects\.parquet|\.parquet|\.json)$")
+
+
+@dataclass(frozen=True)
+class PruneSummary:
+    """What pruning did, or would do. Each generation is in one of the first three.
+
+    Attributes:
+        kept: names of the generations that are left, oldest first.
+        deleted: names of those whose files were deleted.
+        waiting: names of those that are listed no more, and whose files a prune an hour later deletes.
+        in_use: of `kept`, those left only because a query reads them.
+        artifacts: index shards and embedding files that were deleted, relative to the store, sorted.
+        files: number of files deleted.
+        bytes: their size.
+    """
+
+    kept: tuple[str, ...]
+    deleted: tuple[str, ...]
+    waiting: tuple[str, ...]
+    in_use: tuple[str, ...]
+    artifacts: tuple[str, ...]
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Grave:
+    """A generation with a tombstone, the artifacts it named, and whether they may be deleted now."""
+
+    name: str
+    artifacts: frozenset[str]
+    due: bool
+
+
+def prune(
+    root: str,
+    keep_count: int = 7,
+    keep_days: float | None = None,
+    *,
+    dry_run: bool = False,
+    now: float | None = None,
+) -> PruneSummary:
+    """Deletes generations past their time and what only they named. Call it under `lock.hold`.
+
+    Args:
+        root: folder of the store.
+        keep_count: newest generations to keep, at least 1.
+        keep_days: keep every generation younger than this, in days; None for none but the newest.
+        dry_run: delete nothing.
+        now: seconds since 1970; None asks the clock. A clock that is behind makes prune keep more.
+
+    Raises:
+        LookalikeError: if a generation to be kept cannot be read: what it names is unknown. Nothing is deleted.
+        OSError: if a file cannot be deleted; the next prune goes on.
+    """
+    if keep_count < 1 or (keep_days is not None and not keep_days >= 0):
+        raise LookalikeError(
+            f"Expected to keep 1 generation or more, and 0 days or more. Received: {keep_count}, {keep_days}"
+        )
+    now = time.time() if now is None else now
+    folders = _generation_folders(root)
+    kept, doomed = _sorted_out(root, keep_count, keep_days, now)
+    wanted = {path for name in kept for path in named_artifacts(generations.read(root, name))}
+    graves = list(_old_graves(folders, now))
+    in_use = []
+    for name in doomed:
+        named = _named_or_nothing(root, name)
+        if _buried(folders[name][MANIFEST].path, named, dry_run):
+            graves.append(_Grave(name, named, due=not files.is_remote(root)))
+        else:
+            in_use.append(name)
+            wanted |= named
+    wanted = wanted.union(*(grave.artifacts for grave in graves if not grave.due))
+    condemned = frozenset().union(*(grave.artifacts for grave in graves if grave.due))
+    cutoff = _cutoff([folders[name][MANIFEST] for name in kept], keep_days, now)
+    gone = {
+        path: found
+        for path, found in _artifacts(root).items()
+        if path not in wanted and (path in condemned or _older(found, cutoff))
+    }
+    listed = {*kept, *doomed, *(grave.name for grave in graves)}
+    emptied = [grave.name for grave in graves if grave.due] + sorted(folders.keys() - listed)
+    if not dry_run:
+        _delete_artifacts(root, gone)
+        for name in emptied:
+            files.delete(file.path for key, file in folders[name].items() if key != TOMBSTONE)
+            files.delete([store.generation_folder(root, name)])
+    sizes = [
+        file.size for found in (*gone.values(), *(folders[n].values() for n in emptied)) for file in found
+    ]
+    return PruneSummary(
+        kept=tuple(sorted([*kept, *in_use])),
+        deleted=tuple(sorted(grave.name for grave in graves if grave.due)),
+        waiting=tuple(sorted(grave.name for grave in graves if not grave.due)),
+        in_use=tuple(in_use),
+        artifacts=tuple(sorted(gone)),
+        files=len(sizes),
+        bytes=sum(sizes),
+    )
+
+
+def may_be_due(root: str, keep_count: int = 7) -> bool:
+    """Whether there are more generations than `keep_count`, also those that a killed prune left half deleted."""
+    return len(_generation_folders(root)) > keep_count
+
+
+def _generation_folders(root: str) -> dict[str, dict[str, FileInfo]]:
+    """Name of a generation's folder -> name of a file in it -> the file."""
+    found: defaultdict[str, dict[str, FileInfo]] = defaultdict(dict)
+    for file in files.list_files(files.join(root, "generations")):
+        folder, name = file.path.split("/")[-2:]
+        found[folder][name] = file
+    return found
+
+
+def _sorted_out(
+    root: str, keep_count: int, keep_days: float | None, now: float
+) -> tuple[list[str], list[str]]:
+    """Names of the generations to keep and to delete."""
+    names = generations.names(root)
+    keep = {*names[-keep_count:], store.current_name(root)}
+    if keep_days is not None:
+        keep.update(name for name in names if now - _published(name) < keep_days * _DAY)
+    return [name for name in names if name in keep], [name for name in names if name not in keep]
+
+
+def _published(name: str) -> float:
+    """Seconds since 1970 of a generation's publication: its name begins with it, also if its manifest is damaged."""
+    try:
+        return datetime.strptime(name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        raise LookalikeError(
+            f"Expected a generation's name that begins with its time. Received: {name}"
+        ) from None
+
+
+def named_artifacts(generation: Generation) -> frozenset[str]:
+    """Index shards and embedding files that a generation is made of, relative to the store."""
+    return frozenset({ref.path for ref in generation.indexes} | {note.path for note in generation.shards})
+
+
+def _named_or_nothing(root: str, name: str) -> frozenset[str]:
+    """What a generation names; nothing if its manifest is damaged: then only age condemns its artifacts."""
+    try:
+        return named_artifacts(generations.read(root, name))
+    except LookalikeError:
+        return frozenset()
+
+
+def _old_graves(folders: Mapping[str, Mapping[str, FileInfo]], now: float) -> Iterator[_Grave]:
+    """The generations that an earlier prune has buried, but not deleted yet."""
+    for name, held in folders.items():
+        if TOMBSTONE in held and MANIFEST not in held:
+            tombstone = held[TOMBSTONE]
+            due = not files.is_remote(tombstone.path) or _modified(tombstone) < now - GRACE_SECONDS
+            yield _Grave(name, frozenset(json.loads(files.read_bytes(tombstone.path))), due)
+
+
+def _buried(manifest: str, named: frozenset[str], dry_run: bool) -> bool:
+    """Makes a tombstone of a manifest, or only looks whether it could. Returns False if a query reads it."""
+    with contextlib.ExitStack() as held:
+        if not files.is_remote(manifest):
+            try:
+                held.enter_context(flocked(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_RDWR))
+            except BlockingIOError:
+                return False
+        if not dry_run:
+            tombstone = manifest.removesuffix(MANIFEST) + TOMBSTONE
+            files.write_bytes(tombstone, json.dumps(sorted(named)).encode())
+            files.delete([manifest])
+            _sync([manifest])
+        return True
+
+
+def _artifacts(root: str) -> dict[str, list[FileInfo]]:
+    """Path of every index shard and embedding file, relative to the store -> its files, finished or not."""
+    found: defaultdict[str, list[FileInfo]] = defaultdict(list)
+    for file in files.list_files(files.join(root, "indexes")):
+        found["/".join(["indexes", file.path.split("/")[-2]])].append(file)
+    for file in files.list_files(files.join(root, "embeddings")):
+        folder, name = file.path.split("/")[-2:]
+        found[f"embeddings/{folder}/{_EMBEDDING.sub('', name)}.parquet"].append(file)
+    return found
+
+
+def _modified(file: FileInfo) -> float:
+    """Seconds since 1970 of a file's last change; 0 if its file system does not tell."""
+    return float(file.modified) / (1 if files.is_remote(file.path) else 1e9)
+
+
+def _cutoff(kept_manifests: Sequence[FileInfo], keep_days: float | None, now: float) -> float:
+    newest = max(map(_modified, kept_manifests), default=0.0)
+    return min(newest, now - max(keep_days or 0.0, 1.0) * _DAY)
+
+
+def _older(found: Sequence[FileInfo], cutoff: float) -> bool:
+    return all(0 < _modified(file) < cutoff for file in found)
+
+
+def _delete_artifacts(root: str, paths: Collection[str]) -> None:
+    """Deletes first what makes artifacts count as finished, and surely so, then the rest."""
+    bases = {path: files.join(root, path.removesuffix(".parquet")) for path in paths}
+    marks = [
+        files.join(base, index_shard.MANIFEST) if path.startswith("indexes/") else f"{base}.json"
+        for path, base in bases.items()
+    ]
+    files.delete(marks)
+    _sync(marks)
+    for path, base in bases.items():
+        files.delete(
+            [base] if path.startswith("indexes/") else [f"{base}.parquet", f"{base}.rejects.parquet"]
+        )
+
+
+def _sync(paths: Iterable[str]) -> None:
+    for folder in sorted({os.path.dirname(path) for path in paths if not files.is_remote(path)}):
+        files.sync_folder(folder)

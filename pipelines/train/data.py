@@ -1,0 +1,303 @@
+"""The images of a training: read once from the shards, checked, and kept as files are, encoded.
+
+Decoding takes a small part of the time of a training step, so nothing decoded is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lookalike.model.encoder.bundle import cores
+from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.images.preprocess import Preprocess
+from lookalike.model.training.recipe import PAIR_LOSSES
+
+from ..sources import Shard, find_shards, read_shard
+from ..sources.fields import escape
+from ..sources.records import DIRECTORY, Record, Reject, class_of
+from ..store.notes import DUPLICATE
+from .config import TrainConfig
+
+REJECTS = pa.schema(
+    [(name, pa.string()) for name in ("set", "item_id", "shard")]
+    + [("position", pa.int64()), ("stage", pa.string()), ("error", pa.string())]
+)
+TRAINING, VALIDATION = "training", "validation"
+_LABEL = "label"
+_AHEAD = 64
+
+
+class Spool:
+    """Encoded images in one file without a name, which is gone when the process is.
+
+    Args:
+        folder: where there is room for them.
+        preprocess: how they are decoded.
+        max_pixels: larger images are refused.
+    """
+
+    def __init__(self, folder: Path, preprocess: Preprocess, max_pixels: int) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._ends = [0]
+        self._preprocess, self._max_pixels = preprocess, max_pixels
+        self._map: mmap.mmap | None = None
+        self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="decode")
+
+    def check(self, image: bytes) -> Future[str | None]:
+        """Decodes an image on a thread; gives why it cannot be, or None."""
+        return self._pool.submit(self._why_not, image)
+
+    def _why_not(self, image: bytes) -> str | None:
+        try:
+            self._preprocess.pixels(image, max_pixels=self._max_pixels)
+        except ImageError as error:
+            return str(error)
+        return None
+
+    def add(self, image: bytes) -> int:
+        """Keeps an image; gives its number."""
+        self._file.write(image)
+        self._ends.append(self._ends[-1] + len(image))
+        return len(self._ends) - 2
+
+    def pixels(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Images as uint8 (n, height, width, 3), decoded on all cores. None can be added after this."""
+        if self._map is None:
+            self._file.flush()
+            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return np.stack(list(self._pool.map(self._decode, numbers)))
+
+    def _decode(self, number: int) -> np.ndarray:
+        assert self._map is not None
+        image = self._map[self._ends[number] : self._ends[number + 1]]
+        return self._preprocess.pixels(image, max_pixels=self._max_pixels)[0]
+
+    def close(self) -> None:
+        """Ends the threads and lets the file go."""
+        self._pool.shutdown()
+        if self._map is not None:
+            self._map.close()
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with their classes, in the order they were read; `model.training.batches.Images`.
+
+    Attributes:
+        ids: of the images.
+        labels: int64 (n,), positions in `TrainingData.classes`.
+        digests: SHA-256 of each encoded image, in hexadecimal.
+    """
+
+    ids: Sequence[str]
+    labels: np.ndarray
+    digests: Sequence[str]
+    _spool: Spool
+    _numbers: np.ndarray
+
+    def pixels(self, indices: np.ndarray) -> np.ndarray:
+        """See `model.training.batches.Images`."""
+        return self._spool.pixels(self._numbers[indices])
+
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of all ids, classes and images in order."""
+        rows = zip(self.ids, self.labels.tolist(), self.digests, strict=True)
+        return hashlib.sha256("\n".join(f"{i!r} {n} {d}" for i, n, d in rows).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training reads.
+
+    Attributes:
+        training, validation: the images.
+        classes: those of training, sorted, then those that only validation has.
+        trained_classes: how many of them training has.
+        rejects: what is in neither set, and why; schema `REJECTS`.
+        damaged: shards of which only a part could be read.
+    """
+
+    training: LabelledImages
+    validation: LabelledImages
+    classes: list[str]
+    trained_classes: int
+    rejects: pa.Table
+    damaged: list[str]
+
+    def counts(self, images: LabelledImages) -> dict[str, int]:
+        """Class -> images, of those classes that have some."""
+        counts = np.bincount(images.labels, minlength=len(self.classes)).tolist()
+        return {name: n for name, n in zip(self.classes, counts, strict=True) if n}
+
+    def check(self, job: TrainConfig) -> None:
+        """Refuses what cannot be trained on.
+
+        Raises:
+            LookalikeError: if there are images of fewer than two classes to train on, or none to validate on, or
+                fewer classes than the loss wants in a batch.
+        """
+        if self.trained_classes < 2 or not self.validation.ids:
+            refused = self.rejects["error"].to_pylist()
+            reason = f"; of {len(refused)} that were refused, the first: {refused[0]}" if refused else ""
+            raise LookalikeError(
+                f"Expected images of two classes or more to train on, and some to validate on. Received: "
+                f"{len(self.training.ids)} images of {self.trained_classes} classes by `{job.label}`, and "
+                f"{len(self.validation.ids)}{reason}"
+            )
+        together = job.batch_size // job.images_per_class
+        if job.loss.name in PAIR_LOSSES and self.trained_classes < together:
+            raise LookalikeError(
+                f"A batch for {job.loss.name} is of {together} classes: batch_size {job.batch_size} divided by "
+                f"images_per_class {job.images_per_class}. Received: {self.trained_classes} classes; set batch_size "
+                f"to {self.trained_classes * job.images_per_class} or less"
+            )
+
+    def _duplicates(self) -> list[str]:
+        number = self.rejects["stage"].to_pylist().count(DUPLICATE)
+        return [f"{number:,}"] if number else []
+
+    def notices(self) -> list[str]:
+        """What is odd about the classes and sets, a sentence each."""
+        trained, validated = self.counts(self.training), self.counts(self.validation)
+        shared = len(set(self.training.digests) & set(self.validation.digests))
+        new = self.classes[self.trained_classes :]
+        single, alone = ([n for n, count in c.items() if count == 1] for c in (trained, validated))
+        told = (
+            ("a single image in training: {}", single),
+            ("a single image in validation, which can ask for no other: {}", alone),
+            ("in validation, but not in training: {}", new),
+            ("in training, but not in validation: {}", [n for n in trained if n not in validated]),
+            ("shards of which only a part could be read: {}", self.damaged),
+            ("left out, as their ids came before: {} images", self._duplicates()),
+        )
+        lines = [text.format(_names(names)) for text, names in told if names]
+        if shared:
+            lines.append(f"images that are in training as well as in validation: {shared}")
+        return lines
+
+
+def _names(names: list[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+@dataclass
+class _Taken:
+    ids: list[str]
+    names: list[str]
+    digests: list[str]
+    numbers: list[int]
+
+    def images(self, classes: dict[str, int], spool: Spool) -> LabelledImages:
+        labels = np.array([classes[name] for name in self.names], np.int64)
+        return LabelledImages(self.ids, labels, self.digests, spool, np.array(self.numbers, np.int64))
+
+
+def read_training_data(job: TrainConfig, spool: Spool) -> TrainingData:
+    """Reads the images of both sets, decodes each once to see that it can be, and keeps those that can.
+
+    Raises:
+        LookalikeError: if no shard matches, or an id comes twice and `corpus.duplicate_ids` is `error`.
+        OSError: if a file system fails.
+    """
+    taken = {name: _Taken([], [], [], []) for name in (TRAINING, VALIDATION)}
+    rejects: list[tuple[Any, ...]] = []
+    if job.validation.shards is None:
+        share = job.validation.part
+        damaged = _read(
+            job, job.corpus.shards, lambda item_id: _set_of(item_id, share), spool, taken, rejects
+        )
+    else:
+        damaged = _read(job, job.corpus.shards, lambda _: TRAINING, spool, taken, rejects)
+        damaged += _read(job, job.validation.shards, lambda _: VALIDATION, spool, taken, rejects)
+    trained = sorted(set(taken[TRAINING].names))
+    classes = trained + sorted(set(taken[VALIDATION].names) - set(trained))
+    positions = {name: position for position, name in enumerate(classes)}
+    columns = list(zip(*rejects, strict=True)) or [()] * len(REJECTS)
+    return TrainingData(
+        taken[TRAINING].images(positions, spool),
+        taken[VALIDATION].images(positions, spool),
+        classes,
+        len(trained),
+        pa.table([pa.array(c, f.type) for c, f in zip(columns, REJECTS, strict=True)], schema=REJECTS),
+        damaged,
+    )
+
+
+def _set_of(item_id: str, share: float) -> str:
+    """By the id alone, so that an image stays where it is when others come."""
+    digest = hashlib.blake2b(item_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return VALIDATION if int.from_bytes(digest, "big") < share * 2**64 else TRAINING
+
+
+def _read(
+    job: TrainConfig,
+    paths: str | Sequence[str],
+    set_of: Callable[[str], str],
+    spool: Spool,
+    taken: dict[str, _Taken],
+    rejects: list[tuple[Any, ...]],
+) -> list[str]:
+    """Adds the records of some shards to `taken` or `rejects`; gives the shards that could be read only in part."""
+    seen: set[str] = set()
+    damaged: list[str] = []
+    for shard, entry, unreadable in _checked(job, paths, spool):
+        where = set_of(entry.item_id or "")
+        if isinstance(entry, Record):
+            entry = _usable(job, entry, unreadable, seen)
+        if isinstance(entry, Reject):
+            name = escape(shard.name)
+            rejects.append((where, entry.item_id, name, entry.position, entry.stage, entry.error))
+            damaged += [name] if entry.ends_shard else []
+            continue
+        seen.add(entry.item_id)
+        kept = taken[where]
+        kept.ids.append(entry.item_id)
+        kept.names.append(class_of(entry, job.label) or "")
+        kept.digests.append(hashlib.sha256(entry.image).hexdigest())
+        kept.numbers.append(spool.add(entry.image))
+    return damaged
+
+
+def _checked(
+    job: TrainConfig, paths: str | Sequence[str], spool: Spool
+) -> Iterator[tuple[Shard, Record | Reject, str | None]]:
+    """The records of some shards in order, each with why it cannot be decoded."""
+    options = job.corpus.source_options()
+    if job.label != DIRECTORY and job.label not in options.metadata:
+        options = replace(options, metadata={**options.metadata, job.label: "string"})
+    waiting: deque[tuple[Shard, Record | Reject, Future[str | None] | None]] = deque()
+    for shard in find_shards(paths, options):
+        for entry in read_shard(shard, options):
+            decoded = spool.check(entry.image) if isinstance(entry, Record) else None
+            waiting.append((shard, entry, decoded))
+            if len(waiting) > _AHEAD:
+                shard_, entry_, decoded_ = waiting.popleft()
+                yield shard_, entry_, decoded_.result() if decoded_ else None
+    for shard, entry, decoded in waiting:
+        yield shard, entry, decoded.result() if decoded else None
+
+
+def _usable(job: TrainConfig, record: Record, unreadable: str | None, seen: set[str]) -> Record | Reject:
+    if record.item_id in seen:
+        if job.corpus.duplicate_ids == "error":
+            raise LookalikeError(
+                f"Expected each id once, as corpus.duplicate_ids says. Received: {record.item_id} twice"
+            )
+        return Reject(record.item_id, record.position, DUPLICATE, "the id occurred before")
+    if unreadable is not None:
+        return Reject(record.item_id, record.position, "decode", unreadable)
+    if class_of(record, job.label) is None:
+        return Reject(record.item_id, record.position, _LABEL, f"the record has no {job.label}")
+    return record

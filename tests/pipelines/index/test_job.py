@@ -1,0 +1,268 @@
+"""The indexing job: what is reused, what is published, and what is refused."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from lookalike.index.build import assign
+from lookalike.index.gates import EXIT_CODES
+from lookalike.index.shard import open_index_shard
+from lookalike.sources.tfrecord import Example, frame
+from lookalike.store.notes import EmbeddedShard
+from tests.conftest import picture
+
+
+def note(shard: str, vectors: int) -> EmbeddedShard:
+    return EmbeddedShard(
+        shard, "", "", "", "", "", "", "", "", vectors, vectors, 0, 0, 0, {}, None, 0, {}
+    )  # fmt: skip
+
+
+def flip(path: Path, at: float) -> None:
+    """Changes one bit of a file, at a fraction of its length."""
+    content = bytearray(path.read_bytes())
+    content[int(at * (len(content) - 1))] ^= 4
+    path.write_bytes(content)
+
+
+def published_name(job) -> str | None:
+    path = job.store / "CURRENT"
+    return path.read_text() if path.exists() else None
+
+
+def test_the_index_holds_every_embedding_once(published):
+    (ref,) = published.generation["indexes"]
+    shard = open_index_shard(str(published.store / ref["path"]))
+    expected = published.embeddings
+    order = np.argsort(shard.items["item_id"].to_pylist())
+    assert shard.items.take(order).to_pydict() == expected.select(["item_id", "title", "number"]).to_pydict()
+    np.testing.assert_allclose(
+        shard.searcher.vectors[order], np.stack(expected["embedding"].to_numpy()), atol=1e-7
+    )
+
+
+def test_a_generation_says_what_it_is_made_of_and_its_counts_reconcile(published):
+    generation = published.generation
+    counts = generation["counts"]
+    kinds = ("embedded", "reused", "rejected", "duplicates")
+    assert counts["read"] == sum(counts[kind] for kind in kinds) == 24
+    assert counts["items"] == sum(ref["count"] for ref in generation["indexes"]) == 24
+    for name in (*kinds, "read"):
+        assert counts[name] == sum(shard[name] for shard in generation["shards"])
+    assert [os.path.basename(shard["shard"]) for shard in generation["shards"]] == sorted(published.notes)
+    assert generation["previous"] is None
+    assert generation["metadata"] == {"title": "string", "number": "int64"}
+
+
+def test_an_unchanged_night_publishes_nothing_and_a_changed_one_names_the_one_before(copied):
+    first = copied.generation
+    assert "still served" in copied.nightly().out
+    assert copied.generation == first
+    done = copied.nightly("--set", "index.recall_target=0.95")
+    assert "1 shards built" in done.out
+    second = copied.generation
+    assert second["previous"] == first["name"] != second["name"]
+    assert [note["path"] for note in second["shards"]] == [note["path"] for note in first["shards"]]
+    assert len(list((copied.store / "generations").iterdir())) == 2
+
+
+def test_two_stores_of_one_corpus_have_byte_identical_indexes(published, copied):
+    shutil.rmtree(copied.store)
+    copied.nightly()
+    ours, theirs = (sorted(job.store.glob("indexes/*/*")) for job in (copied, published))
+    assert [path.relative_to(copied.store) for path in ours] == [
+        path.relative_to(published.store) for path in theirs
+    ]
+    assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
+
+
+def test_only_the_index_shards_of_changed_embeddings_are_built_again(job, pictures):
+    shards = job.pack(pictures, per_shard=2)
+    job.set(index={"shard_vectors": 6})
+    assert "4 shards built" in job.nightly().out
+    os.utime(shards[0], (1, 1))
+    assert "still served" in job.nightly().out
+    content = Path(shards[0]).read_bytes()
+    Path(shards[0]).write_bytes(content[: len(content) // 2 + 40])
+    done = job.run("nightly", "--set", "gates.allow_damaged_shards=true", *LENIENT)
+    assert done.code == 3
+    assert "1 shards built" in done.out
+
+
+LENIENT = ("--set", "gates.max_reject_fraction=1", "--set", "gates.max_shrink_fraction=1")
+
+
+def test_index_without_embed_says_what_to_run(job, pictures):
+    job.pack(pictures)
+    done = job.run("index")
+    assert done.code == 2
+    assert "3 of 3 shards are not embedded" in done.sentence
+    assert "lookalike embed" in done.sentence
+    assert published_name(job) is None
+
+
+def test_index_shards_are_a_power_of_two_and_growth_only_splits_them():
+    notes = [note(f"s{i}.tfrecord", 100) for i in range(64)]
+    four, eight = assign(notes, 1600), assign(notes, 800)
+    assert (len(four), len(eight)) == (4, 8)
+    assert sorted(n.shard for part in eight for n in part) == sorted(n.shard for n in notes)
+    for number, part in enumerate(eight):
+        assert {n.shard for n in part} <= {n.shard for n in four[number % 4]}
+    assert assign(notes, 10**9) == [notes]
+    assert assign([*notes[:1], note("x", 0)], 100) == [[notes[0], note("x", 0)]]
+
+
+def test_another_metric_or_recall_target_builds_another_index_from_the_same_embeddings(copied):
+    before = copied.generation["indexes"]
+    done = copied.nightly("--set", "metric=euclidean")
+    assert "0 embedded, 3 finished before" in done.out
+    assert "1 shards built" in done.out
+    assert copied.generation["indexes"] != before
+    assert copied.generation["metric"] == "euclidean"
+
+
+def test_an_id_in_two_shards_is_served_from_the_first_and_listed(job):
+    job.shards.mkdir()
+    for shard, pictured in (("a", {"x": 1, "both": 2}), ("b", {"both": 3, "y": 4})):
+        with open(job.shards / f"{shard}.tfrecord", "wb") as file:
+            for name, seed in pictured.items():
+                example = Example()
+                example.features.feature["id"].bytes_list.value.append(name.encode())
+                example.features.feature["image/encoded"].bytes_list.value.append(picture(seed))
+                file.write(frame(example.SerializeToString()))
+    done = job.nightly()
+    assert "duplicates   1 ids occur in an earlier shard too" in done.out
+    generation = job.generation
+    assert generation["duplicates"] == 1
+    assert (generation["counts"]["read"], generation["counts"]["items"]) == (4, 3)
+    table = pq.read_table(job.store / "generations" / generation["name"] / "duplicates.parquet")
+    assert table.to_pylist() == [
+        {
+            "item_id": "both",
+            "shard": str(job.shards / "b.tfrecord"),
+            "kept_shard": str(job.shards / "a.tfrecord"),
+        }
+    ]
+    assert job.query(job.query_file({"q.jpg": picture(2)})).code == 0
+    assert sorted(job.results["item_id"].to_pylist()) == ["both", "x", "y"]
+    assert job.results["item_id"][0].as_py() == "both"
+    assert job.results["score"][0].as_py() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("kind", ["path", "rejects_path"])
+def test_a_flipped_bit_in_a_file_of_an_image_shard_is_found_before_it_is_indexed(copied, kind, at):
+    before = published_name(copied)
+    shutil.rmtree(copied.store / "indexes")
+    path = copied.store / next(iter(copied.notes.values()))[kind]
+    flip(path, at)
+    done = copied.run("nightly")
+    assert done.code == EXIT_CODES["digests"]
+    assert path.name in done.sentence
+    assert published_name(copied) == before
+
+
+def test_of_a_very_large_store_only_new_files_may_be_read_again(copied):
+    path = copied.store / next(iter(copied.notes.values()))["rejects_path"]
+    flip(path, 0.5)
+    change = ["--set", "index.recall_target=0.98"]
+    assert copied.run("nightly", *change).code == EXIT_CODES["digests"]
+    assert copied.run("nightly", *change, "--set", "gates.digests=new").code == 0
+
+
+def test_an_embedding_file_that_is_gone_is_made_anew(copied):
+    path = copied.store / next(iter(copied.notes.values()))["path"]
+    content = path.read_bytes()
+    path.unlink()
+    assert "1 embedded, 2 finished before" in copied.nightly().out
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "one-word", "a b c", "\0\0\0\0", "../../x " + "0" * 64, "a\0b " + "0" * 64, "name notahash"],
+)
+@pytest.mark.parametrize("command", ["nightly", "query"])
+def test_a_damaged_current_is_named(copied, content, command):
+    (copied.store / "CURRENT").write_text(content)
+    done = copied.run("nightly") if command == "nightly" else copied.query(copied.vectors_file([[1.0] * 16]))
+    assert done.code == 2
+    assert str(copied.store / "CURRENT") in done.sentence
+    assert (copied.store / "CURRENT").read_text() == content
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+@pytest.mark.parametrize("command", ["nightly", "query"])
+def test_a_damaged_manifest_of_a_generation_is_named(copied, damage, command):
+    name = copied.generation["name"]
+    before = published_name(copied)
+    path = copied.store / "generations" / name / "manifest.json"
+    if damage == "flip":
+        path.write_text(path.read_text().replace('"items": 24', '"items": 20'))
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.unlink()
+    done = copied.run("nightly") if command == "nightly" else copied.query(copied.vectors_file([[1.0] * 16]))
+    assert done.code == 2
+    assert name in done.sentence
+    assert published_name(copied) == before
+
+
+def test_an_unfinished_index_folder_is_built_anew(copied):
+    (ref,) = copied.generation["indexes"]
+    (copied.store / ref["path"] / "manifest.json").unlink()
+    assert "1 shards built" in copied.nightly().out
+    assert copied.query(copied.vectors_file([[1.0] * 16])).code == 0
+
+
+def test_a_full_disk_publishes_nothing_and_leaves_nothing_half_written(job, pictures, mounted):
+    job.pack(pictures)
+    store = mounted("store", 4096)
+    assert job.run("embed").code == 0
+    used = sum(-(-path.stat().st_size // 4096) * 4 for path in store.rglob("*") if path.is_file())
+    subprocess.run(["mount", "-o", f"remount,size={used + 4}k", str(store)], check=True)
+    done = job.run("index")
+    assert done.code == 2
+    assert "No space left on device" in done.sentence
+    assert published_name(job) is None
+    assert not [path for path in store.rglob("*") if ".tmp-" in path.name]
+    subprocess.run(["mount", "-o", "remount,size=4m", str(store)], check=True)
+    assert job.run("index").code == 0
+
+
+def test_a_store_that_becomes_read_only_is_told(job, pictures, mounted):
+    job.pack(pictures)
+    store = mounted("store", 4096)
+    assert job.run("embed").code == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(store)], check=True)
+    done = job.run("index")
+    assert done.code == 2
+    assert "Read-only file system" in done.sentence
+
+
+def test_a_corpus_of_many_duplicates_still_reconciles(job, pictures):
+    """Two copies of every shard: each id is served once."""
+    shards = job.pack(pictures)
+    for shard in shards:
+        shutil.copy(shard, shard.replace("shard-", "twin-"))
+    job.nightly()
+    generation = job.generation
+    assert (generation["counts"]["read"], generation["counts"]["items"], generation["duplicates"]) == (
+        48,
+        24,
+        24,
+    )
+    table = pq.read_table(job.store / "generations" / generation["name"] / "duplicates.parquet")
+    assert len(set(table["item_id"].to_pylist())) == 24
+
+
+def test_a_manifest_is_json_that_others_can_read(published):
+    (manifest,) = published.store.glob("generations/*/manifest.json")
+    assert json.loads(manifest.read_text())["format"] == 1

@@ -1,0 +1,197 @@
+import tempfile
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lookalike.index import search as module
+from lookalike.index import searcher as scann_vectors
+from lookalike.index.search import search, take_items
+from lookalike.index.shard import open_index_shard, write_index_shard
+from lookalike.index.tuning import parameters_for
+from lookalike.model.errors import LookalikeError
+
+DIM = 6
+
+
+def forced(algorithm):
+    return lambda count, seed, _: parameters_for(count, seed, algorithm)
+
+
+def random_rows(count, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+
+
+def shard_of(ids, vectors, metric="cosine", fingerprint="abc", **columns):
+    items = pa.table({"item_id": pa.array(ids, pa.string())} | columns)
+    with tempfile.TemporaryDirectory() as folder:
+        write_index_shard(
+            folder, items=items, vectors=vectors, metric=metric, encoder_fingerprint=fingerprint
+        )
+        return open_index_shard(folder)
+
+
+def answers(shards, matches):
+    ids = take_items(shards, matches)["item_id"].to_pylist()
+    found = {}
+    for query, rank, item, score in zip(matches.query, matches.rank, ids, matches.score, strict=True):
+        found.setdefault(int(query), []).append(item)
+        assert rank == len(found[int(query)])
+        assert np.isfinite(score)
+    return found
+
+
+def by_numpy(ids, vectors, queries, k, metric):
+    order = {}
+    for number, query in enumerate(queries.astype(np.float64)):
+        if metric == "cosine":
+            far = -(vectors @ query) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
+        else:
+            far = np.linalg.norm(vectors - query, axis=1)
+        ranked = sorted(zip(np.round(far, 6), [i.encode() for i in ids], strict=True))
+        order[number] = [item.decode() for _, item in ranked[:k]]
+    return order
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@settings(deadline=None, max_examples=10)
+@given(data=st.data())
+def test_any_division_into_shards_answers_like_one_shard(metric, exact, data):
+    count = data.draw(st.integers(1, 40))
+    distinct = random_rows(data.draw(st.integers(1, 8))) if data.draw(st.booleans()) else random_rows(count)
+    which = np.random.default_rng(count).integers(0, len(distinct), count)
+    vectors = distinct[which]
+    ids = [f"{(i * 7919) % 1000:x}é{i}" for i in range(count)]
+    shard_of_item = np.array(data.draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)))
+    k = data.draw(st.integers(1, 12))
+    queries = np.concatenate([random_rows(3, seed=1), vectors[:1]])
+    shards = [
+        shard_of([ids[i] for i in np.flatnonzero(shard_of_item == s)], vectors[shard_of_item == s], metric)
+        for s in range(4)
+    ]
+    matches = search(shards, queries, k, exact=exact)
+    assert answers(shards, matches) == by_numpy(ids, vectors, queries, k, metric)
+    one = search([shard_of(ids, vectors, metric)], queries, k, exact=exact)
+    np.testing.assert_array_equal(matches.score, one.score)
+    back = shards[::-1]
+    assert answers(back, search(back, queries, k, exact=exact)) == answers(shards, matches)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree"])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_ties_across_the_kth_place_are_broken_by_id(metric, algorithm, parts, monkeypatch):
+    monkeypatch.setattr(scann_vectors, "parameters_for", forced(algorithm))
+    vectors = random_rows(2000)
+    copies = np.random.default_rng(5).permutation(2000)[:150]
+    vectors[copies] = vectors[copies[0]]
+    ids = np.array([f"{i * 7919 % 2003:04d}" for i in range(2000)])
+    shards = [shard_of(ids[part::parts].tolist(), vectors[part::parts], metric) for part in range(parts)]
+    queries = np.concatenate([vectors[copies[:2]], random_rows(50, seed=1), vectors[copies[:1]] * 1.01])
+    matches = search(shards, queries, 10)
+    found = answers(shards, matches)
+    first = sorted(ids[copies])[:10]
+    for query in (0, 1, 52):
+        assert found[query] == first
+        assert len(np.unique(matches.score[matches.query == query])) == 1
+    assert all(len(items) == 10 for items in found.values())
+
+
+def test_excluded_items_never_appear_and_their_places_are_filled():
+    vectors, queries = random_rows(300), random_rows(20, seed=1)
+    ids = [f"{i:03d}" for i in range(300)]
+    shards = [shard_of(ids[:200], vectors[:200]), shard_of(ids[200:], vectors[200:])]
+    whole = answers(shards, search(shards, queries, 40))
+    gone = frozenset(whole[0][:35]) | {"unknown"}
+    found = answers(shards, search(shards, queries, 10, excluded=gone))
+    assert found == {q: [i for i in items if i not in gone][:10] for q, items in whole.items()} | {
+        0: found[0]
+    }
+    assert found[0][:5] == whole[0][35:]
+    assert len(found[0]) == 10
+    all_gone = search(shards, queries, 10, excluded=pa.array(ids))
+    assert len(all_gone.query) == 0
+
+
+def test_a_query_leaves_out_the_item_it_is_told_to_skip():
+    vectors = random_rows(100)
+    ids = [f"{i:02d}" for i in range(100)]
+    shards = [shard_of(ids[:50], vectors[:50]), shard_of(ids[50:], vectors[50:])]
+    whole = answers(shards, search(shards, vectors[40:60], 6))
+    skip = [*ids[40:59], None]
+    found = answers(shards, search(shards, vectors[40:60], 5, skip=skip))
+    assert all(whole[q][0] == ids[40 + q] for q in range(20))
+    assert found == {q: whole[q][1:] if q < 19 else whole[q][:5] for q in range(20)}
+
+
+def test_fewer_items_than_k_give_fewer_matches_in_query_order():
+    shards = [shard_of(["b"], random_rows(1)), shard_of([], random_rows(0)), shard_of(["a"], random_rows(1))]
+    matches = search(shards, random_rows(3, seed=1), 5)
+    assert matches.query.tolist() == [0, 0, 1, 1, 2, 2]
+    assert matches.rank.tolist() == [1, 2] * 3
+    assert answers(shards, matches) == {query: ["a", "b"] for query in range(3)}
+
+
+def test_no_queries_and_no_items_give_empty_matches():
+    shard, empty = shard_of(["a"], random_rows(1)), shard_of([], random_rows(0))
+    for shards, queries in (
+        ([shard], random_rows(0)),
+        ([empty], random_rows(2)),
+        ([empty, shard], random_rows(0)),
+    ):
+        matches = search(shards, queries, 5)
+        assert take_items(shards, matches).num_rows == len(matches.query) == 0
+
+
+def test_blocks_of_queries_do_not_change_the_answer(monkeypatch):
+    vectors = np.repeat(random_rows(20), 5, axis=0)
+    shard = shard_of([f"{i:02d}" for i in range(100)], vectors)
+    queries = np.concatenate([vectors[:10], random_rows(30, seed=1)])
+    whole = search([shard], queries, 7)
+    monkeypatch.setattr(module, "_CANDIDATES", 40)
+    parts = search([shard], queries, 7)
+    for name in ("query", "rank", "shard", "row", "score"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_matches_take_their_metadata_from_the_right_shard():
+    vectors = random_rows(30)
+    shards = [
+        shard_of(
+            [f"{i}" for i in part], vectors[list(part)], price=pa.array([i * 10 for i in part], pa.int32())
+        )
+        for part in (range(10), range(10, 30))
+    ]
+    table = take_items(shards, search(shards, random_rows(4, seed=1), 30))
+    assert table.schema == shards[0].items.schema
+    assert [int(i) * 10 for i in table["item_id"].to_pylist()] == table["price"].to_pylist()
+    assert table.num_rows == 120
+
+
+def test_shards_that_do_not_go_together_are_refused():
+    queries = random_rows(1)
+    first = shard_of(["a"], random_rows(1))
+    for other, message in (
+        (
+            shard_of(["b"], random_rows(1), "euclidean"),
+            "one metric. Received: cosine and, in shard 1, euclidean",
+        ),
+        (shard_of(["b"], random_rows(1), fingerprint="xyz"), "one encoder_fingerprint. Received: abc and"),
+        (shard_of(["b"], random_rows(1)[:, :4]), "one dim. Received: 6"),
+        (shard_of(["b"], random_rows(1), price=pa.array([1])), r"same columns\. .*price: int64"),
+    ):
+        with pytest.raises(LookalikeError, match=message):
+            search([first, other], queries, 1)
+    with pytest.raises(LookalikeError, match="at least one index shard"):
+        search([], queries, 1)
+
+
+def test_a_bad_query_or_skip_list_is_refused():
+    shard = shard_of(["a"], random_rows(1))
+    with pytest.raises(LookalikeError, match="query 1 of 2 is zero"):
+        search([shard], np.array([[1] * DIM, [0] * DIM]), 1)
+    with pytest.raises(LookalikeError, match=r"Expected 2 ids to skip, one a query\. Received: 1"):
+        search([shard], random_rows(2), 1, skip=["a"])

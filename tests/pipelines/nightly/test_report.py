@@ -1,0 +1,147 @@
+"""The run report: every number in JSON, in text and as OpenMetrics, however a run ends."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from lookalike.index import job as index
+from lookalike.index.gates import EXIT_CODES
+from lookalike.model.errors import GateError, LookalikeError
+from lookalike.nightly import report as run_report
+from lookalike.nightly.report import RunReport
+
+SETTINGS = {"algorithm": "ah", "leaves_to_search": 0, "pre_reorder": 40, "target": 0.99}
+
+
+def metrics(report: RunReport, store: str = "/srv/store") -> dict[tuple[str, str], float]:
+    """Name without `lookalike_`, and the label beside `store` -> value."""
+    families = text_string_to_metric_families(run_report.as_openmetrics(report, store).decode())
+    samples = [sample for family in families for sample in family.samples]
+    assert {sample.labels.pop("store") for sample in samples} == {store}
+    return {(s.name.removeprefix("lookalike_"), *s.labels.values()): s.value for s in samples}
+
+
+@pytest.fixture
+def report() -> RunReport:
+    """Of a run that published."""
+    return RunReport(
+        started="2026-01-01T01:00:00+00:00",
+        finished="2026-01-01T02:00:00+00:00",
+        last_success="2026-01-01T02:00:00+00:00",
+        outcome="published",
+        generation="new",
+        previous="old",
+        records={"read": 1002, "embedded": 1000, "rejected": 2, "items": 1000},
+        rejects={"decode": 2},
+        shards={"read": 1, "unchanged": 9},
+        indexes={"built": 1, "unchanged": 3},
+        seconds={"embed": 4.0},
+        images_per_second=250.0,
+        bytes_read=30_000_000,
+        peak_memory_bytes=700 << 20,
+        recall=0.9931,
+        settings={"indexes/a": SETTINGS, "indexes/b": SETTINGS},
+        drift=0.9,
+    )
+
+
+def test_the_text_reads_as_facts(report):
+    assert run_report.as_text(report).splitlines() == [
+        "outcome      published",
+        "run          2026-01-01T01:00:00+00:00 to 2026-01-01T02:00:00+00:00; "
+        "last success 2026-01-01T02:00:00+00:00",
+        "serving      new (before: old)",
+        "records      1,002 read, 1,000 embedded, 2 rejected, 1,000 items",
+        "rejects      2 at decode",
+        "shards       1 read, 9 unchanged",
+        "indexes      1 built, 3 unchanged",
+        "seconds      embed 4.0",
+        "speed        250 images/s, 30.0 MB read, peak memory 700 MiB",
+        "recall       0.9931 at 10 against exact search",
+        "search       ah, 0 leaves, 40 reordered: 2 index shards",
+        "drift        90.0% of the top 10 as in the last generation",
+    ]
+
+
+def test_the_metrics_are_openmetrics_with_the_same_numbers(report):
+    found = metrics(report)
+    assert found["run_outcome", "published"] == 1
+    assert found["run_outcome", "failed"] == 0
+    assert found["run_finished_timestamp_seconds",] == 1767232800
+    assert found["run_records", "rejected"] == 2
+    assert found["run_indexes", "unchanged"] == 3
+    assert found["recall_at_10",] > found["recall_target",] == 0.99
+    assert found["run_peak_memory_bytes",] == 700 << 20
+    assert not any(value for (name, *_), value in found.items() if name == "gate_failed")
+
+
+def test_two_stores_on_one_machine_have_two_sets_of_metrics(report, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert f'store="{tmp_path}/store"'.encode() in run_report.as_openmetrics(report, "store")
+    assert b'store="s3://bucket/store"' in run_report.as_openmetrics(report, "s3://bucket/store")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "message"),
+    [
+        (LookalikeError("no such key"), "failed", "no such key"),
+        (OSError(28, "No space left on device", "store/x"), "failed", "No space left on device: store/x"),
+        (ZeroDivisionError(), "failed", "ZeroDivisionError"),
+        (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
+    ],
+)
+def test_a_failure_is_told_with_its_reason(report, error, outcome, message):
+    run_report.note_failure(report, error)
+    assert f"outcome      {outcome}: {message}" in run_report.as_text(report)
+    assert metrics(report)["run_outcome", outcome] == 1
+
+
+def test_failed_gates_are_named_in_text_and_metrics(report):
+    run_report.note_failure(report, GateError("two things", ("counts", "min_recall"), EXIT_CODES["counts"]))
+    assert "gates        counts, min_recall" in run_report.as_text(report)
+    failed = {
+        labels[0] for (name, *labels), value in metrics(report).items() if name == "gate_failed" and value
+    }
+    assert failed == {"counts", "min_recall"}
+
+
+def test_a_failed_run_remembers_the_last_success(copied, monkeypatch):
+    latest = copied.store / "reports" / "latest.json"
+    copied.nightly()
+    succeeded = json.loads(latest.read_text())["finished"]
+    monkeypatch.setattr(run_report, "now", lambda: "2099-01-01T00:00:00+00:00")
+    for _ in range(2):
+        assert (
+            copied.run("nightly", "--set", "gates.max_reject_fraction=0", "--set", "metric=cosin").code == 2
+        )
+        assert copied.run("nightly", "--set", "corpus.shards=/nothing").code == 2
+        report = json.loads(latest.read_text())
+        assert (report["outcome"], report["last_success"]) == ("failed", succeeded)
+
+
+def test_an_interrupted_run_leaves_a_report(copied, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index, "index", interrupted)
+    assert copied.run("nightly").code == 130
+    report = json.loads((copied.store / "reports" / "latest.json").read_text())
+    assert (report["outcome"], report["records"]["read"]) == ("interrupted", 24)
+
+
+def test_a_damaged_last_report_is_no_reason_to_fail(tmp_path, report):
+    report.outcome = "failed"
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "latest.json").write_text("{")
+    run_report.write_report(str(tmp_path), report)
+    assert report.last_success is None
+
+
+def test_peak_memory_is_the_runs_own_and_not_of_who_started_it():
+    started_it = bytearray(300 << 20)
+    code = "from lookalike import run_report; print(run_report._peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(done.stdout) < len(started_it)

@@ -1,0 +1,245 @@
+"""The nightly run: incremental, gated, reported; nothing happens where nothing changed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+
+import pytest
+
+from lookalike.embedding.shard_work import ShardWork
+from lookalike.index import job as index
+from lookalike.index.gates import EXIT_CODES
+from lookalike.model.encoder.bundle import Encoder
+from lookalike.store import exclusions, generations
+from lookalike.store import generation as store
+from lookalike.store.lock import hold
+from tests.conftest import picture
+
+
+class Still(datetime):
+    """A clock that stands still, years ago."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime(2001, 1, 1, tzinfo=timezone.utc)
+
+
+def report(job):
+    return json.loads((job.store / "reports" / "latest.json").read_text())
+
+
+def pack_again(job, pictures):
+    """Packs anew; shards whose bytes are the same keep their time of change."""
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in job.shards.iterdir()}
+    job.pack(pictures)
+    for path, (content, modified) in before.items():
+        if path.read_bytes() == content:
+            os.utime(path, ns=(modified, modified))
+
+
+def test_an_unchanged_night_imports_neither_tensorflow_nor_scann_nor_beam(published):
+    code = (
+        "import sys; from lookalike.cli.main import main\n"
+        f"try: main(['nightly', '-c', {str(published.config)!r}])\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "print(sorted({'tensorflow', 'apache_beam', 'scann'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "still served" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_only_new_images_of_a_changed_shard_meet_the_network(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    changed = sorted(pictures)[3]
+    pack_again(job, pictures | {changed: picture(999)})
+    job.nightly()
+    records = report(job)["records"]
+    assert (records["embedded"], records["reused"], records["items"]) == (1, 23, 24)
+    assert report(job)["shards"] == {"read": 1, "unchanged": 2}
+
+
+def test_reused_vectors_are_the_ones_a_fresh_store_would_have(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    pack_again(job, pictures | {sorted(pictures)[3]: picture(999)})
+    job.nightly()
+    ours = {p.name: p.read_bytes() for p in job.store.glob("embeddings/*/*.parquet")}
+    job.set(store=str(job.folder / "fresh"))
+    assert job.run("nightly").code == 0
+    fresh = {p.name: p.read_bytes() for p in (job.folder / "fresh").glob("embeddings/*/*.parquet")}
+    assert fresh.items() <= ours.items()
+
+
+@pytest.mark.parametrize("trust", ["metadata", "content"])
+def test_a_touched_shard_is_read_but_not_encoded(job, pictures, monkeypatch, trust):
+    shards = job.pack(pictures)
+    job.nightly()
+    before = store.current_name(str(job.store))
+    job.set(corpus={**job.settings["corpus"], "trust": trust})
+    monkeypatch.setattr(Encoder, "submit", lambda *_: pytest.fail("an image was encoded"))
+    os.utime(shards[0], (1, 1))
+    job.nightly()
+    assert report(job)["shards"]["read"] == (1 if trust == "metadata" else 3)
+    assert store.current_name(str(job.store)) == before
+
+
+def test_a_taken_down_item_vanishes_from_queries_at_once_and_from_the_next_index(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    gone = sorted(pictures)[0]
+    exclusions.add(str(job.store), [gone], "asked")
+    vectors = job.vectors_file([[1.0] * 16])
+    assert job.query(vectors, "-k", "24").code == 0
+    assert len(job.results) == 23
+    assert gone not in job.results["item_id"].to_pylist()
+    job.nightly()
+    assert (report(job)["records"]["items"], report(job)["excluded"]) == (23, 1)
+    exclusions.remove(str(job.store), [gone])
+    job.nightly()
+    assert report(job)["records"]["items"] == 24
+
+
+def test_a_second_run_is_refused_and_names_the_first(job, pictures):
+    job.pack(pictures)
+    with hold(str(job.store), "nightly"):
+        done = job.run("nightly")
+    assert done.code == 2
+    assert "lookalike nightly on host" in done.sentence
+
+
+def test_leftovers_of_a_dead_run_are_deleted(copied):
+    left = copied.store / "embeddings" / ".embedding.tmp-x"
+    left.write_bytes(b"half")
+    (copied.store / "indexes" / ".index.tmp-y").mkdir()
+    (copied.store / "reports" / ".latest.json.tmp-1").touch()
+    copied.nightly()
+    assert not left.exists()
+    assert not list(copied.store.rglob(".*tmp-*"))
+
+
+def test_a_shard_of_nothing_but_rejects_may_be_mended(job, pictures):
+    broken = {f"a{i}.jpg": b"x" for i in range(8)}
+    job.set(gates={"max_reject_fraction": 0.5}).pack(broken | pictures)
+    job.nightly()
+    pack_again(job, broken | {"a0.jpg": picture(999)} | pictures)
+    job.nightly()
+    records = report(job)["records"]
+    assert (records["embedded"], records["reused"], records["rejected"]) == (1, 24, 7)
+
+
+def test_a_note_that_was_damaged_is_made_anew(copied):
+    path = copied.store / next(iter(copied.notes.values()))["path"].replace(".parquet", ".json")
+    content = path.read_text()
+    path.write_text(content.replace('"shard": "', '"shard": "x'))
+    assert "1 embedded, 2 finished before" in copied.nightly().out
+    assert json.loads(path.read_text())["shard"] == json.loads(content)["shard"]
+
+
+def test_an_index_shard_that_holds_nothing_is_built_anew_for_another_encoder(job, pictures, other_encoder):
+    job.set(index={"shard_vectors": 6}).pack(pictures)
+    job.nightly()
+    assert 0 in [ref["count"] for ref in job.generation["indexes"]]
+    job.set(encoder=str(other_encoder))
+    job.nightly()
+    assert job.query(job.query_file({"q.jpg": picture(1)})).code == 0
+
+
+def test_a_failed_gate_is_reported_and_serves_the_night_before(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    before = store.current_name(str(job.store))
+    job.pack(dict(sorted(pictures.items())[:8]))
+    done = job.run("nightly")
+    assert done.code == EXIT_CODES["max_shrink_fraction"]
+    assert "gates.max_shrink_fraction" in done.sentence
+    assert store.current_name(str(job.store)) == before
+    assert report(job)["outcome"] == "gate failed"
+    assert report(job)["failed_gates"] == ["max_shrink_fraction"]
+    assert report(job)["generation"] == before
+
+
+def test_drift_is_measured_and_gated(job, pictures, other_encoder):
+    job.pack(pictures)
+    job.nightly()
+    job.set(encoder=str(other_encoder))
+    done = job.run("nightly", "--set", "gates.min_top10_overlap=0.999")
+    assert done.code == EXIT_CODES["min_top10_overlap"]
+    assert "gates.min_top10_overlap" in done.sentence
+    job.nightly()
+    assert 0 <= report(job)["drift"] < 0.999
+
+
+def test_ids_in_two_shards_can_be_an_error(job, pictures):
+    first, *_ = job.pack(pictures)
+    shutil.copy(first, str(job.shards / "zz-copy.tfrecord"))
+    job.nightly()
+    assert report(job)["ids_duplicated"] == 8
+    done = job.run("nightly", "--set", "corpus.duplicate_ids=error")
+    assert done.code == EXIT_CODES["duplicate_ids"]
+    assert "corpus.duplicate_ids" in done.sentence
+
+
+def test_a_dry_run_tells_the_plan_and_changes_nothing(job, pictures):
+    job.pack(pictures)
+    job.nightly()
+    pack_again(job, pictures | {sorted(pictures)[3]: picture(999)})
+    before = {p: p.read_bytes() for p in job.store.rglob("*") if p.is_file()}
+    done = job.run("nightly", "--dry-run")
+    assert "2 unchanged, 1 changed, 0 new, 0 removed" in done.out
+    assert "1 of 1 shards to build" in done.out
+    assert {p: p.read_bytes() for p in job.store.rglob("*") if p.is_file()} == before
+
+
+def test_a_dry_run_knows_what_settings_and_takedowns_cost(published, copied):
+    assert "at most 0 of 1 shards to build" in copied.run("nightly", "--dry-run").out
+    assert "1 of 1" in copied.run("nightly", "--dry-run", "--set", "index.recall_target=0.9").out
+    exclusions.add(str(copied.store), ["p00.jpg"])
+    assert "1 of 1" in copied.run("nightly", "--dry-run").out
+
+
+def test_an_interrupted_run_says_so_and_goes_on_the_next_time(job, pictures, monkeypatch):
+    def ctrl_c(*_):
+        # Not by a signal: what runs in a shell's background ignores SIGINT.
+        raise KeyboardInterrupt
+
+    job.pack(pictures)
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWork, "add", ctrl_c)
+        assert job.run("nightly").code == 130
+    assert report(job)["outcome"] == "interrupted"
+    job.nightly()
+    assert report(job)["records"]["items"] == 24
+
+
+def test_a_clock_that_went_backwards_still_gives_a_later_name(job, pictures, monkeypatch):
+    job.pack(pictures)
+    job.nightly()
+    first = store.current_name(str(job.store))
+    monkeypatch.setattr(index, "datetime", Still)
+    job.nightly("--set", "index.recall_target=0.9")
+    assert store.current_name(str(job.store)) > first
+
+
+def test_a_run_after_a_rollback_takes_the_name_of_no_generation(job, pictures, monkeypatch):
+    names = []
+    for change in ({}, {"new.jpg": picture(999)}, {"newer.jpg": picture(998)}):
+        if len(names) == 2:
+            generations.rollback(str(job.store))
+            monkeypatch.setattr(index, "datetime", Still)
+        job.pack(pictures | change)
+        job.nightly()
+        names.append(store.current_name(str(job.store)))
+    assert names == sorted(set(names))
+
+
+def test_old_generations_are_pruned_by_retention(job, pictures):
+    job.pack(pictures)
+    for target in (0.9, 0.91, 0.92, 0.93):
+        job.nightly("--set", f"index.recall_target={target}", "--set", "retention.generations=2")
+    assert len(list((job.store / "generations").iterdir())) == 2
+    assert len(list((job.store / "indexes").iterdir())) == 2

@@ -1,0 +1,68 @@
+"""Beam's flags and errors: no network, no stack trace, no typing error that goes unnoticed."""
+
+import apache_beam as beam
+import pytest
+
+from lookalike.model.errors import LookalikeError
+from lookalike.runner.beam import counters, run_pipeline, workers_on_this_machine
+
+
+def raising(error):
+    def build(pipeline):
+        def fail(_):
+            raise error
+
+        _ = pipeline | beam.Create([1]) | "Step" >> beam.Map(fail)
+
+    return build
+
+
+def counting(pipeline):
+    def count(number):
+        beam.metrics.Metrics.counter("n", "seen").inc(number)
+
+    _ = pipeline | beam.Create([1, 2, 3]) | beam.Map(count)
+
+
+def test_counters_add_up():
+    assert counters(run_pipeline(counting))["seen"] == 6
+
+
+@pytest.mark.parametrize("flags", [[], ["--runner", "DirectRunner"], ["--runner=FnApiRunner"]])
+def test_a_workers_sentence_comes_back_alone(flags):
+    with pytest.raises(LookalikeError) as error:
+        run_pipeline(raising(LookalikeError("Expected this. Received: [that] in a 'b'")), flags)
+    assert str(error.value) == "Expected this. Received: [that] in a 'b'"
+
+
+def test_a_bug_in_a_worker_stays_what_it_is():
+    with pytest.raises(Exception, match="division by zero") as error:
+        run_pipeline(raising(ZeroDivisionError("division by zero")))
+    assert not isinstance(error.value, LookalikeError)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--runner", "Nonsense"], "Nonsense"),
+        (["--runner", "no.such.Runner"], "no.such.Runner"),
+        (["--no_such_flag"], "none is named --no_such_flag"),
+        (["--direct_num_wokers=2"], "none is named --direct_num_wokers"),
+        (["--direct_num_workers", "two"], "invalid int value: 'two'"),
+        (["--direct_running_mode", "quick"], "invalid choice: 'quick'"),
+    ],
+)
+def test_a_mistake_in_the_flags_is_refused_in_a_sentence(flags, said):
+    with pytest.raises(LookalikeError) as error:
+        run_pipeline(counting, flags)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_worker_processes_are_counted_only_in_multi_processing():
+    assert workers_on_this_machine([]) == 1
+    assert workers_on_this_machine(["--direct_num_workers", "4"]) == 1
+    assert (
+        workers_on_this_machine(["--direct_running_mode", "multi_processing", "--direct_num_workers", "4"])
+        == 4
+    )

@@ -1,0 +1,85 @@
+"""Progress: notes of any number of workers add up, and none of it can stop a run."""
+
+import io
+import logging
+import threading
+
+import pytest
+
+from lookalike.runner import progress
+from lookalike.runner.progress import WorkerNote, added_up, shown, time_left
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "done", "total", "text"),
+    [
+        (30, 1, 3, "1:00"),
+        (9, 0, 3, "?"),
+        (10, 3, 3, "0:00"),
+        (10, 5, 3, "0:00"),
+        (3600, 1, 3, "2:00:00"),
+        (1, 2, 3, "0:00"),
+    ],
+)
+def test_time_left_is_told_from_the_rate_so_far(elapsed, done, total, text):
+    assert time_left(elapsed, done, total) == text
+
+
+def test_notes_of_several_workers_add_up(tmp_path):
+    for images in (3, 4):
+        note = WorkerNote(str(tmp_path))
+        note.add(images=images, shards=1)
+        note.add(images=10)
+        note.write()
+    assert added_up(str(tmp_path)) == {"images": 27, "shards": 2}
+    assert added_up(str(tmp_path / "nothing")) == {}
+
+
+def test_a_note_is_written_only_now_and_then(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    note = WorkerNote(str(tmp_path))
+    note.add(images=1)
+    note.add(images=1)
+    assert added_up(str(tmp_path)) == {"images": 1}
+    now[0] += progress.NOTE_SECONDS
+    note.add(images=1)
+    assert added_up(str(tmp_path)) == {"images": 3}
+
+
+def test_notes_that_cannot_be_written_or_read_stop_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    WorkerNote(str(tmp_path / "file")).add(images=1)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "half.json").write_text('{"images": ')
+    assert added_up(str(tmp_path / "runs")) == {}
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_is_shown_and_the_notes_are_gone_in_the_end(tmp_path, monkeypatch, caplog, terminal):
+    class Console(io.StringIO):
+        def isatty(self):
+            return terminal
+
+    told = threading.Event()
+    state = progress._state
+    monkeypatch.setattr(progress, "_state", lambda *args: (told.set(), state(*args))[1])
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
+    monkeypatch.setattr("sys.stderr", Console())
+    folder = tmp_path / "runs" / "x"
+    with (
+        caplog.at_level(logging.INFO, "lookalike.runner.beam.progress"),
+        shown("embedding", str(folder), 4, 100, "images"),
+    ):
+        WorkerNote(str(folder)).add(shards=1, images=20, work=50)
+        assert told.wait(10)
+    assert not folder.exists()
+    if not terminal:
+        assert "embedding: 1 of 4 shards, 20 images" in caplog.text
+
+
+def test_an_error_inside_comes_out_and_the_thread_ends(tmp_path):
+    before = set(threading.enumerate())
+    with pytest.raises(ZeroDivisionError), shown("x", str(tmp_path / "x"), 1, 1, "images"):
+        raise ZeroDivisionError
+    assert set(threading.enumerate()) <= before  # one of another test may have ended meanwhile

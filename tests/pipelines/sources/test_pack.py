@@ -1,0 +1,205 @@
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from lookalike.model.errors import LookalikeError
+from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.sources.pack import pack
+
+FORMATS = ("tfrecord", "webdataset", "parquet")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b/2.jpg", "a.jpg", "b/1.PNG"):
+        Path("images", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("images", name).write_bytes(name.encode())
+    return tmp_path
+
+
+def read(out: str, format: str, **metadata: str):
+    options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key", metadata=metadata)
+    return [item for shard in find_shards(out, options) for item in read_shard(shard, options)]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_shards_hold_the_images_sorted_by_path_and_progress_is_told(here, format):
+    done = []
+    summary = pack(
+        "images", "out", format=format, images_per_shard=2, progress=lambda *args: done.append(args)
+    )
+    ending = {"tfrecord": "tfrecord", "webdataset": "tar", "parquet": "parquet"}[format]
+    assert summary.shards == (f"out/shard-00000-of-00002.{ending}", f"out/shard-00001-of-00002.{ending}")
+    assert sorted(os.listdir("out")) == [Path(shard).name for shard in summary.shards]
+    assert [(item.item_id, item.image) for item in read("out", format)] == [
+        ("a.jpg", b"a.jpg"),
+        ("b/1.PNG", b"b/1.PNG"),
+        ("b/2.jpg", b"b/2.jpg"),
+    ]
+    assert (summary.images, summary.bytes) == (3, 19)
+    assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_input_gives_the_same_bytes_and_may_be_packed_again(here, format):
+    (first,) = pack("images", "out", format=format).shards
+    content = Path(first).read_bytes()
+    os.utime("images/a.jpg", (1, 1))
+    assert pack("images", "out", format=format).shards == (first,)
+    assert Path(first).read_bytes() == content
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_csv_is_joined_by_path_and_what_does_not_match_is_counted(here, format):
+    Path("rows.csv").write_text(
+        'other,path,price,sold,title,day,count\n1,./a.jpg,1.5,true,"x, ü",2024-01-05,7\n'
+        "2,b/2.jpg,2,false,,,\n3,gone.jpg,,,,,\n"
+    )
+    summary = pack("images", "out", format=format, metadata="rows.csv")
+    assert (summary.rows_without_image, summary.images_without_row) == (1, 1)
+    items = read("out", format, price="float64", sold="bool", title="string", day="string", count="int64")
+    assert [item.metadata for item in items] == [
+        {"price": 1.5, "sold": True, "title": "x, ü", "day": "2024-01-05", "count": 7},
+        {"price": None, "sold": None, "title": None, "day": None, "count": None},
+        {"price": 2.0, "sold": False, "title": "", "day": "", "count": None},
+    ]
+
+
+def test_keys_of_a_csv_that_look_like_numbers_or_dates_stay_text(here):
+    Path("rows.csv").write_text("id,n\n007,1\n2024-01-05,2\n")
+    assert pack("images", "out", format="parquet", metadata="rows.csv").rows_without_image == 2
+
+
+def test_types_of_a_csv_are_told_from_the_whole_file(here):
+    Path("rows.csv").write_text("path,n\n" + "".join(f"x{i},{i}\n" for i in range(200_000)) + "a.jpg,none\n")
+    pack("images", "out", format="parquet", metadata="rows.csv")
+    assert pq.read_table("out/shard-00000-of-00001.parquet").column("n").to_pylist() == ["none", None, None]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_json_lines_may_lack_fields(here, format):
+    Path("rows.jsonl").write_text(
+        '{"file": "a.jpg", "n": 1}\n\n{"file": "b/2.jpg", "x": 1, "n": null}\n{"file": "b/1.PNG", "x": 2.5}\n'
+    )
+    pack("images", "out", format=format, metadata="rows.jsonl")
+    assert [item.metadata for item in read("out", format, n="int64", x="float64")] == [
+        {"n": 1, "x": None},
+        {"n": None, "x": 2.5},
+        {"n": None, "x": 1.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("r.csv", b"", "expected CSV with a header"),
+        ("r.csv", b"path,n\na.jpg\n", "expected CSV with a header"),
+        ("r.csv", b"path,n\na\xff.jpg,1\n", "in UTF-8"),
+        ("r.csv", b"path,n\na.jpg,\xff\n", "column 'n'. Received: binary"),
+        ("r.csv", b"n\n1\n", "relative paths, named one of path, file, .* Received: n"),
+        ("r.csv", b"path\na.jpg\nb.jpg\n./a.jpg\n", "names 'a.jpg' twice, in rows 1 and 3"),
+        ("r.csv", b"path,item_id\na.jpg,1\n", "the column name 'item_id' is taken"),
+        ("r.csv", b"path,n,n\na.jpg,1,2\n", "the column name 'n' is taken"),
+        ("r.jsonl", b'{"path": "a.jpg"}\n{', "expected JSON in line 2"),
+        ("r.jsonl", b"[1]\n", r"expected an object in line 1. Received: \[1\]"),
+        ("r.jsonl", b'{"path": 1}\n', "expected text in column 'path'. Received: 1 in row 1"),
+        ("r.jsonl", b'{"path": "a", "n": 1}\n{"path": "b", "n": "x"}', "values of one type in field 'n'"),
+        ("r.jsonl", b'{"path": "a", "n": [1]}\n', "in column 'n'. Received: list"),
+        ("r.jsonl", b'{"path": "a", "n": 9223372036854775808}\n', "of one type in field 'n'"),
+        ("r.jsonl", b"", "Received: no column"),
+    ],
+)
+def test_a_metadata_file_that_cannot_be_used_is_refused(here, name, content, message):
+    Path(name).write_bytes(content)
+    with pytest.raises(LookalikeError, match=message):
+        pack("images", "out", format="parquet", metadata=name)
+    assert not Path("out").exists()
+
+
+def test_tar_keys_have_no_dots_and_are_unique(here):
+    for name in ("b/1.jpg", "c.d/x.y.jpg", "c.d/x_y.gif"):
+        Path("images", name).parent.mkdir(exist_ok=True)
+        Path("images", name).write_bytes(b"")
+    (shard,) = pack("images", "out", format="webdataset").shards
+    with tarfile.open(shard) as archive:
+        members = archive.getmembers()
+        ids = [json.load(archive.extractfile(m))["item_id"] for m in members if m.name.endswith("json")]
+    assert [m.name for m in members if not m.name.endswith("json")] == [
+        "a.jpg",
+        "b/1.png",
+        "b/1_2.jpg",
+        "b/2.jpg",
+        "c.d/x_y.jpg",
+        "c.d/x_y_2.gif",
+    ]
+    assert ids == ["a.jpg", "b/1.PNG", "b/1.jpg", "b/2.jpg", "c.d/x.y.jpg", "c.d/x_y.gif"]
+    assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
+
+
+def test_row_groups_are_of_256_rows_and_images_are_not_compressed(here):
+    for i in range(300):
+        Path("images", f"x{i}.jpg").write_bytes(b"0" * 100)
+    (shard,) = pack("images", "out", format="parquet").shards
+    meta = pq.ParquetFile(shard).metadata
+    assert [meta.row_group(i).num_rows for i in range(meta.num_row_groups)] == [256, 47]
+    codecs = {
+        meta.row_group(0).column(i).path_in_schema: meta.row_group(0).column(i).compression for i in (0, 1)
+    }
+    assert codecs == {"item_id": "ZSTD", "image": "UNCOMPRESSED"}
+
+
+def test_what_cannot_be_packed_is_listed(here):
+    Path("images/notes.txt").write_text("")
+    Path("images/.hidden.jpg").write_text("")
+    Path("images/link.jpg").symlink_to("a.jpg")
+    with open(b"images/caf\xe9.jpg", "wb"):
+        pass
+    summary = pack("images", "out", format="tfrecord")
+    assert summary.images == 4
+    assert summary.skipped == (("caf\\xe9.jpg", "the file's name is not UTF-8"),)
+    assert summary.left_out == {"hidden": 1, "txt": 1}
+
+
+def test_an_image_that_cannot_be_read_is_listed(here, monkeypatch):
+    from lookalike.filesystem import files
+
+    def fails(path):
+        if path.endswith("2.jpg"):
+            raise PermissionError(13, "Permission denied")
+        return io.BytesIO(b"x")
+
+    monkeypatch.setattr(files, "open_read", fails)
+    summary = pack("images", "out", format="tfrecord")
+    assert (summary.images, summary.skipped) == (2, (("b/2.jpg", "Permission denied"),))
+
+
+def test_a_folder_with_other_files_is_refused(here):
+    pack("images", "out", format="tfrecord", images_per_shard=2)
+    for other in ({"format": "tfrecord"}, {"format": "webdataset", "images_per_shard": 2}):
+        with pytest.raises(
+            LookalikeError, match=r"remove the folder or name another\. Received: shard-00000-of-00002"
+        ):
+            pack("images", "out", **other)
+    assert sorted(os.listdir("out")) == ["shard-00000-of-00002.tfrecord", "shard-00001-of-00002.tfrecord"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "zip"}, "format: expected one of tfrecord, webdataset, parquet. Received: 'zip'"),
+        ({"format": "tfrecord", "images_per_shard": 0}, "expected 1 or more. Received: 0"),
+        ({"format": "tfrecord", "images": "bare"}, "No image in the folder bare"),
+        ({"format": "tfrecord", "images": "none"}, "images: expected a folder. Received: none"),
+        ({"format": "tfrecord", "metadata": "none.csv"}, "Received: none.csv"),
+    ],
+)
+def test_wrong_arguments_are_refused(here, arguments, message):
+    Path("bare").mkdir()
+    with pytest.raises(LookalikeError, match=message):
+        pack(**{"images": "images", "out": "out"} | arguments)

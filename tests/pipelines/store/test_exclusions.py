@@ -1,0 +1,137 @@
+"""Takedowns: a list that loses nothing, and that is an error rather than wrong."""
+
+import os
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from lookalike.filesystem import files
+from lookalike.model.errors import LookalikeError
+from lookalike.store import exclusions
+from lookalike.store import lease as leases
+from lookalike.store.exclusions import add, entries, excluded_ids, ids_from_file, remove, unknown_ids
+from tests.support.places import ROOT
+from tests.support.small_stores import Bucket, SmallStore, flip
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def path(tmp_path) -> str:
+    return str(tmp_path / "store")
+
+
+def test_nothing_is_excluded_at_first(path):
+    assert excluded_ids(path).to_pylist() == []
+    assert entries(path) == []
+    assert not os.path.exists(path)
+
+
+def test_ids_are_excluded_with_date_and_reason_and_lifted_again(path):
+    assert add(path, ["b", "ä/1 x.jpg", "b"], "request 7", NOON).changed == ("b", "ä/1 x.jpg")
+    change = add(path, ["c", "b"], "again")
+    assert (change.changed, change.unchanged) == (("c",), ("b",))
+    assert excluded_ids(path).to_pylist() == ["b", "c", "ä/1 x.jpg"]
+    assert (entries(path)[0].since, entries(path)[0].reason) == (NOON, "request 7")
+    change = remove(path, ["b", "unheard of"])
+    assert (change.changed, change.unchanged) == (("b",), ("unheard of",))
+    assert excluded_ids(path).to_pylist() == ["c", "ä/1 x.jpg"]
+    remove(path, ["c", "ä/1 x.jpg"])
+    assert excluded_ids(path).to_pylist() == []
+
+
+def test_the_list_is_a_plain_parquet_file(path):
+    add(path, ["a"], "why", NOON)
+    assert pq.read_table(os.path.join(path, "excluded.parquet")).to_pylist() == [
+        {"item_id": "a", "since": NOON, "reason": "why"}
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["", "\udc80"])
+def test_what_can_be_no_id_is_refused_and_nothing_is_added(path, wrong):
+    with pytest.raises(LookalikeError, match="Expected"):
+        add(path, ["a", wrong])
+    assert excluded_ids(path).to_pylist() == []
+
+
+def test_two_that_add_at_once_lose_nothing(path):
+    script = (
+        "import sys; from lookalike.store.exclusions import add\n"
+        "for i in range(25): add(sys.argv[1], [f'{sys.argv[2]}{i}'])\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, path, letter], cwd=ROOT) for letter in ("a", "b")
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert sorted(excluded_ids(path).to_pylist()) == sorted(f"{x}{i}" for x in "ab" for i in range(25))
+
+
+def test_a_killed_writer_changes_nothing_and_the_next_one_cleans_up(path):
+    add(path, ["a"])
+    left = Path(path, ".excluded.parquet.tmp-1")
+    left.write_bytes(b"half")
+    assert excluded_ids(path).to_pylist() == ["a"]
+    add(path, ["b"])
+    assert not left.exists()
+
+
+def test_a_flipped_byte_is_an_error_and_never_another_list(path):
+    add(path, [f"id-{i}" for i in range(20)], "why", NOON)
+    good, file = excluded_ids(path), Path(path, "excluded.parquet")
+    found = 0
+    for at in range(file.stat().st_size):
+        before = flip(file, at)
+        try:
+            assert excluded_ids(path).equals(good), at
+        except LookalikeError:
+            found += 1
+        file.write_bytes(before)
+    assert found > 300
+
+
+def test_a_damaged_list_is_not_overwritten(path):
+    add(path, ["a"])
+    file = Path(path, "excluded.parquet")
+    file.write_bytes(b"nonsense")
+    for change in (add, remove):
+        with pytest.raises(LookalikeError, match="damaged"):
+            change(path, ["b"])
+    assert file.read_bytes() == b"nonsense"
+
+
+def test_ids_that_no_generation_has_are_told(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    assert unknown_ids(small.path, ["a0-0"]) == ["a0-0"]
+    small.publish(0, ["a0"])
+    small.publish(1, ["a1", "b0"])
+    assert unknown_ids(small.path, ["x", "a0-0", "a1-1", "x", "b0-0", "y"]) == ["x", "y"]
+    assert unknown_ids(small.path, []) == []
+
+
+def test_ids_come_one_a_line_as_they_are(tmp_path):
+    file = tmp_path / "ids.txt"
+    file.write_bytes(" a b \r\n\nä\nlast".encode())
+    assert ids_from_file(str(file)) == [" a b ", "ä", "last"]
+    file.write_bytes(b"\xff\n")
+    with pytest.raises(LookalikeError, match="UTF-8"):
+        ids_from_file(str(file))
+
+
+def test_a_list_behind_a_url(tmp_path, monkeypatch):
+    bucket, url = Bucket(), "mem://bucket/store"
+    small = SmallStore(tmp_path / "store")
+    small.publish(0, ["a0"])
+    bucket.upload(small.root, url)
+    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    monkeypatch.setattr(leases, "SETTLE_SECONDS", 0.0)
+    add(url, ["a0-0", "x"])
+    assert excluded_ids(url).to_pylist() == ["a0-0", "x"]
+    assert unknown_ids(url, ["a0-0", "x"]) == ["x"]
+    remove(url, ["x"])
+    assert excluded_ids(url).to_pylist() == ["a0-0"]
+    assert f"{url}/{exclusions.EXCLUDED}" in bucket.objects
+    assert f"{url}/excluded.lock" not in bucket.objects

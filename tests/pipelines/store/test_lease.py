@@ -1,0 +1,136 @@
+"""Leases: no clock is compared; the living are left alone, the dead are not waited for longer than it takes."""
+
+import dataclasses
+import logging
+
+import pytest
+
+from lookalike.filesystem import files
+from lookalike.model.errors import LookalikeError
+from lookalike.store import lease as leases
+from lookalike.store import lock
+from lookalike.store.lease import DEAD_SECONDS, Lease
+from lookalike.store.lock import clean_up, hold, parse_holder, this_process
+from tests.support.small_stores import Bucket
+
+OTHER = lock.Holder("nightly", "elsewhere", 7, "2026-01-01T00:00:00+00:00", "lookalike nightly", token="t")
+
+
+class World:
+    """Time that passes only when someone waits; `events` happen after so many seconds."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.now, self.holder = path, 0.0, OTHER
+        self.events: dict[float, object] = {}
+
+    def renew(self) -> None:
+        self.holder = lock.renewed(self.holder)
+        files.write_bytes(self.path, self.holder.to_json())
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        for when in [when for when in self.events if when <= self.now]:
+            self.events.pop(when)()  # type: ignore[operator]
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    return World(str(tmp_path / "LOCK"))
+
+
+@pytest.fixture
+def lease(world) -> Lease:
+    return Lease(world.path, this_process("index"), world.wait)
+
+
+def test_a_free_lease_is_taken_after_a_moment(world, lease):
+    lease.take()
+    assert world.now == leases.SETTLE_SECONDS
+    assert lease.is_ours()
+    lease.check()
+    lease.release()
+    assert not files.exists(world.path)
+
+
+def test_a_living_holder_is_named(world, lease):
+    world.renew()
+    world.events = {18.0: world.renew}
+    with pytest.raises(LookalikeError, match="lookalike nightly on host elsewhere, process 7"):
+        lease.take()
+    assert world.now == 20
+    assert not lease.is_ours()
+
+
+def test_a_holder_whose_clock_goes_backwards_lives(world, lease, monkeypatch):
+    monkeypatch.setattr(lock, "utc_now", lambda: "1970-01-01T00:00:00+00:00")
+    world.renew()
+    world.events = {18.0: world.renew}
+    with pytest.raises(LookalikeError, match="process 7"):
+        lease.take()
+
+
+def test_a_dead_holder_is_recognised_by_its_silence(world, lease, caplog):
+    files.write_bytes(world.path, dataclasses.replace(OTHER, renewed="2999-01-01T00:00:00+00:00").to_json())
+    lease.take()
+    assert world.now == DEAD_SECONDS + leases.SETTLE_SECONDS
+    assert lease.is_ours()
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "left by a run that died: lookalike nightly on host elsewhere" in line
+
+
+def test_an_unreadable_lease_is_taken_over_too(world, lease):
+    files.write_bytes(world.path, b"?")
+    lease.take()
+    assert lease.is_ours()
+
+
+def test_a_lease_that_is_released_while_one_watches_is_taken(world, lease):
+    world.renew()
+    world.events = {10.0: lambda: files.delete([world.path])}
+    lease.take()
+    assert world.now == 15
+
+
+def test_of_two_that_write_at_once_the_last_has_it(world, lease):
+    world.events = {1.0: world.renew}
+    with pytest.raises(LookalikeError, match="elsewhere"):
+        lease.take()
+    assert parse_holder(files.read_bytes(world.path)) == world.holder
+
+
+def test_a_suspended_holder_learns_that_it_lost_and_leaves_the_lease_alone(world, lease):
+    lease.take()
+    world.renew()
+    assert not lease.renew()
+    with pytest.raises(LookalikeError, match="was lost to lookalike nightly on host elsewhere"):
+        lease.check()
+    lease.release()
+    assert parse_holder(files.read_bytes(world.path)) == world.holder
+
+
+def test_renewing_changes_the_content(world, lease):
+    lease.take()
+    before = files.read_bytes(world.path)
+    assert lease.renew()
+    assert files.read_bytes(world.path) != before
+
+
+def test_a_patient_one_tries_again(world, lease):
+    world.events = {1.0: world.renew, 6.0: lambda: files.delete([world.path])}
+    with lease.kept(patient=True) as check:
+        check()
+    assert not files.exists(world.path)
+
+
+def test_a_store_behind_a_url_is_held_by_a_lease(monkeypatch):
+    bucket = Bucket()
+    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    monkeypatch.setattr(leases, "SETTLE_SECONDS", 0.0)
+    with hold("mem://bucket/store", "nightly") as check:
+        check()
+        holder = parse_holder(bucket.objects["mem://bucket/store/LOCK"][0])
+        assert holder is not None
+        assert holder.what == "nightly"
+        bucket.objects["mem://bucket/store/runs/r/w.json"] = (b"12", 0)
+        assert clean_up("mem://bucket/store").bytes == 2
+    assert bucket.objects == {}

@@ -1,0 +1,235 @@
+"""Pruning leaves exactly what kept generations name, whenever it is killed and whoever reads meanwhile."""
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lookalike.filesystem import files
+from lookalike.model.errors import LookalikeError
+from lookalike.store.generations import list_generations, names, reading, rollback
+from lookalike.store.prune import GRACE_SECONDS, prune
+from lookalike.store.verify import verify
+from tests.support.small_stores import FIRST_NIGHT, Bucket, SmallStore, flip
+
+SHARDS = ("a0", "a1", "b0", "b1")
+NIGHTS = [("a0", "b0"), ("a1", "b0"), ("a1", "b1"), ("a0", "b0")]
+DAY = 86400.0
+
+
+@pytest.fixture
+def small(tmp_path) -> SmallStore:
+    return SmallStore(tmp_path / "store")
+
+
+def published(small: SmallStore, nights=NIGHTS):
+    return [small.publish(number, shards) for number, shards in enumerate(nights)]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_subset_is_kept_exactly_what_it_names_is_left(tmp_path_factory, data):
+    nights = data.draw(
+        st.lists(st.lists(st.sampled_from(SHARDS), unique=True, max_size=3), min_size=1, max_size=5)
+    )
+    small = SmallStore(tmp_path_factory.mktemp("hypothesis") / "store")
+    made = published(small, nights)
+    read = data.draw(st.sets(st.sampled_from(made and [g.name for g in made])))
+    served = data.draw(st.sampled_from(made))
+    if served.name != small.current:
+        rollback(small.path, served.name)
+    keep = data.draw(st.integers(1, len(made)))
+    kept = [g for g in made if g.name in read or g == served or g in made[-keep:]]
+    expected = {"CURRENT"}.union(*(small.files_of(g) for g in kept))
+    with contextlib.ExitStack() as stack:
+        for name in read:
+            stack.enter_context(reading(small.path, name))
+        planned = prune(small.path, keep, dry_run=True)
+        before = small.files
+        done = prune(small.path, keep)
+    assert planned == done
+    assert small.files == expected
+    assert done.files == len(before - expected)
+    assert done.kept == tuple(g.name for g in kept)
+    assert sorted(done.kept + done.deleted) == [g.name for g in made]
+    assert verify(small.path) == []
+    assert not list(small.root.glob("indexes/*/")) or all(
+        any(folder.iterdir()) for folder in small.root.glob("indexes/*/")
+    )
+
+
+class Killed(BaseException):
+    pass
+
+
+class Deleter:
+    """In place of `files.delete`: deletes one file after the other, and dies before number `last`."""
+
+    def __init__(self, last: int) -> None:
+        self.left = last
+
+    def step(self) -> None:
+        if not self.left:
+            raise Killed
+        self.left -= 1
+
+    def __call__(self, paths) -> None:
+        for path in map(Path, paths):
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []:
+                self.step()
+                file.unlink()
+            if path.is_dir():
+                self.step()
+                path.rmdir()
+
+
+def test_a_kill_at_any_moment_leaves_a_store_that_verifies_and_the_next_prune_finishes(
+    small, tmp_path, monkeypatch
+):
+    made = published(small)
+    real, last, finished = files.delete, 0, False
+    whole = shutil.copytree(small.root, tmp_path / "whole")
+    prune(str(whole), 2)
+    expected = SmallStore(whole).files
+    while not finished:
+        copy = SmallStore(tmp_path / f"copy{last}")
+        shutil.copytree(small.root, copy.root)
+        monkeypatch.setattr(files, "delete", Deleter(last))
+        try:
+            prune(copy.path, 2)
+            finished = True
+        except Killed:
+            pass
+        monkeypatch.setattr(files, "delete", real)
+        assert verify(copy.path) == []
+        assert {made[2].name, made[3].name} <= set(names(copy.path))
+        assert all(one.problem is None for one in list_generations(copy.path))
+        prune(copy.path, 2)
+        assert copy.files == expected
+        last += 1
+    assert last > 8
+
+
+def test_an_artifact_that_comes_back_before_an_interrupted_prune_ends_is_kept(small, monkeypatch):
+    published(small, [("a0",), ("b0",)])
+    monkeypatch.setattr(files, "delete", Deleter(1))
+    with pytest.raises(Killed):
+        prune(small.path, 1)
+    monkeypatch.undo()
+    small.publish(2, ("a0",))
+    prune(small.path, 1)
+    assert small.files == {"CURRENT"} | small.files_of(small.publish(2, ("a0",)))
+    assert verify(small.path) == []
+
+
+def test_young_generations_are_kept_and_a_clock_that_is_behind_keeps_more(small):
+    made = published(small)
+    nights = [g.name for g in made]
+    now = FIRST_NIGHT.timestamp() + 3.5 * DAY
+    assert prune(small.path, 1, 2.0, dry_run=True, now=now).kept == tuple(nights[2:])
+    assert prune(small.path, 1, 3.0, dry_run=True, now=now).kept == tuple(nights[1:])
+    assert prune(small.path, 2, 0.1, dry_run=True, now=now).kept == tuple(nights[2:])
+    assert prune(small.path, 1, 2.0, dry_run=True, now=0.0).kept == tuple(nights)
+
+
+def test_what_is_served_is_kept_however_old(small):
+    made = published(small)
+    rollback(small.path, made[0].name)
+    assert prune(small.path, 1).kept == (made[0].name, made[3].name)
+    assert small.current == made[0].name
+    assert verify(small.path) == []
+
+
+def test_work_that_no_generation_names_yet_is_left_until_it_is_old(small):
+    now = time.time()
+    generation = small.publish(0, ["a0"])
+    small.embed("b0")
+    small.index(["b0"])
+    fresh = small.files
+    assert prune(small.path, 1, now=now).artifacts == ()
+    # Older than a day, but made after the newest generation: an embedding run over a long weekend.
+    small.age(5, now)
+    os.utime(small.root / "generations" / generation.name / "manifest.json", (now - 6 * DAY,) * 2)
+    assert prune(small.path, 1, now=now).artifacts == ()
+    os.utime(small.root / "generations" / generation.name / "manifest.json", (now - DAY,) * 2)
+    assert prune(small.path, 1, keep_days=7, now=now).artifacts == ()
+    assert small.files == fresh
+    done = prune(small.path, 1, now=now)
+    assert len(done.artifacts) == 2
+    assert small.files == {"CURRENT"} | small.files_of(generation)
+
+
+def test_a_store_that_published_nothing_loses_nothing(small):
+    small.embed("a0")
+    small.age(100, time.time())
+    before = small.files
+    assert prune(small.path, 1).files == 0
+    assert small.files == before
+
+
+def test_a_publication_that_was_killed_before_its_manifest_is_deleted(small):
+    small.publish(0, ["a0"])
+    before = small.files
+    folder = small.root / "generations" / "20260105T000000Z-00000000"
+    folder.mkdir()
+    (folder / "duplicates.parquet").write_bytes(b"1")
+    done = prune(small.path, 1)
+    assert (done.files, done.bytes, done.deleted) == (1, 1, ())
+    assert small.files == before
+    assert not folder.exists()
+
+
+def test_nothing_is_deleted_when_a_kept_generation_cannot_be_read(small):
+    made = published(small)
+    flip(small.root / "generations" / made[2].name / "manifest.json", 60)
+    before = small.files
+    with pytest.raises(LookalikeError, match=made[2].name):
+        prune(small.path, 2)
+    assert small.files == before
+
+
+def test_a_damaged_old_generation_can_be_deleted(small):
+    made = published(small, [("a0",), ("b0",)])
+    flip(small.root / "generations" / made[0].name / "manifest.json", 60)
+    assert prune(small.path, 1).deleted == (made[0].name,)
+    assert names(small.path) == [made[1].name]
+    assert verify(small.path) == []
+
+
+@pytest.mark.parametrize(("count", "days"), [(0, None), (-1, None), (1, -1.0), (1, float("nan"))])
+def test_senseless_retention_is_refused(small, count, days):
+    with pytest.raises(LookalikeError, match="Expected to keep"):
+        prune(small.path, count, days)
+
+
+def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monkeypatch):
+    made = published(small, [("a0",), ("b0",), ("a0", "b0")])
+    bucket, url = Bucket(), "mem://bucket/store"
+    bucket.upload(small.root, url)
+    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    bucket.now += 10 * DAY
+    opener = set(bucket.objects)
+
+    def missing() -> set[str]:
+        return opener - set(bucket.objects)
+
+    planned = prune(url, 1, dry_run=True, now=bucket.now)
+    done = prune(url, 1, now=bucket.now)
+    assert planned == done
+    assert (done.waiting, done.deleted, done.files) == ((made[0].name, made[1].name), (), 0)
+    assert names(url) == [made[2].name]
+    assert missing() == {f"{url}/generations/{g.name}/manifest.json" for g in made[:2]}
+    assert prune(url, 1, now=bucket.now + GRACE_SECONDS - 1).files == 0
+    assert len(missing()) == 2
+    done = prune(url, 1, now=bucket.now + GRACE_SECONDS + 1)
+    assert (done.waiting, done.deleted) == ((), (made[0].name, made[1].name))
+    expected = {"CURRENT"} | small.files_of(made[2])
+    assert set(bucket.objects) == {f"{url}/{name}" for name in expected}
+    assert verify(url) == []
+    with reading(url) as opened:
+        assert opened == made[2]
