@@ -32,9 +32,9 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from lookalike.embedding.missing import embed_missing
 from lookalike.encoder.build import build_encoder
 from lookalike.model.encoder.bundle import BATCH, Encoder, cores
-from lookalike.nightly.run import embed_missing
 from lookalike.sources import SourceOptions
 from lookalike.sources.pack import pack
 

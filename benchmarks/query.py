@@ -27,14 +27,16 @@ import pyarrow.parquet as pq
 
 from lookalike.config.job import Config
 from lookalike.embedding.plan import Plan
+from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.filesystem.files import FileInfo
-from lookalike.index.job import index, open_index
+from lookalike.index.job import index
+from lookalike.index.opening import open_index
 from lookalike.index.search import search
 from lookalike.index.shard import IndexShard
 from lookalike.query.job import query
 from lookalike.sources import Shard
 from lookalike.store import generation as store
-from lookalike.store.notes import EmbeddedShard, EmbeddingWriter, write_note
+from lookalike.store.notes import EmbeddedShard, write_note
 
 K = 10
 

@@ -23,8 +23,8 @@ from .store import exclude_app, generations_app
 from .train import train
 
 if TYPE_CHECKING:
-    from ..embedding.plan import EmbedSummary
-    from ..index.job import IndexSummary
+    from ..embedding.report import EmbedSummary
+    from ..index.report import IndexSummary
 
 app = typer.Typer(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
@@ -89,8 +89,8 @@ def pack(
 
     Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
     """
-    from ..embedding.report import pack_report
     from ..sources.pack import pack as run
+    from ..sources.pack import pack_report
 
     summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
     print(pack_report(summary, out))
@@ -225,7 +225,8 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
     job = load_config(config, set)
-    from ..nightly.run import embed_missing, writing
+    from ..embedding.missing import embed_missing
+    from ..store.leftovers import writing
 
     with writing(job, "embed"):
         summary = embed_missing(job, ctx.args)
@@ -252,7 +253,7 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     job = load_config(config, set)
     from ..embedding.plan import make_plan
     from ..index.job import index as run
-    from ..nightly.run import writing
+    from ..store.leftovers import writing
 
     with writing(job, "index") as still_mine:
         summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
@@ -260,7 +261,7 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
 
 def _print_indexed(job: Config, summary: IndexSummary) -> None:
-    from ..embedding.report import generation_report
+    from ..index.report import generation_report
     from ..store.generation import generation_folder
 
     print(generation_report(summary, generation_folder(job.store, summary.generation.name)))
@@ -281,11 +282,11 @@ def nightly(
     Example: lookalike nightly -c config/nightly.yaml --dry-run
     """
     job = load_config(config, set)
-    from ..nightly.run import dry_run as plan
+    from ..nightly.dry_run import dry_run as plan
     from ..nightly.run import nightly as run
 
     if dry_run:
-        from ..embedding.report import dry_run_report
+        from ..nightly.dry_run import dry_run_report
 
         print(dry_run_report(plan(job)))
         return
@@ -326,8 +327,8 @@ def query(
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
     """
     job = load_config(config, set)
-    from ..embedding.report import query_report
     from ..query.job import query as run
+    from ..query.report import query_report
 
     summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
     print(query_report(summary))

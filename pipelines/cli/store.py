@@ -132,7 +132,8 @@ def prune(
 
     Example: lookalike generations prune -c config/nightly.yaml --keep 3 --keep-days 14 --dry-run
     """
-    from ..store.lock import clean_up, hold
+    from ..store.leftovers import clean_up
+    from ..store.lock import hold
     from ..store.prune import prune as run
 
     store = load_config(config, set).store

@@ -16,11 +16,13 @@ import yaml
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, load_config
-from ..embedding.report import embed_report, generation_report, query_report
+from ..embedding.report import embed_report
 from ..encoder.build import build_encoder
 from ..filesystem import files
+from ..index.report import generation_report
 from ..nightly.run import nightly
 from ..query.job import query
+from ..query.report import query_report
 from ..sources.pack import pack
 from ..store.generation import CURRENT, generation_folder
 from ..store.notes import embeddings_folder, read_rejects

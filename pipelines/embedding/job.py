@@ -27,7 +27,8 @@ from ..runner import progress
 from ..runner.beam import counters, run_pipeline, workers_on_this_machine
 from ..sources import Shard
 from ..store.notes import COUNTS, EmbeddedShard
-from .plan import EmbedSummary, Plan, make_plan
+from .plan import Plan, make_plan
+from .report import EmbedSummary
 from .shard_work import Batch, EmbedTask, ShardWork
 
 

@@ -53,28 +53,6 @@ class Plan:
         return [self.finished[shard.name] for shard in self.shards if shard.name in self.finished]
 
 
-@dataclass(frozen=True)
-class EmbedSummary:
-    """What an embedding run did.
-
-    Attributes:
-        plan: the corpus, every shard finished.
-        embedded: notes of the shards read by this run, in order.
-        counts: records read, embedded, reused, rejected and duplicates of this run.
-        seconds: wall-clock time of the pipeline.
-    """
-
-    plan: Plan
-    embedded: tuple[EmbeddedShard, ...]
-    counts: dict[str, int]
-    seconds: float
-
-    @property
-    def skipped(self) -> int:
-        """Number of shards that were finished before."""
-        return len(self.plan.shards) - len(self.embedded)
-
-
 def make_plan(config: Config, trust: str | None = None) -> Plan:
     """Lists the corpus and looks for what the store has of it.
 

@@ -16,7 +16,8 @@ from lookalike.model.encoder.bundle import BATCH, EncodedBatch
 
 from ..sources import Shard, SourceOptions, read_shard
 from ..sources.records import Record, Reject
-from ..store.notes import DUPLICATE, EmbeddedShard, EmbeddingWriter, KnownVectors, write_note
+from ..store.notes import DUPLICATE, EmbeddedShard, write_note
+from .writer import EmbeddingWriter, KnownVectors
 
 MOST_ENTRIES = 512
 """Records in a batch, most of them with a known vector and so without an image to wait for."""

@@ -16,15 +16,16 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
+from ..index.opening import open_vectors
 from ..index.shard import IndexShard
-from ..index.steps import keys_in_steps, steps_of
+from ..index.steps import steps_of
 from ..query import inputs as queries
-from ..query.job import _matching_encoder
+from ..query.inputs import _matching_encoder
 from ..sources.records import DIRECTORY
 from ..store import exclusions, generations
 from ..store.generation import Generation
 from .labels import Labels, is_field, read_labels
-from .ranking import RankedCorpus, open_vectors
+from .ranking import RankedCorpus, keys_in_steps
 from .relevance import JUNK, Judged, Relevance, SameValue, read_qrels
 from .tally import REASONS, Settings, Tally
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Corpus
 from ..filesystem import files
-from ..index.shard import ITEM_ID
 from ..query import inputs as queries
-from ..sources import SourceOptions, find_shards, read_shard
+from ..query.inputs import query_options
+from ..sources import find_shards, read_shard
 from ..sources.records import DIRECTORY, Record, directory_of
+from ..store.index_manifest import ITEM_ID
 from ..store.notes import ARROW_TYPES
 from .ranking import RankedCorpus
 
@@ -119,12 +120,6 @@ def read_labels(
     if not values:
         raise LookalikeError(f"Expected queries with the field {name}. Received: none in {path}")
     return make_labels(name, items.items[name], values.get)
-
-
-def query_options(corpus: Corpus, metadata: Mapping[str, str]) -> SourceOptions:
-    """How image shards of queries are read: as `queries.image_blocks` does, with metadata."""
-    options = replace(corpus.source_options(), format=None, metadata=metadata)
-    return replace(options, item_id="key") if corpus.item_id.startswith("field:") else options
 
 
 def _of_images(name: str, path: str, corpus: Corpus, kind: str) -> dict[str, Any]:

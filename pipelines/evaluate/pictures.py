@@ -10,10 +10,10 @@ import pyarrow as pa
 from ..config.job import Config
 from ..index.duplicates import find_items
 from ..query import inputs as queries
+from ..query.inputs import query_options
 from ..sources import Shard, SourceOptions, find_shards, read_shard
 from ..sources.records import Record
 from ..store.generation import Generation
-from .labels import query_options
 
 
 def item_pictures(config: Config, generation: Generation, item_ids: Collection[str]) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,17 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lookalike.model.errors import LookalikeError
+from lookalike.model.encoder.search_steps import Retrieval
 
-from ..filesystem import files
-from ..index.scores import Metric, checked
-from ..index.searcher import Searcher
-from ..index.shard import ITEM_ID, ITEMS, IndexShard
-from ..store import generations
-from ..store.generation import Generation, IndexRef
+from ..index.scores import checked
+from ..index.shard import IndexShard
+from ..index.steps import _first, _short_list_order
+from ..store.index_manifest import ITEM_ID, Metric
 
-VECTORS = "dataset.npy"
-"""The vectors of an index shard, as `vectors.Searcher.save` and ScaNN write them."""
 SCORES_AT_ONCE = 1 << 24
 """Scores held at once; of a million items, those of 16 queries."""
 QUERIES_AT_ONCE = 256
@@ -188,25 +183,26 @@ class RankedCorpus:
         return middle, float(np.sqrt(max(furthest, default=0.0)))
 
 
-def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
-    """The index shards of a generation without their ScaNN index, which holds the vectors a second time.
+def keys_in_steps(corpus: RankedCorpus, queries: np.ndarray, own: np.ndarray, steps: Retrieval) -> np.ndarray:
+    """As `RankedCorpus.keys`, with the steps around it.
 
-    Raises:
-        LookalikeError: if a file is damaged, naming it.
-        OSError: if one cannot be read.
+    Args:
+        queries: float32 (queries, dim).
+        own: int64 (queries,), the item whose id is the query's own; -1 for none.
+        steps: query expansion and re-ranking.
     """
-    return [_open(store, ref) for ref in generation.indexes]
-
-
-def _open(store: str, ref: IndexRef) -> IndexShard:
-    manifest = generations.read_index(store, ref)
-    folder = files.local_copy(files.join(store, ref.path), ref.manifest_sha256)
-    for name in (VECTORS, ITEMS):
-        path, expected = os.path.join(folder, name), manifest.files[name].sha256
-        if (found := files.sha256(path)) != expected:
-            raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
-    vectors = np.load(os.path.join(folder, VECTORS), mmap_mode="r", allow_pickle=False)
-    with pa.memory_map(os.path.join(folder, ITEMS)) as source:
-        items = pa.ipc.open_file(source).read_all()
-    searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
-    return IndexShard(searcher, items, manifest)
+    keys = corpus.keys(queries)
+    if expansion := steps.query_expansion:
+        queries = checked(queries, "cosine")
+        _, numbers = corpus.nearest(keys, expansion.k + 1)
+        near = corpus.vectors_of(numbers.reshape(-1)).reshape(*numbers.shape, -1)
+        near[~_first(numbers != own[:, None], expansion.k)] = 0
+        queries = expansion.apply(queries, near)
+        keys = corpus.keys(queries)
+    if reranking := steps.reranking:
+        places, numbers = corpus.nearest(keys, reranking.short_list + 1)
+        order = _short_list_order(
+            checked(queries, "cosine"), numbers, numbers == own[:, None], corpus.vectors_of, reranking
+        )
+        corpus.put_first(keys, np.take_along_axis(places, order, axis=1))
+    return keys

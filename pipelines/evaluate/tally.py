@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lookalike.model.measuring import retrieval_metrics as metrics
 
-from ..index.shard import ITEM_ID
+from ..store.index_manifest import ITEM_ID
 from .labels import Labels, as_text
 from .ranking import RankedCorpus, Ranking
 

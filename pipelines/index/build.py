@@ -21,6 +21,7 @@ from lookalike.model.encoder.search_steps import DatabaseAugmentation
 from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
+from ..store import index_manifest
 from ..store.notes import EmbeddedShard, embedding_schema
 from . import shard as index_shard
 from .steps import drawn_to_neighbours
@@ -175,7 +176,7 @@ def build_index_shard(task: IndexTask) -> int:
             k=TUNED_K,
             threads=task.threads,
         )
-        files.move_folder_in(folder, target, last=index_shard.MANIFEST)
+        files.move_folder_in(folder, target, last=index_manifest.MANIFEST)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return len(vectors)

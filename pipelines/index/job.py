@@ -6,7 +6,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import pyarrow as pa
@@ -18,38 +17,19 @@ from lookalike.model.imports import importing
 
 from ..config.job import Config
 from ..embedding.plan import Plan
-from ..embedding.report import totals
 from ..filesystem import files
 from ..runner import progress
-from ..store import exclusions, generations
+from ..store import exclusions, generations, index_manifest
 from ..store import generation as store
 from ..store.generation import Generation, IndexRef
-from ..store.notes import EmbeddedShard
-from . import shard as index_shard
+from ..store.notes import EmbeddedShard, totals
 from .build import IndexTask, build_index_shard, make_tasks
 from .duplicates import find_duplicates, find_items, write_duplicates
 from .gates import check_counts, check_digests, check_index, checking_digests
+from .opening import open_index
+from .report import IndexSummary
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class IndexSummary:
-    """What an indexing run did.
-
-    Attributes:
-        generation: what is served now.
-        published: False if it was served before, and nothing changed.
-        built: number of index shards built by this run; the others were there.
-        seconds: wall-clock time of the pipeline.
-        overlap: fraction of a sample's top 10 that is as in the last generation; None without one.
-    """
-
-    generation: Generation
-    published: bool
-    built: int
-    seconds: float
-    overlap: float | None
 
 
 def index(
@@ -157,11 +137,11 @@ def _united(duplicates: pa.Table, taken_down: dict[str, list[str]]) -> dict[str,
 
 def _whole(root: str, folder: str) -> bool:
     """Whether an index shard is there with all of its files, by their sizes; digests are checked when opened."""
-    path = files.join(root, folder, index_shard.MANIFEST)
+    path = files.join(root, folder, index_manifest.MANIFEST)
     if not files.exists(path):
         return False
     try:
-        manifest = index_shard.parse_manifest(files.read_bytes(path), path)
+        manifest = index_manifest.parse_manifest(files.read_bytes(path), path)
     except LookalikeError:
         return False
     listed = files.list_files(files.join(root, folder))
@@ -184,25 +164,6 @@ def _overlap(root: str, previous: Generation | None, indexes: Sequence[IndexRef]
         logger.warning("the last generation cannot be compared with: %s", error)
         return None
     return overlap(before, after)
-
-
-def open_index(root: str, ref: IndexRef, threads: int | None = None) -> index_shard.IndexShard:
-    """Opens an index shard of a generation, every digest checked.
-
-    Raises:
-        LookalikeError: if a file is damaged, naming it.
-    """
-    folder = files.join(root, ref.path)
-    path = files.join(folder, index_shard.MANIFEST)
-    files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)
-    local = files.local_copy(folder, ref.manifest_sha256)
-    try:
-        return index_shard.open_index_shard(local, threads)
-    except LookalikeError:
-        if not files.is_remote(folder):
-            raise
-    files.delete([local])  # the copy is damaged, or what it was made from
-    return index_shard.open_index_shard(files.local_copy(folder, ref.manifest_sha256), threads)
 
 
 def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:
@@ -230,8 +191,8 @@ def _build_noted(task: IndexTask) -> str:
 
 
 def _index_ref(root: str, task: IndexTask) -> IndexRef:
-    data = files.read_bytes(files.join(root, task.path, index_shard.MANIFEST))
-    manifest = index_shard.parse_manifest(data, task.path)
+    data = files.read_bytes(files.join(root, task.path, index_manifest.MANIFEST))
+    manifest = index_manifest.parse_manifest(data, task.path)
     return IndexRef(
         path=task.path,
         manifest_sha256=files.sha256_bytes(data),

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .scores import Metric, checked, nearness, pair_scores
-from .shard import ITEM_ID, IndexShard
+from ..store.index_manifest import ITEM_ID, Metric
+from .scores import checked, nearness, pair_scores
+from .shard import IndexShard
 
 ROUNDING = 2e-6
 """Relative error of ScaNN's float32 scores, in squared distance or cosine: nearer than this is a tie."""

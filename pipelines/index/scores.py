@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 import numpy as np
 
 from lookalike.model.errors import LookalikeError
 
-Metric = Literal["cosine", "euclidean"]
+from ..store.index_manifest import Metric
 
 _UNIT = 1e-6
 """A row whose length differs from 1 by no more is unit length already and stays as it is, to the bit."""

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from lookalike.model.errors import LookalikeError
 
+from ..store.index_manifest import Metric
 from .ordering import ROUNDING, Candidates, by_nearness, gather, level_ties, ties_by_id
-from .scores import Metric, nearness
+from .scores import nearness
 from .shard import IndexShard
 
 _CANDIDATES = 1 << 23

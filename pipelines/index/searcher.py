@@ -21,8 +21,9 @@ import numpy as np
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
-from .scores import Metric, centre, checked, nearness, pair_scores, radius
-from .tuning import Algorithm, IndexParameters, SearchSettings, parameters_for, tune
+from ..store.index_manifest import Algorithm, IndexParameters, Metric, SearchSettings
+from .scores import centre, checked, nearness, pair_scores, radius
+from .tuning import parameters_for, tune
 
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""

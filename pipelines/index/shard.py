@@ -6,68 +6,19 @@ import functools
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pydantic
 
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import sync_folder
+from ..store.index_manifest import ITEM_ID, ITEMS, MANIFEST, FileDigest, IndexManifest, Metric, read_manifest
 from . import searcher as scann_vectors
-from .scores import Metric
-from .searcher import IndexParameters, Searcher
-from .tuning import SearchSettings
-
-ITEM_ID = "item_id"
-ITEMS = "items.arrow"
-MANIFEST = "manifest.json"
-_FORMAT: Literal[1] = 1
-
-
-@dataclass(frozen=True)
-class FileDigest:
-    """A file of the shard: SHA-256 in hexadecimal, and size in bytes."""
-
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class IndexManifest:
-    """What an index shard is made of; written last, so that a folder without one is unfinished.
-
-    Attributes:
-        format: version of this layout.
-        metric, dim, count: of the vectors.
-        encoder_fingerprint: of the encoder that made them; vectors of two encoders are never mixed.
-        parameters: how the index was built, its algorithm first.
-        settings: how it is searched, with the recall that was measured.
-        scann_version: that wrote the files.
-        files: every file but the manifest, by name.
-    """
-
-    format: Literal[1]
-    metric: Metric
-    dim: int
-    count: int
-    encoder_fingerprint: str
-    parameters: IndexParameters
-    settings: SearchSettings
-    scann_version: str
-    files: dict[str, FileDigest]
-
-    def to_json(self) -> bytes:
-        """As indented JSON, the same bytes for the same content."""
-        return _MANIFEST.dump_json(self, indent=1) + b"\n"
-
-
-_MANIFEST = pydantic.TypeAdapter(IndexManifest)
+from .searcher import Searcher
 
 
 class IndexShard:
@@ -243,33 +194,6 @@ def open_index_shard(folder: str, threads: int | None = None, *, verify: bool = 
     with pa.memory_map(os.path.join(folder, ITEMS)) as source:
         items = pa.ipc.open_file(source).read_all()
     return IndexShard(searcher, items, manifest)
-
-
-def read_manifest(folder: str) -> IndexManifest:
-    """The manifest of an index shard in a local folder.
-
-    Raises:
-        LookalikeError: if there is none, or it cannot be read as one of this version.
-    """
-    path = os.path.join(folder, MANIFEST)
-    try:
-        return parse_manifest(Path(path).read_bytes(), path)
-    except OSError as error:
-        raise LookalikeError(
-            f"Expected the manifest of an index shard at {path}. Received: {error}"
-        ) from error
-
-
-def parse_manifest(data: bytes, path: str) -> IndexManifest:
-    """The manifest that was read from `path`. Raises LookalikeError if it is none of this version."""
-    try:
-        return _MANIFEST.validate_json(data)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise LookalikeError(
-            f"Expected an index shard's manifest of format 1 in {path}. Received: {where}: {first['msg']}"
-        ) from error
 
 
 def _digests(folder: str, names: list[str]) -> dict[str, FileDigest]:

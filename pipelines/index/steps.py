@@ -24,7 +24,6 @@ from lookalike.model.encoder.search_steps import (
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
-from ..evaluate.ranking import RankedCorpus
 from ..store.generation import Generation
 from .scores import checked
 from .search import Matches, search
@@ -127,31 +126,6 @@ def drawn_to_neighbours(
         near[found.query, found.rank - 1] = _vectors_at(shards, found.shard, found.row)
         means[part] = step.apply(vectors[part], near)
     return means
-
-
-def keys_in_steps(corpus: RankedCorpus, queries: np.ndarray, own: np.ndarray, steps: Retrieval) -> np.ndarray:
-    """As `RankedCorpus.keys`, with the steps around it.
-
-    Args:
-        queries: float32 (queries, dim).
-        own: int64 (queries,), the item whose id is the query's own; -1 for none.
-        steps: query expansion and re-ranking.
-    """
-    keys = corpus.keys(queries)
-    if expansion := steps.query_expansion:
-        queries = checked(queries, "cosine")
-        _, numbers = corpus.nearest(keys, expansion.k + 1)
-        near = corpus.vectors_of(numbers.reshape(-1)).reshape(*numbers.shape, -1)
-        near[~_first(numbers != own[:, None], expansion.k)] = 0
-        queries = expansion.apply(queries, near)
-        keys = corpus.keys(queries)
-    if reranking := steps.reranking:
-        places, numbers = corpus.nearest(keys, reranking.short_list + 1)
-        order = _short_list_order(
-            checked(queries, "cosine"), numbers, numbers == own[:, None], corpus.vectors_of, reranking
-        )
-        corpus.put_first(keys, np.take_along_axis(places, order, axis=1))
-    return keys
 
 
 def _reranked(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..store.index_manifest import Algorithm, IndexParameters, SearchSettings
 from .scores import nearness, pair_scores
 
 if TYPE_CHECKING:
     from .searcher import Searcher
 
-Algorithm = Literal["brute_force", "ah", "tree"]
 
 _BRUTE_FORCE_BELOW = 20_000
 _TREE_FROM = 100_000
@@ -32,48 +32,6 @@ _RANDOM_ACCESS = 3.0
 Measured on 200,000 x 256, ScaNN 1.3.4, 2 cores: 0.53 us for a leaf's 14 kB of codes and 0.08 us for a row of
 1 kB under cosine (ratio 2.0), 1.66 us for 28 kB and 0.17 us for a row under euclidean (2.8).
 """
-
-
-@dataclass(frozen=True)
-class IndexParameters:
-    """How an index was built: everything that, with the vectors, decides its files.
-
-    Attributes:
-        algorithm: brute force below 20,000 vectors, quantised codes (AH) below 100,000,
-            a tree of them from there.
-        leaves: partitions of the tree, twice the square root of the count; 0 without one. Searching 2 of 900
-            leaves of 200,000 vectors gave recall 0.992, 2 of 450 gave 0.980.
-        training_sample: vectors the tree and the codebook are trained on.
-        seed: of the sample of vectors that search settings are tuned with.
-    """
-
-    algorithm: Algorithm
-    leaves: int
-    training_sample: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How an index is searched, and how well that was measured to do.
-
-    Attributes:
-        k: results a query that recall was measured for.
-        leaves_to_search: partitions looked into; 0 for an index without a tree.
-        pre_reorder: candidates whose exact score is computed; 0 for exact search.
-        recall: mean recall at k over the queries, by score: a tie with the k-th nearest is a hit.
-        recall_lower: lower 95 % bound of that mean, the number that had to reach the target.
-        target: the recall that was asked for; `recall_lower` stays below it if nothing reached it.
-        queries: vectors of the index that served as queries, each without itself; 0 for exact search.
-    """
-
-    k: int
-    leaves_to_search: int
-    pre_reorder: int
-    recall: float
-    recall_lower: float
-    target: float
-    queries: int
 
 
 @dataclass(frozen=True)

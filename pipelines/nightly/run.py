@@ -5,28 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from lookalike.model.encoder.bundle import cores, read_manifest
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
-from ..embedding.plan import EmbedSummary, make_plan
-from ..embedding.report import reasons_of, stage_seconds, totals
+from ..embedding.missing import embed_missing
+from ..embedding.report import EmbedSummary
 from ..filesystem import files
-from ..index import shard as index_shard
-from ..store import exclusions, generations
-from ..store import generation as store
-from ..store.lock import clean_up, hold
-from ..store.notes import COUNTS
+from ..store import exclusions, generations, index_manifest
+from ..store.leftovers import writing
+from ..store.notes import reasons_of, stage_seconds, totals
 from ..store.prune import may_be_due, prune
 from . import report as run_report
 from .report import RunReport
 
 if TYPE_CHECKING:
-    from ..index.job import IndexSummary
+    from ..index.report import IndexSummary
 
 
 logger = logging.getLogger(__name__)
@@ -47,36 +44,6 @@ class NightlySummary:
     indexed: IndexSummary
     report: RunReport
     report_path: str
-
-
-@contextlib.contextmanager
-def writing(config: Config, what: str) -> Iterator[Callable[[], None]]:
-    """Makes this the only run that writes to the store, after cleaning up behind dead ones.
-
-    Yields:
-        A check that the store is still ours.
-
-    Raises:
-        LookalikeError: if another run holds the store, naming it.
-    """
-    read_manifest(config.encoder)  # before a store is made for a job that cannot run
-    with hold(config.store, what) as still_mine:
-        clean_up(config.store)
-        yield still_mine
-
-
-def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
-    """Embeds what is not embedded; imports neither Beam nor TensorFlow if that is nothing.
-
-    Raises:
-        LookalikeError: for what the user can mend.
-    """
-    plan = make_plan(config)
-    if not plan.missing:
-        return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
-    from ..embedding.job import embed
-
-    return embed(config, plan, flags)
 
 
 def nightly(config: Config, flags: Sequence[str] = ()) -> NightlySummary:
@@ -165,76 +132,9 @@ def _note_index(config: Config, report: RunReport, indexed: IndexSummary, second
     try:
         report.excluded = len(exclusions.excluded_ids(config.store))
         for ref in generation.indexes:
-            path = files.join(config.store, ref.path, index_shard.MANIFEST)
-            manifest = index_shard.parse_manifest(files.read_bytes(path), path)
+            path = files.join(config.store, ref.path, index_manifest.MANIFEST)
+            manifest = index_manifest.parse_manifest(files.read_bytes(path), path)
             report.settings[ref.path] = {"algorithm": ref.algorithm, **asdict(manifest.settings)}
     except OSError as error:
         # What counts is done: a run that published does not end as one that did not.
         logger.warning("the report is not complete: %s", files.reason(error))
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """What a nightly run would do now.
-
-    Attributes:
-        unchanged, changed, new, removed: numbers of image shards.
-        images: about how many images the new and changed shards hold, told from their size.
-        indexes, rebuilt: numbers of index shards, in all and to be built: an upper bound.
-        seconds: how long it would take, at the speed of the embedding files that are there; None if there are none.
-    """
-
-    unchanged: int
-    changed: int
-    new: int
-    removed: int
-    images: int
-    indexes: int
-    rebuilt: int
-    seconds: float | None
-
-
-def dry_run(config: Config) -> DryRun:
-    """Looks what a nightly run would do, and changes nothing.
-
-    Raises:
-        LookalikeError: as `nightly`, for the corpus and the encoder.
-    """
-    from ..index.build import number_of
-    from ..index.job import made_from
-
-    plan = make_plan(config)
-    served = store.current(config.store) if store.current_name(config.store) else None
-    known = {note.shard: note.path for note in served.shards} if served else {}
-    changed = [shard for shard in plan.missing if shard.name in plan.earlier]
-    new = [shard for shard in plan.missing if shard.name not in plan.earlier]
-    removed = known.keys() - {shard.name for shard in plan.shards}
-    notes = list(plan.earlier.values())
-    size = sum(note.bytes for note in notes) / max(1, sum(note.read for note in notes))
-    images = round(sum(shard.size for shard in plan.missing) / size) if size else 0
-    work = sum(sum(stage_seconds([note]).values()) for note in notes if note.embedded and not note.reused)
-    embedded = sum(note.embedded for note in notes if not note.reused)
-    threads = config.embed.threads or cores()
-    vectors = sum(note.embedded + note.reused for note in plan.notes) + images
-    indexes = 1
-    while indexes * config.index.shard_vectors < vectors:
-        indexes *= 2
-    touched = {*(shard.name for shard in plan.missing), *removed}
-    touched |= {note.shard for note in plan.notes if known.get(note.shard) != note.path}
-    # Whether only shards changed: not the encoder, the settings or what is taken down.
-    same = served is not None and len(served.indexes) == indexes
-    if served is not None:
-        excluded = exclusions.excluded_ids(config.store)
-        known_as = made_from(config, served.shards, plan.fingerprint, excluded, plan.augmentation)
-        same &= known_as == served.made_from
-    rebuilt = len({number_of(shard, indexes) for shard in touched}) if same else indexes
-    return DryRun(
-        unchanged=len(plan.finished),
-        changed=len(changed),
-        new=len(new),
-        removed=len(removed),
-        images=images,
-        indexes=indexes,
-        rebuilt=rebuilt,
-        seconds=images * work / embedded / threads if embedded else None,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -15,13 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 
-from ..config.job import Corpus
+from ..config.job import Config, Corpus
 from ..filesystem import files
 from ..sources import Shard, SourceOptions, find_shards, read_shard
 from ..sources.fields import escape
 from ..sources.records import Record, Reject
+from ..store.generation import Generation
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
@@ -296,3 +298,20 @@ def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: S
     missing = [(names[i], "lookup", "no indexed item has this id") for i in np.flatnonzero(~found)]
     kept = np.flatnonzero(found)
     return Block([names[i] for i in kept], vectors[kept], failures + missing)
+
+
+def _matching_encoder(config: Config, generation: Generation) -> Encoder:
+    encoder = Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)
+    if encoder.fingerprint != generation.encoder:
+        raise LookalikeError(
+            f"The encoder {config.encoder} ({encoder.name}, {encoder.fingerprint[:16]}) is not the one the index "
+            f"was made with ({generation.encoder_name}, {generation.encoder[:16]}): vectors of two encoders "
+            f"cannot be compared"
+        )
+    return encoder
+
+
+def query_options(corpus: Corpus, metadata: Mapping[str, str]) -> SourceOptions:
+    """How image shards of queries are read: as `queries.image_blocks` does, with metadata."""
+    options = replace(corpus.source_options(), format=None, metadata=metadata)
+    return replace(options, item_id="key") if corpus.item_id.startswith("field:") else options

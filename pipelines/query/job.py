@@ -9,17 +9,15 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
-from ..index.job import open_index
+from ..index.opening import open_index
 from ..index.search import Matches, take_items
 from ..index.shard import IndexShard
 from ..index.steps import search_in_steps, steps_of
@@ -27,37 +25,13 @@ from ..store import exclusions, generations
 from ..store.generation import Generation
 from ..store.notes import ARROW_TYPES
 from . import inputs as queries
-from .inputs import Block
+from .inputs import Block, _matching_encoder
+from .report import QuerySummary
 from .tables import FORMATS, Format, open_table
 
 logger = logging.getLogger(__name__)
 FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
 LOG_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class QuerySummary:
-    """What a query job did.
-
-    Attributes:
-        generation: name of the generation that answered.
-        steps: what was done around the search, and to the index.
-        answered, failed: numbers of queries; each is in one of the two tables.
-        reasons: stage of failure -> number of queries.
-        matches: rows of the result table.
-        results, failures: paths of the tables.
-        seconds: stage (open, encode, search, write) -> seconds.
-    """
-
-    generation: str
-    steps: Retrieval
-    answered: int
-    failed: int
-    reasons: dict[str, int]
-    matches: int
-    results: str
-    failures: str
-    seconds: dict[str, float]
 
 
 def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
@@ -214,17 +188,6 @@ def _timed(blocks: Iterator[Block], seconds: defaultdict[str, float]) -> Iterato
         if block is None:
             return
         yield block
-
-
-def _matching_encoder(config: Config, generation: Generation) -> Encoder:
-    encoder = Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)
-    if encoder.fingerprint != generation.encoder:
-        raise LookalikeError(
-            f"The encoder {config.encoder} ({encoder.name}, {encoder.fingerprint[:16]}) is not the one the index "
-            f"was made with ({generation.encoder_name}, {generation.encoder[:16]}): vectors of two encoders "
-            f"cannot be compared"
-        )
-    return encoder
 
 
 def _searched(

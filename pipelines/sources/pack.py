@@ -347,3 +347,21 @@ def _read_json_lines(path: str, data: bytes) -> pa.Table:
                 f"{path}: expected values of one type in field {name!r}. Received: {error}"
             ) from None
     return pa.table(arrays)
+
+
+def pack_report(summary: PackSummary, out: str) -> str:
+    """The summary of packing a folder."""
+    lines = [
+        f"images       {summary.images:,} ({summary.bytes / 1e6:,.1f} MB) in {len(summary.shards):,} shards",
+        f"shards       {out}",
+    ]
+    lines += [f"skipped      {path}: {reason}" for path, reason in summary.skipped]
+    if summary.left_out:
+        others = ", ".join(f"{count:,} {extension}" for extension, count in summary.left_out.items())
+        lines.append(f"left out     files that are no images: {others}")
+    if summary.rows_without_image or summary.images_without_row:
+        lines.append(
+            f"metadata     {summary.rows_without_image:,} rows without an image, "
+            f"{summary.images_without_row:,} images without a row"
+        )
+    return "\n".join(lines)

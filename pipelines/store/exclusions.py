@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..index import shard as index_shard
-from . import generations
+from . import generations, index_manifest
 from .lock import briefly
 
 EXCLUDED = "excluded.parquet"
@@ -169,7 +168,7 @@ def unknown_ids(store: str, ids: Sequence[str]) -> list[str]:
         for ref in generations.read(store, name).indexes:
             if len(missing) and ref.path not in seen:
                 seen.add(ref.path)
-                held = _ids_of(files.join(store, ref.path, index_shard.ITEMS))
+                held = _ids_of(files.join(store, ref.path, index_manifest.ITEMS))
                 missing = missing.filter(pc.invert(pc.is_in(missing, held)))
     return missing.to_pylist()
 
@@ -182,7 +181,7 @@ def _ids_of(path: str) -> pa.ChunkedArray:
             source = stack.enter_context(pa.memory_map(path))
         options = pa.ipc.IpcReadOptions(included_fields=[0])
         try:
-            return pa.ipc.open_file(source, options=options).read_all()[index_shard.ITEM_ID]
+            return pa.ipc.open_file(source, options=options).read_all()[index_manifest.ITEM_ID]
         except pa.ArrowException as error:
             raise LookalikeError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..index import shard as index_shard
-from ..index.shard import IndexManifest
 from . import generation as store
+from . import index_manifest
 from .generation import Generation, IndexRef
+from .index_manifest import IndexManifest
 from .lock import NO_LOCKS, flocked
 
 MANIFEST = "manifest.json"
@@ -128,13 +128,13 @@ def read_index(root: str, ref: IndexRef) -> IndexManifest:
     Raises:
         LookalikeError: if it is not there, or damaged.
     """
-    path = files.join(root, ref.path, index_shard.MANIFEST)
+    path = files.join(root, ref.path, index_manifest.MANIFEST)
     try:
         data = files.read_bytes(path)
     except OSError as error:
         raise LookalikeError(f"{path} cannot be read: {files.reason(error)}") from None
     files.check_digest(path, data, ref.manifest_sha256)
-    return index_shard.parse_manifest(data, path)
+    return index_manifest.parse_manifest(data, path)
 
 
 def rollback(root: str, to: str | None = None) -> Generation:

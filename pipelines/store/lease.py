@@ -26,7 +26,7 @@ from dataclasses import replace
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from .lock import Holder, log_taken_over, parse_holder, refusal, renewed
+from .holder import Holder, log_taken_over, parse_holder, refusal, renewed
 
 logger = logging.getLogger(__name__)
 RENEW_SECONDS = 20.0

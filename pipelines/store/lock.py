@@ -9,27 +9,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import logging
 import os
-import shlex
-import socket
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..runner import progress
-from .generation import CURRENT
+from .holder import log_taken_over, parse_holder, refusal, this_process
 
 logger = logging.getLogger(__name__)
 LOCK = "LOCK"
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 """What `flock` says on a file system that has no locks."""
-_OURS = ("embeddings", "indexes", "generations", "reports")
 
 _held: set[int] = set()
 
@@ -42,66 +34,6 @@ def _let_go() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go)
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who writes to a store, as the lock file tells.
-
-    Attributes:
-        what: the command's name, such as `nightly`.
-        host, pid: where it runs.
-        since: when it started, ISO 8601 in UTC.
-        command: the whole command line.
-        token: of a lease, unlike any other's; empty for a local store.
-        renewed: when a lease was renewed last, ISO 8601 in UTC: for people, never compared with a clock.
-        renewals: how often it was; a lease that lives is seen by this growing.
-    """
-
-    what: str
-    host: str
-    pid: int
-    since: str
-    command: str
-    token: str = ""
-    renewed: str = ""
-    renewals: int = 0
-
-    def __str__(self) -> str:
-        return f"lookalike {self.what} on host {self.host}, process {self.pid}, since {self.since}"
-
-    def to_json(self) -> bytes:
-        """As one line of JSON."""
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-
-def this_process(what: str) -> Holder:
-    """The holder that this process is."""
-    return Holder(what, socket.gethostname(), os.getpid(), utc_now(), shlex.join(sys.argv))
-
-
-def utc_now() -> str:
-    """The time, ISO 8601 in UTC, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def parse_holder(data: bytes) -> Holder | None:
-    """The holder that a lock file names; None for one that is empty or unreadable."""
-    try:
-        return Holder(**json.loads(data))
-    except (ValueError, TypeError):
-        return None
-
-
-def refusal(path: str, holder: Holder | None) -> LookalikeError:
-    """What the second writer is told."""
-    who = f"{holder} ({holder.command})" if holder else "another process"
-    return LookalikeError(f"Another run is writing to this store: {who} holds {path}. Wait for it, or end it")
-
-
-def log_taken_over(path: str, data: bytes) -> None:
-    """Logs that the lock at `path`, with content `data`, was left by a dead run."""
-    logger.warning("took over %s, left by a run that died: %s", path, parse_holder(data) or "unknown")
 
 
 @contextlib.contextmanager
@@ -211,63 +143,3 @@ def briefly(path: str, what: str) -> Iterator[None]:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     with flocked(path, fcntl.LOCK_EX):
         yield
-
-
-@dataclass(frozen=True)
-class CleanedUp:
-    """What was deleted: number of files, and their bytes."""
-
-    files: int
-    bytes: int
-
-
-def clean_up(store: str) -> CleanedUp:
-    """Deletes what dead runs left: unfinished files and folders, and notes of progress.
-
-    Call it under `hold`, before a run starts workers. Workers of a dead run that still live fail at renaming
-    what is gone, and publish nothing. On a URL nothing unfinished is visible but the notes.
-
-    Returns:
-        How much it was; logged if it was anything.
-    """
-    leftovers = [*_unfinished(store), progress.runs_folder(store)]
-    sizes = [size for path in leftovers for size in _sizes(path)]
-    files.delete(leftovers)
-    if sizes:
-        megabytes = sum(sizes) / 1e6
-        logger.info("deleted what an interrupted run left: %s files, %.1f MB", f"{len(sizes):,}", megabytes)
-    return CleanedUp(len(sizes), sum(sizes))
-
-
-def _unfinished(store: str) -> Iterator[str]:
-    """Unfinished files and folders of a local store, all of which begin with a dot; folders of nothing else."""
-    if files.is_remote(store):
-        return
-    root = os.path.dirname(files.join(store, CURRENT))
-    with contextlib.suppress(FileNotFoundError):
-        yield from (
-            e.path for e in os.scandir(root or ".") if e.name.startswith(f".{CURRENT}{files.TEMPORARY}")
-        )
-    for ours in _OURS:
-        for folder, folders, names in os.walk(os.path.join(root, ours)):
-            found = [n for n in (*folders, *names) if n.startswith(".") and files.TEMPORARY in n]
-            folders[:] = set(folders).difference(found)
-            if folder != os.path.join(root, ours) and not folders and set(names) <= set(found):
-                yield folder
-            else:
-                yield from (os.path.join(folder, name) for name in found)
-
-
-def _sizes(path: str) -> Iterator[int]:
-    """Bytes of a file, or of every file in a folder, unfinished or not."""
-    if files.is_remote(path):
-        yield from (file.size for file in files.list_files(path))
-    elif os.path.isfile(path):
-        yield os.path.getsize(path)
-    for folder, _, names in os.walk(path):
-        yield from (os.lstat(os.path.join(folder, name)).st_size for name in names)
-
-
-def renewed(holder: Holder) -> Holder:
-    """The same holder of a lease, alive at this moment."""
-    return replace(holder, renewed=utc_now(), renewals=holder.renewals + 1)

@@ -34,9 +34,8 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
-from ..index import shard as index_shard
 from . import generation as store
-from . import generations
+from . import generations, index_manifest
 from .generation import Generation
 from .generations import MANIFEST
 from .lock import flocked
@@ -248,7 +247,7 @@ def _delete_artifacts(root: str, paths: Collection[str]) -> None:
     """Deletes first what makes artifacts count as finished, and surely so, then the rest."""
     bases = {path: files.join(root, path.removesuffix(".parquet")) for path in paths}
     marks = [
-        files.join(base, index_shard.MANIFEST) if path.startswith("indexes/") else f"{base}.json"
+        files.join(base, index_manifest.MANIFEST) if path.startswith("indexes/") else f"{base}.json"
         for path, base in bases.items()
     ]
     files.delete(marks)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +22,10 @@ from . import report as train_report
 from . import run_folder
 from .config import TrainConfig
 from .data import Spool, TrainingData, read_training_data
+from .report import TrainSummary
 from .run_folder import Run
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainSummary:
-    """What came of a run.
-
-    Attributes:
-        folder: of the run.
-        run: what it came to.
-        seconds: this command took.
-        finished_before: whether there was nothing left to do.
-        rejected: images that were not used.
-        notices: what is odd about the data, a sentence each.
-        damaged: whether a shard could be read only in part.
-    """
-
-    folder: Path
-    run: Run
-    seconds: float
-    finished_before: bool
-    rejected: int
-    notices: list[str]
-    damaged: bool
 
 
 def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from .run_folder import CARD, CURVES, NETWORK, REJECTS, Run
 
 if TYPE_CHECKING:
     from .data import TrainingData
-    from .job import TrainSummary
+
+    pass
 
 _METRICS = {"map_at_r": "mAP@R", "hit_rate_at_1": "hit rate at 1", "map": "mAP"}
 
@@ -133,3 +135,26 @@ def model_card(job: TrainConfig, run: Run, data: TrainingData, history: Sequence
         "",
     ]
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What came of a run.
+
+    Attributes:
+        folder: of the run.
+        run: what it came to.
+        seconds: this command took.
+        finished_before: whether there was nothing left to do.
+        rejected: images that were not used.
+        notices: what is odd about the data, a sentence each.
+        damaged: whether a shard could be read only in part.
+    """
+
+    folder: Path
+    run: Run
+    seconds: float
+    finished_before: bool
+    rejected: int
+    notices: list[str]
+    damaged: bool

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from hypothesis.stateful import RuleBasedStateMachine
 
 from lookalike.config.job import Config
-from lookalike.index.job import open_index
+from lookalike.index.opening import open_index
 from lookalike.model.errors import GateError, LookalikeError
 from lookalike.nightly.run import nightly
 from lookalike.query.job import query

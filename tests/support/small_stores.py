@@ -12,13 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 
+from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.filesystem import files
 from lookalike.index.duplicates import SCHEMA, write_duplicates
 from lookalike.index.shard import write_index_shard
 from lookalike.sources.records import Reject
 from lookalike.store import generation as store
 from lookalike.store.generation import Generation, IndexRef
-from lookalike.store.notes import COUNTS, EmbeddedShard, EmbeddingWriter, write_note
+from lookalike.store.notes import COUNTS, EmbeddedShard, write_note
 
 ENCODER = "e" * 64
 DIM = 4

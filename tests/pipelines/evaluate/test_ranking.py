@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from lookalike.evaluate import ranking
-from lookalike.evaluate.ranking import RankedCorpus, open_vectors
+from lookalike.evaluate.ranking import RankedCorpus
+from lookalike.index.opening import open_vectors
 from lookalike.model.errors import LookalikeError
 from lookalike.store import generations
 

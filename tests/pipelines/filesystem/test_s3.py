@@ -18,7 +18,7 @@ from lookalike.filesystem import files, s3
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
 from lookalike.store import lease as leases
-from lookalike.store.lock import Holder
+from lookalike.store.holder import Holder
 from tests.conftest import Job, picture, run
 from tests.support import s3_server
 from tests.support.forks import Forks

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from lookalike.index import searcher as scann_vectors
-from lookalike.index.shard import MANIFEST, open_index_shard, read_manifest, write_index_shard
+from lookalike.index.shard import open_index_shard, write_index_shard
 from lookalike.index.tuning import parameters_for
 from lookalike.model.errors import LookalikeError
+from lookalike.store.index_manifest import MANIFEST, read_manifest
 
 DIM = 8
 TREE_FILES = (

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from lookalike.config.job import load_config
 from lookalike.evaluate.job import evaluate
-from lookalike.evaluate.ranking import RankedCorpus
+from lookalike.evaluate.ranking import RankedCorpus, keys_in_steps
 from lookalike.evaluate.report import as_text, make_report
 from lookalike.evaluate.summary import ClassSizes
 from lookalike.evaluate.tally import Settings
 from lookalike.index import searcher as scann_vectors
 from lookalike.index.search import search, take_items
 from lookalike.index.shard import in_memory
-from lookalike.index.steps import drawn_to_neighbours, keys_in_steps, search_in_steps
+from lookalike.index.steps import drawn_to_neighbours, search_in_steps
 from lookalike.index.tuning import parameters_for
 from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
 from lookalike.model.encoder.search_steps import (
@@ -30,7 +30,7 @@ from lookalike.model.encoder.search_steps import (
     weighted_mean,
 )
 from lookalike.model.errors import LookalikeError
-from lookalike.nightly.run import dry_run
+from lookalike.nightly.dry_run import dry_run
 from lookalike.store import exclusions
 from tests.conftest import DIM, Job, picture, run
 

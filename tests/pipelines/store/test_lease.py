@@ -7,13 +7,15 @@ import pytest
 
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
+from lookalike.store import holder, lock
 from lookalike.store import lease as leases
-from lookalike.store import lock
+from lookalike.store.holder import parse_holder, this_process
 from lookalike.store.lease import DEAD_SECONDS, Lease
-from lookalike.store.lock import clean_up, hold, parse_holder, this_process
+from lookalike.store.leftovers import clean_up
+from lookalike.store.lock import hold
 from tests.support.small_stores import Bucket
 
-OTHER = lock.Holder("nightly", "elsewhere", 7, "2026-01-01T00:00:00+00:00", "lookalike nightly", token="t")
+OTHER = holder.Holder("nightly", "elsewhere", 7, "2026-01-01T00:00:00+00:00", "lookalike nightly", token="t")
 
 
 class World:
@@ -24,7 +26,7 @@ class World:
         self.events: dict[float, object] = {}
 
     def renew(self) -> None:
-        self.holder = lock.renewed(self.holder)
+        self.holder = holder.renewed(self.holder)
         files.write_bytes(self.path, self.holder.to_json())
 
     def wait(self, seconds: float) -> None:

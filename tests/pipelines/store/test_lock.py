@@ -12,7 +12,9 @@ import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.store import lock
-from lookalike.store.lock import briefly, clean_up, hold, parse_holder
+from lookalike.store.holder import parse_holder
+from lookalike.store.leftovers import clean_up
+from lookalike.store.lock import briefly, hold
 from tests.support.places import ROOT
 
 HOLD = (

@@ -1,0 +1,24 @@
+"""Embeds what is missing, and imports what that needs only then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..config.job import Config
+from ..store.notes import COUNTS
+from .plan import make_plan
+from .report import EmbedSummary
+
+
+def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
+    """Embeds what is not embedded; imports neither Beam nor TensorFlow if that is nothing.
+
+    Raises:
+        LookalikeError: for what the user can mend.
+    """
+    plan = make_plan(config)
+    if not plan.missing:
+        return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
+    from .job import embed
+
+    return embed(config, plan, flags)

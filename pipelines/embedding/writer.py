@@ -1,0 +1,167 @@
+"""An embedding file and its rejects on their way to the store, and vectors that are known from an earlier one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lookalike.model.digests import sha256_file, sha256_json
+
+from ..filesystem import files
+from ..sources.records import Reject
+from ..store.notes import REJECTS_SCHEMA, EmbeddedShard, embedding_schema, embeddings_folder
+
+logger = logging.getLogger(__name__)
+
+
+ROW_GROUP = 8192
+"""Rows that are held in memory before they are written: 8 MiB of 256-dimensional vectors."""
+
+
+class EmbeddingWriter:
+    """Writes the files of one shard: rows as they come, names when all is known, the note last.
+
+    Args:
+        store: folder of the store.
+        shard: name of the image shard.
+        encoder: fingerprint.
+        dim: length of a vector.
+        metadata: configured fields, name -> type.
+    """
+
+    def __init__(self, store: str, shard: str, encoder: str, dim: int, metadata: Mapping[str, str]) -> None:
+        self._store, self._shard, self._encoder = store, shard, encoder
+        self._schema = embedding_schema(dim, metadata)
+        self._dim = dim
+        self._rows: list[tuple[Any, ...]] = []
+        self._vectors: list[np.ndarray] = []
+        self._rejects: list[Reject] = []
+        folder = embeddings_folder(store, encoder)
+        if not files.is_remote(folder):
+            os.makedirs(folder, exist_ok=True)
+        # The name depends on the digest of the whole shard, which is known only after its last record.
+        descriptor, self._temporary = tempfile.mkstemp(
+            prefix=f".embedding{files.TEMPORARY}", dir=None if files.is_remote(folder) else folder
+        )
+        os.close(descriptor)
+        codecs = {field.name: "zstd" for field in self._schema} | {"embedding.list.element": "none"}
+        self._writer = pq.ParquetWriter(
+            self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
+        )
+
+    def add(self, row: Sequence[Any], vector: np.ndarray) -> None:
+        """Adds a record: `row` is item_id, content_hash, width, height and the metadata values."""
+        self._rows.append(tuple(row))
+        self._vectors.append(vector)
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+
+    def reject(self, reject: Reject) -> None:
+        """Adds a record that did not become an embedding."""
+        self._rejects.append(reject)
+
+    def _flush(self) -> None:
+        item_id, *rest = zip(*self._rows, strict=True)
+        vectors = pa.array(np.concatenate(self._vectors).astype(np.float32, copy=False))
+        embedding = pa.FixedSizeListArray.from_arrays(vectors, type=self._schema.field("embedding").type)
+        fields = [f for f in self._schema if f.name not in ("item_id", "embedding")]
+        arrays = [pa.array(values, f.type) for values, f in zip(rest, fields, strict=True)]
+        self._writer.write_table(
+            pa.Table.from_arrays([pa.array(item_id, pa.string()), embedding, *arrays], schema=self._schema)
+        )
+        self._rows, self._vectors = [], []
+
+    def close(self, digest: str, options: str) -> dict[str, str]:
+        """Finishes the embedding and rejects files and gives them their names.
+
+        Args:
+            digest: of the shard's records.
+            options: digest of the reader's options.
+
+        Returns:
+            The fields of `EmbeddedShard` that tell where the files are and what is in them.
+
+        Raises:
+            OSError: if the store cannot be written.
+        """
+        if self._rows:
+            self._flush()
+        facts = {"encoder": self._encoder, "shard": self._shard, "shard_digest": digest}
+        self._writer.add_key_value_metadata({f"lookalike.{key}": value for key, value in facts.items()})
+        self._writer.close()
+        key = sha256_json([self._shard, digest, self._encoder, options])[:16]
+        base = f"embeddings/{self._encoder[:16]}/{_slug(self._shard)}-{key}"
+        sha256 = sha256_file(self._temporary)
+        files.move_in(self._temporary, files.join(self._store, f"{base}.parquet"))
+        # Sorted, because more threads reject in another order.
+        rejects = sorted(self._rejects, key=lambda reject: reject.position)
+        rows = [(r.item_id, self._shard, r.position, r.stage, r.error) for r in rejects]
+        columns = list(zip(*rows, strict=True)) or [()] * len(REJECTS_SCHEMA)
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
+        files.write_bytes(files.join(self._store, f"{base}.rejects.parquet"), buffer.getvalue())
+        return {
+            "shard": self._shard,
+            "encoder": self._encoder,
+            "digest": digest,
+            "options": options,
+            "path": f"{base}.parquet",
+            "sha256": sha256,
+            "rejects_path": f"{base}.rejects.parquet",
+            "rejects_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        }
+
+    def abandon(self) -> None:
+        """Deletes the unfinished file."""
+        with contextlib.suppress(Exception):
+            self._writer.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._temporary)
+
+
+class KnownVectors:
+    """The vectors of a shard's earlier embedding file, by the digest of the image.
+
+    Args:
+        store: folder of the store.
+        note: the earlier embedding file; None for a shard that is new.
+    """
+
+    def __init__(self, store: str, note: EmbeddedShard | None) -> None:
+        self._rows: dict[str, int] = {}
+        if note is None:
+            return
+        try:
+            data = files.read_bytes(files.join(store, note.path))
+        except FileNotFoundError:
+            return
+        if files.sha256_bytes(data) != note.sha256:
+            logger.warning("%s is damaged and not used again: its images are embedded anew", note.path)
+            return
+        columns = ["content_hash", "embedding", "width", "height"]
+        table = pq.read_table(pa.BufferReader(data), columns=columns).combine_chunks()
+        self._rows = {digest: row for row, digest in enumerate(table["content_hash"].to_pylist())}
+        embedding = table["embedding"].combine_chunks()
+        self._vectors = embedding.flatten().to_numpy().reshape(len(table), embedding.type.list_size)
+        self._sizes = np.column_stack([table["width"].to_numpy(), table["height"].to_numpy()])
+
+    def get(self, content: str) -> tuple[np.ndarray, list[int]] | None:
+        """The vector, float32 (dim,), and [width, height] of an image; None if it is not known."""
+        row = self._rows.get(content)
+        return None if row is None else (self._vectors[row], self._sizes[row].tolist())
+
+
+def _slug(shard: str) -> str:
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(shard.rstrip("/")))
+    return base.strip("-.")[:80] or "shard"

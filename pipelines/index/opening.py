@@ -1,0 +1,63 @@
+"""Index shards of a generation, opened with every digest checked: to be searched, or for their vectors alone."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pyarrow as pa
+
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from ..store import generations
+from ..store.generation import Generation, IndexRef
+from ..store.index_manifest import ITEMS, MANIFEST
+from .searcher import Searcher
+from .shard import IndexShard, open_index_shard
+
+VECTORS = "dataset.npy"
+"""The vectors of an index shard, as `searcher.Searcher.save` and ScaNN write them."""
+
+
+def open_index(root: str, ref: IndexRef, threads: int | None = None) -> IndexShard:
+    """Opens an index shard of a generation, every digest checked.
+
+    Raises:
+        LookalikeError: if a file is damaged, naming it.
+    """
+    folder = files.join(root, ref.path)
+    path = files.join(folder, MANIFEST)
+    files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)
+    local = files.local_copy(folder, ref.manifest_sha256)
+    try:
+        return open_index_shard(local, threads)
+    except LookalikeError:
+        if not files.is_remote(folder):
+            raise
+    files.delete([local])  # the copy is damaged, or what it was made from
+    return open_index_shard(files.local_copy(folder, ref.manifest_sha256), threads)
+
+
+def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
+    """The index shards of a generation without their ScaNN index, which holds the vectors a second time.
+
+    Raises:
+        LookalikeError: if a file is damaged, naming it.
+        OSError: if one cannot be read.
+    """
+    return [_open(store, ref) for ref in generation.indexes]
+
+
+def _open(store: str, ref: IndexRef) -> IndexShard:
+    manifest = generations.read_index(store, ref)
+    folder = files.local_copy(files.join(store, ref.path), ref.manifest_sha256)
+    for name in (VECTORS, ITEMS):
+        path, expected = os.path.join(folder, name), manifest.files[name].sha256
+        if (found := files.sha256(path)) != expected:
+            raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
+    vectors = np.load(os.path.join(folder, VECTORS), mmap_mode="r", allow_pickle=False)
+    with pa.memory_map(os.path.join(folder, ITEMS)) as source:
+        items = pa.ipc.open_file(source).read_all()
+    searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
+    return IndexShard(searcher, items, manifest)

@@ -1,0 +1,50 @@
+"""What an indexing run did, in numbers and as text for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..store.generation import Generation
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """What an indexing run did.
+
+    Attributes:
+        generation: what is served now.
+        published: False if it was served before, and nothing changed.
+        built: number of index shards built by this run; the others were there.
+        seconds: wall-clock time of the pipeline.
+        overlap: fraction of a sample's top 10 that is as in the last generation; None without one.
+    """
+
+    generation: Generation
+    published: bool
+    built: int
+    seconds: float
+    overlap: float | None
+
+
+def generation_report(summary: IndexSummary, folder: str) -> str:
+    """The summary of an indexing run; `folder` is the generation's."""
+    generation = summary.generation
+    if not summary.published:
+        return f"unchanged    nothing to build; generation {generation.name} is still served"
+    reused = len(generation.indexes) - summary.built
+    lines = [f"index        {summary.built:,} shards built in {summary.seconds:,.1f} s, {reused:,} as before"]
+    for ref in generation.indexes:
+        recall = f"recall at 10 {ref.recall:.4f}" if ref.recall is not None else "exact"
+        lines.append(f"             {ref.path}: {ref.count:,} vectors, {ref.algorithm}, {recall}")
+    if generation.duplicates:
+        lines.append(
+            f"duplicates   {generation.duplicates:,} ids occur in an earlier shard too: {folder}/duplicates.parquet"
+        )
+    if generation.excluded:
+        lines.append(f"taken down   {generation.excluded:,} records are left out")
+    if generation.augmentation:
+        lines.append(f"augmented    each vector by its nearest: {generation.augmentation} (K,ALPHA)")
+    if summary.overlap is not None:
+        lines.append(f"drift        {summary.overlap:.1%} of a sample's top 10 as in the last generation")
+    lines.append(f"published    {generation.counts['items']:,} items as generation {generation.name}")
+    return "\n".join(lines)

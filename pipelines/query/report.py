@@ -1,0 +1,51 @@
+"""What a query job did, in numbers and as text for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lookalike.model.encoder.search_steps import Retrieval
+
+
+@dataclass(frozen=True)
+class QuerySummary:
+    """What a query job did.
+
+    Attributes:
+        generation: name of the generation that answered.
+        steps: what was done around the search, and to the index.
+        answered, failed: numbers of queries; each is in one of the two tables.
+        reasons: stage of failure -> number of queries.
+        matches: rows of the result table.
+        results, failures: paths of the tables.
+        seconds: stage (open, encode, search, write) -> seconds.
+    """
+
+    generation: str
+    steps: Retrieval
+    answered: int
+    failed: int
+    reasons: dict[str, int]
+    matches: int
+    results: str
+    failures: str
+    seconds: dict[str, float]
+
+
+def query_report(summary: QuerySummary) -> str:
+    """The summary of a query job."""
+    total = summary.answered + summary.failed
+    lines = [
+        f"queries      {total:,} read = {summary.answered:,} answered + {summary.failed:,} failed",
+        f"generation   {summary.generation}",
+    ]
+    if summary.steps.any:
+        lines.append(f"steps        {summary.steps}")
+    if summary.reasons:
+        stages = ", ".join(f"{count:,} at {stage}" for stage, count in summary.reasons.items())
+        lines.append(f"failed       {stages}")
+    seconds = ", ".join(f"{stage} {value:,.2f}" for stage, value in summary.seconds.items())
+    lines.append(f"seconds      {seconds}")
+    lines.append(f"results      {summary.results} ({summary.matches:,} rows)")
+    lines.append(f"failures     {summary.failures}")
+    return "\n".join(lines)
