@@ -8,6 +8,8 @@
 
 A backbone is a `keras.Model` from (batch, height, width, 3) float32 to (batch, features), or for GeM pooling to
 the feature map (batch, height, width, channels).
+
+Others use `backbone`. May import images and what stands below the rooms of model.
 """
 
 from __future__ import annotations

@@ -24,7 +24,17 @@ _STATE = "state.json"
 
 
 def local_copy(folder: str, digest: str) -> str:
-    """A local folder with the files of the URL `folder`, whose content `digest` names. Raises OSError."""
+    """A folder on this machine with the files of `folder`: itself, or of a URL a copy in the cache.
+
+    Args:
+        folder: local, or a URL.
+        digest: names its content; two folders of one digest hold the same.
+
+    Raises:
+        OSError: if it cannot be read, or the cache not be written.
+    """
+    if not files.is_remote(folder):
+        return files.join(folder)
     cache = os.path.expanduser(os.environ.get("LOOKALIKE_CACHE", "~/.cache/lookalike"))
     entry = os.path.join(cache, digest)
     if not _is_whole(entry):

@@ -369,20 +369,3 @@ def sha256(path: str) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def local_copy(folder: str, digest: str) -> str:
-    """A local folder with the files of `folder`: itself if it is local, else a copy cached by its digest.
-
-    Args:
-        folder: local folder or URL.
-        digest: names the content; a copy once made is used again.
-
-    Raises:
-        OSError: if it cannot be copied.
-    """
-    if not is_remote(folder):
-        return _local(folder)
-    from . import cache
-
-    return cache.local_copy(folder, digest)

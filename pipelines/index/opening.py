@@ -10,6 +10,7 @@ import pyarrow as pa
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.cache import local_copy
 from ..store import generations
 from ..store.generation import Generation, IndexRef
 from ..store.index_manifest import ITEMS, MANIFEST
@@ -29,14 +30,14 @@ def open_index(root: str, ref: IndexRef, threads: int | None = None) -> IndexSha
     folder = files.join(root, ref.path)
     path = files.join(folder, MANIFEST)
     files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)
-    local = files.local_copy(folder, ref.manifest_sha256)
+    local = local_copy(folder, ref.manifest_sha256)
     try:
         return open_index_shard(local, threads)
     except LookalikeError:
         if not files.is_remote(folder):
             raise
     files.delete([local])  # the copy is damaged, or what it was made from
-    return open_index_shard(files.local_copy(folder, ref.manifest_sha256), threads)
+    return open_index_shard(local_copy(folder, ref.manifest_sha256), threads)
 
 
 def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
@@ -51,7 +52,7 @@ def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
 
 def _open(store: str, ref: IndexRef) -> IndexShard:
     manifest = generations.read_index(store, ref)
-    folder = files.local_copy(files.join(store, ref.path), ref.manifest_sha256)
+    folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
     for name in (VECTORS, ITEMS):
         path, expected = os.path.join(folder, name), manifest.files[name].sha256
         if (found := files.sha256(path)) != expected:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from ..store.index_manifest import Algorithm, IndexParameters, SearchSettings
+from ..store.index_manifest import Algorithm, IndexParameters, Metric, SearchSettings
 from .scores import nearness, pair_scores
-
-if TYPE_CHECKING:
-    from .searcher import Searcher
-
 
 _BRUTE_FORCE_BELOW = 20_000
 _TREE_FROM = 100_000
@@ -110,7 +106,29 @@ def _measured(recalls: np.ndarray, leaves: int, pre_reorder: int, k: int, target
     return SearchSettings(k, leaves, pre_reorder, mean, lower, target, len(recalls))
 
 
-def tune(searcher: Searcher, *, k: int, target: float, seed: int) -> SearchSettings:
+class Tunable(Protocol):
+    """An index that is trained and has no settings yet; see `searcher.Searcher` for what these are."""
+
+    vectors: np.ndarray
+    metric: Metric
+    parameters: IndexParameters
+    threads: int
+
+    def __len__(self) -> int: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def search(
+        self, queries: np.ndarray, k: int, *, exact: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def approximate(
+        self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+def tune(searcher: Tunable, *, k: int, target: float, seed: int) -> SearchSettings:
     """Settings for a trained index, measured against exact search with up to 2,000 of its vectors.
 
     Each query leaves itself out of its results.

@@ -1,0 +1,5 @@
+"""Files of queries to tables of results and failures.
+
+Others use `job.query`; `inputs` reads images, vectors and ids as queries. May import index and what stands below
+it.
+"""

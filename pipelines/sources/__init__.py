@@ -1,4 +1,7 @@
-"""Image shards in: TFRecord, WebDataset tar, Parquet and folders, each read by one small module."""
+"""Image shards in: TFRecord, WebDataset tar, Parquet and folders, each read by one small module; and packed.
+
+Others use `find_shards`, `read_shard`, `SourceOptions`, and the records in `records`. May import filesystem and model.
+"""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def reading(root: str, name: str | None = None) -> Iterator[Generation]:
 
     On a local store this is a shared kernel lock on the manifest, which needs no permission to write and ends
     with the process. For a URL it is time: `prune` deletes files an hour after the manifest that named them
-    is gone, and an opener copies them to its own disk within that (`files.local_copy`).
+    is gone, and an opener copies them to its own disk within that (`cache.local_copy`).
 
     Args:
         root: folder of the store.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.filesystem import files
+from lookalike.filesystem import cache, files
 from lookalike.filesystem.cache import UNUSED_DAYS
 from tests.support.small_stores import Bucket
 
@@ -36,14 +36,14 @@ def held(folder: str) -> dict[str, bytes]:
 
 
 def test_a_folder_is_fetched_once(bucket):
-    first = files.local_copy(FOLDER, "d1")
+    first = cache.local_copy(FOLDER, "d1")
     assert held(first) == {"x": b"xx", "y": b"yy"}
-    assert files.local_copy(FOLDER, "d1") == first
+    assert cache.local_copy(FOLDER, "d1") == first
     assert len(bucket.opened) == 2
 
 
 def test_a_local_folder_is_its_own_copy(bucket, tmp_path):
-    assert files.local_copy(str(tmp_path), "d1") == str(tmp_path)
+    assert cache.local_copy(str(tmp_path), "d1") == str(tmp_path)
     assert not (tmp_path / "cache").exists()
 
 
@@ -60,8 +60,8 @@ def test_a_local_folder_is_its_own_copy(bucket, tmp_path):
     ids=["cut", "changed", "missing", "added", "no state", "damaged state"],
 )
 def test_a_copy_that_was_changed_is_fetched_again(bucket, damage):
-    damage(Path(files.local_copy(FOLDER, "d1")))
-    assert held(files.local_copy(FOLDER, "d1")) == {"x": b"xx", "y": b"yy"}
+    damage(Path(cache.local_copy(FOLDER, "d1")))
+    assert held(cache.local_copy(FOLDER, "d1")) == {"x": b"xx", "y": b"yy"}
     assert len(bucket.opened) == 4
 
 
@@ -71,18 +71,18 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(bucket, tmp_path):
         r for r in listed(*arguments) if not bucket.objects.pop(f"{FOLDER}/y")[1]
     ]
     with pytest.raises(FileNotFoundError):
-        files.local_copy(FOLDER, "d1")
+        cache.local_copy(FOLDER, "d1")
     assert os.listdir(tmp_path / "cache") == []
 
 
 def test_what_nobody_asked_for_in_a_while_is_deleted_when_another_is_fetched(bucket, tmp_path):
     cache = tmp_path / "cache"
     for digest in ("unused", "used"):
-        files.local_copy(FOLDER, digest)
+        cache.local_copy(FOLDER, digest)
     (cache / "left by a killed process").mkdir()
     old = time.time() - (UNUSED_DAYS + 1) * 86400
     for path in (cache / "unused" / "state.json", cache / "used" / "state.json", *cache.iterdir()):
         os.utime(path, (old, old))
-    files.local_copy(FOLDER, "used")
-    files.local_copy(FOLDER, "new")
+    cache.local_copy(FOLDER, "used")
+    cache.local_copy(FOLDER, "new")
     assert sorted(os.listdir(cache)) == ["new", "used"]

@@ -142,6 +142,6 @@ def test_a_damaged_last_report_is_no_reason_to_fail(tmp_path, report):
 
 def test_peak_memory_is_the_runs_own_and_not_of_who_started_it():
     started_it = bytearray(300 << 20)
-    code = "from lookalike import run_report; print(run_report._peak_memory())"
+    code = "from lookalike.nightly.report import _peak_memory; print(_peak_memory())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 1 << 20 < int(done.stdout) < len(started_it)

@@ -1,0 +1,191 @@
+"""The house: which room may import which, and that every module has a test of its name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomllib
+
+from tests.support.places import ROOT, module_name
+
+ORDER = (
+    *("__main__", "cli", "demo", "evaluate", "nightly", "query", "encoder", "train"),
+    *("index", "embedding", "store", "config", "sources", "runner", "filesystem"),
+    *("model.training", "model.encoder", "model.networks", "model.images", "model.measuring"),
+    *("model.quiet", "model.imports", "model.digests", "model.errors"),
+)
+"""Rooms below `lookalike`, and modules that are in none. Each may import what stands behind it here."""
+
+MODULES = {
+    module_name(path): path for top in ("model", "pipelines") for path in sorted((ROOT / top).rglob("*.py"))
+}
+HALLS = ("lookalike", "lookalike.model")
+"""The two folders of rooms; their `__init__` imports none of them."""
+ROOMS = [name for name, path in MODULES.items() if path.name == "__init__.py"]
+
+WITHOUT_A_TEST = {
+    "lookalike.__main__": "run by tests/pipelines/cli/test_main.py in a process of its own",
+    "lookalike.cli.evaluate": "to be written",
+    "lookalike.cli.logs": "to be written",
+    "lookalike.cli.options": "to be written",
+    "lookalike.cli.steps": "to be written",
+    "lookalike.cli.train": "to be written",
+    "lookalike.config.job_file": "to be written",
+    "lookalike.embedding.missing": "to be written",
+    "lookalike.embedding.plan": "to be written",
+    "lookalike.embedding.report": "to be written",
+    "lookalike.embedding.shard_work": "to be written",
+    "lookalike.embedding.writer": "to be written",
+    "lookalike.encoder.build": "to be written",
+    "lookalike.evaluate.labels": "to be written",
+    "lookalike.evaluate.pictures": "to be written",
+    "lookalike.evaluate.report": "to be written",
+    "lookalike.evaluate.summary": "to be written",
+    "lookalike.evaluate.tally": "to be written",
+    "lookalike.filesystem.files": "to be written",
+    "lookalike.index.build": "to be written",
+    "lookalike.index.drift": "to be written",
+    "lookalike.index.duplicates": "to be written",
+    "lookalike.index.opening": "to be written",
+    "lookalike.index.ordering": "to be written",
+    "lookalike.index.report": "to be written",
+    "lookalike.index.scores": "to be written",
+    "lookalike.model.digests": "to be written",
+    "lookalike.model.encoder.export": "to be written",
+    "lookalike.model.errors": "to be written",
+    "lookalike.model.images.dicom": "to be written",
+    "lookalike.model.images.formats": "to be written",
+    "lookalike.model.images.geometry": "to be written",
+    "lookalike.model.images.operations": "to be written",
+    "lookalike.model.networks.baseline": "to be written",
+    "lookalike.model.networks.copies": "to be written",
+    "lookalike.model.networks.residual": "to be written",
+    "lookalike.model.quiet": "to be written",
+    "lookalike.model.training.assembly": "to be written",
+    "lookalike.model.training.batches": "to be written",
+    "lookalike.model.training.loss_functions": "to be written",
+    "lookalike.model.training.parts": "to be written",
+    "lookalike.nightly.dry_run": "to be written",
+    "lookalike.query.inputs": "to be written",
+    "lookalike.query.report": "to be written",
+    "lookalike.sources.base": "to be written",
+    "lookalike.sources.records": "to be written",
+    "lookalike.store.holder": "to be written",
+    "lookalike.store.index_manifest": "to be written",
+    "lookalike.store.leftovers": "to be written",
+    "lookalike.store.notes": "to be written",
+    "lookalike.train.data": "to be written",
+    "lookalike.train.progress": "to be written",
+    "lookalike.train.report": "to be written",
+    "lookalike.train.run_folder": "to be written",
+}
+"""Module -> why it has no test file of its name."""
+
+
+def room_of(module: str) -> str:
+    """Its place in `ORDER`."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[: 2 if parts[0] == "model" else 1])
+
+
+def place(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(module: str, text: str, is_package: bool, known: set[str]) -> Iterator[str]:
+    """The modules among `known` that a module's source imports, wherever it does."""
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                name = f"{source}.{alias.name}"
+                yield from (n for n in (name if name in known else source,) if n in known)
+
+
+IMPORTS = {
+    name: set(imports(name, path.read_text("utf-8"), path.name == "__init__.py", set(MODULES))) - {name}
+    for name, path in MODULES.items()
+}
+
+
+def back_up(graph: dict[str, set[str]]) -> list[str]:
+    """A sentence for each import of a room that stands above."""
+    return [
+        f"{place(MODULES[one])} imports {place(MODULES[other])}, which stands above it: see ORDER"
+        for one, others in graph.items()
+        for other in sorted(others)
+        if one not in HALLS and other not in HALLS and ORDER.index(room_of(other)) < ORDER.index(room_of(one))
+    ]
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules each of which imports the next and the last the first; empty if there are none."""
+    done: set[str] = set()
+
+    def follow(way: list[str]) -> list[str]:
+        for other in sorted(graph[way[-1]] - done):
+            if other in way:
+                return way[way.index(other) :]
+            if found := follow([*way, other]):
+                return found
+        done.add(way[-1])
+        return []
+
+    return next((found for name in graph if name not in done and (found := follow([name]))), [])
+
+
+def test_every_module_is_in_a_room() -> None:
+    lost = [place(MODULES[m]) for m in MODULES if m not in HALLS and room_of(m) not in ORDER]
+    assert not lost, f"these are in no room of ORDER: {lost}"
+    assert set(ORDER) == {room_of(m) for m in MODULES if m not in HALLS}
+
+
+def test_no_import_runs_back_up() -> None:
+    assert not (wrong := back_up(IMPORTS)), "\n".join(wrong)
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    found = circle(IMPORTS)
+    assert not found, "imports run in a circle: " + " -> ".join(place(MODULES[m]) for m in [*found, found[0]])
+
+
+def test_the_tests_above_can_fail() -> None:
+    wrong = IMPORTS | {"lookalike.filesystem.files": {"lookalike.query.job"}}
+    assert back_up(wrong) == [
+        "pipelines/filesystem/files.py imports pipelines/query/job.py, which stands above it: see ORDER"
+    ]
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()})) == {"b", "c"}
+    source = "def f():\n    from ..store import lock\n    from .tuning import tune"
+    known = {"lookalike.store.lock", "lookalike.index.tuning"}
+    assert set(imports("lookalike.index.job", source, False, known)) == known
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_is_for(room: str) -> None:
+    text = ast.get_docstring(ast.parse(MODULES[room].read_text("utf-8")))
+    assert text, f"{place(MODULES[room])} has no docstring"
+    assert room in HALLS or "May import" in text, (
+        f"{place(MODULES[room])} does not say what the room may import"
+    )
+
+
+def test_every_room_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert project["tool"]["setuptools"]["packages"] == sorted(ROOMS)
+
+
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    without = {
+        name
+        for name, path in MODULES.items()
+        if path.name != "__init__.py"
+        and not (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}").exists()
+    }
+    assert without == set(WITHOUT_A_TEST)
