@@ -76,13 +76,13 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(bucket, tmp_path):
 
 
 def test_what_nobody_asked_for_in_a_while_is_deleted_when_another_is_fetched(bucket, tmp_path):
-    cache = tmp_path / "cache"
+    folder = tmp_path / "cache"
     for digest in ("unused", "used"):
         cache.local_copy(FOLDER, digest)
-    (cache / "left by a killed process").mkdir()
+    (folder / "left by a killed process").mkdir()
     old = time.time() - (UNUSED_DAYS + 1) * 86400
-    for path in (cache / "unused" / "state.json", cache / "used" / "state.json", *cache.iterdir()):
+    for path in (folder / "unused" / "state.json", folder / "used" / "state.json", *folder.iterdir()):
         os.utime(path, (old, old))
     cache.local_copy(FOLDER, "used")
     cache.local_copy(FOLDER, "new")
-    assert sorted(os.listdir(cache)) == ["new", "used"]
+    assert sorted(os.listdir(folder)) == ["new", "used"]

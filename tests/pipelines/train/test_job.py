@@ -160,7 +160,7 @@ def test_without_a_terminal_a_log_line_tells_the_time_left(tmp_path, caplog, mon
 
     times = iter([0.0, 100.0, 110.0])
     with Shown(str(tmp_path)) as shown:
-        monkeypatch.setattr("lookalike.train.job.progress.time.monotonic", lambda: next(times))
+        monkeypatch.setattr("lookalike.train.progress.time.monotonic", lambda: next(times))
         shown.begin(0, 6)
         for done in (1, 2):
             shown.step(Step(1, 2, done, 3, done, 0.5, 8))
