@@ -14,10 +14,8 @@ import typer
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import load_config
-from .options import Overrides
+from .options import IN_PART, Overrides
 
-NOTHING_MEASURED = 3
-"""Exit code if not a single query of a job could be measured."""
 T = TypeVar("T")
 
 
@@ -130,7 +128,7 @@ def evaluate(
         )
     print(f"report       {out}")
     if not all(len(evaluation.per_query) for evaluation in found):
-        raise typer.Exit(NOTHING_MEASURED)
+        raise typer.Exit(IN_PART)
 
 
 def _one_each(given: Sequence[T], jobs: int, option: str) -> list[T]:

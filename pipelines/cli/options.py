@@ -15,5 +15,5 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job file; may be repeated."),
 ]
 
-UNREADABLE = 3
-"""Exit code: done, but a shard could be read only in part."""
+IN_PART = 3
+"""Exit code: done, but a shard could be read only in part, no query answered or measured, or a file is damaged."""

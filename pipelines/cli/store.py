@@ -16,10 +16,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import load_config
 from ..filesystem import files
 from ..store import exclusions
-from .options import ConfigFile, Overrides
-
-DAMAGED = 3
-"""Exit code of `generations verify` if it found a problem."""
+from .options import IN_PART, ConfigFile, Overrides
 
 generations_app = typer.Typer(
     help="What was published: list it, serve another one, delete old ones, check every file.",
@@ -173,7 +170,7 @@ def verify(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: 
     else:
         print("\n".join([*problems, f"verified     {len(checked)} generations, {len(problems)} problems"]))
     if problems:
-        raise typer.Exit(DAMAGED)
+        raise typer.Exit(IN_PART)
 
 
 @exclude_app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..train.config import load_train_config
-from .options import UNREADABLE, Overrides
+from .options import IN_PART, Overrides
 
 
 def train(
@@ -37,4 +37,4 @@ def train(
     summary = run(job, fresh)
     print(train_report(summary))
     if summary.damaged:
-        raise typer.Exit(UNREADABLE)
+        raise typer.Exit(IN_PART)

@@ -1,13 +1,16 @@
 """The command line: help with examples, exit codes, one sentence for every mistake, logs for machines."""
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
-from lookalike.cli import main as cli
+from lookalike.cli import jobs
 from lookalike.embedding import job as embed
 from lookalike.encoder import build as encoder_build
 from lookalike.model.encoder.bundle import Encoder
@@ -105,7 +108,7 @@ def test_a_bug_is_no_sentence(monkeypatch, job):
     def bug(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "load_config", bug)
+    monkeypatch.setattr(jobs, "load_config", bug)
     with pytest.raises(ZeroDivisionError):
         job.run("embed")
 
@@ -114,7 +117,7 @@ def test_an_interrupted_run_says_that_nothing_is_lost(monkeypatch, job):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_config", interrupted)
+    monkeypatch.setattr(jobs, "load_config", interrupted)
     done = job.run("embed")
     assert done.code == 130
     assert "run the same command to go on" in done.err
@@ -275,3 +278,42 @@ def test_a_worker_that_cannot_start_gives_its_sentence(monkeypatch, job, picture
     done = job.run("embed")
     assert done.code == 2
     assert "The encoder changed while the job ran" in done.sentence
+
+
+def test_the_version_is_that_of_the_package():
+    assert run("--version").out == f"lookalike {version('lookalike')}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands(shell):
+    environment = os.environ | {
+        "_LOOKALIKE_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": "lookalike ni",
+        "COMP_CWORD": "1",
+    }
+    environment |= {"_TYPER_COMPLETE_ARGS": "lookalike ni", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    command = Path(sys.executable).parent / "lookalike"
+    done = subprocess.run([command], capture_output=True, text=True, env=environment, check=False)
+    assert "nightly" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["model", "pipelines", "lookalike_mine"])
+@pytest.mark.parametrize("command", [[], ["-m"]], ids=["command", "module"])
+def test_modules_of_the_user_in_the_working_folder_are_let_alone(tmp_path, name, command):
+    (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported by mistake')")
+    words = (
+        [sys.executable, "-m", "lookalike"] if command else [str(Path(sys.executable).parent / "lookalike")]
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(tmp_path)])
+    }
+    done = subprocess.run(
+        [*words, "query", "-c", "none.yaml", "q", "-o", "o"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("lookalike: error: ")

@@ -1,0 +1,147 @@
+"""The commands that make and change encoder bundles: `lookalike encoder`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.model.encoder.bundle import fingerprint, read_manifest
+from lookalike.model.encoder.search_steps import Retrieval
+
+from ..config.job import load_config
+from ..encoder.tune import change, parsed
+from ..sources.records import DIRECTORY
+from .steps import AugmentationOption, ExpansionOption, RerankingOption
+
+encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
+
+
+@encoder_app.command()
+def build(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the bundle; must be new or empty.")],
+    sample: Annotated[
+        list[str],
+        typer.Option(help="Shards (or a folder) of the corpus to fit and calibrate on; may be repeated."),
+    ],
+    network: Annotated[
+        str,
+        typer.Option(
+            help="efficientnet_lite0, 1 or 2; the folder of a training run; a network of keras.applications; or a "
+            ".keras file."
+        ),
+    ] = "efficientnet_lite0",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="For keras.applications: a .weights.h5 file, or imagenet to download them."),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Of a .keras file: the layer whose output is the embedding.")
+    ] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Spec instead of the network's own; a .keras file needs one.")
+    ] = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            help="Dimensions to project to; 0 keeps the network's own, as does a training run without "
+            "--projection. Default: 256."
+        ),
+    ] = None,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            help="pca; whitened: PCA with shrunk whitening; lda: what tells the classes of --label apart."
+        ),
+    ] = None,
+    shrinkage: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Of the covariance, for whitened and lda. Default: Ledoit and Wolf's."
+        ),
+    ] = None,
+    label: Annotated[
+        str,
+        typer.Option(metavar="FIELD", help="For lda: the field of the classes, or `directory` of the id."),
+    ] = DIRECTORY,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Average with the mirrored picture; costs as much again.")
+    ] = False,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Average over scales, such as --scale 1 --scale 1.1; each costs as much as the first."
+        ),
+    ] = None,
+    pooling: Annotated[str, typer.Option(help="avg, max or gem.")] = "avg",
+    variant: Annotated[str, typer.Option(help="What jobs use: int8 (faster) or float.")] = "int8",
+    unit_length: Annotated[bool, typer.Option(help="Scale embeddings to length 1.")] = True,
+    images: Annotated[int, typer.Option(min=1, help="Images of the sample to use.")] = 2000,
+    name: Annotated[str | None, typer.Option(help="A name for people; default the network's.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Job file whose `corpus` tells how to read.")
+    ] = None,
+    database_augmentation: AugmentationOption = None,
+    query_expansion: ExpansionOption = None,
+    reranking: RerankingOption = None,
+) -> None:
+    """Make an encoder bundle: network, preprocessing, projection, float and int8 variants, digests.
+
+    Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
+    """
+    from lookalike.model.images.views import Views
+
+    from ..encoder.build import build_encoder
+    from ..sources import SourceOptions
+
+    retrieval = Retrieval(**parsed(database_augmentation, query_expansion, reranking))
+    options = load_config(config).corpus.source_options() if config else SourceOptions()
+    summary = build_encoder(
+        out,
+        network=network,
+        weights=weights,
+        layer=layer,
+        preprocessing=preprocessing,
+        sample=sample,
+        options=options,
+        pooling=pooling,
+        dim=dim,
+        projection=projection,
+        shrinkage=shrinkage,
+        label=label,
+        views=Views(flip, tuple(scale or (1.0,))),
+        unit_length=unit_length,
+        variant=variant,
+        name=name,
+        images=images,
+        retrieval=retrieval,
+    )
+    print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
+    print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
+    print(f"projection   {summary.projection}")
+    if summary.unlabelled:
+        print(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
+    print(f"int8         mean cosine {summary.agreement:.4f} with float")
+    print(f"steps        {retrieval}")
+
+
+@encoder_app.command()
+def tune(
+    folder: Annotated[Path, typer.Argument(metavar="ENCODER", help="Folder of the bundle.")],
+    database_augmentation: AugmentationOption = None,
+    query_expansion: ExpansionOption = None,
+    reranking: RerankingOption = None,
+) -> None:
+    """Change the steps around the search in an encoder bundle. Steps that are not named stay; `off` ends one.
+
+    Vectors stay the same, and so does the fingerprint: nothing is embedded again. Query expansion and re-ranking
+    act from the next query on, database augmentation from the next `lookalike nightly` or `index`. Measure before
+    and after with `lookalike evaluate`. docs/retrieval.md has the definitions.
+
+    Example: lookalike encoder tune encoders/lite0 --query-expansion 5,3 --reranking off
+    """
+    settings = change(folder, parsed(database_augmentation, query_expansion, reranking))
+    print(
+        f"encoder      {folder}\nfingerprint  {fingerprint(read_manifest(folder))}\nsteps        {settings}"
+    )

@@ -1,0 +1,173 @@
+"""The commands of every day: `lookalike pack`, `embed`, `index`, `nightly` and `query`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..config.job import Config, load_config
+from .options import IN_PART, ConfigFile, Overrides
+
+if TYPE_CHECKING:
+    from ..embedding.report import EmbedSummary
+    from ..index.report import IndexSummary
+
+BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
+"""Context of the commands that hand what stands behind `--` to Beam."""
+
+
+class PackFormat(str, Enum):
+    """Formats of shards."""
+
+    tfrecord = "tfrecord"
+    webdataset = "webdataset"
+    parquet = "parquet"
+
+
+def pack(
+    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder of images.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the shards.")],
+    format: Annotated[PackFormat, typer.Option(help="Format of the shards.")] = PackFormat.tfrecord,
+    images_per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
+    metadata: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="CSV or JSON Lines with a column `path`, relative to IMAGES."),
+    ] = None,
+) -> None:
+    """Write image shards from a folder of images. The same folder always gives the same bytes.
+
+    The id of each image is its path relative to IMAGES. Nothing is decoded: a broken image is packed as it is.
+
+    Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
+    """
+    from ..sources.pack import pack as run
+    from ..sources.pack import pack_report
+
+    summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
+    print(pack_report(summary, out))
+
+
+class TableFormat(str, Enum):
+    """Formats of result tables."""
+
+    parquet = "parquet"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:
+    """Embed every image shard that has no embedding file yet. Beam's flags go behind `--`.
+
+    A shard that is finished and unchanged is skipped, so an interrupted run is resumed by running it again.
+
+    Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
+    """
+    job = load_config(config, set)
+    from ..embedding.missing import embed_missing
+    from ..store.leftovers import writing
+
+    with writing(job, "embed"):
+        summary = embed_missing(job, ctx.args)
+    _print_embedded(job, summary)
+    _exit_if_damaged(summary)
+
+
+def _print_embedded(job: Config, summary: EmbedSummary) -> None:
+    from ..embedding.report import embed_report
+    from ..store.notes import embeddings_folder
+
+    print(embed_report(summary, embeddings_folder(job.store, summary.plan.fingerprint)))
+
+
+def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:
+    """Build the index from the embedding files and publish it. Beam's flags go behind `--`.
+
+    Index shards whose embedding files did not change are used again. Queries see the new index only when all
+    of it is there and has passed the gates.
+
+    Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
+    """
+    job = load_config(config, set)
+    from ..embedding.plan import make_plan
+    from ..index.job import index as run
+    from ..store.leftovers import writing
+
+    with writing(job, "index") as still_mine:
+        summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
+    _print_indexed(job, summary)
+
+
+def _print_indexed(job: Config, summary: IndexSummary) -> None:
+    from ..index.report import generation_report
+    from ..store.generation import generation_folder
+
+    print(generation_report(summary, generation_folder(job.store, summary.generation.name)))
+
+
+def nightly(
+    ctx: typer.Context,
+    config: ConfigFile,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    set: Overrides = None,
+) -> None:
+    """Embed what is new, index what changed, check, publish. Beam's flags go behind `--`.
+
+    Safe to run again at any time: finished work is used again, and what is served changes only at the end, and
+    only if every check passes. A report is written to STORE/reports, also as OpenMetrics.
+
+    Example: lookalike nightly -c config/nightly.yaml --dry-run
+    """
+    job = load_config(config, set)
+    from ..nightly.dry_run import dry_run as plan
+    from ..nightly.run import nightly as run
+
+    if dry_run:
+        from ..nightly.dry_run import dry_run_report
+
+        print(dry_run_report(plan(job)))
+        return
+    summary = run(job, ctx.args)
+    _print_embedded(job, summary.embedded)
+    _print_indexed(job, summary.indexed)
+    print(f"report       {summary.report_path}")
+    _exit_if_damaged(summary.embedded)
+
+
+def _exit_if_damaged(summary: EmbedSummary) -> None:
+    if any(note.damaged for note in summary.plan.notes):
+        raise typer.Exit(IN_PART)
+
+
+def query(
+    queries: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUERIES", help="Image shards or a folder; Parquet with vectors; a .txt of item ids."
+        ),
+    ],
+    config: ConfigFile,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder for the two tables.")],
+    k: Annotated[int | None, typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
+    format: Annotated[TableFormat, typer.Option(help="Format of the tables.")] = TableFormat.parquet,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,
+    exclude_self: Annotated[
+        bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")
+    ] = False,
+    set: Overrides = None,
+) -> None:
+    """Answer a file of queries: OUT/results (query_id, rank, item_id, score, metadata) and OUT/failures.
+
+    Every query of the input is in exactly one of the two tables.
+
+    Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
+    """
+    job = load_config(config, set)
+    from ..query.job import query as run
+    from ..query.report import query_report
+
+    summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
+    print(query_report(summary))
+    if not summary.answered:
+        raise typer.Exit(IN_PART)
