@@ -23,17 +23,17 @@ class _Json(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def form() -> str:
+def current_format() -> str:
     """`text` or `json`, as set up."""
     handlers = logging.getLogger().handlers
     return "json" if handlers and isinstance(handlers[0].formatter, _Json) else "text"
 
 
-def set_up(form: str = "text", verbose: bool = False) -> None:
+def set_up(log_format: str = "text", verbose: bool = False) -> None:
     """Sends logs to standard error.
 
     Args:
-        form: `text` or `json` (one object a line: time in UTC, level, logger, message).
+        log_format: `text` or `json` (one object a line: time in UTC, level, logger, message).
         verbose: also debug messages, and what the libraries say.
     """
     # Before TensorFlow is imported: it prints dozens of lines about the processor otherwise.
@@ -41,12 +41,11 @@ def set_up(form: str = "text", verbose: bool = False) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        _Json() if form == "json" else logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+        _Json() if log_format == "json" else logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
     )
     # Libraries that log without a name of their own, such as Beam on what it was installed without.
     handler.addFilter(lambda record: verbose or record.name != "root" or record.levelno >= logging.ERROR)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    for ours in ("lookalike",):
-        logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("lookalike").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -40,7 +40,7 @@ EXIT_CODES = (
 INTERRUPTED = 130
 
 
-class LogForm(str, Enum):
+class LogFormat(str, Enum):
     """How log lines look."""
 
     text = "text"
@@ -55,7 +55,9 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog=EXIT_CODES)
 def main_options(
-    log: Annotated[LogForm, typer.Option(help="Log lines for people, or JSON for machines.")] = LogForm.text,
+    log: Annotated[
+        LogFormat, typer.Option(help="Log lines for people, or JSON for machines.")
+    ] = LogFormat.text,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what the libraries say.")] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
@@ -115,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(sentence: str, code: int = 2) -> None:
-    if logs.form() == "json":
+    if logs.current_format() == "json":
         logging.getLogger("lookalike.cli.main").error(sentence)
     else:
         print(f"lookalike: error: {sentence}", file=sys.stderr)

@@ -193,8 +193,8 @@ def add(
     except (LookalikeError, OSError) as error:
         # They are taken down all the same.
         unknown = []
-        said = files.reason(error) if isinstance(error, OSError) else str(error)
-        print(f"Whether the ids are known cannot be told: {said}", file=sys.stderr)
+        reason = files.reason(error) if isinstance(error, OSError) else str(error)
+        print(f"Whether the ids are known cannot be told: {reason}", file=sys.stderr)
     if as_json:
         return _print_json({"added": change.changed, "already": change.unchanged, "unknown": unknown})
     print(f"excluded     {len(change.changed):,} ids, {len(change.unchanged):,} were excluded before")
@@ -243,9 +243,9 @@ def _number(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
 
 
-def _print_ids(title: str, ids: Sequence[str], said: str, most: int = 20) -> None:
+def _print_ids(title: str, ids: Sequence[str], remark: str, most: int = 20) -> None:
     for item_id in ids[:most]:
-        print(f"{title:12} {item_id}: {said}")
+        print(f"{title:12} {item_id}: {remark}")
     if len(ids) > most:
         print(f"{title:12} and {len(ids) - most:,} more")
 
