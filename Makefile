@@ -29,8 +29,8 @@ test-slow: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	mkdir -p $(VENV)/types/lookalike
-	ln -sfn $(CURDIR)/pipelines/* $(CURDIR)/model $(VENV)/types/lookalike/
+	rm -rf $(VENV)/types && mkdir -p $(VENV)/types/lookalike
+	ln -s $(CURDIR)/pipelines/* $(CURDIR)/model $(VENV)/types/lookalike/
 	$(BIN)/mypy
 
 format: $(READY)
