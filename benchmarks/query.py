@@ -33,7 +33,7 @@ from lookalike.index.job import index
 from lookalike.index.opening import open_index
 from lookalike.index.search import search
 from lookalike.index.shard import IndexShard
-from lookalike.query.job import query
+from lookalike.query.job import QueryOptions, query
 from lookalike.sources import Shard
 from lookalike.store import generation as store
 from lookalike.store.notes import EmbeddedShard, write_note
@@ -94,7 +94,7 @@ def measure(job: Config, queries: np.ndarray, repeats: int, work: Path) -> list[
         return search([shard], queries, K).row.reshape(-1, K)
 
     def whole() -> np.ndarray:
-        table = pq.read_table(query(job, str(path), str(work / "out"), k=K).results)
+        table = pq.read_table(query(job, str(path), str(work / "out"), QueryOptions(k=K)).results)
         assert table["query_id"].to_pylist()[::K] == names.to_pylist()
         return shard.rows_of(table["item_id"].combine_chunks()).reshape(-1, K)
 
@@ -110,7 +110,7 @@ def measure(job: Config, queries: np.ndarray, repeats: int, work: Path) -> list[
             if way is with_reading:
                 pq.read_table(path)
             reading = time.perf_counter() - started if way is with_reading else 0.0
-            seconds = query(job, str(path), str(work / "out"), k=K).seconds
+            seconds = query(job, str(path), str(work / "out"), QueryOptions(k=K)).seconds
             return sum(seconds.values()) - seconds["open"] + reading
         way()
         return time.perf_counter() - started

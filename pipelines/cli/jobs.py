@@ -164,10 +164,12 @@ def query(
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
     """
     job = load_config(config, set)
+    from ..query.job import QueryOptions
     from ..query.job import query as run
     from ..query.report import query_report
 
-    summary = run(job, queries, out, k=k, form=format.value, exact=exact, exclude_self=exclude_self)
+    options = QueryOptions(k or job.query.k, format.value, exact=exact, exclude_self=exclude_self)
+    summary = run(job, queries, out, options)
     print(query_report(summary))
     if not summary.answered:
         raise typer.Exit(IN_PART)

@@ -21,7 +21,7 @@ from ..encoder.build import build_encoder
 from ..filesystem import files
 from ..index.report import generation_report
 from ..nightly.run import nightly
-from ..query.job import query
+from ..query.job import QueryOptions, query
 from ..query.report import query_report
 from ..sources.pack import pack
 from ..store.generation import CURRENT, generation_folder
@@ -122,7 +122,7 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
 
     command = ("query", queries, "-o", out / "answers", *job)
     with _step(5, "Ask for the photographs of views that the catalogue does not hold", *command):
-        answered = query(config, str(queries), str(out / "answers"))
+        answered = query(config, str(queries), str(out / "answers"), QueryOptions(config.query.k))
         print(query_report(answered))
 
     summary = DemoSummary(

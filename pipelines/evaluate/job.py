@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from ..filesystem import files
 from ..index.opening import open_vectors
 from ..index.shard import IndexShard
 from ..index.steps import steps_of
-from ..query import inputs as queries
-from ..query.inputs import _matching_encoder
+from ..query.inputs import Block, content_blocks, id_blocks, kind_of, unique
+from ..runner.progress import Pace
 from ..sources.records import DIRECTORY
 from ..store import exclusions, generations
 from ..store.generation import Generation
@@ -30,7 +29,6 @@ from .relevance import JUNK, Judged, Relevance, SameValue, read_qrels
 from .tally import REASONS, Settings, Tally
 
 logger = logging.getLogger(__name__)
-_LOG_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -103,15 +101,14 @@ def evaluate(
             labels = read_labels(settings.classes, path, config.corpus, generation.metadata, corpus)
         tallies = {setup: Tally() for setup in judge.setups}
         seen: set[str] = set()
-        noted = time.monotonic()
+        pace = Pace()
         for block in _blocks(config, path, generation, shards):
             seen.update(block.ids, (query_id for query_id, _, _ in block.failures))
             for query_id, stage, error in block.failures:
                 for tally in tallies.values():
                     tally.leave_out(query_id, "failed", f"{stage}: {error}")
             _measure_block(corpus, block, steps, judge, labels, settings, tallies)
-            if time.monotonic() - noted > _LOG_SECONDS:
-                noted = time.monotonic()
+            if pace.due():
                 logger.info("%s queries ranked", f"{len(seen):,}")
     if not seen:
         raise LookalikeError(f"Expected queries. Received: none in {path}")
@@ -163,24 +160,14 @@ def _relevance(
     return Judged(judgements, numbers, len(corpus), settings.difficulty)
 
 
-def _blocks(
-    config: Config, path: str, generation: Generation, shards: list[IndexShard]
-) -> Iterator[queries.Block]:
-    kind = queries.kind_of(path)
-    if kind == "ids":
-        blocks = queries.id_blocks(path, shards)
-    elif kind == "vectors":
-        blocks = queries.vector_blocks(path, generation.dim, generation.metric, generation.encoder)
-    else:
-        blocks = queries.image_blocks(
-            path, config.corpus, generation.metric, lambda: _matching_encoder(config, generation)
-        )
-    return queries.unique(blocks)
+def _blocks(config: Config, path: str, generation: Generation, shards: list[IndexShard]) -> Iterator[Block]:
+    by_id = kind_of(path) == "ids"
+    return unique(id_blocks(path, shards) if by_id else content_blocks(path, config, generation))
 
 
 def _measure_block(
     corpus: RankedCorpus,
-    block: queries.Block,
+    block: Block,
     steps: Retrieval,
     judge: Relevance,
     labels: Labels | None,

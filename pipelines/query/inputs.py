@@ -300,6 +300,18 @@ def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: S
     return Block([names[i] for i in kept], vectors[kept], failures + missing)
 
 
+def content_blocks(path: str, config: Config, generation: Generation) -> Iterator[Block]:
+    """Queries that are images or vectors, for which the index need not be open.
+
+    Raises:
+        LookalikeError: as `image_blocks` and `vector_blocks`, or if the encoder is not that of the index.
+    """
+    metric = generation.metric
+    if kind_of(path) == "vectors":
+        return vector_blocks(path, generation.dim, metric, generation.encoder)
+    return image_blocks(path, config.corpus, metric, lambda: _matching_encoder(config, generation))
+
+
 def _matching_encoder(config: Config, generation: Generation) -> Encoder:
     encoder = Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)
     if encoder.fingerprint != generation.encoder:
@@ -312,6 +324,6 @@ def _matching_encoder(config: Config, generation: Generation) -> Encoder:
 
 
 def query_options(corpus: Corpus, metadata: Mapping[str, str]) -> SourceOptions:
-    """How image shards of queries are read: as `queries.image_blocks` does, with metadata."""
+    """How image shards of queries are read: as `image_blocks` does, with metadata."""
     options = replace(corpus.source_options(), format=None, metadata=metadata)
     return replace(options, item_id="key") if corpus.item_id.startswith("field:") else options

@@ -9,6 +9,8 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,17 +23,80 @@ from ..index.opening import open_index
 from ..index.search import Matches, take_items
 from ..index.shard import IndexShard
 from ..index.steps import search_in_steps, steps_of
+from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.generation import Generation
 from ..store.notes import ARROW_TYPES
-from . import inputs as queries
-from .inputs import Block, _matching_encoder
+from .inputs import Block, content_blocks, id_blocks, kind_of, unique
 from .report import QuerySummary
 from .tables import FORMATS, Format, open_table
 
 logger = logging.getLogger(__name__)
 FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
-LOG_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class QueryOptions:
+    """How queries are answered.
+
+    Attributes:
+        k: matches a query, at least 1.
+        table_format: of the two tables: parquet, csv or jsonl.
+        exact: search by brute force.
+        exclude_self: leave out the item whose id is the query's own.
+
+    Raises:
+        LookalikeError: for another k or format.
+    """
+
+    k: int
+    table_format: Format = "parquet"
+    exact: bool = False
+    exclude_self: bool = False
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.table_format not in FORMATS:
+            raise LookalikeError(
+                f"Expected k of 1 or more and a format of {FORMATS}. Received: {self.k}, {self.table_format}"
+            )
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What answers: a generation, its open index shards, the steps around the search, and ids taken down."""
+
+    generation: Generation
+    shards: Sequence[IndexShard]
+    steps: Retrieval
+    excluded: pa.Array
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the table of results."""
+        made_by = {"lookalike.generation": self.generation.name, "lookalike.encoder": self.generation.encoder}
+        return results_schema(dict(self.generation.metadata)).with_metadata(made_by)
+
+
+@dataclass
+class _Done:
+    """What has been done so far: numbers of queries and matches, stage of failure -> queries, stage -> seconds."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the time that the block takes to a stage."""
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - started
+
+    def add(self, block: Block, matches: Matches | None) -> None:
+        """Counts a block that was answered."""
+        found = 0 if matches is None else len(matches.query)
+        self.counts.update(answered=len(block.ids), failed=len(block.failures), matches=found)
+        self.reasons.update(stage for _, stage, _ in block.failures)
 
 
 def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
@@ -47,54 +112,55 @@ def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
     )
 
 
-def query(
-    config: Config,
-    path: str,
-    out: str,
-    *,
-    k: int | None = None,
-    form: Format = "parquet",
-    exact: bool = False,
-    exclude_self: bool = False,
-) -> QuerySummary:
+def query(config: Config, path: str, out: str, options: QueryOptions) -> QuerySummary:
     """Answers a file of queries.
 
     Args:
         config: the job; its store and encoder are used.
         path: image shards or a folder, a Parquet file of vectors, or a `.txt` file of item ids.
         out: folder for `results.FORMAT` and `failures.FORMAT`.
-        k: matches a query; None takes `query.k`.
-        form: parquet, csv or jsonl.
-        exact: search by brute force.
-        exclude_self: leave out the item whose id is the query's own.
+        options: how to answer.
 
     Raises:
         LookalikeError: for what the user can mend.
         OSError: if the tables cannot be written; then neither is there.
     """
-    k = config.query.k if k is None else k
-    if k < 1 or form not in FORMATS:
-        raise LookalikeError(f"Expected k of 1 or more and a format of {FORMATS}. Received: {k}, {form}")
+    done = _Done()
+    results, failures = (
+        files.join(out, f"{name}.{options.table_format}") for name in ("results", "failures")
+    )
+    with _opened(config, path, done) as (served, blocks):
+        blocks = _not_empty(_timed(unique(blocks), done), path)
+        with _written(results, failures, served.schema, options.table_format, done) as tables:
+            _answer(served, blocks, options, tables, done)
+    return QuerySummary(
+        generation=served.generation.name,
+        steps=served.steps,
+        answered=done.counts["answered"],
+        failed=done.counts["failed"],
+        reasons=dict(done.reasons),
+        matches=done.counts["matches"],
+        results=results,
+        failures=failures,
+        seconds=dict(done.seconds),
+    )
+
+
+@contextlib.contextmanager
+def _opened(config: Config, path: str, done: _Done) -> Iterator[tuple[_Served, Iterator[Block]]]:
+    """Opens what is served, and the queries of a path."""
     started = time.perf_counter()
-    kind = queries.kind_of(path)
+    by_id = kind_of(path) == "ids"
     excluded = exclusions.excluded_ids(config.store)
     with generations.reading(config.store) as generation, ThreadPoolExecutor(1) as background:
         steps = steps_of(config, generation)
         # The first queries are read, or the encoder opened, while the index is.
-        coming: Iterator[Block] = iter(())
-        if kind == "images":
-            coming = queries.image_blocks(
-                path, config.corpus, generation.metric, lambda: _matching_encoder(config, generation)
-            )
-        elif kind == "vectors":
-            coming = queries.vector_blocks(path, generation.dim, generation.metric, generation.encoder)
+        coming: Iterator[Block] = iter(()) if by_id else content_blocks(path, config, generation)
         early = background.submit(next, coming, None)
         shards = [open_index(config.store, ref) for ref in generation.indexes]
-        opened = time.perf_counter() - started
-        blocks = queries.id_blocks(path, shards) if kind == "ids" else _resumed(early, coming)
-        return _answer(
-            generation, steps, shards, blocks, path, out, k, form, exact, exclude_self, excluded, opened
-        )
+        done.seconds["open"] = time.perf_counter() - started
+        blocks = id_blocks(path, shards) if by_id else _resumed(early, coming)
+        yield _Served(generation, shards, steps, excluded), blocks
 
 
 def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Block]:
@@ -103,70 +169,40 @@ def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Blo
     yield from rest
 
 
-def _answer(
-    generation: Generation,
-    steps: Retrieval,
-    shards: Sequence[IndexShard],
-    blocks: Iterator[Block],
-    path: str,
-    out: str,
-    k: int,
-    form: Format,
-    exact: bool,
-    exclude_self: bool,
-    excluded: pa.Array,
-    opened: float,
-) -> QuerySummary:
-    results, failures = (files.join(out, f"{name}.{form}") for name in ("results", "failures"))
-    schema = results_schema(dict(generation.metadata)).with_metadata(
-        {"lookalike.generation": generation.name, "lookalike.encoder": generation.encoder}
-    )
-    seconds: defaultdict[str, float] = defaultdict(float, open=opened)
-    counts: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    answered = _timed(queries.unique(blocks), seconds)
-    first = next(answered, None)
+def _timed(blocks: Iterator[Block], done: _Done) -> Iterator[Block]:
+    while True:
+        with done.timed("encode"):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def _not_empty(blocks: Iterator[Block], path: str) -> Iterator[Block]:
+    """The same blocks, the first of them read. Raises LookalikeError if there is none."""
+    first = next(blocks, None)
     if first is None:
         raise LookalikeError(f"Expected queries. Received: none in {path}")
+    return itertools.chain([first], blocks)
+
+
+@contextlib.contextmanager
+def _written(
+    results: str, failures: str, schema: pa.Schema, table_format: Format, done: _Done
+) -> Iterator[tuple[Any, Any]]:
+    """Opens the two tables for writing; they appear when the block ends well, and otherwise neither does."""
     for table in (results, failures):
         if files.is_folder(table):
             raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
     # Results come last: where they are, the failures beside them belong to them.
     files.delete([results, failures])
-    with (
-        _neither_alone(failures),
-        open_table(results, schema, form) as found,
-        open_table(failures, FAILURES_SCHEMA, form) as failed,
-    ):
-        noted = time.monotonic()
-        for block in itertools.chain([first], answered):
-            matches = _searched(shards, block, k, steps, exact, exclude_self, excluded, seconds)
-            write_started = time.perf_counter()
-            if matches is not None:
-                found.write_table(_table(shards, block, matches, schema))
-                counts["matches"] += len(matches.query)
-            if block.failures:
-                columns = list(zip(*block.failures, strict=True))
-                failed.write_table(pa.table(columns, schema=FAILURES_SCHEMA))
-            seconds["write"] += time.perf_counter() - write_started
-            counts.update(answered=len(block.ids), failed=len(block.failures))
-            reasons.update(stage for _, stage, _ in block.failures)
-            if time.monotonic() - noted > LOG_SECONDS:
-                noted = time.monotonic()
-                logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])
-        closing = time.perf_counter()
-    seconds["write"] += time.perf_counter() - closing
-    return QuerySummary(
-        generation=generation.name,
-        steps=steps,
-        answered=counts["answered"],
-        failed=counts["failed"],
-        reasons=dict(reasons),
-        matches=counts["matches"],
-        results=results,
-        failures=failures,
-        seconds=dict(seconds),
-    )
+    with contextlib.ExitStack() as tables:
+        tables.enter_context(_neither_alone(failures))
+        found = tables.enter_context(open_table(results, schema, table_format))
+        failed = tables.enter_context(open_table(failures, FAILURES_SCHEMA, table_format))
+        yield found, failed
+        with done.timed("write"):
+            tables.close()
 
 
 @contextlib.contextmanager
@@ -180,48 +216,47 @@ def _neither_alone(failures: str) -> Iterator[None]:
         raise
 
 
-def _timed(blocks: Iterator[Block], seconds: defaultdict[str, float]) -> Iterator[Block]:
-    while True:
-        started = time.perf_counter()
-        block = next(blocks, None)
-        seconds["encode"] += time.perf_counter() - started
-        if block is None:
-            return
-        yield block
+def _answer(
+    served: _Served, blocks: Iterator[Block], options: QueryOptions, tables: tuple[Any, Any], done: _Done
+) -> None:
+    found, failed = tables
+    pace = Pace()
+    for block in blocks:
+        matches = _searched(served, block, options, done)
+        with done.timed("write"):
+            if matches is not None:
+                found.write_table(_results(served, block, matches))
+            if block.failures:
+                columns = list(zip(*block.failures, strict=True))
+                failed.write_table(pa.table(columns, schema=FAILURES_SCHEMA))
+        done.add(block, matches)
+        if pace.due():
+            counts = done.counts
+            logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])
 
 
-def _searched(
-    shards: Sequence[IndexShard],
-    block: Block,
-    k: int,
-    steps: Retrieval,
-    exact: bool,
-    exclude_self: bool,
-    excluded: pa.Array,
-    seconds: defaultdict[str, float],
-) -> Matches | None:
+def _searched(served: _Served, block: Block, options: QueryOptions, done: _Done) -> Matches | None:
+    """The matches of a block; None where all of its queries failed."""
     if not block.ids:
         return None
-    started = time.perf_counter()
-    matches = search_in_steps(
-        shards,
-        block.vectors,
-        block.ids,
-        k,
-        steps,
-        exact=exact,
-        excluded=excluded,
-        exclude_self=exclude_self,
-    )
-    seconds["search"] += time.perf_counter() - started
-    return matches
+    with done.timed("search"):
+        return search_in_steps(
+            served.shards,
+            block.vectors,
+            block.ids,
+            options.k,
+            served.steps,
+            exact=options.exact,
+            excluded=served.excluded,
+            exclude_self=options.exclude_self,
+        )
 
 
-def _table(shards: Sequence[IndexShard], block: Block, matches: Matches, schema: pa.Schema) -> pa.Table:
-    items = take_items(shards, matches)
+def _results(served: _Served, block: Block, matches: Matches) -> pa.Table:
+    items = take_items(served.shards, matches)
     query_ids = pa.array(block.ids, pa.string()).take(pa.array(matches.query))
     columns = [query_ids, pa.array(matches.rank), items["item_id"], pa.array(matches.score)]
     columns += [items[name] for name in items.column_names[1:]]
     return pa.Table.from_arrays(
-        [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns], schema=schema
+        [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns], schema=served.schema
     )

@@ -35,18 +35,18 @@ class _JsonLines:
 
 
 @contextlib.contextmanager
-def open_table(path: str, schema: pa.Schema, form: Format) -> Iterator[Any]:
+def open_table(path: str, schema: pa.Schema, table_format: Format) -> Iterator[Any]:
     """Opens a table for writing; gives an object with `write_table`. It appears when the block ends well.
 
     Raises:
         OSError: if it cannot be written; then nothing is left under its name.
     """
     with files.write_atomic(path) as file:
-        if form == "parquet":
+        if table_format == "parquet":
             # A dictionary of ids and scores that seldom repeat took half of the time and more space.
             repeating = [name for name in schema.names if name not in ("item_id", "score")]
             writer: Any = pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=repeating)
-        elif form == "csv":
+        elif table_format == "csv":
             writer = pyarrow.csv.CSVWriter(file, schema)
         else:
             writer = _JsonLines(file)

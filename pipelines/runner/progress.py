@@ -30,6 +30,21 @@ def runs_folder(store: str) -> str:
     return files.join(store, "runs")
 
 
+class Pace:
+    """Tells when it is time for a log line: `LOG_SECONDS` after the last one, or after it was made."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time; if so, the next line is due `LOG_SECONDS` from now."""
+        now = time.monotonic()
+        if now - self._last <= LOG_SECONDS:
+            return False
+        self._last = now
+        return True
+
+
 class WorkerNote:
     """Counts of one worker process in one run, written to the run's folder now and then.
 

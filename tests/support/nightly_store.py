@@ -28,7 +28,7 @@ from lookalike.config.job import Config
 from lookalike.index.opening import open_index
 from lookalike.model.errors import GateError, LookalikeError
 from lookalike.nightly.run import nightly
-from lookalike.query.job import query
+from lookalike.query.job import QueryOptions, query
 from lookalike.store import exclusions, generations
 from lookalike.store import generation as store
 from lookalike.store.lock import hold
@@ -360,6 +360,6 @@ class Nights(RuleBasedStateMachine):
 
     def answers(self) -> list[tuple[str, str, float]]:
         """Query, item and score of each row that the query job writes."""
-        query(self.config, QUERY_FILE, "out", k=5)
+        query(self.config, QUERY_FILE, "out", QueryOptions(k=5))
         table = pq.read_table("out/results.parquet")
         return list(zip(*(table[name].to_pylist() for name in ("query_id", "item_id", "score")), strict=True))
