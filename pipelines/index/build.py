@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
 
@@ -21,13 +21,11 @@ from lookalike.model.encoder.search_steps import DatabaseAugmentation
 from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
-from ..store import index_manifest
+from ..store.index_manifest import MANIFEST, Metric
 from ..store.notes import EmbeddedShard, embedding_schema
-from . import shard as index_shard
+from .shard import ShardContent, in_memory, write_index_shard
 from .steps import drawn_to_neighbours
-
-TUNED_K = 10
-"""The recall target is a recall at 10."""
+from .tuning import BuildOptions
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,7 @@ class IndexTask:
         dim: length of a vector.
         metric: cosine or euclidean.
         metadata: fields carried through, name -> type.
-        recall_target: for the search settings.
-        threads: threads a worker process; None is one for each core.
+        options: how the index is built; `threads` of a worker process.
         run_folder: where progress is noted.
         augmentation: what is done to the vectors first; None for nothing.
     """
@@ -68,10 +65,9 @@ class IndexTask:
     inputs: tuple[EmbeddingInput, ...]
     encoder: str
     dim: int
-    metric: str
+    metric: Metric
     metadata: dict[str, str]
-    recall_target: float
-    threads: int | None
+    options: BuildOptions
     run_folder: str
     augmentation: DatabaseAugmentation | None = None
 
@@ -136,8 +132,7 @@ def make_tasks(
                 dim=plan.dim,
                 metric=config.metric,
                 metadata=dict(config.corpus.metadata),
-                recall_target=config.index.recall_target,
-                threads=config.index.threads,
+                options=BuildOptions(config.index.recall_target, config.index.threads),
                 run_folder=run_folder,
                 augmentation=plan.augmentation,
             )
@@ -155,9 +150,9 @@ def build_index_shard(task: IndexTask) -> int:
         LookalikeError: if an embedding file is damaged.
         OSError: if the store cannot be read or written.
     """
-    items, vectors = _read_embeddings(task)
-    if task.augmentation and len(items):
-        vectors = _augmented(items, vectors, task, task.augmentation)
+    content = _read_embeddings(task)
+    if task.augmentation and len(content.items):
+        content = _augmented(content, task.options, task.augmentation)
     target = files.join(task.store, task.path)
     remote = files.is_remote(target)
     if not remote:
@@ -166,24 +161,15 @@ def build_index_shard(task: IndexTask) -> int:
         prefix=f".index{files.TEMPORARY}", dir=None if remote else os.path.dirname(target)
     )
     try:
-        index_shard.write_index_shard(
-            folder,
-            items=items,
-            vectors=vectors,
-            metric=task.metric,  # type: ignore[arg-type]
-            encoder_fingerprint=task.encoder,
-            recall_target=task.recall_target,
-            k=TUNED_K,
-            threads=task.threads,
-        )
-        files.move_folder_in(folder, target, last=index_manifest.MANIFEST)
+        write_index_shard(folder, content, task.options)
+        files.move_folder_in(folder, target, last=MANIFEST)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return len(vectors)
+    return len(content.items)
 
 
-def _read_embeddings(task: IndexTask) -> tuple[pa.Table, np.ndarray]:
-    """All rows of a task's embedding files: the items, and their vectors (n, dim) float32."""
+def _read_embeddings(task: IndexTask) -> ShardContent:
+    """All rows of a task's embedding files."""
     columns = ["item_id", *task.metadata]
     schema = embedding_schema(task.dim, task.metadata)
     tables: list[pa.Table] = []
@@ -200,20 +186,14 @@ def _read_embeddings(task: IndexTask) -> tuple[pa.Table, np.ndarray]:
         tables.append(table.select(columns))
     names = pa.schema([schema.field(name) for name in columns])
     items = pa.concat_tables([t.cast(names) for t in tables]) if tables else names.empty_table()
-    return items, np.concatenate(vectors) if vectors else np.empty((0, task.dim), np.float32)
+    rows = np.concatenate(vectors) if vectors else np.empty((0, task.dim), np.float32)
+    return ShardContent(items, rows, task.metric, task.encoder)
 
 
 def _augmented(
-    items: pa.Table, vectors: np.ndarray, task: IndexTask, augmentation: DatabaseAugmentation
-) -> np.ndarray:
-    """Database-side augmentation among the vectors of one index shard: float32 (n, dim), unit length."""
-    plain = index_shard.in_memory(
-        items,
-        vectors=vectors,
-        metric=task.metric,  # type: ignore[arg-type]
-        encoder_fingerprint=task.encoder,
-        recall_target=task.recall_target,
-        k=TUNED_K,
-        threads=task.threads,
-    )
-    return drawn_to_neighbours([plain], plain.searcher.vectors, plain.item_ids, augmentation)
+    content: ShardContent, options: BuildOptions, augmentation: DatabaseAugmentation
+) -> ShardContent:
+    """Database-side augmentation among the vectors of one index shard: of unit length."""
+    plain = in_memory(content, options)
+    drawn = drawn_to_neighbours([plain], plain.searcher.vectors, plain.item_ids, augmentation)
+    return replace(content, vectors=drawn)

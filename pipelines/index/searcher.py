@@ -21,9 +21,9 @@ import numpy as np
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
-from ..store.index_manifest import Algorithm, IndexParameters, Metric, SearchSettings
+from ..store.index_manifest import IndexParameters, Metric, SearchSettings
 from .scores import centre, checked, nearness, pair_scores, radius
-from .tuning import parameters_for, tune
+from .tuning import TUNED_K, BuildOptions, parameters_for, tune
 
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""
@@ -186,44 +186,31 @@ class Searcher:
         return sorted(set(os.listdir(folder)) - before)
 
 
-def build(
-    vectors: np.ndarray,
-    *,
-    metric: Metric,
-    recall_target: float = 0.99,
-    k: int = 10,
-    threads: int | None = None,
-    seed: int = 0,
-    _algorithm: Algorithm | None = None,
-) -> Searcher:
+def build(vectors: np.ndarray, metric: Metric, options: BuildOptions) -> Searcher:
     """Builds an index and finds its search settings; the same input gives the same files, to the byte.
 
     Args:
         vectors: float32 (n, dim), n may be 0; cosine scales them to unit length.
         metric: cosine, searched as a dot product of unit vectors, or euclidean.
-        recall_target: recall at `k` that the settings must reach, 0 to 1.
-        k: results a query to tune for.
-        threads: cores to use; None for all.
-        seed: of the sample of tuning queries.
+        options: how.
 
     Raises:
         LookalikeError: naming the first vector that is not finite, or zero under cosine.
     """
     vectors = checked(vectors, metric)
-    threads = threads or _all_cores()
-    parameters = parameters_for(len(vectors), seed, _algorithm)
-    exact = SearchSettings(k, 0, 0, 1.0, 1.0, recall_target, 0)
+    threads = options.threads or _all_cores()
+    parameters = parameters_for(len(vectors), options.algorithm)
+    exact = SearchSettings(TUNED_K, 0, 0, 1.0, 1.0, options.recall_target, 0)
     if parameters.algorithm == "brute_force":
         return Searcher(vectors, metric, parameters, exact, threads)
-    searcher = Searcher(
-        vectors, metric, parameters, exact, threads, _trained(vectors, metric, parameters, k, threads)
-    )
-    searcher.settings = tune(searcher, k=k, target=recall_target, seed=seed)
+    trained = _trained(vectors, metric, parameters, threads)
+    searcher = Searcher(vectors, metric, parameters, exact, threads, trained)
+    searcher.settings = tune(searcher, options.recall_target)
     return searcher
 
 
-def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, k: int, threads: int) -> Any:
-    builder = _builder(vectors, metric, k, threads)
+def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, threads: int) -> Any:
+    builder = _builder(vectors, metric, TUNED_K, threads)
     cosine = metric == "cosine"
     if parameters.algorithm == "tree":
         # Spherical: a tight cluster's longer mean would draw all queries; at 2 of 450 leaves recall was 0.993
@@ -241,7 +228,7 @@ def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, k
             anisotropic_quantization_threshold=0.2 if cosine else float("nan"),
             training_sample_size=parameters.training_sample,
         )
-        .reorder(k * 10)
+        .reorder(TUNED_K * 10)
         .build()
     )
 
@@ -250,7 +237,7 @@ def load(folder: str, threads: int | None = None) -> Searcher:
     """Opens an index from a local folder that `save` wrote, wherever it now lies.
 
     The files must be known to be whole: ScaNN answers wrongly from a truncated one and crashes without one,
-    so `index_shard.open_index_shard` checks their digests before it calls this.
+    so `shard.open_index_shard` checks their digests before it calls this.
 
     Raises:
         LookalikeError: if a file of ours is unreadable or ScaNN refuses its files.

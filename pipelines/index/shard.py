@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import sync_folder
 from ..store.index_manifest import ITEM_ID, ITEMS, MANIFEST, FileDigest, IndexManifest, Metric, read_manifest
-from . import searcher as scann_vectors
-from .searcher import Searcher
+from .searcher import Searcher, build, load
+from .tuning import BuildOptions
 
 
 class IndexShard:
@@ -59,44 +60,52 @@ class IndexShard:
         return np.where(asked.is_null().to_numpy(zero_copy_only=False), -1, rows)
 
 
-def write_index_shard(
-    folder: str,
-    *,
-    items: pa.Table,
-    vectors: np.ndarray,
-    metric: Metric,
-    encoder_fingerprint: str,
-    recall_target: float = 0.99,
-    k: int = 10,
-    threads: int | None = None,
-    seed: int = 0,
-) -> IndexManifest:
-    """Builds an index and writes it into a folder, the manifest last and everything flushed to the disk.
+@dataclass(frozen=True)
+class ShardContent:
+    """What an index shard is to hold.
 
-    Args:
-        folder: a local folder, empty or not there yet; the caller moves it to its place.
+    Attributes:
         items: `item_id: string` first, then metadata columns; ids unique and not null.
         vectors: float32 (n, dim), one row an item; n may be 0.
         metric: cosine or euclidean.
         encoder_fingerprint: of the encoder that made the vectors.
-        recall_target, k, threads, seed: as for `vectors.build`.
 
     Raises:
-        LookalikeError: if folder, items or vectors are not as said.
+        LookalikeError: if the items are not as said, or as many as the vectors.
+    """
+
+    items: pa.Table
+    vectors: np.ndarray
+    metric: Metric
+    encoder_fingerprint: str
+
+    def __post_init__(self) -> None:
+        _check_items(self.items, len(self.vectors))
+
+
+def write_index_shard(folder: str, content: ShardContent, options: BuildOptions) -> IndexManifest:
+    """Builds an index and writes it into a folder, the manifest last and everything flushed to the disk.
+
+    Args:
+        folder: a local folder, empty or not there yet; the caller moves it to its place.
+        content: what it is to hold.
+        options: how the index is built.
+
+    Raises:
+        LookalikeError: if the folder is not empty, or the vectors cannot be searched.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     if os.listdir(folder):
         raise LookalikeError(
             f"Expected an empty folder for an index shard. Received: {folder}, with files in it"
         )
-    _check_items(items, len(vectors))
-    searcher = scann_vectors.build(
-        vectors, metric=metric, recall_target=recall_target, k=k, threads=threads, seed=seed
-    )
+    searcher = build(content.vectors, content.metric, options)
     searcher.save(folder)
+    items = content.items
     with pa.OSFile(os.path.join(folder, ITEMS), "wb") as sink, pa.ipc.new_file(sink, items.schema) as writer:
         writer.write_table(items.combine_chunks())
-    manifest = _manifest(searcher, encoder_fingerprint, _digests(folder, sorted(os.listdir(folder))))
+    digests = _digests(folder, sorted(os.listdir(folder)))
+    manifest = _manifest(searcher, content.encoder_fingerprint, digests)
     for name in manifest.files:
         _sync(os.path.join(folder, name))
     path = os.path.join(folder, MANIFEST)
@@ -106,20 +115,10 @@ def write_index_shard(
     return manifest
 
 
-def in_memory(
-    items: pa.Table,
-    *,
-    vectors: np.ndarray,
-    metric: Metric,
-    encoder_fingerprint: str,
-    recall_target: float = 0.99,
-    k: int = 10,
-    threads: int | None = None,
-) -> IndexShard:
+def in_memory(content: ShardContent, options: BuildOptions) -> IndexShard:
     """Builds an index shard that is searched and forgotten; see `write_index_shard`."""
-    _check_items(items, len(vectors))
-    searcher = scann_vectors.build(vectors, metric=metric, recall_target=recall_target, k=k, threads=threads)
-    return IndexShard(searcher, items, _manifest(searcher, encoder_fingerprint, {}))
+    searcher = build(content.vectors, content.metric, options)
+    return IndexShard(searcher, content.items, _manifest(searcher, content.encoder_fingerprint, {}))
 
 
 def _manifest(searcher: Searcher, encoder_fingerprint: str, files: dict[str, FileDigest]) -> IndexManifest:
@@ -159,7 +158,7 @@ def _check_items(items: pa.Table, count: int) -> None:
         )
 
 
-def open_index_shard(folder: str, threads: int | None = None, *, verify: bool = True) -> IndexShard:
+def open_index_shard(folder: str, threads: int | None = None) -> IndexShard:
     """Opens an index shard after checking every one of its files.
 
     ScaNN answers wrongly from a truncated file and crashes without one, so it is given nothing unchecked.
@@ -167,7 +166,6 @@ def open_index_shard(folder: str, threads: int | None = None, *, verify: bool = 
     Args:
         folder: local folder.
         threads: cores to search on; None for all.
-        verify: compare sizes and SHA-256 with the manifest; without, only names and sizes.
 
     Raises:
         LookalikeError: naming the file that is missing, unknown or not what the manifest says.
@@ -183,14 +181,13 @@ def open_index_shard(folder: str, threads: int | None = None, *, verify: bool = 
             raise LookalikeError(
                 f"Index shard {folder}: expected {name} of {digest.size} bytes. Received: {size} bytes"
             )
-    if verify:
-        for name, digest in _digests(folder, list(manifest.files)).items():
-            if digest != manifest.files[name]:
-                raise LookalikeError(
-                    f"Index shard {folder}: expected {name} with SHA-256 {manifest.files[name].sha256}. "
-                    f"Received: {digest.sha256}"
-                )
-    searcher = scann_vectors.load(folder, threads)
+    for name, digest in _digests(folder, list(manifest.files)).items():
+        if digest != manifest.files[name]:
+            raise LookalikeError(
+                f"Index shard {folder}: expected {name} with SHA-256 {manifest.files[name].sha256}. "
+                f"Received: {digest.sha256}"
+            )
+    searcher = load(folder, threads)
     with pa.memory_map(os.path.join(folder, ITEMS)) as source:
         items = pa.ipc.open_file(source).read_all()
     return IndexShard(searcher, items, manifest)
@@ -205,13 +202,7 @@ def _digests(folder: str, names: list[str]) -> dict[str, FileDigest]:
 
 
 def _digest(path: str) -> FileDigest:
-    digest = hashlib.sha256()
-    size = 0
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-            size += len(chunk)
-    return FileDigest(digest.hexdigest(), size)
+    return FileDigest(sha256_file(path), os.path.getsize(path))
 
 
 def _sync(path: str) -> None:

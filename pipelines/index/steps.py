@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,28 +65,41 @@ def steps_of(config: Config, generation: Generation) -> Retrieval:
     return steps
 
 
+@dataclass(frozen=True)
+class ServedIndex:
+    """An index as it is served.
+
+    Attributes:
+        shards: of one metric, dimension and encoder.
+        steps: query expansion and re-ranking; what was done to the index is done.
+        excluded: ids of items that never appear.
+    """
+
+    shards: Sequence[IndexShard]
+    steps: Retrieval
+    excluded: Collection[str] | pa.Array = ()
+
+
 def search_in_steps(
-    shards: Sequence[IndexShard],
+    index: ServedIndex,
     queries: np.ndarray,
     ids: Sequence[str],
     k: int,
-    steps: Retrieval,
     *,
     exact: bool = False,
-    excluded: Collection[str] | pa.Array = (),
     exclude_self: bool = False,
 ) -> Matches:
     """As `search.search`, with the steps around it.
 
     Args:
         ids: of the queries.
-        steps: query expansion and re-ranking; what was done to the index is done.
         exclude_self: leave the item out whose id is the query's own.
 
     Returns:
         `k` matches a query; `score` is the cosine with the query that was asked last, and does not always descend
         where items were re-ranked.
     """
+    shards, steps, excluded = index.shards, index.steps, index.excluded
     skip = ids if exclude_self else None
     if expansion := steps.query_expansion:
         queries = checked(queries, "cosine")

@@ -17,6 +17,10 @@ _TREE_FROM = 100_000
 _TRAINING_SAMPLE = 250_000
 """Trained on 200,000 of 200,000 vectors in 2,000 clusters, 2 leaves gave recall 0.993; on 100,000, 0.981."""
 _QUERIES = 2_000
+TUNED_K = 10
+"""Results a query that settings are tuned for: the recall target is a recall at 10."""
+_SEED = 0
+"""Of the sample of vectors that search settings are tuned with."""
 
 _CONFIDENCE = 1.645
 """One-sided 95 % quantile of the normal distribution."""
@@ -31,6 +35,21 @@ Measured on 200,000 x 256, ScaNN 1.3.4, 2 cores: 0.53 us for a leaf's 14 kB of c
 
 
 @dataclass(frozen=True)
+class BuildOptions:
+    """How an index is to be built.
+
+    Attributes:
+        recall_target: recall at `TUNED_K` that the search settings must reach, 0 to 1.
+        threads: cores to use; None for all.
+        algorithm: None for what suits the number of vectors.
+    """
+
+    recall_target: float = 0.99
+    threads: int | None = None
+    algorithm: Algorithm | None = None
+
+
+@dataclass(frozen=True)
 class Shape:
     """What the cost of a search depends on: rows, dimension, and leaves (0 without a tree)."""
 
@@ -39,12 +58,12 @@ class Shape:
     leaves: int
 
 
-def parameters_for(count: int, seed: int = 0, algorithm: Algorithm | None = None) -> IndexParameters:
+def parameters_for(count: int, algorithm: Algorithm | None = None) -> IndexParameters:
     """What suits an index of `count` vectors; `algorithm` overrules the choice by size."""
     if algorithm is None:
         algorithm = "brute_force" if count < _BRUTE_FORCE_BELOW else "ah" if count < _TREE_FROM else "tree"
     leaves = max(1, min(count, round(2 * count**0.5))) if algorithm == "tree" else 0
-    return IndexParameters(algorithm, leaves, min(count, _TRAINING_SAMPLE), seed)
+    return IndexParameters(algorithm, leaves, min(count, _TRAINING_SAMPLE), _SEED)
 
 
 def cost(shape: Shape, leaves_to_search: int, pre_reorder: int) -> float:
@@ -128,21 +147,19 @@ class Tunable(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]: ...
 
 
-def tune(searcher: Tunable, *, k: int, target: float, seed: int) -> SearchSettings:
+def tune(searcher: Tunable, target: float) -> SearchSettings:
     """Settings for a trained index, measured against exact search with up to 2,000 of its vectors.
 
     Each query leaves itself out of its results.
 
     Args:
         searcher: with ScaNN's approximate search.
-        k: results a query.
-        target: recall, 0 to 1.
-        seed: of the sample.
+        target: recall at `TUNED_K`, 0 to 1.
     """
     count, metric = len(searcher), searcher.metric
-    own = np.sort(np.random.default_rng(seed).choice(count, min(count, _QUERIES), replace=False))
+    own = np.sort(np.random.default_rng(_SEED).choice(count, min(count, _QUERIES), replace=False))
     queries = searcher.vectors[own]
-    hits = max(1, min(k, count - 1))
+    hits = max(1, min(TUNED_K, count - 1))
     wanted = min(count, hits + 1)
 
     def others(rows: np.ndarray) -> np.ndarray:
@@ -155,4 +172,5 @@ def tune(searcher: Tunable, *, k: int, target: float, seed: int) -> SearchSettin
     def recalls(leaves: int, pre_reorder: int) -> np.ndarray:
         return (others(searcher.approximate(queries, wanted, leaves, pre_reorder)[0]) >= kth).mean(axis=1)
 
-    return choose(Shape(count, searcher.dim, searcher.parameters.leaves), recalls, k=k, target=target)
+    shape = Shape(count, searcher.dim, searcher.parameters.leaves)
+    return choose(shape, recalls, k=TUNED_K, target=target)

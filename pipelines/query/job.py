@@ -7,22 +7,20 @@ import itertools
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
 from ..index.opening import open_index
 from ..index.search import Matches, take_items
-from ..index.shard import IndexShard
-from ..index.steps import search_in_steps, steps_of
+from ..index.steps import ServedIndex, search_in_steps, steps_of
 from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.generation import Generation
@@ -63,12 +61,10 @@ class QueryOptions:
 
 @dataclass(frozen=True)
 class _Served:
-    """What answers: a generation, its open index shards, the steps around the search, and ids taken down."""
+    """What answers: a generation, and its index."""
 
     generation: Generation
-    shards: Sequence[IndexShard]
-    steps: Retrieval
-    excluded: pa.Array
+    index: ServedIndex
 
     @property
     def schema(self) -> pa.Schema:
@@ -135,7 +131,7 @@ def query(config: Config, path: str, out: str, options: QueryOptions) -> QuerySu
             _answer(served, blocks, options, tables, done)
     return QuerySummary(
         generation=served.generation.name,
-        steps=served.steps,
+        steps=served.index.steps,
         answered=done.counts["answered"],
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
@@ -160,7 +156,7 @@ def _opened(config: Config, path: str, done: _Done) -> Iterator[tuple[_Served, I
         shards = [open_index(config.store, ref) for ref in generation.indexes]
         done.seconds["open"] = time.perf_counter() - started
         blocks = id_blocks(path, shards) if by_id else _resumed(early, coming)
-        yield _Served(generation, shards, steps, excluded), blocks
+        yield _Served(generation, ServedIndex(shards, steps, excluded)), blocks
 
 
 def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Block]:
@@ -241,19 +237,17 @@ def _searched(served: _Served, block: Block, options: QueryOptions, done: _Done)
         return None
     with done.timed("search"):
         return search_in_steps(
-            served.shards,
+            served.index,
             block.vectors,
             block.ids,
             options.k,
-            served.steps,
             exact=options.exact,
-            excluded=served.excluded,
             exclude_self=options.exclude_self,
         )
 
 
 def _results(served: _Served, block: Block, matches: Matches) -> pa.Table:
-    items = take_items(served.shards, matches)
+    items = take_items(served.index.shards, matches)
     query_ids = pa.array(block.ids, pa.string()).take(pa.array(matches.query))
     columns = [query_ids, pa.array(matches.rank), items["item_id"], pa.array(matches.score)]
     columns += [items[name] for name in items.column_names[1:]]

@@ -15,7 +15,8 @@ import pyarrow as pa
 from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.filesystem import files
 from lookalike.index.duplicates import SCHEMA, write_duplicates
-from lookalike.index.shard import write_index_shard
+from lookalike.index.shard import ShardContent, write_index_shard
+from lookalike.index.tuning import BuildOptions
 from lookalike.sources.records import Reject
 from lookalike.store import generation as store
 from lookalike.store.generation import Generation, IndexRef
@@ -67,9 +68,7 @@ class SmallStore:
             ids = [item_id for shard in shards for item_id in self.ids(shard)]
             items = pa.table({"item_id": pa.array(ids, pa.string())})
             vectors = np.tile(np.eye(2, DIM, dtype=np.float32), (len(shards), 1))
-            write_index_shard(
-                str(folder), items=items, vectors=vectors, metric="cosine", encoder_fingerprint=ENCODER
-            )
+            write_index_shard(str(folder), ShardContent(items, vectors, "cosine", ENCODER), BuildOptions())
         sha256 = files.sha256(str(folder / "manifest.json"))
         return IndexRef(path, sha256, 2 * len(shards), "brute_force", None)
 

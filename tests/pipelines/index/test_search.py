@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from lookalike.index import search as module
 from lookalike.index import searcher as scann_vectors
 from lookalike.index.search import search, take_items
-from lookalike.index.shard import open_index_shard, write_index_shard
-from lookalike.index.tuning import parameters_for
+from lookalike.index.shard import ShardContent, open_index_shard, write_index_shard
+from lookalike.index.tuning import BuildOptions, parameters_for
 from lookalike.model.errors import LookalikeError
 
 DIM = 6
 
 
 def forced(algorithm):
-    return lambda count, seed, _: parameters_for(count, seed, algorithm)
+    return lambda count, _: parameters_for(count, algorithm)
 
 
 def random_rows(count, seed=0):
@@ -27,9 +27,7 @@ def random_rows(count, seed=0):
 def shard_of(ids, vectors, metric="cosine", fingerprint="abc", **columns):
     items = pa.table({"item_id": pa.array(ids, pa.string())} | columns)
     with tempfile.TemporaryDirectory() as folder:
-        write_index_shard(
-            folder, items=items, vectors=vectors, metric=metric, encoder_fingerprint=fingerprint
-        )
+        write_index_shard(folder, ShardContent(items, vectors, metric, fingerprint), BuildOptions())
         return open_index_shard(folder)
 
 

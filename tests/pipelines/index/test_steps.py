@@ -18,9 +18,9 @@ from lookalike.evaluate.summary import ClassSizes
 from lookalike.evaluate.tally import Settings
 from lookalike.index import searcher as scann_vectors
 from lookalike.index.search import search, take_items
-from lookalike.index.shard import in_memory
-from lookalike.index.steps import drawn_to_neighbours, search_in_steps
-from lookalike.index.tuning import parameters_for
+from lookalike.index.shard import ShardContent, in_memory
+from lookalike.index.steps import ServedIndex, drawn_to_neighbours, search_in_steps
+from lookalike.index.tuning import BuildOptions, parameters_for
 from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
 from lookalike.model.encoder.search_steps import (
     DatabaseAugmentation,
@@ -50,7 +50,7 @@ def random_rows(count, seed=0, dim=6):
 
 def shard(ids, vectors, metric="cosine"):
     items = pa.table({"item_id": pa.array(ids, pa.string())})
-    return in_memory(items, vectors=np.asarray(vectors), metric=metric, encoder_fingerprint="abc", threads=1)
+    return in_memory(ShardContent(items, np.asarray(vectors), metric, "abc"), BuildOptions(threads=1))
 
 
 def split(ids, vectors, of):
@@ -108,7 +108,7 @@ def test_any_division_into_shards_answers_as_one_query_in_numpy(exclude_self, da
     asked += ["q2"] * (len(queries) - len(asked))
     k = data.draw(st.integers(1, 12))
     matches = search_in_steps(
-        shards, queries, asked, k, steps, exact=True, excluded=excluded, exclude_self=exclude_self
+        ServedIndex(shards, steps, excluded), queries, asked, k, exact=True, exclude_self=exclude_self
     )
     found = answers(shards, matches)
     for number, (query, own) in enumerate(zip(queries, asked, strict=True)):
@@ -142,7 +142,7 @@ def test_the_evaluation_ranks_as_the_query_job_answers(data):
             grades[own >= 0, own[own >= 0]] = -1
         columns = corpus.ranked(keys, grades, count).columns
         matches = search_in_steps(
-            shards, queries, asked, count, steps, exact=True, excluded=ids[:1], exclude_self=not keep_self
+            ServedIndex(shards, steps, ids[:1]), queries, asked, count, exact=True, exclude_self=not keep_self
         )
         found = answers(shards, matches)
         names = corpus.items["item_id"].to_pylist()
@@ -155,7 +155,9 @@ def test_without_steps_a_search_is_a_search():
     shards = [shard(["a", "b", "c"], random_rows(3))]
     queries = random_rows(2, 1)
     plain = search(shards, queries, 2)
-    for name, column in vars(search_in_steps(shards, queries, ["x", "y"], 2, Retrieval())).items():
+    for name, column in vars(
+        search_in_steps(ServedIndex(shards, Retrieval()), queries, ["x", "y"], 2)
+    ).items():
         np.testing.assert_array_equal(column, getattr(plain, name))
 
 
@@ -163,7 +165,7 @@ def test_only_the_short_list_is_in_another_order():
     shards = [shard([f"{i:02}" for i in range(40)], random_rows(40))]
     queries = random_rows(20, 1)
     plain, moved = (
-        answers(shards, search_in_steps(shards, queries, ["q"] * 20, 40, steps))
+        answers(shards, search_in_steps(ServedIndex(shards, steps), queries, ["q"] * 20, 40))
         for steps in (Retrieval(), Retrieval(reranking=RERANKING))
     )
     assert any(plain[q][:9] != moved[q][:9] for q in range(20))
@@ -198,9 +200,7 @@ def test_a_large_shard_is_augmented_alike_every_time_and_nearly_as_by_exact_sear
     step = DatabaseAugmentation(k=3, alpha=3.0)
     by_all = shard(ids, vectors)
     exact = drawn_to_neighbours([by_all], vectors, by_all.item_ids, step)
-    monkeypatch.setattr(
-        scann_vectors, "parameters_for", lambda n, seed, _: parameters_for(n, seed, algorithm)
-    )
+    monkeypatch.setattr(scann_vectors, "parameters_for", lambda n, _: parameters_for(n, algorithm))
     one, two = (shard(ids, vectors) for _ in range(2))
     first, second = (drawn_to_neighbours([s], s.searcher.vectors, s.item_ids, step) for s in (one, two))
     assert one.searcher.parameters.algorithm != by_all.searcher.parameters.algorithm
