@@ -47,7 +47,7 @@ WITHOUT_A_TEST = {
     "lookalike.evaluate.pictures": "to be written",
     "lookalike.evaluate.report": "to be written",
     "lookalike.evaluate.summary": "to be written",
-    "lookalike.evaluate.tally": "to be written",
+    "lookalike.evaluate.measurements": "to be written",
     "lookalike.filesystem.files": "to be written",
     "lookalike.index.build": "to be written",
     "lookalike.index.drift": "to be written",

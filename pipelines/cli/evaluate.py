@@ -86,9 +86,9 @@ def evaluate(
     Example: lookalike evaluate -c a.yaml -c b.yaml --queries shop/ --queries street/ --relevance directory -o out/
     """
     from ..evaluate.job import evaluate as run
+    from ..evaluate.measurements import Settings
     from ..evaluate.report import as_text, make_report, read_sides, write_report
     from ..evaluate.summary import ClassSizes
-    from ..evaluate.tally import Settings
 
     if plots and importlib.util.find_spec("matplotlib") is None:
         raise LookalikeError("Plots need matplotlib: `pip install matplotlib`, or pass --no-plots")

@@ -23,10 +23,10 @@ from ..runner.progress import Pace
 from ..sources.records import DIRECTORY
 from ..store import exclusions, generations
 from ..store.generation import Generation
-from .labels import Labels, is_field, read_labels
+from .labels import is_field, read_labels
+from .measurements import REASONS, Measurements, Settings
 from .ranking import RankedCorpus, keys_in_steps
 from .relevance import JUNK, Judged, Relevance, SameValue, read_qrels
-from .tally import REASONS, Settings, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,16 @@ class Evaluation:
     unknown_queries: list[str]
 
 
+@dataclass(frozen=True)
+class _Method:
+    """What is ranked and how, what is relevant, and whether the item whose id is the query's own is ranked too."""
+
+    corpus: RankedCorpus
+    steps: Retrieval
+    judge: Relevance
+    keep_self: bool
+
+
 def evaluate(
     config: Config, path: str, relevance: str, settings: Settings | None = None, name: str = "job"
 ) -> list[Evaluation]:
@@ -99,15 +109,16 @@ def evaluate(
         labels = judge.labels if isinstance(judge, SameValue) else None
         if settings.classes:
             labels = read_labels(settings.classes, path, config.corpus, generation.metadata, corpus)
-        tallies = {setup: Tally() for setup in judge.setups}
+        by_setup = {setup: Measurements(corpus, labels, settings) for setup in judge.setups}
+        method = _Method(corpus, steps, judge, settings.keep_self)
         seen: set[str] = set()
         pace = Pace()
         for block in _blocks(config, path, generation, shards):
             seen.update(block.ids, (query_id for query_id, _, _ in block.failures))
             for query_id, stage, error in block.failures:
-                for tally in tallies.values():
-                    tally.leave_out(query_id, "failed", f"{stage}: {error}")
-            _measure_block(corpus, block, steps, judge, labels, settings, tallies)
+                for measured in by_setup.values():
+                    measured.leave_out(query_id, "failed", f"{stage}: {error}")
+            _measure_block(method, block, by_setup)
             if pace.due():
                 logger.info("%s queries ranked", f"{len(seen):,}")
     if not seen:
@@ -123,14 +134,14 @@ def evaluate(
             steps=steps,
             items=len(corpus),
             class_items=class_items,
-            per_query=tally.per_query(settings),
-            left_out=tally.left_out_table(),
-            curve=tally.mean_curve(),
-            self_matches=tally.self_matches,
+            per_query=measured.per_query(),
+            left_out=measured.left_out_table(),
+            curve=measured.mean_curve(),
+            self_matches=measured.self_matches,
             unknown_items=judged.unknown if judged else [],
             unknown_queries=sorted(judged.queries - seen) if judged else [],
         )
-        for setup, tally in tallies.items()
+        for setup, measured in by_setup.items()
     ]
 
 
@@ -165,32 +176,25 @@ def _blocks(config: Config, path: str, generation: Generation, shards: list[Inde
     return unique(id_blocks(path, shards) if by_id else content_blocks(path, config, generation))
 
 
-def _measure_block(
-    corpus: RankedCorpus,
-    block: Block,
-    steps: Retrieval,
-    judge: Relevance,
-    labels: Labels | None,
-    settings: Settings,
-    tallies: Mapping[str, Tally],
-) -> None:
+def _measure_block(method: _Method, block: Block, by_setup: Mapping[str, Measurements]) -> None:
+    corpus, judge = method.corpus, method.judge
     reasons = [judge.why_not(query_id) for query_id in block.ids]
     for query_id, reason in zip(block.ids, reasons, strict=True):
-        for tally in tallies.values() if reason else ():
-            tally.leave_out(query_id, "unjudged", reason or "")
+        for measured in by_setup.values() if reason else ():
+            measured.leave_out(query_id, "unjudged", reason or "")
     kept = np.flatnonzero([reason is None for reason in reasons])
     numbers = corpus.numbers_of(block.ids)
-    own = np.full(len(block.ids), -1) if settings.keep_self else numbers
+    own = np.full(len(block.ids), -1) if method.keep_self else numbers
     for start in range(0, len(kept), corpus.queries_at_once):
         part = kept[start : start + corpus.queries_at_once]
         ids = [block.ids[i] for i in part]
-        keys = keys_in_steps(corpus, block.vectors[part], numbers[part], steps)
-        for setup, tally in tallies.items():
+        keys = keys_in_steps(corpus, block.vectors[part], numbers[part], method.steps)
+        for setup, measured in by_setup.items():
             grades = judge.grades(ids, setup)
             with_own = np.flatnonzero(own[part] >= 0)
             grades[with_own, own[part][with_own]] = JUNK
-            tally.self_matches += len(with_own)
-            tally.add(corpus, ids, keys.copy() if len(tallies) > 1 else keys, grades, labels, settings)
+            measured.self_matches += len(with_own)
+            measured.add(ids, keys.copy() if len(by_setup) > 1 else keys, grades)
 
 
 def left_out_counts(evaluation: Evaluation) -> dict[str, int]:

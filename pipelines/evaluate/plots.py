@@ -25,9 +25,9 @@ from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
 from ..config.job import Config
 from ..filesystem import files
 from .job import Evaluation
+from .measurements import TOP
 from .pictures import item_pictures, query_pictures
 from .summary import GROUPS, ClassSizes, per_class
-from .tally import TOP
 
 METRIC = "map"
 """Classes and queries are compared by this one."""

@@ -17,8 +17,8 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from .job import Evaluation
+from .measurements import Settings
 from .summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
-from .tally import Settings
 
 FORMAT = 1
 JSON, TEXT = "evaluation.json", "evaluation.txt"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,27 @@ from .report import TrainSummary
 from .run_folder import Run
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What a training begins with.
+
+    Attributes:
+        job: what to do.
+        folder: of the run.
+        data: images and labels.
+        backbone: as `model.networks.backbone` gives it.
+        preprocess: for the backbone.
+        identity: what decides the result.
+    """
+
+    job: TrainConfig
+    folder: Path
+    data: TrainingData
+    backbone: Any
+    preprocess: Preprocess
+    identity: dict[str, Any]
 
 
 def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:
@@ -106,11 +128,11 @@ def _train(job: TrainConfig, folder: Path, fresh: bool) -> tuple[Run, TrainingDa
             "validation images": f"{len(data.validation.ids)}, digest {data.validation.digest()[:16]}",
             "weights": _digest_of(base.network)[:16],
         }
-        trained, network = _fit(job, folder, data, base, network, preprocess, identity)
+        training = _Training(job, folder, data, base, preprocess, identity)
+        trained, network = _fit(training, network)
     finally:
         spool.close()
-    run = _write(job, folder, data, trained, network, preprocess, identity)
-    return run, data
+    return _write(training, trained, network), data
 
 
 def _tell(data: TrainingData) -> None:
@@ -138,15 +160,7 @@ def _digest_of(network: Any) -> str:
     )
 
 
-def _fit(
-    job: TrainConfig,
-    folder: Path,
-    data: TrainingData,
-    base: Any,
-    network: Any,
-    preprocess: Preprocess,
-    identity: dict[str, Any],
-) -> tuple[Any, Any]:
+def _fit(training: _Training, network: Any) -> tuple[Any, Any]:
     """Trains; gives what `Training.run` does, and the whole network with its weights."""
     from lookalike.model.training.assembly import EMBEDDING, assemble, on_features, policy_of
     from lookalike.model.training.loop import NotFiniteError, Training
@@ -154,27 +168,28 @@ def _fit(
 
     from .progress import Shown
 
+    job, folder, data = training.job, training.folder, training.data
     head_only = job.train == "head"
     images, validation, subject = data.training, data.validation, network
     if head_only:
-        images, validation = _features(folder, data, base, preprocess, identity)
+        images, validation = _features(training)
         subject = on_features(network)
-    frozen = job.statistics == "frozen" or (job.statistics == "auto" and base.pretrained)
+    frozen = job.statistics == "frozen" or (job.statistics == "auto" and training.backbone.pretrained)
     assembly = assemble(subject, job, class_counts(images.labels), frozen, policy_of(job.precision))
     with Shown(str(folder / run_folder.TENSORBOARD)) as shown:
-        training = Training(
+        loop = Training(
             assembly,
             job,
             images,
             validation,
             checkpoint=Checkpoint(folder / run_folder.CHECKPOINT),
-            identity=identity,
+            identity=training.identity,
             listener=shown,
-            preprocess=None if head_only else preprocess,
+            preprocess=None if head_only else training.preprocess,
             checkpoint_seconds=60 * job.checkpoint_minutes,
         )
         try:
-            trained = training.run()
+            trained = loop.run()
         except NotFiniteError as error:
             files.write_bytes(str(folder / run_folder.BAD_BATCH), json.dumps(error.ids).encode())
             raise LookalikeError(f"{error}. All ids: {folder / run_folder.BAD_BATCH}") from None
@@ -183,15 +198,14 @@ def _fit(
     return trained, network
 
 
-def _features(
-    folder: Path, data: TrainingData, base: Any, preprocess: Preprocess, identity: dict[str, Any]
-) -> tuple[Any, Any]:
+def _features(training: _Training) -> tuple[Any, Any]:
     """What the frozen backbone makes of both sets, kept in the run folder for the next time."""
     from lookalike.model.training.batches import Features, features_of
 
+    data, preprocess = training.data, training.preprocess
     names = ("weights", "training images", "validation images")
-    key = sha256_json([preprocess.spec, *(identity[name] for name in names)])
-    kept = Checkpoint(folder / f"{run_folder.FEATURES}{key[:16]}")
+    key = sha256_json([preprocess.spec, *(training.identity[name] for name in names)])
+    kept = Checkpoint(training.folder / f"{run_folder.FEATURES}{key[:16]}")
     found = kept.load()
     if found is None:
         started = time.monotonic()
@@ -199,7 +213,9 @@ def _features(
         logger.info(
             "computing what the frozen network makes of %d images", sum(len(s.ids) for s in sets.values())
         )
-        arrays = {name: features_of(base.network, images, preprocess) for name, images in sets.items()}
+        arrays = {
+            name: features_of(training.backbone.network, images, preprocess) for name, images in sets.items()
+        }
         kept.save(arrays, {})
         logger.info(
             "features of %d images in %.1f s", sum(map(len, arrays.values())), time.monotonic() - started
@@ -213,15 +229,8 @@ def _features(
     )
 
 
-def _write(
-    job: TrainConfig,
-    folder: Path,
-    data: TrainingData,
-    trained: Any,
-    network: Any,
-    preprocess: Preprocess,
-    identity: dict[str, Any],
-) -> Run:
+def _write(training: _Training, trained: Any, network: Any) -> Run:
+    folder, data = training.folder, training.data
     path = folder / run_folder.NETWORK
     temporary = path.with_name(f".{files.TEMPORARY}{path.name}")
     try:
@@ -231,7 +240,7 @@ def _write(
         temporary.unlink(missing_ok=True)
     best = next(row for row in trained.history if row["epoch"] == trained.best_epoch)
     run = Run(
-        preprocessing=preprocess.spec,
+        preprocessing=training.preprocess.spec,
         layer=network.layers[-1].name,
         dim=int(network.output_shape[-1]),
         network_sha256=sha256_file(path),
@@ -239,12 +248,12 @@ def _write(
         epochs=len(trained.history),
         best_epoch=trained.best_epoch,
         metrics={name: best[name] for name in ("map_at_r", "hit_rate_at_1", "map")},
-        identity=identity,
+        identity=training.identity,
     )
     metrics = {"best_epoch": run.best_epoch, **run.metrics, "history": trained.history}
     files.write_bytes(str(folder / run_folder.METRICS), json.dumps(metrics, indent=2).encode() + b"\n")
     train_report.draw_curves(trained.history, run.best_epoch, folder / run_folder.CURVES)
-    card = train_report.model_card(job, run, data, trained.history)
+    card = train_report.model_card(training.job, run, data, trained.history)
     files.write_bytes(str(folder / run_folder.CARD), card.encode())
     run.write(folder)
     Checkpoint(folder / run_folder.CHECKPOINT).delete()

@@ -14,9 +14,9 @@ import yaml
 from lookalike.cli.evaluate import evaluate as command
 from lookalike.config.job import load_config
 from lookalike.evaluate.job import evaluate, left_out_counts
+from lookalike.evaluate.measurements import Settings
 from lookalike.evaluate.report import read_sides
 from lookalike.evaluate.summary import ClassSizes, per_class
-from lookalike.evaluate.tally import Settings
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions
 from tests.conftest import Job, picture

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from lookalike.config.job import load_config
 from lookalike.evaluate.job import evaluate
+from lookalike.evaluate.measurements import Settings
 from lookalike.evaluate.ranking import RankedCorpus, keys_in_steps
 from lookalike.evaluate.report import as_text, make_report
 from lookalike.evaluate.summary import ClassSizes
-from lookalike.evaluate.tally import Settings
 from lookalike.index import searcher as scann_vectors
 from lookalike.index.search import search, take_items
 from lookalike.index.shard import ShardContent, in_memory

@@ -75,10 +75,13 @@ def measure(grades: np.ndarray, settings: Settings) -> dict[str, np.ndarray]:
 
 
 @dataclass
-class Tally:
+class Measurements:
     """What has been measured so far in one set-up.
 
     Attributes:
+        corpus: what is ranked.
+        labels: classes of queries and items, if there are any.
+        settings: how to measure.
         rows: what `table` has of a query beside the metrics.
         values: of each block of queries, name of the metric -> float64 (queries,).
         left_out: (query_id, reason, detail) of the queries that are not measured.
@@ -86,6 +89,9 @@ class Tally:
         self_matches: queries whose own item was taken out of their ranking.
     """
 
+    corpus: RankedCorpus
+    labels: Labels | None
+    settings: Settings
     rows: list[dict[str, Any]] = field(default_factory=list)
     values: list[dict[str, np.ndarray]] = field(default_factory=list)
     left_out: list[tuple[str, str, str]] = field(default_factory=list)
@@ -96,24 +102,13 @@ class Tally:
         """Notes a query that is not measured; `reason` is one of `REASONS`."""
         self.left_out.append((query_id, reason, detail))
 
-    def add(
-        self,
-        corpus: RankedCorpus,
-        ids: Sequence[str],
-        keys: np.ndarray,
-        grades: np.ndarray,
-        labels: Labels | None,
-        settings: Settings,
-    ) -> None:
+    def add(self, ids: Sequence[str], keys: np.ndarray, grades: np.ndarray) -> None:
         """Ranks and measures queries, those apart to which nothing is relevant.
 
         Args:
-            corpus: what is ranked.
             ids: of the queries.
             keys: int64 (queries, items), as `RankedCorpus.keys` makes them; used up.
             grades: int8 (queries, items), the items by number.
-            labels: classes of the queries, if there are any.
-            settings: how to measure.
         """
         totals = (grades > 0).sum(axis=1)
         for i in np.flatnonzero(totals == 0):
@@ -123,17 +118,17 @@ class Tally:
             return
         if len(kept) < len(ids):
             keys, grades = keys[kept], grades[kept]
-        ranking = corpus.ranked(keys, grades, TOP)
-        self.values.append(measure(ranking.grades, settings))
+        ranking = self.corpus.ranked(keys, grades, TOP)
+        self.values.append(measure(ranking.grades, self.settings))
         self.curve += metrics.interpolated_precision(ranking.grades, totals[kept]).sum(axis=0)
-        self.rows += _rows(corpus, [ids[i] for i in kept], totals[kept], ranking, labels)
+        self.rows += _rows(self.corpus, [ids[i] for i in kept], totals[kept], ranking, self.labels)
 
     def mean_curve(self) -> np.ndarray | None:
         """Precision at recall 0, 0.1, ... 1, the mean over queries; None without queries."""
         return self.curve / len(self.rows) if self.rows else None
 
-    def per_query(self, settings: Settings) -> pa.Table:
-        """A row for each measured query: see `evaluate.Evaluation`."""
+    def per_query(self) -> pa.Table:
+        """A row for each measured query: see `job.Evaluation`."""
         schema = pa.schema(
             [
                 ("query_id", pa.string()),
@@ -145,7 +140,7 @@ class Tally:
             ]
         )
         table = pa.Table.from_pylist(self.rows, schema=schema)
-        for place, name in enumerate(metric_names(settings), 3):
+        for place, name in enumerate(metric_names(self.settings), 3):
             column = np.concatenate([np.empty(0), *(values[name] for values in self.values)])
             table = table.add_column(place, name, pa.array(column))
         return table
