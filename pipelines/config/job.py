@@ -5,23 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from lookalike.model.images.decode import MAX_PIXELS
 
 from ..sources import SourceOptions
-from .job_file import read_job
+from .job_file import Section, read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 _OUR_COLUMNS = ("item_id", "embedding", "content_hash", "width", "height", "query_id", "rank", "score")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Corpus(_Section):
+class Corpus(Section):
     """Where the images are and how their shards are read."""
 
     shards: str | list[str] = Field(
@@ -69,13 +65,13 @@ class Corpus(_Section):
         )
 
 
-class Embed(_Section):
+class Embed(Section):
     """How the embedding job uses its machine."""
 
     threads: Count | None = Field(None, description="threads a worker process; default one for each core")
 
 
-class Index(_Section):
+class Index(Section):
     """How index shards are built."""
 
     recall_target: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -87,13 +83,13 @@ class Index(_Section):
     threads: Count | None = Field(None, description="threads a worker process; default one for each core")
 
 
-class Query(_Section):
+class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
 
 
-class Gates(_Section):
+class Gates(Section):
     """What a run must pass to be published."""
 
     max_reject_fraction: Fraction = Field(0.05, description="of the records read")
@@ -113,14 +109,14 @@ class Gates(_Section):
     )
 
 
-class Retention(_Section):
+class Retention(Section):
     """What a nightly run keeps of the past."""
 
     generations: Count = Field(7, description="newest generations to keep")
     days: Annotated[float, Field(ge=0)] | None = Field(None, description="also keep what is younger")
 
 
-class Config(_Section):
+class Config(Section):
     """One job file."""
 
     corpus: Corpus
@@ -135,5 +131,5 @@ class Config(_Section):
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Reads a job file; see `lookalike.config.job.job_file.read_job`."""
+    """Reads a job file; see `job_file.read_job`."""
     return read_job(Config, path, overrides)

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lookalike.model.errors import LookalikeError
 
 Job = TypeVar("Job", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """Keys and values of a job file that belong together; none but those that are declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = None) -> Job:
@@ -66,7 +72,7 @@ def _sentences(kind: type[BaseModel], errors: Sequence[Any]) -> Iterator[str]:
         by_key.setdefault(".".join(map(str, _place(kind, error["loc"]))), []).append(error)
     for key, (first, *others) in by_key.items():
         messages = dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in (first, *others))
-        said = " or ".join(message[0].lower() + message[1:] for message in messages)
+        reason = " or ".join(message[0].lower() + message[1:] for message in messages)
         if first["type"] == "extra_forbidden":
             yield _unknown(kind, key, first["loc"])
         elif first["type"] == "missing":
@@ -74,9 +80,9 @@ def _sentences(kind: type[BaseModel], errors: Sequence[Any]) -> Iterator[str]:
         elif first["type"] == "model_type":
             yield f"`{key}`: keys and values are expected below it. Received: {first['input']!r}"
         elif not key:  # keys that do not go together
-            yield said
+            yield reason
         else:
-            yield f"`{key}`: {said}. Received: {first['input']!r}"
+            yield f"`{key}`: {reason}. Received: {first['input']!r}"
 
 
 def _unknown(kind: type[BaseModel], key: str, place: Sequence[Any]) -> str:

@@ -6,20 +6,18 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.training.recipe import Recipe
 
 from ..config.job import Corpus
-from ..config.job_file import read_job
+from ..config.job_file import Section, read_job
 from ..sources.records import DIRECTORY
 
 
-class Validation(BaseModel):
+class Validation(Section):
     """What the best epoch is chosen by."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     shards: str | list[str] | None = Field(None, description="images of their own, read as the corpus is")
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
@@ -88,5 +86,5 @@ def _flat(value: Any, key: str) -> Any:
 
 
 def load_train_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
-    """Reads a job file of `lookalike train`; see `lookalike.config.job.job_file.read_job`."""
+    """Reads a job file of `lookalike train`; see `config.job_file.read_job`."""
     return read_job(TrainConfig, path, overrides)
