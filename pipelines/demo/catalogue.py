@@ -117,9 +117,9 @@ def make_catalogue(
         unreadable = [(name, error) for name, error in zip(photographs, errors, strict=True) if error]
     readable = [name for name in photographs if name not in dict(unreadable)]
     if len(readable) < 2:
-        said = "".join(f"; {name}: {error}" for name, error in unreadable[:5])
+        named = "".join(f"; {name}: {error}" for name, error in unreadable[:5])
         raise LookalikeError(
-            f"Expected 2 photographs or more that can be read. Received: {len(readable)}{said}"
+            f"Expected 2 photographs or more that can be read. Received: {len(readable)}{named}"
         )
     pictures = {name: sorted((out / IMAGES / name).iterdir()) for name in readable}
     with open(out / ROWS, "w", encoding="utf-8") as rows:

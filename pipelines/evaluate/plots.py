@@ -68,8 +68,8 @@ def write_plots(
         try:
             figure = _hardest(evaluation, config)
         except (LookalikeError, OSError) as error:
-            said = files.reason(error) if isinstance(error, OSError) else str(error)
-            notes.append(f"hardest{suffix}.png is not drawn, the pictures cannot be read: {said}")
+            reason = files.reason(error) if isinstance(error, OSError) else str(error)
+            notes.append(f"hardest{suffix}.png is not drawn, the pictures cannot be read: {reason}")
         else:
             written.append(_save(out, f"hardest{suffix}", figure))
     return written, notes

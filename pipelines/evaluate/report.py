@@ -16,6 +16,7 @@ from lookalike.model.encoder.search_steps import Retrieval
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..runner.tables import make_table, table_as_text
 from .job import Evaluation
 from .measurements import Settings
 from .summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
@@ -118,8 +119,8 @@ def read_sides(out: str) -> list[Side]:
         found = [(str(e["job"]), str(e["setup"]), str(e["queries"])) for e in report["evaluations"]]
         setups = table.select(["setup", "query_id", "relevant"])["setup"].to_pylist()
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        said = files.reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise LookalikeError(f"Expected an earlier evaluation in {out}. Received: {said}") from None
+        reason = files.reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        raise LookalikeError(f"Expected an earlier evaluation in {out}. Received: {reason}") from None
     jobs = {job for job, _, _ in found}
     if len(jobs) != 1:
         raise LookalikeError(
@@ -169,7 +170,7 @@ def _head(evaluation: Mapping[str, Any], settings: Mapping[str, Any]) -> list[st
         "unknown_items": "judged items are not in the corpus; they count nowhere",
         "unknown_queries": "judged queries are not among the queries",
     }
-    lines += [f"note         {counts[name]:,} {said}" for name, said in notes.items() if counts[name]]
+    lines += [f"note         {counts[name]:,} {note}" for name, note in notes.items() if counts[name]]
     return lines
 
 
@@ -187,7 +188,7 @@ def _metrics_table(evaluation: Mapping[str, Any]) -> str:
         ]
         for name, m in metrics.items()
     ]
-    return _table(["metric", "mean", "95 % interval", *by_class], rows)
+    return _figures(["metric", "mean", "95 % interval", *by_class], rows)
 
 
 def _comparison(comparison: Mapping[str, Any]) -> list[str]:
@@ -230,19 +231,9 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
         "95 % interval",
         "relative",
     ]
-    return [*lines, _table([*headings, *(["p"] if comparison["paired"] else [])], rows)]
+    return [*lines, _figures([*headings, *(["p"] if comparison["paired"] else [])], rows)]
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    written = io.StringIO()
-    Console(file=written, width=1000, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+def _figures(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as text, with figures in all columns but the first."""
+    return table_as_text(make_table(headings, rows, range(1, len(headings))))

@@ -69,10 +69,10 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
         # A worker's exception comes back as the text of its stack trace, or with the step's name behind it.
         if str(error).startswith("KeyboardInterrupt"):
             raise KeyboardInterrupt from None
-        said = _USER_ERROR.findall(f"{type(error).__name__}: {error}")
-        if not said:
+        sentences = _USER_ERROR.findall(f"{type(error).__name__}: {error}")
+        if not sentences:
             raise
-        raise LookalikeError(said[-1]) from None
+        raise LookalikeError(sentences[-1]) from None
     return result
 
 
@@ -81,15 +81,15 @@ def _options(flags: Sequence[str]) -> Any:
     with importing("Beam"):
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             options = PipelineOptions(list(flags))
             given = options.get_all_options(retain_unknown_options=True)
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise LookalikeError(f"Beam's flags: {said.getvalue().strip().rpartition('error: ')[2]}") from None
+        raise LookalikeError(f"Beam's flags: {printed.getvalue().strip().rpartition('error: ')[2]}") from None
     unknown = sorted(set(given) - set(PipelineOptions([]).get_all_options()))
     # A remote runner has flags of its own, which only its job server knows.
     if unknown and not _REMOTE.search(options.view_as(StandardOptions).runner or ""):

@@ -17,8 +17,13 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..filesystem import files
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 logger = logging.getLogger(__name__)
 NOTE_SECONDS = 2.0
@@ -80,6 +85,24 @@ def added_up(folder: str) -> Counter[str]:
     return total
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What is shown of a run; see `shown`."""
+
+    title: str
+    folder: str
+    shards: int
+    work: int
+    what: str
+
+    def state(self, counts: Counter[str], elapsed: float) -> str:
+        """How far it is, as text; `elapsed` in seconds."""
+        done, rate = counts[self.what], counts[self.what] / max(elapsed, 1e-9)
+        return (
+            f"{counts['shards']:,} of {self.shards:,} shards, {done:,} {self.what}, {rate:,.0f} {self.what}/s"
+        )
+
+
 @contextlib.contextmanager
 def shown(title: str, folder: str, shards: int, work: int, what: str) -> Iterator[None]:
     """Shows the progress of a run while the block runs: a bar on a terminal, else a line every few seconds.
@@ -93,7 +116,8 @@ def shown(title: str, folder: str, shards: int, work: int, what: str) -> Iterato
     """
     stop = threading.Event()
     show = _bar if sys.stderr.isatty() else _lines
-    thread = threading.Thread(target=show, args=(title, folder, shards, work, what, stop), daemon=True)
+    run = _Run(title, folder, shards, work, what)
+    thread = threading.Thread(target=show, args=(run, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -104,17 +128,31 @@ def shown(title: str, folder: str, shards: int, work: int, what: str) -> Iterato
             files.delete([folder])
 
 
-def _state(counts: Counter[str], shards: int, what: str, elapsed: float) -> str:
-    rate = counts[what] / max(elapsed, 1e-9)
-    return f"{counts['shards']:,} of {shards:,} shards, {counts[what]:,} {what}, {rate:,.0f} {what}/s"
-
-
-def _lines(title: str, folder: str, shards: int, work: int, what: str, stop: threading.Event) -> None:
+def _lines(run: _Run, stop: threading.Event) -> None:
     started = time.monotonic()
     while not stop.wait(LOG_SECONDS):
-        counts, elapsed = added_up(folder), time.monotonic() - started
-        left = time_left(elapsed, counts["work"], work)
-        logger.info("%s: %s, %s left", title, _state(counts, shards, what, elapsed), left)
+        counts, elapsed = added_up(run.folder), time.monotonic() - started
+        left = time_left(elapsed, counts["work"], run.work)
+        logger.info("%s: %s, %s left", run.title, run.state(counts, elapsed), left)
+
+
+def _bar(run: _Run, stop: threading.Event) -> None:
+    started = time.monotonic()
+    with bar() as progress:
+        task = progress.add_task(run.title, total=run.work, state="")
+        while not stop.wait(0.5):
+            counts = added_up(run.folder)
+            state = run.state(counts, time.monotonic() - started)
+            progress.update(task, completed=min(counts["work"], run.work), state=state)
+
+
+def bar() -> Progress:
+    """A progress bar on the terminal that vanishes in the end; its tasks have a field `state`, shown behind it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
 
 
 def time_left(elapsed: float, done: int, total: int) -> str:
@@ -128,18 +166,3 @@ def time_left(elapsed: float, done: int, total: int) -> str:
     seconds = round(elapsed * max(0, total - done) / done)
     hours, rest = divmod(seconds, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
-def _bar(title: str, folder: str, shards: int, work: int, what: str, stop: threading.Event) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
-    started = time.monotonic()
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(title, total=work, state="")
-        while not stop.wait(0.5):
-            counts = added_up(folder)
-            state = _state(counts, shards, what, time.monotonic() - started)
-            progress.update(task, completed=min(counts["work"], work), state=state)

@@ -13,7 +13,7 @@ from typing import Any
 from lookalike.model import imports
 from lookalike.model.training.loop import Step
 
-from ..runner.progress import LOG_SECONDS, time_left
+from ..runner.progress import LOG_SECONDS, bar, time_left
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Shown:
         self._writer: Any = None
         with self._events():
             self._writer = tf.summary.create_file_writer(tensorboard)
-        self._bar = _bar() if sys.stderr.isatty() else None
+        self._bar = bar() if sys.stderr.isatty() else None
         self._task: Any = None
 
     def __enter__(self) -> Shown:
@@ -65,7 +65,7 @@ class Shown:
     def begin(self, done: int, steps: int) -> None:
         """See `model.training.loop.Listener`."""
         self._before, self._steps, self._images = done, steps, 0
-        self._started = self._told = time.monotonic()
+        self._started = self._logged = time.monotonic()
         self._compiled = False
         if self._bar:
             self._task = self._bar.add_task("training", total=steps, completed=done, state="")
@@ -86,8 +86,8 @@ class Shown:
         self._scalars(step.done, {"step/loss": step.loss})
         if self._bar:
             self._bar.update(self._task, completed=step.done, state=state)
-        elif now - self._told >= LOG_SECONDS:
-            self._told = now
+        elif now - self._logged >= LOG_SECONDS:
+            self._logged = now
             left = time_left(elapsed, step.done - self._before, self._steps - self._before)
             logger.info("training: %s, %s left", state, left)
 
@@ -102,11 +102,3 @@ class Shown:
         if self._writer:
             with self._events():
                 self._writer.flush()
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)

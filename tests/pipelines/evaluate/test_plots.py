@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import picture
 
-plots = pytest.importorskip("lookalike.evaluate.job.plots")
+plots = pytest.importorskip("lookalike.evaluate.plots")
 
 
 def size(figure) -> tuple[int, int]:

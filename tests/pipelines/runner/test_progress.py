@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lookalike.runner import progress
-from lookalike.runner.progress import WorkerNote, added_up, shown, time_left
+from lookalike.runner.progress import LOG_SECONDS, Pace, WorkerNote, added_up, shown, time_left
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,15 @@ def test_a_note_is_written_only_now_and_then(tmp_path, monkeypatch):
     assert added_up(str(tmp_path)) == {"images": 3}
 
 
+def test_a_log_line_is_due_now_and_then(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    pace = Pace()
+    assert not pace.due()
+    now[0] += LOG_SECONDS + 1
+    assert [pace.due(), pace.due()] == [True, False]
+
+
 def test_notes_that_cannot_be_written_or_read_stop_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     WorkerNote(str(tmp_path / "file")).add(images=1)
@@ -62,13 +71,13 @@ def test_progress_is_shown_and_the_notes_are_gone_in_the_end(tmp_path, monkeypat
             return terminal
 
     told = threading.Event()
-    state = progress._state
-    monkeypatch.setattr(progress, "_state", lambda *args: (told.set(), state(*args))[1])
+    state = progress._Run.state
+    monkeypatch.setattr(progress._Run, "state", lambda *args: (told.set(), state(*args))[1])
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
     monkeypatch.setattr("sys.stderr", Console())
     folder = tmp_path / "runs" / "x"
     with (
-        caplog.at_level(logging.INFO, "lookalike.runner.beam.progress"),
+        caplog.at_level(logging.INFO, "lookalike.runner.progress"),
         shown("embedding", str(folder), 4, 100, "images"),
     ):
         WorkerNote(str(folder)).add(shards=1, images=20, work=50)
