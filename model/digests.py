@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def sha256_file(path: str | Path) -> str:
     """The SHA-256 of a local file, in hexadecimal. Raises OSError."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+        return sha256_stream(file)
+
+
+def sha256_stream(file: BinaryIO) -> str:
+    """The SHA-256 of what is left to read, in hexadecimal. Raises OSError."""
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
 """Bytes, local or remote: read whole, listed in order, never half-written; copies of remote folders.
 
-Others use `files` and `cache.local_copy`. May import model's errors and imports, and no other room.
+Others use `files` and `cache.local_copy`. May import model's digests, errors and imports, and no other room.
 """

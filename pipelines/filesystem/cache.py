@@ -46,9 +46,7 @@ def local_copy(folder: str, digest: str) -> str:
             with open(os.path.join(new, _STATE), "w") as state:
                 json.dump(_state(new), state)
             if not _is_whole(entry):  # else another process was faster
-                with contextlib.suppress(FileNotFoundError):
-                    os.rename(entry, os.path.join(temporary, "old"))
-                os.rename(new, entry)
+                files.move_folder_in(new, entry, last=_STATE)
     os.utime(os.path.join(entry, _STATE))
     return os.path.join(entry, _COPY)
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
+from lookalike.model.digests import sha256_stream
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing, one_at_a_time
 
@@ -160,7 +161,7 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_folder(folder)
+        sync(folder)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -186,14 +187,29 @@ def move_in(temporary: str, path: str) -> None:
             _upload(source, path)
         os.unlink(temporary)
         return
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(temporary)
     os.chmod(temporary, 0o644)
     os.replace(temporary, _local(path))
-    sync_folder(os.path.dirname(_local(path)) or ".")
+    sync(os.path.dirname(_local(path)) or ".")
+
+
+@contextlib.contextmanager
+def write_folder(folder: str, last: str) -> Iterator[str]:
+    """Gives an empty local folder to write files into; it gets its place when the block ends without an error.
+
+    Args:
+        folder: where it belongs; see `move_folder_in`.
+        last: name of the file without which the folder does not count.
+    """
+    parent, name = os.path.split(_local(folder))
+    if not is_remote(folder):
+        os.makedirs(parent, exist_ok=True)
+    temporary = tempfile.mkdtemp(prefix=f".{name}{TEMPORARY}", dir=None if is_remote(folder) else parent)
+    try:
+        yield temporary
+        move_folder_in(temporary, folder, last)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def move_folder_in(temporary: str, folder: str, last: str) -> None:
@@ -212,12 +228,12 @@ def move_folder_in(temporary: str, folder: str, last: str) -> None:
     os.chmod(temporary, 0o755)
     delete([folder])
     os.rename(temporary, _local(folder))
-    sync_folder(os.path.dirname(_local(folder)))
+    sync(os.path.dirname(_local(folder)))
 
 
-def sync_folder(folder: str) -> None:
-    """Makes the renames in a local folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: str) -> None:
+    """Makes what was written into a local file, or renamed and deleted in a local folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -363,9 +379,6 @@ def check_digest(path: str, data: bytes, expected: str) -> None:
 
 
 def sha256(path: str) -> str:
-    """The SHA-256 of a file's content, in hexadecimal. Raises OSError."""
-    digest = hashlib.sha256()
+    """The SHA-256 of a file that may be remote, in hexadecimal. Raises OSError."""
     with open_read(path) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return sha256_stream(file)

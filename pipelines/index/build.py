@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -78,20 +75,26 @@ def number_of(shard: str, shards: int) -> int:
     return int.from_bytes(digest, "big") % shards
 
 
+def shards_for(vectors: int, shard_vectors: int) -> int:
+    """How many index shards so many vectors take, of about `shard_vectors` at most.
+
+    A power of two, so that it seldom changes while a corpus grows, and the next one only splits shards.
+    """
+    number = 1
+    while number * shard_vectors < vectors:
+        number *= 2
+    return number
+
+
 def assign(notes: Sequence[EmbeddedShard], shard_vectors: int) -> list[list[EmbeddedShard]]:
     """Distributes embedding files over index shards by a stable hash of the image shard's name.
-
-    The number of index shards is a power of two, so that it seldom changes while a corpus grows, and the next
-    one only splits shards.
 
     Args:
         notes: the embedding files.
         shard_vectors: about how many vectors an index shard shall hold at most.
     """
     vectors = sum(note.embedded + note.reused for note in notes)
-    number = 1
-    while number * shard_vectors < vectors:
-        number *= 2
+    number = shards_for(vectors, shard_vectors)
     sets: list[list[EmbeddedShard]] = [[] for _ in range(number)]
     for note in notes:
         sets[number_of(note.shard, number)].append(note)
@@ -153,18 +156,8 @@ def build_index_shard(task: IndexTask) -> int:
     content = _read_embeddings(task)
     if task.augmentation and len(content.items):
         content = _augmented(content, task.options, task.augmentation)
-    target = files.join(task.store, task.path)
-    remote = files.is_remote(target)
-    if not remote:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-    folder = tempfile.mkdtemp(
-        prefix=f".index{files.TEMPORARY}", dir=None if remote else os.path.dirname(target)
-    )
-    try:
+    with files.write_folder(files.join(task.store, task.path), last=MANIFEST) as folder:
         write_index_shard(folder, content, task.options)
-        files.move_folder_in(folder, target, last=MANIFEST)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return len(content.items)
 
 

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pyarrow as pa
 
+from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
@@ -55,7 +56,7 @@ def _open(store: str, ref: IndexRef) -> IndexShard:
     folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
     for name in (VECTORS, ITEMS):
         path, expected = os.path.join(folder, name), manifest.files[name].sha256
-        if (found := files.sha256(path)) != expected:
+        if (found := sha256_file(path)) != expected:
             raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
     vectors = np.load(os.path.join(folder, VECTORS), mmap_mode="r", allow_pickle=False)
     with pa.memory_map(os.path.join(folder, ITEMS)) as source:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
 
-from ..filesystem.files import sync_folder
+from ..filesystem.files import sync
 from ..store.index_manifest import ITEM_ID, ITEMS, MANIFEST, FileDigest, IndexManifest, Metric, read_manifest
 from .searcher import Searcher, build, load
 from .tuning import BuildOptions
@@ -107,11 +107,11 @@ def write_index_shard(folder: str, content: ShardContent, options: BuildOptions)
     digests = _digests(folder, sorted(os.listdir(folder)))
     manifest = _manifest(searcher, content.encoder_fingerprint, digests)
     for name in manifest.files:
-        _sync(os.path.join(folder, name))
+        sync(os.path.join(folder, name))
     path = os.path.join(folder, MANIFEST)
     Path(path).write_bytes(manifest.to_json())
-    _sync(path)
-    sync_folder(folder)
+    sync(path)
+    sync(folder)
     return manifest
 
 
@@ -203,8 +203,3 @@ def _digests(folder: str, names: list[str]) -> dict[str, FileDigest]:
 
 def _digest(path: str) -> FileDigest:
     return FileDigest(sha256_file(path), os.path.getsize(path))
-
-
-def _sync(path: str) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())

@@ -40,7 +40,7 @@ def dry_run(config: Config) -> DryRun:
     Raises:
         LookalikeError: as `nightly`, for the corpus and the encoder.
     """
-    from ..index.build import number_of
+    from ..index.build import number_of, shards_for
     from ..index.job import made_from
 
     plan = make_plan(config)
@@ -56,9 +56,7 @@ def dry_run(config: Config) -> DryRun:
     embedded = sum(note.embedded for note in notes if not note.reused)
     threads = config.embed.threads or cores()
     vectors = sum(note.embedded + note.reused for note in plan.notes) + images
-    indexes = 1
-    while indexes * config.index.shard_vectors < vectors:
-        indexes *= 2
+    indexes = shards_for(vectors, config.index.shard_vectors)
     touched = {*(shard.name for shard in plan.missing), *removed}
     touched |= {note.shard for note in plan.notes if known.get(note.shard) != note.path}
     # Whether only shards changed: not the encoder, the settings or what is taken down.

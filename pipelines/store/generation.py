@@ -11,7 +11,6 @@ Nothing that a manifest names is ever modified. Only `CURRENT` is replaced, in o
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -165,7 +164,7 @@ def read_generation(store: str, name: str, sha256: str | None = None) -> Generat
         data = files.read_bytes(path)
     except OSError as error:
         raise LookalikeError(f"The generation {name} cannot be read: {files.reason(error)}") from None
-    found = hashlib.sha256(data).hexdigest()
+    found = files.sha256_bytes(data)
     if sha256 is not None and found != sha256:
         raise LookalikeError(f"{path} is damaged. Expected SHA-256 {sha256}. Received: {found}")
     try:
@@ -183,7 +182,7 @@ def publish(store: str, generation: Generation) -> None:
         OSError: if the store cannot be written; what was served before still is.
     """
     data = _GENERATION.dump_json(generation, indent=1) + b"\n"
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = files.sha256_bytes(data)
     folder = generation_folder(store, generation.name)
     # The seal first: a manifest without one could not be told from a damaged one later.
     files.write_bytes(files.join(folder, "manifest.sha256"), f"{sha256}\n".encode())

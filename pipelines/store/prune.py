@@ -260,4 +260,4 @@ def _delete_artifacts(root: str, paths: Collection[str]) -> None:
 
 def _sync(paths: Iterable[str]) -> None:
     for folder in sorted({os.path.dirname(path) for path in paths if not files.is_remote(path)}):
-        files.sync_folder(folder)
+        files.sync(folder)

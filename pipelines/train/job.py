@@ -235,7 +235,7 @@ def _write(training: _Training, trained: Any, network: Any) -> Run:
     temporary = path.with_name(f".{files.TEMPORARY}{path.name}")
     try:
         network.save(temporary)
-        temporary.replace(path)
+        files.move_in(str(temporary), str(path))
     finally:
         temporary.unlink(missing_ok=True)
     best = next(row for row in trained.history if row["epoch"] == trained.best_epoch)

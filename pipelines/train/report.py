@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..filesystem import files
 from .config import TrainConfig
 from .run_folder import CARD, CURVES, NETWORK, REJECTS, Run
 
@@ -56,9 +57,8 @@ def draw_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) 
             )
         if title == "Learning rate":
             axes.set_ylim(bottom=0)
-    temporary = path.with_name(f".tmp-{path.name}")
-    FigureCanvasAgg(figure).print_png(temporary)
-    temporary.replace(path)
+    with files.write_atomic(str(path)) as file:
+        FigureCanvasAgg(figure).print_png(file)
 
 
 def model_card(job: TrainConfig, run: Run, data: TrainingData, history: Sequence[dict[str, Any]]) -> str:

@@ -65,8 +65,8 @@ class Run:
 
     def write(self, folder: Path) -> None:
         """Marks the run as finished."""
-        said = {"format": FORMAT, **asdict(self)}
-        text = json.dumps(said | {"digest": sha256_json(said)}, indent=2, ensure_ascii=False)
+        content = {"format": FORMAT, **asdict(self)}
+        text = json.dumps(content | {"digest": sha256_json(content)}, indent=2, ensure_ascii=False)
         files.write_bytes(str(folder / RUN), text.encode() + b"\n")
 
 

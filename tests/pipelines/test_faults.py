@@ -107,9 +107,9 @@ WRITES = {
     "the end of an embedding file": ("fsync", "embeddings/*/.embedding.tmp-*"),
     "rejects": ("open", "embeddings/*/*.rejects.parquet.tmp-*"),
     "a note": ("open", "embeddings/*/*.json.tmp-*"),
-    "an index file": ("open", "indexes/.index.tmp-*/dataset.npy"),
-    "an index's manifest": ("open", "indexes/.index.tmp-*/manifest.json"),
-    "an index's place": ("rename", "indexes/.index.tmp-*"),
+    "an index file": ("open", "indexes/.*.tmp-*/dataset.npy"),
+    "an index's manifest": ("open", "indexes/.*.tmp-*/manifest.json"),
+    "an index's place": ("rename", "indexes/.*.tmp-*"),
     "duplicates": ("open", "generations/*/.duplicates.parquet.tmp-*"),
     "a manifest": ("open", "generations/*/.manifest.json.tmp-*"),
     "CURRENT": ("open", ".CURRENT.tmp-*"),
@@ -182,7 +182,7 @@ def test_a_report_that_cannot_be_written_is_a_warning_because_the_night_was_publ
 
 def test_a_failure_is_told_even_if_its_report_cannot_be_written(night):
     def matches(name: str, path: str) -> bool:
-        return path.startswith("reports") or fnmatch(path, "indexes/.index.tmp-*/dataset.npy")
+        return path.startswith("reports") or fnmatch(path, "indexes/.*.tmp-*/dataset.npy")
 
     assert "No space left on device" in night.fails(FaultPoints(night.job.store, 0, disk_full, matches))
     night.completes()
