@@ -123,13 +123,15 @@ def _failed_counts(
         if note.read != sum(getattr(note, name) for name in COUNTS[1:]):
             yield "counts", f"the counts of {note.shard} do not add up"
         if note.damaged and not gates.allow_damaged_shards:
-            said = f"damaged shard {note.shard}: {note.damaged} (gates.allow_damaged_shards)"
-            yield "allow_damaged_shards", said
+            damage = f"damaged shard {note.shard}: {note.damaged} (gates.allow_damaged_shards)"
+            yield "allow_damaged_shards", damage
     if not counts["items"]:
         yield "no_items", "no image could be embedded"
     if counts["between_shards"] and config.corpus.duplicate_ids == "error":
-        said = f"{counts['between_shards']:,} records have an id of an earlier shard (corpus.duplicate_ids)"
-        yield "duplicate_ids", said
+        repeated = (
+            f"{counts['between_shards']:,} records have an id of an earlier shard (corpus.duplicate_ids)"
+        )
+        yield "duplicate_ids", repeated
     rejected = counts["rejected"] / max(1, counts["read"])
     if rejected > gates.max_reject_fraction:
         yield (
