@@ -35,7 +35,7 @@ from lookalike.index.search import search
 from lookalike.index.shard import IndexShard
 from lookalike.query.job import QueryOptions, query
 from lookalike.sources import Shard
-from lookalike.store import generation as store
+from lookalike.store.generation import read_current
 from lookalike.store.notes import EmbeddedShard, write_note
 
 K = 10
@@ -76,7 +76,7 @@ def measure(job: Config, queries: np.ndarray, repeats: int, work: Path) -> list[
     names = pa.array([f"query-{number}" for number in range(len(queries))])
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(queries.ravel()), queries.shape[1])
     pq.write_table(pa.table({"query_id": names, "embedding": vectors}), path)
-    (ref,) = store.current(job.store).indexes
+    (ref,) = read_current(job.store).indexes
     shard = open_index(job.store, ref)
 
     def reopen() -> None:
@@ -163,7 +163,7 @@ def main() -> None:
         job = common.job(work, work, work / "store")
         built = publish(corpus, job)
         started = time.perf_counter()
-        (ref,) = store.current(job.store).indexes
+        (ref,) = read_current(job.store).indexes
         shard = open_index(job.store, ref)
         opened = time.perf_counter() - started
         rows = measure(job, asked, arguments.repeats, work)

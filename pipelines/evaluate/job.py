@@ -16,8 +16,8 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..index.opening import open_vectors
+from ..index.post_processing import steps_of
 from ..index.shard import IndexShard
-from ..index.steps import steps_of
 from ..query.inputs import Block, content_blocks, id_blocks, kind_of, unique
 from ..runner.progress import Pace
 from ..sources.records import DIRECTORY

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from lookalike.model.encoder.search_steps import Retrieval
 
+from ..index.post_processing import _first, _short_list_order
 from ..index.scores import checked
 from ..index.shard import IndexShard
-from ..index.steps import _first, _short_list_order
 from ..store.index_manifest import ITEM_ID, Metric
 
 SCORES_AT_ONCE = 1 << 24

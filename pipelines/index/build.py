@@ -20,8 +20,8 @@ from ..embedding.plan import Plan
 from ..filesystem import files
 from ..store.index_manifest import MANIFEST, Metric
 from ..store.notes import EmbeddedShard, embedding_schema
+from .post_processing import drawn_to_neighbours
 from .shard import ShardContent, in_memory, write_index_shard
-from .steps import drawn_to_neighbours
 from .tuning import BuildOptions
 
 

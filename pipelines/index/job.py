@@ -20,8 +20,16 @@ from ..embedding.plan import Plan
 from ..filesystem import files
 from ..runner import progress
 from ..store import exclusions, generations, index_manifest
-from ..store import generation as store
-from ..store.generation import Generation, IndexRef
+from ..store.generation import (
+    FORMAT,
+    Generation,
+    IndexRef,
+    current_name,
+    generation_folder,
+    generation_name,
+    publish,
+    read_current,
+)
 from ..store.notes import EmbeddedShard, totals
 from .build import IndexTask, build_index_shard, make_tasks
 from .duplicates import find_duplicates, find_items, write_duplicates
@@ -53,7 +61,7 @@ def index(
             f"{len(plan.missing)} of {len(plan.shards)} shards are not embedded ({names}, ...): "
             f"run `lookalike embed` first, or `lookalike nightly`"
         )
-    previous = store.current(config.store) if store.current_name(config.store) else None
+    previous = read_current(config.store) if current_name(config.store) else None
     excluded = exclusions.excluded_ids(config.store)
     content = made_from(config, plan.notes, plan.fingerprint, excluded, plan.augmentation)
     if (
@@ -82,8 +90,8 @@ def index(
     check_index(config, indexes, overlap)
     now = datetime.now(timezone.utc)
     generation = Generation(
-        format=store.FORMAT,
-        name=store.generation_name(now, content, max(generations.names(config.store), default=None)),
+        format=FORMAT,
+        name=generation_name(now, content, max(generations.names(config.store), default=None)),
         created=now.isoformat(timespec="seconds"),
         encoder=plan.fingerprint,
         encoder_name=plan.encoder_name,
@@ -99,10 +107,10 @@ def index(
         made_from=content,
         augmentation=plan.augmentation,
     )
-    folder = store.generation_folder(config.store, generation.name)
+    folder = generation_folder(config.store, generation.name)
     write_duplicates(files.join(folder, "duplicates.parquet"), duplicates)
     still_mine()
-    store.publish(config.store, generation)
+    publish(config.store, generation)
     return IndexSummary(generation, True, len(missing), seconds, overlap)
 
 

@@ -9,7 +9,7 @@ from lookalike.model.encoder.bundle import cores
 from ..config.job import Config
 from ..embedding.plan import make_plan
 from ..store import exclusions
-from ..store import generation as store
+from ..store.generation import current_name, read_current
 from ..store.notes import stage_seconds
 
 
@@ -44,7 +44,7 @@ def dry_run(config: Config) -> DryRun:
     from ..index.job import made_from
 
     plan = make_plan(config)
-    served = store.current(config.store) if store.current_name(config.store) else None
+    served = read_current(config.store) if current_name(config.store) else None
     known = {note.shard: note.path for note in served.shards} if served else {}
     changed = [shard for shard in plan.missing if shard.name in plan.earlier]
     new = [shard for shard in plan.missing if shard.name not in plan.earlier]

@@ -19,8 +19,7 @@ from ..store import exclusions, generations, index_manifest
 from ..store.leftovers import writing
 from ..store.notes import reasons_of, stage_seconds, totals
 from ..store.prune import may_be_due, prune
-from . import report as run_report
-from .report import RunReport
+from .report import RunReport, note_failure, now, reports_folder, write_report
 
 if TYPE_CHECKING:
     from ..index.report import IndexSummary
@@ -58,21 +57,21 @@ def nightly(config: Config, flags: Sequence[str] = ()) -> NightlySummary:
         GateError: if a gate failed.
         OSError: if the store cannot be written.
     """
-    report = RunReport(started=run_report.now())
+    report = RunReport(started=now())
     with writing(config, "nightly") as still_mine:
         try:
             embedded, indexed = _run(config, flags, report, still_mine)
         except BaseException as error:
-            run_report.note_failure(report, error)
+            note_failure(report, error)
             with contextlib.suppress(OSError, LookalikeError):
                 report.generation = generations.served_name(config.store)
-                run_report.write_report(config.store, report)
+                write_report(config.store, report)
             raise
         try:
-            path = run_report.write_report(config.store, report)
+            path = write_report(config.store, report)
         except OSError as error:
             # What counts is done: a run that published does not end as one that did not.
-            path = run_report.reports_folder(config.store)
+            path = reports_folder(config.store)
             logger.warning("the run is done, but its report could not be written: %s", files.reason(error))
         return NightlySummary(embedded, indexed, report, path)
 

@@ -19,8 +19,8 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..index.opening import open_index
+from ..index.post_processing import ServedIndex, search_in_steps, steps_of
 from ..index.search import Matches, take_items
-from ..index.steps import ServedIndex, search_in_steps, steps_of
 from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.generation import Generation

@@ -3,8 +3,8 @@
     CURRENT                        name of the generation that queries use, and its manifest's SHA-256
     generations/NAME/manifest.json everything the generation is made of
     generations/NAME/duplicates.parquet
-    embeddings/ENCODER/            embedding files, rejects, notes (see `embeddings`)
-    indexes/KEY/                   index shards (see `index_shard`)
+    embeddings/ENCODER/            embedding files, rejects, notes (see `notes`)
+    indexes/KEY/                   index shards (see `index_manifest`)
 
 Nothing that a manifest names is ever modified. Only `CURRENT` is replaced, in one step.
 """
@@ -38,7 +38,7 @@ class IndexRef:
         path: its folder, relative to the store.
         manifest_sha256: of its manifest, which holds the digests of all its other files.
         count: vectors in it.
-        algorithm: `brute_force`, `ah` or `tree_ah`.
+        algorithm: `brute_force`, `ah` or `tree`.
         recall: recall at 10 of its search settings, measured against exact search; None for an empty one.
     """
 
@@ -138,7 +138,7 @@ def _current(store: str) -> tuple[str, str] | None:
     return named[1], named[2]
 
 
-def current(store: str) -> Generation:
+def read_current(store: str) -> Generation:
     """The generation that is served, its manifest checked against the digest in `CURRENT`.
 
     Raises:

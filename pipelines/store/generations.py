@@ -12,9 +12,16 @@ from dataclasses import dataclass
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from . import generation as store
 from . import index_manifest
-from .generation import Generation, IndexRef
+from .generation import (
+    CURRENT,
+    Generation,
+    IndexRef,
+    current_name,
+    generation_folder,
+    read_current,
+    read_generation,
+)
 from .index_manifest import IndexManifest
 from .lock import NO_LOCKS, flocked
 
@@ -61,7 +68,7 @@ def names(root: str) -> list[str]:
 def served_name(root: str) -> str | None:
     """Name of the generation that is served; None also where `CURRENT` is damaged."""
     try:
-        return store.current_name(root)
+        return current_name(root)
     except LookalikeError:
         return None
 
@@ -96,14 +103,14 @@ def read(root: str, name: str) -> Generation:
     Raises:
         LookalikeError: if it cannot be read or differs from a digest.
     """
-    seal = files.join(store.generation_folder(root, name), SEAL)
+    seal = files.join(generation_folder(root, name), SEAL)
     if files.exists(seal):
         sealed = files.read_bytes(seal).decode("ascii", "replace").strip()
-        return store.read_generation(root, name, sealed)
+        return read_generation(root, name, sealed)
     # Another may be published between the two steps.
-    if served_name(root) == name and (generation := store.current(root)).name == name:
+    if served_name(root) == name and (generation := read_current(root)).name == name:
         return generation
-    return store.read_generation(root, name)
+    return read_generation(root, name)
 
 
 def show(root: str, name: str | None = None) -> Generation:
@@ -113,7 +120,7 @@ def show(root: str, name: str | None = None) -> Generation:
         LookalikeError: if there is no such generation, or its manifest is damaged.
     """
     if name is None:
-        return store.current(root)
+        return read_current(root)
     known = names(root)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1) or known[-1:]
@@ -156,7 +163,7 @@ def rollback(root: str, to: str | None = None) -> Generation:
         OSError: if `CURRENT` cannot be written; what was served before still is.
     """
     if to is None:
-        current = store.current(root)
+        current = read_current(root)
         to = current.previous
         if to not in names(root):
             known = ", ".join(name for name in names(root) if name != current.name)
@@ -170,14 +177,14 @@ def rollback(root: str, to: str | None = None) -> Generation:
     generation = show(root, to)
     for ref in generation.indexes:
         _check_whole(root, ref)
-    sha256 = files.sha256(files.join(store.generation_folder(root, to), MANIFEST))
-    files.write_bytes(files.join(root, store.CURRENT), f"{to} {sha256}\n".encode())
-    return store.current(root)
+    sha256 = files.sha256(files.join(generation_folder(root, to), MANIFEST))
+    files.write_bytes(files.join(root, CURRENT), f"{to} {sha256}\n".encode())
+    return read_current(root)
 
 
 def _is_readable(root: str) -> bool:
     try:
-        store.current(root)
+        read_current(root)
     except LookalikeError:
         return False
     return True
@@ -216,8 +223,8 @@ def reading(root: str, name: str | None = None) -> Iterator[Generation]:
 def _open(root: str, name: str | None, held: contextlib.ExitStack) -> Generation:
     gone = None
     while True:
-        wanted = name or store.current(root).name
-        path = files.join(store.generation_folder(root, wanted), MANIFEST)
+        wanted = name or read_current(root).name
+        path = files.join(generation_folder(root, wanted), MANIFEST)
         try:
             if not files.is_remote(path):
                 held.enter_context(flocked(path, fcntl.LOCK_SH, os.O_RDONLY))

@@ -1,7 +1,7 @@
 """One writer on a store at a time; what a dead one left behind is recognised and cleaned up.
 
 A local store is guarded by the kernel (`flock` on STORE/LOCK), which lets go when the holder dies: a dead run's
-lock never blocks. A remote one is guarded by a lease, see `leases`.
+lock never blocks. A remote one is guarded by a lease, see `lease`.
 """
 
 from __future__ import annotations

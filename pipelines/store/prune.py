@@ -34,9 +34,8 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
-from . import generation as store
 from . import generations, index_manifest
-from .generation import Generation
+from .generation import Generation, current_name, generation_folder
 from .generations import MANIFEST
 from .lock import flocked
 
@@ -130,7 +129,7 @@ def prune(
         _delete_artifacts(root, gone)
         for name in emptied:
             files.delete(file.path for key, file in folders[name].items() if key != TOMBSTONE)
-            files.delete([store.generation_folder(root, name)])
+            files.delete([generation_folder(root, name)])
     sizes = [
         file.size for found in (*gone.values(), *(folders[n].values() for n in emptied)) for file in found
     ]
@@ -164,7 +163,7 @@ def _sorted_out(
 ) -> tuple[list[str], list[str]]:
     """Names of the generations to keep and to delete."""
     names = generations.names(root)
-    keep = {*names[-keep_count:], store.current_name(root)}
+    keep = {*names[-keep_count:], current_name(root)}
     if keep_days is not None:
         keep.update(name for name in names if now - _published(name) < keep_days * _DAY)
     return [name for name in names if name in keep], [name for name in names if name not in keep]

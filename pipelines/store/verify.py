@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from . import generation as store
 from . import generations
-from .generation import Generation, IndexRef
+from .generation import CURRENT, Generation, IndexRef, current_name, generation_folder, read_current
 from .notes import COUNTS, EmbeddedShard
 
 _CONTENT = (
@@ -65,12 +64,12 @@ def verify(root: str, name: str | None = None) -> list[str]:
 
 def _of_current(root: str) -> Iterator[str]:
     try:
-        if (name := store.current_name(root)) is not None:
-            store.current(root)
+        if (name := current_name(root)) is not None:
+            read_current(root)
             if name not in generations.names(root):
-                yield f"{store.CURRENT} names {name}, which is not there"
+                yield f"{CURRENT} names {name}, which is not there"
         elif generations.names(root):
-            yield f"{files.join(root, store.CURRENT)} is not there: no generation is served"
+            yield f"{files.join(root, CURRENT)} is not there: no generation is served"
     except LookalikeError as error:
         yield str(error)
 
@@ -90,7 +89,7 @@ def _of_counts(generation: Generation) -> Iterator[str]:
 
 
 def _of_duplicates(root: str, generation: Generation) -> Iterator[str]:
-    path = files.join(store.generation_folder(root, generation.name), "duplicates.parquet")
+    path = files.join(generation_folder(root, generation.name), "duplicates.parquet")
     yield from _of_table(path, None, generation.duplicates)
 
 

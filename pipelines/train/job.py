@@ -19,11 +19,10 @@ from lookalike.model.images.preprocess import Preprocess, parse_spec
 from lookalike.model.training.checkpoints import Checkpoint, refuse_other
 
 from ..filesystem import files
-from . import report as train_report
 from . import run_folder
 from .config import TrainConfig
 from .data import Spool, TrainingData, read_training_data
-from .report import TrainSummary
+from .report import TrainSummary, draw_curves, model_card
 from .run_folder import Run
 
 logger = logging.getLogger(__name__)
@@ -252,8 +251,8 @@ def _write(training: _Training, trained: Any, network: Any) -> Run:
     )
     metrics = {"best_epoch": run.best_epoch, **run.metrics, "history": trained.history}
     files.write_bytes(str(folder / run_folder.METRICS), json.dumps(metrics, indent=2).encode() + b"\n")
-    train_report.draw_curves(trained.history, run.best_epoch, folder / run_folder.CURVES)
-    card = train_report.model_card(training.job, run, data, trained.history)
+    draw_curves(trained.history, run.best_epoch, folder / run_folder.CURVES)
+    card = model_card(training.job, run, data, trained.history)
     files.write_bytes(str(folder / run_folder.CARD), card.encode())
     run.write(folder)
     Checkpoint(folder / run_folder.CHECKPOINT).delete()

@@ -26,7 +26,7 @@ from lookalike.model.encoder.bundle import (
     manifest_digest,
     read_manifest,
 )
-from lookalike.runner import beam as runner
+from lookalike.runner import beam as runner_beam
 
 DIM = 8
 
@@ -117,7 +117,7 @@ def stand_ins() -> Iterator[None]:
     with (
         patch.object(Encoder, "load", StandInEncoder),
         patch.object(embed, "run_pipeline", run_pipeline),
-        patch.object(runner, "run_pipeline", run_pipeline),
+        patch.object(runner_beam, "run_pipeline", run_pipeline),
         patch.object(embed, "counters", lambda result: dict(counts)),
         patch.object(embed, "Metrics", SimpleNamespace(counter=counter)),
     ):

@@ -30,7 +30,7 @@ from lookalike.model.errors import GateError, LookalikeError
 from lookalike.nightly.run import nightly
 from lookalike.query.job import QueryOptions, query
 from lookalike.store import exclusions, generations
-from lookalike.store import generation as store
+from lookalike.store.generation import current_name, read_current
 from lookalike.store.lock import hold
 from lookalike.store.prune import TOMBSTONE, prune
 from lookalike.store.verify import verify
@@ -168,7 +168,7 @@ class Nights(RuleBasedStateMachine):
     def file_of(self, kind: str, pick: int) -> Path | None:
         """A file of the generation that is served."""
         root = Path(STORE)
-        generation = store.current(STORE)
+        generation = read_current(STORE)
         note = generation.shards[pick % len(generation.shards)]
         if kind == "index":
             found = sorted((root / generation.indexes[pick % len(generation.indexes)].path).iterdir())
@@ -268,7 +268,7 @@ class Nights(RuleBasedStateMachine):
             known[name] = after.generations[name]
         assert before.generations.keys() & after.generations.keys() <= named
         found.generations = {name: known[name] for name in named}
-        found.current = store.current_name(STORE)
+        found.current = current_name(STORE)
         assert found.current in (before.current, after.current)
         found.excluded = frozenset(exclusions.excluded_ids(STORE).to_pylist())
         assert found.excluded in (before.excluded, after.excluded)
@@ -309,7 +309,7 @@ class Nights(RuleBasedStateMachine):
 
     def check(self) -> None:
         """The store is what the model says, and everything in it is whole."""
-        assert store.current_name(STORE) == self.model.current
+        assert current_name(STORE) == self.model.current
         assert set(generations.names(STORE)) == set(self.model.generations)
         assert verify(STORE) == []
         expected = {(encoder, name, note.token) for (encoder, name, _), note in self.model.notes.items()}
@@ -348,7 +348,7 @@ class Nights(RuleBasedStateMachine):
         """Ids, metadata and, to the bit, vectors of what is served."""
         served = self.model.served
         found = {}
-        for ref in store.current(STORE).indexes:
+        for ref in read_current(STORE).indexes:
             shard = open_index(STORE, ref, threads=1)
             for row, item in enumerate(shard.items.to_pylist()):
                 assert item["item_id"] not in found

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import lookalike
-from lookalike.index import searcher as vectors
-from lookalike.index import tuning
+from lookalike.index import searcher, tuning
 from lookalike.store.generations import names, served_name
 from lookalike.store.verify import verify
 from tests.conftest import run
@@ -30,8 +29,8 @@ for _name in (
 ):
     importlib.import_module(_name)
 
-for _part in (vectors._NATIVE, vectors._BUILDER, vectors._ASSETS_PROTO):
-    vectors._scann(_part)
+for _part in (searcher._NATIVE, searcher._BUILDER, searcher._ASSETS_PROTO):
+    searcher._scann(_part)
 
 # Small corpora shall have ScaNN's own files too: from 17 vectors, a tree.
 tuning._BRUTE_FORCE_BELOW = tuning._TREE_FROM = 17  # type: ignore[misc]

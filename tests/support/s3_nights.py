@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from lookalike.filesystem import s3
-from lookalike.store import lease as leases
+from lookalike.store import lease
 from tests.conftest import run
 from tests.support import nights
 
@@ -18,7 +18,7 @@ WRITES |= {"PutObject", "UploadPart"}
 def command(arguments: list[str], at: int | None = None) -> dict[str, Any]:
     """Runs a command line; None lets it come to its end. Returns its exit code, words and number of writes."""
     assert nights  # has imported everything
-    leases.SETTLE_SECONDS = leases.DEAD_SECONDS = 0.0
+    lease.SETTLE_SECONDS = lease.DEAD_SECONDS = 0.0
     writes = 0
 
     def count(model: Any, **_: Any) -> None:

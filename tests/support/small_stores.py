@@ -18,8 +18,7 @@ from lookalike.index.duplicates import SCHEMA, write_duplicates
 from lookalike.index.shard import ShardContent, write_index_shard
 from lookalike.index.tuning import BuildOptions
 from lookalike.sources.records import Reject
-from lookalike.store import generation as store
-from lookalike.store.generation import Generation, IndexRef
+from lookalike.store.generation import Generation, IndexRef, current_name, generation_name, publish
 from lookalike.store.notes import COUNTS, EmbeddedShard, write_note
 
 ENCODER = "e" * 64
@@ -80,7 +79,7 @@ class SmallStore:
         counts = {kind: sum(getattr(note, kind) for note in notes) for kind in COUNTS}
         generation = Generation(
             format=1,
-            name=store.generation_name(now, f"{night:08}"),
+            name=generation_name(now, f"{night:08}"),
             created=now.isoformat(timespec="seconds"),
             encoder=ENCODER,
             encoder_name="tiny",
@@ -91,11 +90,11 @@ class SmallStore:
             shards=notes,
             duplicates=0,
             indexes=(ref,),
-            previous=store.current_name(self.path),
+            previous=current_name(self.path),
         )
         folder = self.root / "generations" / generation.name
         write_duplicates(str(folder / "duplicates.parquet"), SCHEMA.empty_table())
-        store.publish(self.path, generation)
+        publish(self.path, generation)
         if seal:
             digest = files.sha256(str(folder / "manifest.json"))
             files.write_bytes(str(folder / "manifest.sha256"), f"{digest}\n".encode())
@@ -103,7 +102,7 @@ class SmallStore:
 
     @property
     def current(self) -> str | None:
-        return store.current_name(self.path)
+        return current_name(self.path)
 
     @property
     def files(self) -> set[str]:

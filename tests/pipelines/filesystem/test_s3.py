@@ -17,7 +17,6 @@ import yaml
 from lookalike.filesystem import files, s3
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
-from lookalike.store import lease as leases
 from lookalike.store.holder import Holder
 from tests.conftest import Job, picture, run
 from tests.support import s3_server
@@ -44,8 +43,8 @@ def server(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.setattr(leases, "SETTLE_SECONDS", 0.0)
-        patch.setattr(leases, "DEAD_SECONDS", 0.0)
+        patch.setattr("lookalike.store.lease.SETTLE_SECONDS", 0.0)
+        patch.setattr("lookalike.store.lease.DEAD_SECONDS", 0.0)
         yield server
     server.stop()
 

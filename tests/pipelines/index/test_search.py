@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.index import search as module
-from lookalike.index import searcher as scann_vectors
 from lookalike.index.search import search, take_items
 from lookalike.index.shard import ShardContent, open_index_shard, write_index_shard
 from lookalike.index.tuning import BuildOptions, parameters_for
@@ -82,7 +80,7 @@ def test_any_division_into_shards_answers_like_one_shard(metric, exact, data):
 @pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree"])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_ties_across_the_kth_place_are_broken_by_id(metric, algorithm, parts, monkeypatch):
-    monkeypatch.setattr(scann_vectors, "parameters_for", forced(algorithm))
+    monkeypatch.setattr("lookalike.index.searcher.parameters_for", forced(algorithm))
     vectors = random_rows(2000)
     copies = np.random.default_rng(5).permutation(2000)[:150]
     vectors[copies] = vectors[copies[0]]
@@ -149,7 +147,7 @@ def test_blocks_of_queries_do_not_change_the_answer(monkeypatch):
     shard = shard_of([f"{i:02d}" for i in range(100)], vectors)
     queries = np.concatenate([vectors[:10], random_rows(30, seed=1)])
     whole = search([shard], queries, 7)
-    monkeypatch.setattr(module, "_CANDIDATES", 40)
+    monkeypatch.setattr("lookalike.index.search._CANDIDATES", 40)
     parts = search([shard], queries, 7)
     for name in ("query", "rank", "shard", "row", "score"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))

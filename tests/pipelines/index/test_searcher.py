@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.index import searcher as scann_vectors
 from lookalike.index.scores import checked, pair_scores
+from lookalike.index.searcher import build, load
 from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 
@@ -43,7 +43,7 @@ def digests(folder):
 @pytest.fixture(scope="module", params=[(m, a) for m in ("cosine", "euclidean") for a in ALGORITHMS], ids=str)
 def searcher(request):
     metric, algorithm = request.param
-    return scann_vectors.build(clustered(1500), metric, BuildOptions(threads=2, algorithm=algorithm))
+    return build(clustered(1500), metric, BuildOptions(threads=2, algorithm=algorithm))
 
 
 def test_exact_search_agrees_with_numpy(searcher):
@@ -81,7 +81,7 @@ def test_a_large_k_finds_as_many_as_asked(searcher):
 
 
 def test_leaves_that_hold_fewer_vectors_than_asked_are_searched_further():
-    built = scann_vectors.build(clustered(1500), "cosine", BuildOptions(threads=2, algorithm="tree"))
+    built = build(clustered(1500), "cosine", BuildOptions(threads=2, algorithm="tree"))
     built.settings = dataclasses.replace(built.settings, leaves_to_search=1, k=150)
     rows, _ = built.search(clustered(30, seed=1), 150)
     assert (rows >= 0).all()
@@ -125,7 +125,7 @@ def test_a_saved_index_answers_the_same_after_it_was_moved(searcher, tmp_path, m
     moved = tmp_path / 'mövéd "here"'
     shutil.move(tmp_path / "built", moved)
     monkeypatch.chdir(tmp_path)
-    loaded = scann_vectors.load(moved.name, threads=1)
+    loaded = load(moved.name, threads=1)
     assert names == sorted(path.name for path in moved.iterdir())
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in moved.iterdir())
     queries = clustered(40, seed=5)
@@ -146,9 +146,7 @@ def test_a_saved_index_answers_the_same_after_it_was_moved(searcher, tmp_path, m
 def test_two_builds_give_the_same_bytes(tmp_path, metric, algorithm):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        built = scann_vectors.build(
-            clustered(2000, dim=9), metric, BuildOptions(threads=2, algorithm=algorithm)
-        )
+        built = build(clustered(2000, dim=9), metric, BuildOptions(threads=2, algorithm=algorithm))
         built.save(str(tmp_path / name))
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
@@ -159,23 +157,23 @@ def test_a_vector_that_cannot_be_scored_is_refused_by_row(metric, bad):
     rows = clustered(10)
     rows[4, 1] = rows[7, 2] = bad
     with pytest.raises(LookalikeError, match="vector 4 of 10 has"):
-        scann_vectors.build(rows, metric, BuildOptions())
+        build(rows, metric, BuildOptions())
 
 
 def test_a_zero_vector_is_refused_for_cosine_only():
     rows = clustered(10)
     rows[6] = 0
     with pytest.raises(LookalikeError, match="vector 6 of 10 is zero"):
-        scann_vectors.build(rows, "cosine", BuildOptions())
-    found, scores = scann_vectors.build(rows, "euclidean", BuildOptions()).search(rows[6:7], 1)
+        build(rows, "cosine", BuildOptions())
+    found, scores = build(rows, "euclidean", BuildOptions()).search(rows[6:7], 1)
     assert (found.item(), scores.item()) == (6, 0.0)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_tiny_indexes_answer_with_what_they_hold(tmp_path, metric, count):
-    scann_vectors.build(clustered(count), metric, BuildOptions()).save(str(tmp_path))
-    rows, scores = scann_vectors.load(str(tmp_path)).search(clustered(3, seed=1), 4)
+    build(clustered(count), metric, BuildOptions()).save(str(tmp_path))
+    rows, scores = load(str(tmp_path)).search(clustered(3, seed=1), 4)
     assert (np.sort(rows[:, :count], axis=1) == np.arange(count)).all()
     assert (rows[:, count:] == -1).all()
     assert (np.isnan(scores) == (rows == -1)).all()
@@ -184,7 +182,7 @@ def test_tiny_indexes_answer_with_what_they_hold(tmp_path, metric, count):
 @pytest.mark.parametrize("algorithm", ["brute_force", "ah"])
 def test_distances_far_from_the_origin_do_not_cancel(algorithm):
     rows = clustered(800, centre=1000.0)
-    built = scann_vectors.build(rows, "euclidean", BuildOptions(algorithm=algorithm))
+    built = build(rows, "euclidean", BuildOptions(algorithm=algorithm))
     found, scores = built.search(rows[:200], 3, exact=True)
     expected, distances = nearest(rows, rows[:200], 3, "euclidean")
     np.testing.assert_array_equal(found, expected)
@@ -210,7 +208,7 @@ def test_unit_vectors_are_kept_to_the_bit():
 
 
 def test_a_library_that_cannot_be_imported_is_not_told_as_a_damaged_index(tmp_path, monkeypatch):
-    scann_vectors.build(clustered(1500), "cosine", BuildOptions(algorithm="ah")).save(str(tmp_path))
-    monkeypatch.setattr(scann_vectors, "_NATIVE", "scann_ops/cc/python/no_such.so")
+    build(clustered(1500), "cosine", BuildOptions(algorithm="ah")).save(str(tmp_path))
+    monkeypatch.setattr("lookalike.index.searcher._NATIVE", "scann_ops/cc/python/no_such.so")
     with pytest.raises(LookalikeError, match="ScaNN is installed wrongly"):
-        scann_vectors.load(str(tmp_path))
+        load(str(tmp_path))

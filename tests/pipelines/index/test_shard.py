@@ -5,7 +5,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lookalike.index import searcher as scann_vectors
 from lookalike.index.shard import ShardContent, open_index_shard, write_index_shard
 from lookalike.index.tuning import BuildOptions, parameters_for
 from lookalike.model.errors import LookalikeError
@@ -47,7 +46,7 @@ def write(folder, count, **changes):
 def tree_shard(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tree") / "shard"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scann_vectors, "parameters_for", forced("tree"))
+        patch.setattr("lookalike.index.searcher.parameters_for", forced("tree"))
         write(folder, 600)
     return folder
 
@@ -73,7 +72,7 @@ def test_the_manifest_names_every_file_and_survives_a_round_trip(tree_shard):
 
 
 def test_two_writes_give_the_same_bytes(tree_shard, tmp_path, monkeypatch):
-    monkeypatch.setattr(scann_vectors, "parameters_for", forced("tree"))
+    monkeypatch.setattr("lookalike.index.searcher.parameters_for", forced("tree"))
     write(tmp_path / "again", 600)
     assert (tmp_path / "again" / MANIFEST).read_bytes() == (tree_shard / MANIFEST).read_bytes()
 

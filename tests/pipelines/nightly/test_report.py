@@ -7,10 +7,10 @@ import sys
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from lookalike.index import job as index
+from lookalike.index import job as index_job
 from lookalike.index.gates import EXIT_CODES
 from lookalike.model.errors import GateError, LookalikeError
-from lookalike.nightly import report as run_report
+from lookalike.nightly import report as nightly_report
 from lookalike.nightly.report import RunReport
 
 SETTINGS = {"algorithm": "ah", "leaves_to_search": 0, "pre_reorder": 40, "target": 0.99}
@@ -18,7 +18,7 @@ SETTINGS = {"algorithm": "ah", "leaves_to_search": 0, "pre_reorder": 40, "target
 
 def metrics(report: RunReport, store: str = "/srv/store") -> dict[tuple[str, str], float]:
     """Name without `lookalike_`, and the label beside `store` -> value."""
-    families = text_string_to_metric_families(run_report.as_openmetrics(report, store).decode())
+    families = text_string_to_metric_families(nightly_report.as_openmetrics(report, store).decode())
     samples = [sample for family in families for sample in family.samples]
     assert {sample.labels.pop("store") for sample in samples} == {store}
     return {(s.name.removeprefix("lookalike_"), *s.labels.values()): s.value for s in samples}
@@ -49,7 +49,7 @@ def report() -> RunReport:
 
 
 def test_the_text_reads_as_facts(report):
-    assert run_report.as_text(report).splitlines() == [
+    assert nightly_report.as_text(report).splitlines() == [
         "outcome      published",
         "run          2026-01-01T01:00:00+00:00 to 2026-01-01T02:00:00+00:00; "
         "last success 2026-01-01T02:00:00+00:00",
@@ -80,8 +80,8 @@ def test_the_metrics_are_openmetrics_with_the_same_numbers(report):
 
 def test_two_stores_on_one_machine_have_two_sets_of_metrics(report, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert f'store="{tmp_path}/store"'.encode() in run_report.as_openmetrics(report, "store")
-    assert b'store="s3://bucket/store"' in run_report.as_openmetrics(report, "s3://bucket/store")
+    assert f'store="{tmp_path}/store"'.encode() in nightly_report.as_openmetrics(report, "store")
+    assert b'store="s3://bucket/store"' in nightly_report.as_openmetrics(report, "s3://bucket/store")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,16 @@ def test_two_stores_on_one_machine_have_two_sets_of_metrics(report, monkeypatch,
     ],
 )
 def test_a_failure_is_told_with_its_reason(report, error, outcome, message):
-    run_report.note_failure(report, error)
-    assert f"outcome      {outcome}: {message}" in run_report.as_text(report)
+    nightly_report.note_failure(report, error)
+    assert f"outcome      {outcome}: {message}" in nightly_report.as_text(report)
     assert metrics(report)["run_outcome", outcome] == 1
 
 
 def test_failed_gates_are_named_in_text_and_metrics(report):
-    run_report.note_failure(report, GateError("two things", ("counts", "min_recall"), EXIT_CODES["counts"]))
-    assert "gates        counts, min_recall" in run_report.as_text(report)
+    nightly_report.note_failure(
+        report, GateError("two things", ("counts", "min_recall"), EXIT_CODES["counts"])
+    )
+    assert "gates        counts, min_recall" in nightly_report.as_text(report)
     failed = {
         labels[0] for (name, *labels), value in metrics(report).items() if name == "gate_failed" and value
     }
@@ -112,7 +114,7 @@ def test_a_failed_run_remembers_the_last_success(copied, monkeypatch):
     latest = copied.store / "reports" / "latest.json"
     copied.nightly()
     succeeded = json.loads(latest.read_text())["finished"]
-    monkeypatch.setattr(run_report, "now", lambda: "2099-01-01T00:00:00+00:00")
+    monkeypatch.setattr(nightly_report, "now", lambda: "2099-01-01T00:00:00+00:00")
     for _ in range(2):
         assert (
             copied.run("nightly", "--set", "gates.max_reject_fraction=0", "--set", "metric=cosin").code == 2
@@ -126,7 +128,7 @@ def test_an_interrupted_run_leaves_a_report(copied, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(index, "index", interrupted)
+    monkeypatch.setattr(index_job, "index", interrupted)
     assert copied.run("nightly").code == 130
     report = json.loads((copied.store / "reports" / "latest.json").read_text())
     assert (report["outcome"], report["records"]["read"]) == ("interrupted", 24)
@@ -136,7 +138,7 @@ def test_a_damaged_last_report_is_no_reason_to_fail(tmp_path, report):
     report.outcome = "failed"
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "latest.json").write_text("{")
-    run_report.write_report(str(tmp_path), report)
+    nightly_report.write_report(str(tmp_path), report)
     assert report.last_success is None
 
 

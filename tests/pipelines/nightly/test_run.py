@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 import pytest
 
 from lookalike.embedding.shard_work import ShardWork
-from lookalike.index import job as index
+from lookalike.index import job as index_job
 from lookalike.index.gates import EXIT_CODES
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.store import exclusions, generations
-from lookalike.store import generation as store
+from lookalike.store.generation import current_name
 from lookalike.store.lock import hold
 from tests.conftest import picture
 
@@ -79,13 +79,13 @@ def test_reused_vectors_are_the_ones_a_fresh_store_would_have(job, pictures):
 def test_a_touched_shard_is_read_but_not_encoded(job, pictures, monkeypatch, trust):
     shards = job.pack(pictures)
     job.nightly()
-    before = store.current_name(str(job.store))
+    before = current_name(str(job.store))
     job.set(corpus={**job.settings["corpus"], "trust": trust})
     monkeypatch.setattr(Encoder, "submit", lambda *_: pytest.fail("an image was encoded"))
     os.utime(shards[0], (1, 1))
     job.nightly()
     assert report(job)["shards"]["read"] == (1 if trust == "metadata" else 3)
-    assert store.current_name(str(job.store)) == before
+    assert current_name(str(job.store)) == before
 
 
 def test_a_taken_down_item_vanishes_from_queries_at_once_and_from_the_next_index(job, pictures):
@@ -152,12 +152,12 @@ def test_an_index_shard_that_holds_nothing_is_built_anew_for_another_encoder(job
 def test_a_failed_gate_is_reported_and_serves_the_night_before(job, pictures):
     job.pack(pictures)
     job.nightly()
-    before = store.current_name(str(job.store))
+    before = current_name(str(job.store))
     job.pack(dict(sorted(pictures.items())[:8]))
     done = job.run("nightly")
     assert done.code == EXIT_CODES["max_shrink_fraction"]
     assert "gates.max_shrink_fraction" in done.sentence
-    assert store.current_name(str(job.store)) == before
+    assert current_name(str(job.store)) == before
     assert report(job)["outcome"] == "gate failed"
     assert report(job)["failed_gates"] == ["max_shrink_fraction"]
     assert report(job)["generation"] == before
@@ -219,10 +219,10 @@ def test_an_interrupted_run_says_so_and_goes_on_the_next_time(job, pictures, mon
 def test_a_clock_that_went_backwards_still_gives_a_later_name(job, pictures, monkeypatch):
     job.pack(pictures)
     job.nightly()
-    first = store.current_name(str(job.store))
-    monkeypatch.setattr(index, "datetime", Still)
+    first = current_name(str(job.store))
+    monkeypatch.setattr(index_job, "datetime", Still)
     job.nightly("--set", "index.recall_target=0.9")
-    assert store.current_name(str(job.store)) > first
+    assert current_name(str(job.store)) > first
 
 
 def test_a_run_after_a_rollback_takes_the_name_of_no_generation(job, pictures, monkeypatch):
@@ -230,10 +230,10 @@ def test_a_run_after_a_rollback_takes_the_name_of_no_generation(job, pictures, m
     for change in ({}, {"new.jpg": picture(999)}, {"newer.jpg": picture(998)}):
         if len(names) == 2:
             generations.rollback(str(job.store))
-            monkeypatch.setattr(index, "datetime", Still)
+            monkeypatch.setattr(index_job, "datetime", Still)
         job.pack(pictures | change)
         job.nightly()
-        names.append(store.current_name(str(job.store)))
+        names.append(current_name(str(job.store)))
     assert names == sorted(set(names))
 
 

@@ -12,7 +12,6 @@ import pytest
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions
-from lookalike.store import lease as leases
 from lookalike.store.exclusions import add, entries, excluded_ids, ids_from_file, remove, unknown_ids
 from tests.support.places import ROOT
 from tests.support.small_stores import Bucket, SmallStore, flip
@@ -127,7 +126,7 @@ def test_a_list_behind_a_url(tmp_path, monkeypatch):
     small.publish(0, ["a0"])
     bucket.upload(small.root, url)
     monkeypatch.setattr(files, "_beam", lambda: bucket)
-    monkeypatch.setattr(leases, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("lookalike.store.lease.SETTLE_SECONDS", 0.0)
     add(url, ["a0-0", "x"])
     assert excluded_ids(url).to_pylist() == ["a0-0", "x"]
     assert unknown_ids(url, ["a0-0", "x"]) == ["x"]

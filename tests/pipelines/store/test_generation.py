@@ -7,8 +7,15 @@ import pytest
 
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
-from lookalike.store import generation as store
-from lookalike.store.generation import Generation, IndexRef
+from lookalike.store.generation import (
+    Generation,
+    IndexRef,
+    current_name,
+    generation_name,
+    publish,
+    read_current,
+    read_generation,
+)
 
 GENERATION = Generation(
     format=1,
@@ -30,30 +37,30 @@ GENERATION = Generation(
 def test_names_sort_by_time_whatever_the_zone():
     noon = datetime(2025, 1, 2, 12, tzinfo=timezone.utc)
     later = (noon + timedelta(seconds=1)).astimezone(timezone(timedelta(hours=-9)))
-    names = [store.generation_name(time, "0123456789") for time in (noon, later)]
+    names = [generation_name(time, "0123456789") for time in (noon, later)]
     assert names == ["20250102T120000Z-01234567", "20250102T120001Z-01234567"]
 
 
 def test_what_is_published_is_read_again_equal(tmp_path):
-    assert store.current_name(str(tmp_path)) is None
-    store.publish(str(tmp_path), GENERATION)
-    assert store.current_name(str(tmp_path)) == GENERATION.name
-    assert store.current(str(tmp_path)) == GENERATION
-    assert store.read_generation(str(tmp_path), GENERATION.name) == GENERATION
+    assert current_name(str(tmp_path)) is None
+    publish(str(tmp_path), GENERATION)
+    assert current_name(str(tmp_path)) == GENERATION.name
+    assert read_current(str(tmp_path)) == GENERATION
+    assert read_generation(str(tmp_path), GENERATION.name) == GENERATION
 
 
 def test_the_next_generation_leaves_the_one_before_as_it_was(tmp_path):
-    store.publish(str(tmp_path), GENERATION)
+    publish(str(tmp_path), GENERATION)
     before = (tmp_path / "generations" / GENERATION.name / "manifest.json").read_bytes()
     following = dataclasses.replace(GENERATION, name="20250103T030405Z-0", previous=GENERATION.name)
-    store.publish(str(tmp_path), following)
-    assert store.current(str(tmp_path)) == following
+    publish(str(tmp_path), following)
+    assert read_current(str(tmp_path)) == following
     assert (tmp_path / "generations" / GENERATION.name / "manifest.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("fails_at", [1, 2])
 def test_a_publication_that_fails_leaves_what_was_served(tmp_path, monkeypatch, fails_at):
-    store.publish(str(tmp_path), GENERATION)
+    publish(str(tmp_path), GENERATION)
     write, calls = files.write_bytes, []
 
     def failing(path, data):
@@ -64,13 +71,13 @@ def test_a_publication_that_fails_leaves_what_was_served(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(files, "write_bytes", failing)
     with pytest.raises(OSError, match="No space"):
-        store.publish(str(tmp_path), dataclasses.replace(GENERATION, name="next"))
-    assert store.current(str(tmp_path)) == GENERATION
+        publish(str(tmp_path), dataclasses.replace(GENERATION, name="next"))
+    assert read_current(str(tmp_path)) == GENERATION
 
 
 def test_nothing_published_says_what_to_run(tmp_path):
     with pytest.raises(LookalikeError, match="run `lookalike nightly`"):
-        store.current(str(tmp_path))
+        read_current(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "", '{"format": 2}', '{"format": 1, "name": 3}'])
@@ -79,4 +86,4 @@ def test_what_is_no_manifest_is_refused(tmp_path, text):
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(LookalikeError, match="is no manifest of format 1"):
-        store.read_generation(str(tmp_path), "x")
+        read_generation(str(tmp_path), "x")

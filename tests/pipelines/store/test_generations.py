@@ -9,7 +9,7 @@ import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions, generations
-from lookalike.store import generation as store
+from lookalike.store.generation import read_current
 from lookalike.store.generations import list_generations, reading, rollback, show
 from lookalike.store.prune import prune
 from tests.support.small_stores import SmallStore, flip
@@ -66,7 +66,7 @@ def test_rolling_back_serves_the_one_before_and_forth_again(small):
     assert small.current == second.name
     assert rollback(small.path) == first
     assert rollback(small.path, third.name) == third
-    assert store.current(small.path) == third
+    assert read_current(small.path) == third
     assert {name: (small.root / name).read_bytes() for name in small.files - {"CURRENT"}} == before
 
 

@@ -8,9 +8,8 @@ import pytest
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.store import holder
-from lookalike.store import lease as leases
 from lookalike.store.holder import parse_holder, this_process
-from lookalike.store.lease import DEAD_SECONDS, Lease
+from lookalike.store.lease import DEAD_SECONDS, SETTLE_SECONDS, Lease
 from lookalike.store.leftovers import clean_up
 from lookalike.store.lock import hold
 from tests.support.small_stores import Bucket
@@ -47,7 +46,7 @@ def lease(world) -> Lease:
 
 def test_a_free_lease_is_taken_after_a_moment(world, lease):
     lease.take()
-    assert world.now == leases.SETTLE_SECONDS
+    assert world.now == SETTLE_SECONDS
     assert lease.is_ours()
     lease.check()
     lease.release()
@@ -74,7 +73,7 @@ def test_a_holder_whose_clock_goes_backwards_lives(world, lease, monkeypatch):
 def test_a_dead_holder_is_recognised_by_its_silence(world, lease, caplog):
     files.write_bytes(world.path, dataclasses.replace(OTHER, renewed="2999-01-01T00:00:00+00:00").to_json())
     lease.take()
-    assert world.now == DEAD_SECONDS + leases.SETTLE_SECONDS
+    assert world.now == DEAD_SECONDS + SETTLE_SECONDS
     assert lease.is_ours()
     (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert "left by a run that died: lookalike nightly on host elsewhere" in line
@@ -127,7 +126,7 @@ def test_a_patient_one_tries_again(world, lease):
 def test_a_store_behind_a_url_is_held_by_a_lease(monkeypatch):
     bucket = Bucket()
     monkeypatch.setattr(files, "_beam", lambda: bucket)
-    monkeypatch.setattr(leases, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("lookalike.store.lease.SETTLE_SECONDS", 0.0)
     with hold("mem://bucket/store", "nightly") as check:
         check()
         holder = parse_holder(bucket.objects["mem://bucket/store/LOCK"][0])

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lookalike.model.errors import LookalikeError
-from lookalike.store import generation as store
+from lookalike.store.generation import publish, read_current, read_generation
 from lookalike.store.verify import verify
 from tests.support.small_stores import SmallStore, flip
 
@@ -68,21 +68,21 @@ def test_every_missing_file_is_found_and_named(small):
 
 def test_a_file_that_two_generations_share_is_one_problem(small):
     small.publish(2, ["a1"])
-    note = store.current(small.path).shards[0]
+    note = read_current(small.path).shards[0]
     flip(small.root / note.path, 9)
     (problem,) = verify(small.path)
     assert problem.startswith(f"{small.path}/{note.path} is damaged: expected SHA-256 {note.sha256}")
 
 
 def test_a_strange_file_in_an_index_is_found(small):
-    folder = store.current(small.path).indexes[0].path
+    folder = read_current(small.path).indexes[0].path
     (small.root / folder / "docids.pkl").write_bytes(b"1")
     assert verify(small.path) == [f"{small.path}/{folder}/docids.pkl is in no manifest"]
 
 
 def test_one_generation_is_verified_alone(small):
     first, second = sorted(path.name for path in (small.root / "generations").iterdir())
-    flip(small.root / store.read_generation(small.path, first).shards[0].path, 9)
+    flip(small.root / read_generation(small.path, first).shards[0].path, 9)
     assert len(verify(small.path, first)) == 1
     assert verify(small.path, second) == []
     with pytest.raises(LookalikeError, match="Expected the name of a generation"):
@@ -101,7 +101,7 @@ def test_one_generation_is_verified_alone(small):
     ],
 )
 def test_counts_that_do_not_reconcile_are_found(small, change, said):
-    generation = store.current(small.path)
+    generation = read_current(small.path)
     (key, value), *_ = change.items()
     if key == "counts":
         value = {**generation.counts, **value}
@@ -111,12 +111,12 @@ def test_counts_that_do_not_reconcile_are_found(small, change, said):
     (small.root / "generations" / changed.name).mkdir()
     duplicates = (small.root / "generations" / generation.name / "duplicates.parquet").read_bytes()
     (small.root / "generations" / changed.name / "duplicates.parquet").write_bytes(duplicates)
-    store.publish(small.path, changed)
+    publish(small.path, changed)
     assert any(said in problem for problem in verify(small.path))
 
 
 def test_a_note_that_was_written_again_for_a_touched_shard_is_no_problem(small):
-    note = store.current(small.path).shards[0]
+    note = read_current(small.path).shards[0]
     path = small.root / note.path.replace(".parquet", ".json")
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "token": "2", "embedded": 0, "reused": 2}))

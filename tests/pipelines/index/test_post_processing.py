@@ -16,10 +16,9 @@ from lookalike.evaluate.measurements import Settings
 from lookalike.evaluate.ranking import RankedCorpus, keys_in_steps
 from lookalike.evaluate.report import as_text, make_report
 from lookalike.evaluate.summary import ClassSizes
-from lookalike.index import searcher as scann_vectors
+from lookalike.index.post_processing import ServedIndex, drawn_to_neighbours, search_in_steps
 from lookalike.index.search import search, take_items
 from lookalike.index.shard import ShardContent, in_memory
-from lookalike.index.steps import ServedIndex, drawn_to_neighbours, search_in_steps
 from lookalike.index.tuning import BuildOptions, parameters_for
 from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
 from lookalike.model.encoder.search_steps import (
@@ -200,7 +199,7 @@ def test_a_large_shard_is_augmented_alike_every_time_and_nearly_as_by_exact_sear
     step = DatabaseAugmentation(k=3, alpha=3.0)
     by_all = shard(ids, vectors)
     exact = drawn_to_neighbours([by_all], vectors, by_all.item_ids, step)
-    monkeypatch.setattr(scann_vectors, "parameters_for", lambda n, _: parameters_for(n, algorithm))
+    monkeypatch.setattr("lookalike.index.searcher.parameters_for", lambda n, _: parameters_for(n, algorithm))
     one, two = (shard(ids, vectors) for _ in range(2))
     first, second = (drawn_to_neighbours([s], s.searcher.vectors, s.item_ids, step) for s in (one, two))
     assert one.searcher.parameters.algorithm != by_all.searcher.parameters.algorithm
