@@ -19,13 +19,13 @@ from ..filesystem import files
 from ..runner.tables import make_table, table_as_text
 from .job import Evaluation
 from .measurements import Settings
-from .summary import GROUPS, ClassSizes, Side, comparisons, per_class, summary
+from .summary import GROUPS, SEED, ClassSizes, Side, comparisons, per_class, summary
 
 FORMAT = 1
 JSON, TEXT = "evaluation.json", "evaluation.txt"
 PER_QUERY, PER_CLASS, LEFT_OUT = "per_query.parquet", "per_class.parquet", "left_out.parquet"
 _PLOT = re.compile(r"(precision-recall|(per_class|hardest)(-.*)?)\.png")
-"""What `evaluate_plots` writes."""
+"""What `plots` draws."""
 _OTHER_CORPUS = 1.2
 """Mean numbers of relevant items that are further apart than this factor are told of."""
 
@@ -38,7 +38,6 @@ def make_report(
     against: Sequence[Side] = (),
     *,
     resamples: int,
-    seed: int = 0,
 ) -> tuple[dict[str, Any], dict[str, pa.Table]]:
     """All figures.
 
@@ -48,7 +47,6 @@ def make_report(
         settings, sizes: how was measured, and how classes are grouped.
         against: an earlier evaluation (`read_sides`).
         resamples: of the bootstrap, and rounds of the randomisation test.
-        seed: of both.
 
     Returns:
         What belongs into `evaluation.json`, and the tables by file name.
@@ -66,13 +64,13 @@ def make_report(
             "head_over": sizes.head_over,
             "tail_under": sizes.tail_under,
             "resamples": resamples,
-            "seed": seed,
+            "seed": SEED,
         },
         "evaluations": [
-            summary(evaluation, classes, resamples, seed)
+            summary(evaluation, classes, resamples)
             for evaluation, classes in zip(evaluations, by_class, strict=True)
         ],
-        "comparisons": comparisons(sides, against, resamples, seed),
+        "comparisons": comparisons(sides, against, resamples),
     }
     tables = {
         PER_QUERY: _stacked(evaluations, [e.per_query for e in evaluations]),

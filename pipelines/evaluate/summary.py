@@ -19,6 +19,8 @@ from lookalike.model.measuring.significance import (
 
 from .job import Evaluation, left_out_counts
 
+SEED = 0
+"""Of the bootstrap and the randomisation test."""
 GROUPS = ("head", "middle", "tail")
 HEAD_OVER, TAIL_UNDER = 100, 20
 """Items of a class in the corpus. Source: Liu et al., "Large-Scale Long-Tailed Recognition in an Open World",
@@ -69,7 +71,7 @@ def per_class(evaluation: Evaluation, sizes: ClassSizes) -> pa.Table:
     return pa.table(columns).sort_by([("items", "descending"), ("class", "ascending")])
 
 
-def summary(evaluation: Evaluation, classes: pa.Table, resamples: int, seed: int) -> dict[str, Any]:
+def summary(evaluation: Evaluation, classes: pa.Table, resamples: int) -> dict[str, Any]:
     """One evaluation as JSON: counts, groups of classes, metrics, the precision-recall curve.
 
     A metric has its `mean` over queries (micro) and the 95 % bootstrap interval of that, `low` and `high`; with
@@ -104,7 +106,7 @@ def summary(evaluation: Evaluation, classes: pa.Table, resamples: int, seed: int
             "in_corpus": len(evaluation.class_items),
             **{group: _size(classes.filter(pc.equal(classes["group"], group))) for group in GROUPS},
         },
-        "metrics": _metrics(table, classes, resamples, seed),
+        "metrics": _metrics(table, classes, resamples),
         "precision_recall": None if evaluation.curve is None else evaluation.curve.tolist(),
     }
 
@@ -113,11 +115,11 @@ def _size(classes: pa.Table) -> dict[str, int]:
     return {"classes": len(classes), "queries": pc.sum(classes["queries"]).as_py() or 0}
 
 
-def _metrics(table: pa.Table, classes: pa.Table, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
+def _metrics(table: pa.Table, classes: pa.Table, resamples: int) -> dict[str, dict[str, Any]]:
     if not len(table):
         return {}
     values, of_classes = values_of(table), values_of(classes)
-    low, high = bootstrap_interval(values, resamples=resamples, seed=seed)
+    low, high = bootstrap_interval(values, resamples=resamples, seed=SEED)
     columns: dict[str, np.ndarray] = {"mean": values.mean(axis=0), "low": low, "high": high}
     group = np.array(classes["group"].to_pylist())
     for name in ("macro", *GROUPS):
@@ -140,7 +142,7 @@ class Side:
     per_query: pa.Table
 
 
-def compare(first: Side, second: Side, *, paired: bool, resamples: int, seed: int) -> dict[str, Any] | None:
+def compare(first: Side, second: Side, *, paired: bool, resamples: int) -> dict[str, Any] | None:
     """The difference second - first of every metric that both have, as JSON; None where nothing can be compared.
 
     Paired, it is that of the queries which both have measured, with the interval of its mean and the p of the
@@ -155,11 +157,11 @@ def compare(first: Side, second: Side, *, paired: bool, resamples: int, seed: in
         return None
     before, after = (values_of(side.select(names)) for side in sides)
     if paired:
-        low, high = bootstrap_interval(after - before, resamples=resamples, seed=seed)
-        p: Sequence[float | None] = randomisation_test(after - before, rounds=resamples, seed=seed).tolist()
+        low, high = bootstrap_interval(after - before, resamples=resamples, seed=SEED)
+        p: Sequence[float | None] = randomisation_test(after - before, rounds=resamples, seed=SEED).tolist()
         other_total = int((sides[0]["relevant"].to_numpy() != sides[1]["relevant"].to_numpy()).sum())
     else:
-        low, high = bootstrap_difference(before, after, resamples=resamples, seed=seed)
+        low, high = bootstrap_difference(before, after, resamples=resamples, seed=SEED)
         p, other_total = [None] * len(names), 0
     return {
         "first": first.job,
@@ -193,9 +195,7 @@ def _difference(
     }
 
 
-def comparisons(
-    sides: Sequence[Side], against: Sequence[Side], resamples: int, seed: int
-) -> list[dict[str, Any]]:
+def comparisons(sides: Sequence[Side], against: Sequence[Side], resamples: int) -> list[dict[str, Any]]:
     """Every job with the first one, set-up by set-up.
 
     Jobs that answered the same queries are compared query by query, others are not: that is transfer to another
@@ -208,5 +208,5 @@ def comparisons(
         first, *others = [*earlier, *here]
         for other in others:
             paired = bool(earlier) or other.queries == first.queries
-            found.append(compare(first, other, paired=paired, resamples=resamples, seed=seed))
+            found.append(compare(first, other, paired=paired, resamples=resamples))
     return [comparison for comparison in found if comparison is not None]

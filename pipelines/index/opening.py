@@ -22,7 +22,7 @@ VECTORS = "dataset.npy"
 """The vectors of an index shard, as `searcher.Searcher.save` and ScaNN write them."""
 
 
-def open_index(root: str, ref: IndexRef, threads: int | None = None) -> IndexShard:
+def open_index(root: str, ref: IndexRef) -> IndexShard:
     """Opens an index shard of a generation, every digest checked.
 
     Raises:
@@ -33,12 +33,12 @@ def open_index(root: str, ref: IndexRef, threads: int | None = None) -> IndexSha
     files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)
     local = local_copy(folder, ref.manifest_sha256)
     try:
-        return open_index_shard(local, threads)
+        return open_index_shard(local)
     except LookalikeError:
         if not files.is_remote(folder):
             raise
     files.delete([local])  # the copy is damaged, or what it was made from
-    return open_index_shard(local_copy(folder, ref.manifest_sha256), threads)
+    return open_index_shard(local_copy(folder, ref.manifest_sha256))
 
 
 def open_vectors(store: str, generation: Generation) -> list[IndexShard]:

@@ -233,7 +233,7 @@ def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, t
     )
 
 
-def load(folder: str, threads: int | None = None) -> Searcher:
+def load(folder: str) -> Searcher:
     """Opens an index from a local folder that `save` wrote, wherever it now lies.
 
     The files must be known to be whole: ScaNN answers wrongly from a truncated one and crashes without one,
@@ -252,7 +252,7 @@ def load(folder: str, threads: int | None = None) -> Searcher:
         scann = None if parameters.algorithm == "brute_force" else _opened(folder)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error
-    return Searcher(vectors, metric, parameters, settings, threads or _all_cores(), scann)
+    return Searcher(vectors, metric, parameters, settings, _all_cores(), scann)
 
 
 def _opened(folder: str) -> Any:

@@ -158,14 +158,13 @@ def _check_items(items: pa.Table, count: int) -> None:
         )
 
 
-def open_index_shard(folder: str, threads: int | None = None) -> IndexShard:
+def open_index_shard(folder: str) -> IndexShard:
     """Opens an index shard after checking every one of its files.
 
     ScaNN answers wrongly from a truncated file and crashes without one, so it is given nothing unchecked.
 
     Args:
         folder: local folder.
-        threads: cores to search on; None for all.
 
     Raises:
         LookalikeError: naming the file that is missing, unknown or not what the manifest says.
@@ -187,7 +186,7 @@ def open_index_shard(folder: str, threads: int | None = None) -> IndexShard:
                 f"Index shard {folder}: expected {name} with SHA-256 {manifest.files[name].sha256}. "
                 f"Received: {digest.sha256}"
             )
-    searcher = load(folder, threads)
+    searcher = load(folder)
     with pa.memory_map(os.path.join(folder, ITEMS)) as source:
         items = pa.ipc.open_file(source).read_all()
     return IndexShard(searcher, items, manifest)

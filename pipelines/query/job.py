@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,7 +70,7 @@ class _Served:
     def schema(self) -> pa.Schema:
         """Of the table of results."""
         made_by = {"lookalike.generation": self.generation.name, "lookalike.encoder": self.generation.encoder}
-        return results_schema(dict(self.generation.metadata)).with_metadata(made_by)
+        return results_schema(self.generation.metadata).with_metadata(made_by)
 
 
 @dataclass
@@ -95,7 +95,7 @@ class _Done:
         self.reasons.update(stage for _, stage, _ in block.failures)
 
 
-def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
+def results_schema(metadata: Mapping[str, str]) -> pa.Schema:
     """The columns of the result table for the carried metadata, name -> type."""
     return pa.schema(
         [
@@ -103,7 +103,7 @@ def results_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
             ("rank", pa.int32()),
             ("item_id", pa.string()),
             ("score", pa.float32()),
-            *((name, ARROW_TYPES[kind]) for name, kind in (metadata or {}).items()),
+            *((name, ARROW_TYPES[kind]) for name, kind in metadata.items()),
         ]
     )
 

@@ -14,7 +14,6 @@ from lookalike.model.errors import LookalikeError
 ITEM_ID = "item_id"
 ITEMS = "items.arrow"
 MANIFEST = "manifest.json"
-_FORMAT: Literal[1] = 1
 
 Algorithm = Literal["brute_force", "ah", "tree"]
 Metric = Literal["cosine", "euclidean"]

@@ -349,7 +349,7 @@ class Nights(RuleBasedStateMachine):
         served = self.model.served
         found = {}
         for ref in read_current(STORE).indexes:
-            shard = open_index(STORE, ref, threads=1)
+            shard = open_index(STORE, ref)
             for row, item in enumerate(shard.items.to_pylist()):
                 assert item["item_id"] not in found
                 found[item["item_id"]] = (item["number"], shard.searcher.vectors[row].tobytes())

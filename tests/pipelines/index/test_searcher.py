@@ -125,7 +125,7 @@ def test_a_saved_index_answers_the_same_after_it_was_moved(searcher, tmp_path, m
     moved = tmp_path / 'mövéd "here"'
     shutil.move(tmp_path / "built", moved)
     monkeypatch.chdir(tmp_path)
-    loaded = load(moved.name, threads=1)
+    loaded = load(moved.name)
     assert names == sorted(path.name for path in moved.iterdir())
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in moved.iterdir())
     queries = clustered(40, seed=5)
