@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from lookalike.model.encoder.search_steps import Retrieval
 
-from ..index.post_processing import _first, _short_list_order
+from ..index.post_processing import first_of_each, short_list_order
 from ..index.scores import checked
 from ..index.shard import IndexShard
 from ..store.index_manifest import ITEM_ID, Metric
@@ -196,12 +196,12 @@ def keys_in_steps(corpus: RankedCorpus, queries: np.ndarray, own: np.ndarray, st
         queries = checked(queries, "cosine")
         _, numbers = corpus.nearest(keys, expansion.k + 1)
         near = corpus.vectors_of(numbers.reshape(-1)).reshape(*numbers.shape, -1)
-        near[~_first(numbers != own[:, None], expansion.k)] = 0
+        near[~first_of_each(numbers != own[:, None], expansion.k)] = 0
         queries = expansion.apply(queries, near)
         keys = corpus.keys(queries)
     if reranking := steps.reranking:
         places, numbers = corpus.nearest(keys, reranking.short_list + 1)
-        order = _short_list_order(
+        order = short_list_order(
             checked(queries, "cosine"), numbers, numbers == own[:, None], corpus.vectors_of, reranking
         )
         corpus.put_first(keys, np.take_along_axis(places, order, axis=1))

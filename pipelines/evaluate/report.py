@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -96,9 +95,8 @@ def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Ta
     files.delete([files.join(out, JSON)])
     files.delete(file.path for file in files.list_files(out) if _PLOT.fullmatch(os.path.basename(file.path)))
     for name, table in tables.items():
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        files.write_bytes(files.join(out, name), buffer.getvalue())
+        with files.write_atomic(files.join(out, name)) as file:
+            pq.write_table(table, file, compression="zstd")
     files.write_bytes(files.join(out, TEXT), (as_text(report) + "\n").encode())
     files.write_bytes(
         files.join(out, JSON), (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from .search import search, take_items
+from .search import search, take_items, vectors_by_id
 from .shard import IndexShard
 
 SAMPLE = 200
@@ -28,7 +28,7 @@ def overlap(before: Sequence[IndexShard], after: Sequence[IndexShard]) -> float 
         From 0 (nothing in common) to 1 (the same answers); None if no item is in both.
     """
     wanted = pa.chunked_array([_sample(shard, len(before)) for shard in before], pa.string()).combine_chunks()
-    old, new = _vectors(before, wanted), _vectors(after, wanted)
+    old, new = vectors_by_id(before, wanted), vectors_by_id(after, wanted)
     both = np.flatnonzero(np.isfinite(old).all(axis=1) & np.isfinite(new).all(axis=1))
     if not len(both):
         return None
@@ -42,15 +42,6 @@ def _sample(shard: IndexShard, shards: int) -> pa.Array:
     count = len(shard.items)
     rows = np.unique(np.linspace(0, count - 1, min(count, -(-SAMPLE // shards))).astype(np.int64))
     return shard.item_ids.take(pa.array(rows))
-
-
-def _vectors(shards: Sequence[IndexShard], ids: pa.Array) -> np.ndarray:
-    """Vectors of the items, float32 (ids, dim); NaN for an id that no shard has."""
-    vectors = np.full((len(ids), shards[0].manifest.dim), np.nan, np.float32)
-    for shard in shards:
-        rows = shard.rows_of(ids)
-        vectors[rows >= 0] = shard.searcher.vectors[rows[rows >= 0]]
-    return vectors
 
 
 def _answers(shards: Sequence[IndexShard], vectors: np.ndarray, ids: pa.Array) -> list[set[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 
 import duckdb
@@ -81,6 +80,5 @@ def _name_the_damaged(store: str, notes: Sequence[EmbeddedShard]) -> None:
 
 def write_duplicates(path: str, duplicates: pa.Table) -> None:
     """Writes the list atomically. Raises OSError."""
-    buffer = io.BytesIO()
-    pq.write_table(duplicates, buffer, compression="zstd")
-    files.write_bytes(path, buffer.getvalue())
+    with files.write_atomic(path) as file:
+        pq.write_table(duplicates, file, compression="zstd")

@@ -154,7 +154,7 @@ def _reranked(
     first = np.flatnonzero(found.rank <= step.short_list + 1)
     match = np.full((len(queries), step.short_list + 1), -1)
     match[found.query[first], found.rank[first] - 1] = first
-    order = _short_list_order(
+    order = short_list_order(
         queries,
         match,
         own[match],
@@ -166,7 +166,7 @@ def _reranked(
     return Matches(found.query, found.rank, found.shard[source], found.row[source], found.score[source])
 
 
-def _short_list_order(
+def short_list_order(
     queries: np.ndarray,
     items: np.ndarray,
     own: np.ndarray,
@@ -186,7 +186,7 @@ def _short_list_order(
     """
     dim, width = queries.shape[1], items.shape[1]
     order = np.tile(np.arange(width), (len(queries), 1))
-    listed = _first((items >= 0) & ~own, step.short_list)
+    listed = first_of_each((items >= 0) & ~own, step.short_list)
     counts = listed.sum(axis=1)
     for count in np.unique(counts[counts > 1]).tolist():
         alike = np.flatnonzero(counts == count)
@@ -200,7 +200,7 @@ def _short_list_order(
     return order
 
 
-def _first(which: np.ndarray, count: int) -> np.ndarray:
+def first_of_each(which: np.ndarray, count: int) -> np.ndarray:
     """Of bool (q, w) the first `count` in each row."""
     return which & (np.cumsum(which, axis=1) <= count)
 

@@ -206,6 +206,15 @@ def _joined(parts: list[Matches]) -> Matches:
     )
 
 
+def vectors_by_id(shards: Sequence[IndexShard], ids: pa.Array) -> np.ndarray:
+    """Vectors of the items with these ids, float32 (ids, dim); NaN for an id that no shard has."""
+    vectors = np.full((len(ids), shards[0].manifest.dim), np.nan, np.float32)
+    for shard in shards:
+        rows = shard.rows_of(ids)
+        vectors[rows >= 0] = shard.searcher.vectors[rows[rows >= 0]]
+    return vectors
+
+
 def take_items(shards: Sequence[IndexShard], matches: Matches) -> pa.Table:
     """`item_id` and the metadata columns of matches, row i belonging to match i.
 

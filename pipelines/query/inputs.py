@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,15 +20,12 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
 from ..filesystem import files
+from ..index.search import vectors_by_id
+from ..index.shard import IndexShard
 from ..sources import Shard, SourceOptions, find_shards, read_shard
 from ..sources.fields import escape
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
-
-if TYPE_CHECKING:
-    from lookalike.model.encoder.bundle import Encoder
-
-    from ..index.shard import IndexShard
 
 BLOCK = 16384
 """Queries that are searched at once; 16 MiB of 256-dimensional vectors."""
@@ -287,14 +284,8 @@ def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
 
 
 def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: Sequence[IndexShard]) -> Block:
-    dim = shards[0].manifest.dim
-    vectors = np.zeros((len(names), dim), np.float32)
-    found = np.zeros(len(names), bool)
-    for shard in shards:
-        rows = shard.rows_of(pa.array(names, pa.string()))
-        here = np.flatnonzero(rows >= 0)
-        vectors[here] = shard.searcher.vectors[rows[here]]
-        found[here] = True
+    vectors = vectors_by_id(shards, pa.array(names, pa.string()))
+    found = np.isfinite(vectors).all(axis=1)
     missing = [(names[i], "lookup", "no indexed item has this id") for i in np.flatnonzero(~found)]
     kept = np.flatnonzero(found)
     return Block([names[i] for i in kept], vectors[kept], failures + missing)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -145,14 +144,13 @@ def _checked(ids: Iterable[str]) -> list[str]:
 
 
 def _write(store: str, table: pa.Table) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     path = files.join(store, EXCLUDED)
     if not files.is_remote(path):
         # Under the list's own lock: whoever left these is dead.
         left = glob.glob(os.path.join(glob.escape(os.path.dirname(path)), f".{EXCLUDED}{files.TEMPORARY}*"))
         files.delete(left)
-    files.write_bytes(path, buffer.getvalue())
+    with files.write_atomic(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def unknown_ids(store: str, ids: Sequence[str]) -> list[str]:
