@@ -227,14 +227,12 @@ def test_query_shards_are_read_like_corpus_shards(copied, encoder):
 
 
 def test_a_file_of_many_queries_is_answered_in_blocks(copied, monkeypatch):
-    from lookalike.query import inputs as queries
-
     _, vectors = corpus(copied)
     asked = noisy(vectors, 50)
     path = copied.vectors_file(asked)
     assert copied.query(path).code == 0
     whole = copied.results
-    monkeypatch.setattr(queries, "BLOCK", 7)
+    monkeypatch.setattr("lookalike.query.inputs.BLOCK", 7)
     assert copied.query(path).code == 0
     assert whole.equals(copied.results)
 

@@ -17,7 +17,6 @@ import pytest
 import yaml
 
 from lookalike.model.errors import LookalikeError
-from lookalike.train import job as train
 from lookalike.train import run_folder
 from lookalike.train.data import Spool
 from lookalike.train.run_folder import read_run
@@ -416,7 +415,7 @@ def test_a_checkpoint_of_other_settings_or_images_is_refused(photos, tmp_path, m
     shutil.copytree(photos / "photos", images)
     keys = {"corpus": {"shards": str(images)}, "checkpoint_minutes": 1e-9, "epochs": 1}
     job = settings(photos, tmp_path, **keys)
-    monkeypatch.setattr(train, "_write", _interrupted)
+    monkeypatch.setattr("lookalike.train.job._write", _interrupted)
     assert start(job, tmp_path).code == 130
     monkeypatch.undo()
     assert (tmp_path / "run" / "checkpoint").exists()
