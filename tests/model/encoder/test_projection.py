@@ -1,5 +1,9 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from scipy import linalg
 
 from lookalike.model.encoder.projection import (
     LDA,
@@ -7,7 +11,6 @@ from lookalike.model.encoder.projection import (
     PROJECTIONS,
     Projection,
     WhitenedPCA,
-    ledoit_wolf,
     unit_length,
 )
 from lookalike.model.errors import LookalikeError
@@ -108,7 +111,6 @@ def test_directions_without_variance_stay_finite():
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.7])
 def test_discriminant_directions_solve_the_generalised_eigenvalue_problem(share):
-    linalg = pytest.importorskip("scipy.linalg")
     means = np.stack([BY_CLASS[name == CLASSES].mean(axis=0) for name in CLASSES])
     within, between = np.cov((BY_CLASS - means).T, bias=True), np.cov(means.T, bias=True)
     within = (1 - share) * within + share * np.trace(within) / 6 * np.eye(6)
@@ -118,11 +120,44 @@ def test_discriminant_directions_solve_the_generalised_eigenvalue_problem(share)
     np.testing.assert_allclose(found, expected * signs, rtol=1e-4, atol=1e-4)
 
 
-def test_shrinkage_is_that_of_scikit_learn():
-    covariance = pytest.importorskip("sklearn.covariance")
-    for sample in (BY_CLASS, RNG.normal(size=(10, 40))):
-        expected = covariance.ledoit_wolf(sample)[1]
-        assert ledoit_wolf(sample - sample.mean(axis=0)) == pytest.approx(expected, abs=1e-9)
+def ledoit_wolf(centred: np.ndarray) -> float:
+    """Ledoit and Wolf, 2004, lemmas 3.2 to 3.4, sample by sample: b^2 / d^2."""
+    samples, features = centred.shape
+    covariance = centred.T @ centred / samples
+    target = np.trace(covariance) / features * np.eye(features)
+    distance = ((covariance - target) ** 2).sum()
+    error = sum(((np.outer(x, x) - covariance) ** 2).sum() for x in centred) / samples**2
+    return min(1.0, error / distance)
+
+
+@pytest.mark.parametrize("sample", [BY_CLASS, RNG.normal(size=(10, 40))])
+def test_the_share_that_is_shrunk_is_that_of_ledoit_and_wolf(sample):
+    share = ledoit_wolf(sample - sample.mean(axis=0))
+    expected, found = WhitenedPCA(4, share).fit(sample), WhitenedPCA(4).fit(sample)
+    np.testing.assert_allclose(found.components_, expected.components_, rtol=1e-6)
+
+
+def test_the_share_within_classes_is_that_of_ledoit_and_wolf():
+    means = np.stack([BY_CLASS[name == CLASSES].mean(axis=0) for name in CLASSES])
+    expected = LDA(2, ledoit_wolf(BY_CLASS - means)).fit(BY_CLASS, CLASSES)
+    np.testing.assert_allclose(LDA(2).fit(BY_CLASS, CLASSES).components_, expected.components_, rtol=1e-6)
+
+
+def test_the_sign_of_a_component_makes_its_largest_number_positive():
+    for fitted in (PCA(4).fit(BY_CLASS), LDA(2).fit(BY_CLASS, CLASSES)):
+        found = fitted.components_
+        assert (found[np.arange(len(found)), np.abs(found).argmax(axis=1)] > 0).all()
+
+
+def test_to_apply_a_projection_imports_no_large_library(tmp_path):
+    PCA(2).fit(SAMPLE).save(tmp_path / "p.npz")
+    code = (
+        "import sys, numpy as np; from lookalike.model.encoder.projection import Projection; "
+        f"Projection.load({str(tmp_path / 'p.npz')!r}).apply(np.ones((3, 5))); "
+        "print(sorted({'sklearn', 'scipy', 'tensorflow'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
 
 
 def test_classes_that_only_differ_where_features_vary_least_are_told_apart():
