@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lookalike.model.measuring import significance
 from lookalike.model.measuring.significance import (
@@ -22,6 +23,27 @@ def test_the_interval_of_two_values_is_that_of_all_four_resamples():
     assert (low.tolist(), high.tolist()) == ([0.0], [1.0])
     low, high = bootstrap_interval(np.array([[0.0], [1.0]]), level=0.4)
     assert (low.tolist(), high.tolist()) == ([0.5], [0.5])
+
+
+def test_the_interval_is_that_of_scipy():
+    values = RNG.uniform(size=(30, 3))
+    found = bootstrap_interval(values, resamples=2000, seed=5)
+    rng = np.random.default_rng(5)
+    scipy = stats.bootstrap((values,), np.mean, axis=0, n_resamples=2000, method="percentile", rng=rng)
+    np.testing.assert_allclose(found, tuple(scipy.confidence_interval), rtol=1e-12)
+
+
+def test_p_is_that_of_scipy():
+    differences = RNG.normal(0.1, 1, (40, 5))
+
+    def mean(one, other, axis):
+        return np.mean(one - other, axis=axis)
+
+    pair = (differences, np.zeros_like(differences))
+    rng = np.random.default_rng(5)
+    scipy = stats.permutation_test(pair, mean, permutation_type="samples", n_resamples=10_000, rng=rng)
+    # The standard deviation of a share of 10,000 is at most 0.005, of a difference of two 0.007.
+    np.testing.assert_allclose(randomisation_test(differences), scipy.pvalue, atol=0.03)
 
 
 def test_a_large_sample_has_the_normal_interval():
