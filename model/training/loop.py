@@ -207,11 +207,12 @@ class Training:
                 layer.trainable = distance < trained
             share = self._recipe.optimizer.part_rate**distance
             rates += [(variable, share) for variable in part.variables]
-        self._optimizer = PartAdamW(rates, self._recipe.optimizer.weight_decay)
+        settings = self._recipe.optimizer
+        self._optimizer = PartAdamW(rates, settings.weight_decay, settings.clip_norm)
         self._step_function = self._make_step([variable for variable, _ in rates])
 
     def _make_step(self, variables: list[Any]) -> Any:
-        assembly, optimizer, clip = self._parts, self._optimizer, self._recipe.optimizer.clip_norm
+        assembly, optimizer = self._parts, self._optimizer
         assert optimizer is not None
         pairs = list(zip(assembly.average.weights, assembly.network.weights, strict=True))
 
@@ -223,8 +224,6 @@ class Training:
                 loss = assembly.loss(labels, outputs, sample_weight=weights)
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             norm = tf.linalg.global_norm(gradients)
-            if clip is not None:
-                gradients, _ = tf.clip_by_global_norm(gradients, clip, use_norm=norm)
             optimizer.apply(gradients, variables)
             for average, weight in pairs:
                 # A count, as Normalization has one, has no average.

@@ -19,10 +19,11 @@ class PartAdamW(keras.optimizers.Adam):
     Args:
         rates: variables that are trained, each with its share of the learning rate.
         decay: share of a kernel that is taken off a step, times the learning rate.
+        clip_norm: longest gradient of all variables together, above 0; a longer one is scaled down to it. None: any.
     """
 
-    def __init__(self, rates: list[tuple[Any, float]], decay: float) -> None:
-        super().__init__(learning_rate=0.0)
+    def __init__(self, rates: list[tuple[Any, float]], decay: float, clip_norm: float | None = None) -> None:
+        super().__init__(learning_rate=0.0, global_clipnorm=clip_norm)
         self.build([variable for variable, _ in rates])
         self._shares = [share for _, share in rates]
         self._decay = decay

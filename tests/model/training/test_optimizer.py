@@ -32,3 +32,17 @@ def test_each_variable_learns_at_its_rate_and_only_kernels_decay():
     for name, share in shares.items():
         expected = adamw(before[name], gradients[name], 0.01 * share, 0 if name == "bias" else 0.5)
         np.testing.assert_allclose(variables[name].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_that_are_longer_together_than_the_clip_norm_are_scaled_down():
+    import keras
+
+    def moments(clip_norm, *gradients):
+        variables = [keras.Variable(np.zeros(2, np.float32)), keras.Variable(np.zeros(2, np.float32))]
+        optimizer = PartAdamW([(variable, 1.0) for variable in variables], 0.0, clip_norm)
+        optimizer.apply([keras.ops.convert_to_tensor(np.float32(gradient)) for gradient in gradients])
+        return [10 * moment.numpy() for moment in optimizer._momentums]  # a tenth of the gradient
+
+    for clip_norm, share in ((6.5, 0.5), (13, 1), (20, 1), (None, 1)):  # (3, 4, 12) has length 13
+        found = moments(clip_norm, [3, 4], [0, 12])
+        np.testing.assert_allclose(found, [[3 * share, 4 * share], [0, 12 * share]], rtol=1e-6)
