@@ -1,14 +1,8 @@
 """The losses to train with, by name: cross-entropy and its kin on logits or cosines, and losses on embeddings.
 
 Each is a `keras.losses.Loss`, which can be saved, round a pure function of `loss_functions`, where its formula, options
-and source are told. A loss class says what it must be fed:
-
-- `head = "dense"`: logits (batch, classes) of a Dense layer without activation;
-- `head = "cosine"`: cosines (batch, classes) of `heads.CosineHead`;
-- `head = None`: embeddings (batch, dim) of `heads.UnitLength`, in batches of `sampling.pk_batches`.
-
-Labels are whole numbers from 0, of shape (batch,) or (batch, 1). A loss with `soft_labels` also takes
-probabilities (batch, classes), which MixUp and CutMix make; to the others half a label means nothing.
+and source are told. What it is fed, its `LossKind` says. Labels are whole numbers from 0, of shape (batch,) or
+(batch, 1), or soft ones where it takes them.
 
 Losses are computed in float32 whatever the network's precision. Weights of classes are not their business: they
 go to Keras as sample weights (`sampling.effective_number_weights`).
@@ -26,6 +20,7 @@ from keras import ops
 
 from ..errors import LookalikeError
 from . import loss_functions
+from .loss_kinds import LOSS_KINDS
 
 # What an option may be, both ends included. No two unit vectors are more than 2 apart, nor are two cosines.
 _RANGES = {
@@ -50,8 +45,7 @@ class _Loss(keras.losses.Loss):
 
     Attributes:
         function: the function.
-        head: what makes its predictions: `dense`, `cosine`, or None for embeddings.
-        soft_labels: whether labels may be probabilities.
+        head, soft_labels: see `LossKind`.
         options: the function's options, with their defaults.
 
     Raises:
@@ -60,7 +54,12 @@ class _Loss(keras.losses.Loss):
 
     function: ClassVar[Callable[..., Any]]
     head: ClassVar[str | None]
-    soft_labels: ClassVar[bool] = False
+    soft_labels: ClassVar[bool]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        kind = LOSS_KINDS[cls.function.__name__]
+        cls.head, cls.soft_labels = kind.head, kind.soft_labels
 
     def __init__(
         self, name: str | None = None, reduction: str | None = "sum_over_batch_size", **options: Any
@@ -131,63 +130,63 @@ _register = keras.saving.register_keras_serializable(package="lookalike")
 class CrossEntropy(_Loss):
     """`cross_entropy` of a Dense head; options `label_smoothing`, `log_prior`, `tau`."""
 
-    function, head, soft_labels = staticmethod(loss_functions.cross_entropy), "dense", True
+    function = staticmethod(loss_functions.cross_entropy)
 
 
 @_register
 class Focal(_Loss):
     """`focal` loss of a Dense head; options `gamma`, `log_prior`, `tau`."""
 
-    function, head, soft_labels = staticmethod(loss_functions.focal), "dense", True
+    function = staticmethod(loss_functions.focal)
 
 
 @_register
 class NormSoftmax(_Loss):
     """`norm_softmax`; options `scale`, `label_smoothing`, `log_prior`, `tau`."""
 
-    function, head, soft_labels = staticmethod(loss_functions.norm_softmax), "cosine", True
+    function = staticmethod(loss_functions.norm_softmax)
 
 
 @_register
 class CosFace(_Loss):
     """`cosface`; options `scale`, `margin`, `log_prior`, `tau`."""
 
-    function, head = staticmethod(loss_functions.cosface), "cosine"
+    function = staticmethod(loss_functions.cosface)
 
 
 @_register
 class ArcFace(_Loss):
     """`arcface`; options `scale`, `margin`, `easy_margin`, `log_prior`, `tau`."""
 
-    function, head = staticmethod(loss_functions.arcface), "cosine"
+    function = staticmethod(loss_functions.arcface)
 
 
 @_register
 class ProxyAnchor(_Loss):
     """`proxy_anchor`; options `scale`, `margin`."""
 
-    function, head = staticmethod(loss_functions.proxy_anchor), "cosine"
+    function = staticmethod(loss_functions.proxy_anchor)
 
 
 @_register
 class Circle(_Loss):
     """`circle`; options `gamma`, `margin`."""
 
-    function, head = staticmethod(loss_functions.circle), None
+    function = staticmethod(loss_functions.circle)
 
 
 @_register
 class SupervisedContrastive(_Loss):
     """`supervised_contrastive`; option `temperature`."""
 
-    function, head = staticmethod(loss_functions.supervised_contrastive), None
+    function = staticmethod(loss_functions.supervised_contrastive)
 
 
 @_register
 class BatchHardTriplet(_Loss):
     """`batch_hard_triplet`; option `margin`."""
 
-    function, head = staticmethod(loss_functions.batch_hard_triplet), None
+    function = staticmethod(loss_functions.batch_hard_triplet)
 
 
 LOSSES: dict[str, type[_Loss]] = {

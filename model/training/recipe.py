@@ -7,27 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .augmentation import Augmentation
+from .loss_kinds import LOSS_KINDS, LossName
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-LossName = Literal[
-    "cross_entropy",
-    "focal",
-    "norm_softmax",
-    "cosface",
-    "arcface",
-    "proxy_anchor",
-    "circle",
-    "supervised_contrastive",
-    "batch_hard_triplet",
-]
-"""Those of `model.training.losses`, which cannot be asked here: it imports TensorFlow."""
-PAIR_LOSSES = ("circle", "supervised_contrastive", "batch_hard_triplet")
-"""Losses that compare the images of a batch."""
-SOFT_LABEL_LOSSES = ("cross_entropy", "focal", "norm_softmax")
-"""Losses that take half a label, as MixUp and CutMix make them."""
-PRIOR_LOSSES = ("cross_entropy", "focal", "norm_softmax", "cosface", "arcface")
-"""Losses whose logits can be adjusted to the classes' shares."""
 
 
 class _Section(BaseModel):
@@ -125,10 +108,13 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _check_loss(self) -> Recipe:
         loss, imbalance = self.loss.name, self.imbalance
-        if self.augmentation.makes_soft_labels and loss not in SOFT_LABEL_LOSSES:
-            raise ValueError(f"mixup and cutmix need a loss of {', '.join(SOFT_LABEL_LOSSES)}, not {loss}")
-        if imbalance.logit_adjustment and loss not in PRIOR_LOSSES:
-            raise ValueError(f"logit_adjustment needs a loss of {', '.join(PRIOR_LOSSES)}, not {loss}")
+        kind = LOSS_KINDS[loss]
+        if self.augmentation.makes_soft_labels and not kind.soft_labels:
+            able = ", ".join(name for name, kind in LOSS_KINDS.items() if kind.soft_labels)
+            raise ValueError(f"mixup and cutmix need a loss of {able}, not {loss}")
+        if imbalance.logit_adjustment and not kind.prior:
+            able = ", ".join(name for name, kind in LOSS_KINDS.items() if kind.prior)
+            raise ValueError(f"logit_adjustment needs a loss of {able}, not {loss}")
         if reserved := {"log_prior", "tau", "name", "reduction", "self"} & set(self.loss.options):
             raise ValueError(
                 f"options of the loss are expected, not {min(reserved)}; for classes see imbalance.logit_adjustment"
@@ -138,7 +124,7 @@ class Recipe(_Section):
             raise ValueError(
                 "class_weights need a loss of each image, not proxy_anchor, and no mixup or cutmix"
             )
-        if loss in PAIR_LOSSES:
+        if kind.compares_images:
             if imbalance.sampling != "instance" or imbalance.class_weights:
                 raise ValueError(f"{loss} draws all classes alike; imbalance is expected to be left out")
             if self.batch_size % self.images_per_class or self.batch_size < 2 * self.images_per_class:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from lookalike.model.encoder.bundle import cores
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.preprocess import Preprocess
-from lookalike.model.training.recipe import PAIR_LOSSES
+from lookalike.model.training.loss_kinds import LOSS_KINDS
 
 from ..sources import Shard, find_shards, read_shard
 from ..sources.fields import escape
@@ -157,7 +157,7 @@ class TrainingData:
                 f"{len(self.validation.ids)}{reason}"
             )
         together = job.batch_size // job.images_per_class
-        if job.loss.name in PAIR_LOSSES and self.trained_classes < together:
+        if LOSS_KINDS[job.loss.name].compares_images and self.trained_classes < together:
             raise LookalikeError(
                 f"A batch for {job.loss.name} is of {together} classes: batch_size {job.batch_size} divided by "
                 f"images_per_class {job.images_per_class}. Received: {self.trained_classes} classes; set batch_size "
