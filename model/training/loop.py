@@ -190,16 +190,16 @@ class Training:
     def _trained_parts(self, epoch: int) -> int:
         if self._recipe.train != "gradual":
             return len(self._parts.parts)
-        return schedule.thawed(len(self._parts.parts), epoch, self._recipe.thaw_every)
+        return schedule.unfrozen(len(self._parts.parts), epoch, self._recipe.unfreeze_every)
 
     def _begin_epoch(self) -> None:
         trained = self._trained_parts(self._epoch)
         if self._optimizer is None or (
             self._step == 0 and trained != self._trained_parts(max(0, self._epoch - 1))
         ):
-            self._thaw(trained)
+            self._unfreeze(trained)
 
-    def _thaw(self, trained: int) -> None:
+    def _unfreeze(self, trained: int) -> None:
         """Trains the last so many parts from now on. Their moments begin anew: old ones would be of other steps."""
         rates = [(variable, 1.0) for variable in self._parts.head.trainable_variables]
         for distance, part in enumerate(reversed(self._parts.parts)):
@@ -217,7 +217,7 @@ class Training:
         pairs = list(zip(assembly.average.weights, assembly.network.weights, strict=True))
 
         @tf.function
-        def step(inputs: Any, labels: Any, weights: Any, number: Any, kept: Any) -> tuple[Any, Any]:
+        def step(inputs: Any, labels: Any, weights: Any, number: Any, decay: Any) -> tuple[Any, Any]:
             inputs, labels = self._prepare(inputs, labels, number)
             with tf.GradientTape() as tape:
                 outputs = assembly.head(assembly.body(inputs, training=True))
@@ -225,9 +225,11 @@ class Training:
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             norm = tf.linalg.global_norm(gradients)
             optimizer.apply(gradients, variables)
+            # Ours: Keras's `use_ema` has one decay: 0.79 of the average would be the first of 24 steps, here 2e-7. It
+            # begins anew with each optimizer, so at each unfreezing, and leaves out the statistics of normalisation.
             for average, weight in pairs:
                 # A count, as Normalization has one, has no average.
-                mean = average + (weight - average) * (1 - kept) if weight.dtype == "float32" else weight
+                mean = average + (weight - average) * (1 - decay) if weight.dtype == "float32" else weight
                 average.assign(mean)
             return loss, norm
 
@@ -243,7 +245,7 @@ class Training:
             tf.constant(labels),
             tf.constant(self._weights[labels]),
             tf.constant(done, tf.int64),
-            tf.constant(schedule.averaging(done, recipe.averaging), tf.float32),
+            tf.constant(schedule.ema_decay(done, recipe.ema), tf.float32),
         )
         if not np.isfinite(loss) or not np.isfinite(norm):
             raise self._not_finite(indices, float(loss), float(norm))
@@ -349,7 +351,7 @@ class Training:
         self._epoch, self._step = note["epoch"], note["step"]
         self._losses, self._seconds, self._history = note["losses"], note["seconds"], note["history"]
         # At the end of an epoch the optimizer is still that of the epoch before.
-        self._thaw(self._trained_parts(self._epoch if self._step else max(0, self._epoch - 1)))
+        self._unfreeze(self._trained_parts(self._epoch if self._step else max(0, self._epoch - 1)))
         for group, variables in self._groups().items():
             for number, variable in enumerate(variables):
                 variable.assign(arrays[f"{group}/{number}"])

@@ -1,4 +1,4 @@
-"""A network by its parts: what is thawed and trained one after the other, and what stays as it is."""
+"""A network by its parts: what is unfrozen and trained one after the other, and what stays as it is."""
 
 from __future__ import annotations
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from .augmentation import Augmentation
 from .loss_kinds import LOSS_KINDS, LossName
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+def _once_called(name: str, before: str) -> dict[str, Any]:
+    """Options of a field with a new name: the old one is read as well, and is what runs were stored with."""
+    return {"validation_alias": AliasChoices(name, before), "serialization_alias": before}
 
 
 class _Section(BaseModel):
@@ -65,7 +70,9 @@ class Optimizer(_Section):
         description="what the learning rate does after the warm-up: half a cosine down to 0, or stay",
     )
     weight_decay: float = Field(0.004, ge=0, description="of kernels, times the learning rate")
-    warmup_epochs: float = Field(0.5, ge=0, description="while the learning rate rises; again after a thaw")
+    warmup_epochs: float = Field(
+        0.5, ge=0, description="while the learning rate rises; again after an unfreezing"
+    )
     clip_norm: float | None = Field(
         10, gt=0, description="longest gradient of all weights together; null: any"
     )
@@ -84,7 +91,11 @@ class Recipe(_Section):
         description="head: only the embedding, on features computed once; gradual: part by part; all: everything",
     )
     epochs: Count = 12
-    thaw_every: Count = Field(1, description="gradual: epochs after which the next part is thawed")
+    unfreeze_every: Count = Field(
+        1,
+        description="gradual: epochs after which the next part is unfrozen",
+        **_once_called("unfreeze_every", "thaw_every"),
+    )
     batch_size: Annotated[int, Field(ge=2)] = 32
     images_per_class: Annotated[int, Field(ge=2)] = Field(
         4, description="in a batch, for losses that compare the images of a batch"
@@ -95,7 +106,13 @@ class Recipe(_Section):
     statistics: Literal["auto", "frozen", "updated"] = Field(
         "auto", description="of batch normalisation; auto: frozen if the network comes with trained weights"
     )
-    averaging: float = Field(0.99, ge=0, lt=1, description="decay of the moving average of weights; 0: none")
+    ema: float = Field(
+        0.99,
+        ge=0,
+        lt=1,
+        description="decay of the exponential moving average of weights; 0: none",
+        **_once_called("ema", "averaging"),
+    )
     patience: Count | None = Field(
         None, description="epochs without a better mAP@R after which training ends; null: never"
     )

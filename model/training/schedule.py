@@ -21,6 +21,7 @@ def learning_rate(step: int, steps: int, warmup: int, since: int = 0, decay: boo
     >>> [round(learning_rate(step, steps=8, warmup=2), 3) for step in range(8)]
     [0.5, 1.0, 1.0, 0.933, 0.75, 0.5, 0.25, 0.067]
     """
+    # Ours: Keras's CosineDecay rises once only, where each unfreezing needs a rise, and has rate 0 in its first step.
     rise = min(1.0, (step - since + 1) / warmup) if warmup else 1.0
     if not decay:
         return rise
@@ -28,22 +29,25 @@ def learning_rate(step: int, steps: int, warmup: int, since: int = 0, decay: boo
     return rise * (1 + math.cos(math.pi * done)) / 2
 
 
-def averaging(step: int, decay: float) -> float:
-    """How much of the averaged weights is kept at a step: less than `decay` at first, or they would stay what they
-    were before training for long.
+def ema_decay(step: int, decay: float) -> float:
+    """The decay of the exponential moving average of weights at a step, from 0: less than `decay` at first, or the
+    average would stay what it was before training for long.
 
-    >>> averaging(0, 0.99), averaging(1000, 0.99), averaging(5, 0)
+    Source: `tf.train.ExponentialMovingAverage` with `num_updates`, min(decay, (1 + n) / (10 + n)).
+
+    >>> ema_decay(0, 0.99), ema_decay(1000, 0.99), ema_decay(5, 0)
     (0.1, 0.99, 0)
     """
     return min(decay, (1 + step) / (10 + step))
 
 
-def thawed(parts: int, epoch: int, every: int) -> int:
+def unfrozen(parts: int, epoch: int, every: int) -> int:
     """How many parts, counted from the head, are trained in an epoch (from 0): one more every so many epochs.
 
-    Source: Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018, section 3.3.
+    Source: Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018, section 3.3,
+    gradual unfreezing.
 
-    >>> [thawed(3, epoch, every=2) for epoch in range(7)]
+    >>> [unfrozen(3, epoch, every=2) for epoch in range(7)]
     [1, 1, 2, 2, 3, 3, 3]
     """
     return min(parts, 1 + epoch // every)

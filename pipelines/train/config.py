@@ -72,7 +72,9 @@ class TrainConfig(Recipe):
 
     def decides(self) -> dict[str, Any]:
         """What decides the result, flat: dotted key -> value. Where things are and go is not among it."""
-        whole = json.loads(self.model_dump_json(exclude={"run", "corpus", "checkpoint_minutes"}))
+        whole = json.loads(
+            self.model_dump_json(exclude={"run", "corpus", "checkpoint_minutes"}, by_alias=True)
+        )
         whole["validation"] = {"share": self.validation.part}
         return dict(_flat(whole, ""))
 

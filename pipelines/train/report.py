@@ -124,7 +124,7 @@ def model_card(job: TrainConfig, run: Run, data: TrainingData, history: Sequence
         f"logit adjustment {job.imbalance.logit_adjustment}",
         f"- AdamW: learning rate {job.optimizer.learning_rate}, weight decay {job.optimizer.weight_decay}, warm-up of "
         f"{job.optimizer.warmup_epochs} epochs, cosine decay, rate of a part {job.optimizer.part_rate} of the next",
-        f"- batch normalisation statistics: {job.statistics}; moving average of weights: {job.averaging}",
+        f"- batch normalisation statistics: {job.statistics}; moving average of weights: {job.ema}",
         "- everything: `config.yaml`",
         "",
         "## Limits",

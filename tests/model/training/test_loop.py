@@ -118,7 +118,7 @@ def weights_of(trained):
 
 def test_it_learns_to_tell_colours_apart(tmp_path):
     log = Log()
-    _, training = make(tmp_path, {"epochs": 5, "averaging": 0.5}, log)
+    _, training = make(tmp_path, {"epochs": 5, "ema": 0.5}, log)
     trained = training.run()
     assert trained.history == log.rows
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
@@ -132,7 +132,7 @@ def test_it_learns_to_tell_colours_apart(tmp_path):
     ("keys", "stop_at"),
     [
         ({"augmentation": {"rotation": 20}}, 2),
-        # The first step of an epoch, where a part thaws: the checkpoint is of the optimizer before.
+        # The first step of an epoch, where a part is unfrozen: the checkpoint is of the optimizer before.
         ({"train": "gradual", "optimizer": {"learning_rate": 0.01, "part_rate": 0.5}}, 4),
     ],
 )
@@ -157,8 +157,8 @@ def test_another_seed_gives_another_order(tmp_path):
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_gradual_training_thaws_from_the_head_and_leaves_the_rest_alone(tmp_path):
-    assembly, training = make(tmp_path, {"train": "gradual", "epochs": 2, "averaging": 0})
+def test_gradual_training_unfreezes_from_the_head_and_leaves_the_rest_alone(tmp_path):
+    assembly, training = make(tmp_path, {"train": "gradual", "epochs": 2, "ema": 0})
     names = [part.name for part in assembly.parts]
     assert names == ["stem", "stage1", "head"]
     before = {name: part.layers[0].get_weights() for name, part in zip(names, assembly.parts, strict=True)}
@@ -250,7 +250,7 @@ def test_mixed_precision_trains_and_gives_a_float_network(tmp_path, folded):
     log = Log()
     assembly, training = make(
         tmp_path,
-        {"epochs": 5, "averaging": 0.5},
+        {"epochs": 5, "ema": 0.5},
         log,
         network=normalised_network(use_bias=not folded),
         frozen=True,
@@ -276,7 +276,7 @@ def test_a_network_with_operators_and_normalisation_inside_trains(tmp_path):
     pixels = np.random.default_rng(1).normal(size=(2, SIDE, SIDE, 3)).astype(np.float32)
     before = network(pixels)
     log = Log()
-    assembly, training = make(tmp_path, {"epochs": 5, "averaging": 0.5}, log, network=network, frozen=True)
+    assembly, training = make(tmp_path, {"epochs": 5, "ema": 0.5}, log, network=network, frozen=True)
     for copy in (assembly.network, assembly.body, assembly.average):
         np.testing.assert_allclose(copy(pixels), before, rtol=1e-4, atol=1e-6)
     training.run()
@@ -284,17 +284,17 @@ def test_a_network_with_operators_and_normalisation_inside_trains(tmp_path):
 
 
 def test_the_moving_average_is_that_of_the_weights_after_each_step(tmp_path):
-    from lookalike.model.training.schedule import averaging
+    from lookalike.model.training.schedule import ema_decay
 
     log = Log()
-    assembly, training = make(tmp_path, {"epochs": 1, "averaging": 0.15}, log)
+    assembly, training = make(tmp_path, {"epochs": 1, "ema": 0.15}, log)
     log.after_step = assembly.network.get_weights
     expected = assembly.network.get_weights()
     trained = training.run()
     *after, _ = log.seen
     assert len(after) == 3
     for step, weights in enumerate(after):
-        kept = averaging(step, 0.15)
+        kept = ema_decay(step, 0.15)
         expected = [kept * mean + (1 - kept) * weight for mean, weight in zip(expected, weights, strict=True)]
     for mean, found in zip(expected, trained.network.get_weights(), strict=True):
         np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-6)
@@ -325,7 +325,7 @@ def test_the_learning_rate_follows_the_schedule(tmp_path, kind):
 
 def test_parts_learn_the_more_slowly_the_further_they_are_from_the_head(tmp_path):
     assembly, training = make(tmp_path, {"optimizer": {"part_rate": 0.5}})
-    training._thaw(3)
+    training._unfreeze(3)
     optimizer = training._optimizer
     shares = [
         {optimizer._shares[optimizer._get_variable_index(variable)] for variable in variables}

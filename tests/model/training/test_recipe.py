@@ -24,10 +24,19 @@ from lookalike.model.training.recipe import Recipe
         ({"loss": {"options": {"log_prior": [1]}}}, "not log_prior"),
         ({"train": "head", "network": {"dim": None}}, "network.dim"),
         ({"train": "head", "augmentation": {"mixup": 0.2}}, "mixup and cutmix are expected to be 0"),
-        ({"averaging": 1.0}, "less than 1"),
+        ({"ema": 1.0}, "less than 1"),
         ({"optimizer": {"learning_rate": "3e-4"}}, "valid number"),
     ],
 )
 def test_what_does_not_go_together_is_refused(keys, said):
     with pytest.raises(ValidationError, match=said):
         Recipe.model_validate(keys)
+
+
+def test_keys_that_have_another_name_now_are_read_and_stored_by_the_old_one():
+    before = Recipe.model_validate({"averaging": 0.5, "thaw_every": 3})
+    assert before == Recipe.model_validate({"ema": 0.5, "unfreeze_every": 3})
+    stored = before.model_dump(by_alias=True)
+    assert (stored["averaging"], stored["thaw_every"]) == (0.5, 3)
+    with pytest.raises(ValidationError, match="averaging"):
+        Recipe.model_validate({"ema": 0.5, "averaging": 0.5})

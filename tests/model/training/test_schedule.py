@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from lookalike.model.training.schedule import averaging, learning_rate, thawed
+from lookalike.model.training.schedule import ema_decay, learning_rate, unfrozen
 
 
 def test_the_rate_rises_in_equal_steps_and_then_falls_as_half_a_cosine():
@@ -33,13 +33,13 @@ def test_a_new_optimizer_rises_to_what_the_cosine_says_by_then():
     assert learning_rate(53, steps=100, warmup=4, since=50) == learning_rate(53, steps=100, warmup=4)
 
 
-def test_averaging_begins_with_the_weights_themselves_and_comes_to_its_decay():
-    assert averaging(0, 0.99) == 0.1
-    assert averaging(90, 0.99) == pytest.approx(0.91)
-    assert averaging(10_000, 0.99) == 0.99
-    assert averaging(10_000, 0) == 0
+def test_the_average_begins_with_the_weights_themselves_and_comes_to_its_decay():
+    assert ema_decay(0, 0.99) == 0.1
+    assert ema_decay(90, 0.99) == pytest.approx(0.91)
+    assert ema_decay(10_000, 0.99) == 0.99
+    assert ema_decay(10_000, 0) == 0
 
 
-def test_parts_thaw_from_the_head_until_all_are():
-    assert [thawed(3, epoch, every=2) for epoch in range(6)] == [1, 1, 2, 2, 3, 3]
-    assert thawed(1, 5, every=1) == 1
+def test_parts_are_unfrozen_from_the_head_until_all_are():
+    assert [unfrozen(3, epoch, every=2) for epoch in range(6)] == [1, 1, 2, 2, 3, 3]
+    assert unfrozen(1, 5, every=1) == 1
