@@ -34,7 +34,8 @@ from PIL import Image
 
 from lookalike.embedding.missing import embed_missing
 from lookalike.encoder.build import build_encoder
-from lookalike.model.encoder.bundle import BATCH, Encoder, cores
+from lookalike.model.cores import cores
+from lookalike.model.encoder.bundle import BATCH, Encoder
 from lookalike.sources import SourceOptions
 from lookalike.sources.pack import pack
 

@@ -31,7 +31,7 @@ import simplejpeg
 import yaml
 
 from lookalike.encoder.build import build_encoder
-from lookalike.model.encoder.bundle import cores
+from lookalike.model.cores import cores
 from lookalike.sources import SourceOptions
 from lookalike.sources.pack import pack
 

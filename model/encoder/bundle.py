@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .. import imports
+from ..cores import cores
 from ..digests import sha256_file, sha256_json
 from ..errors import ImageError, LookalikeError
 from ..images.decode import MAX_PIXELS
@@ -267,11 +267,6 @@ def fingerprint(manifest: dict[str, Any], variant: str | None = None) -> str:
         decides["views"] = manifest["views"]
     files = {k: v for k, v in manifest["files"].items() if k == PROJECTION or k.startswith(network)}
     return sha256_json({**decides, "variant": variant, "files": files})
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _TFLite:

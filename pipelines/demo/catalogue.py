@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-from lookalike.model.encoder.bundle import cores
+from lookalike.model.cores import cores
 from lookalike.model.errors import ImageError, LookalikeError
 
 from ..filesystem import files

@@ -18,7 +18,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 
-from lookalike.model.encoder.bundle import EncodedBatch, Encoder, cores
+from lookalike.model.cores import cores
+from lookalike.model.encoder.bundle import EncodedBatch, Encoder
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from lookalike.model.cores import cores
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
@@ -198,7 +199,7 @@ def build(vectors: np.ndarray, metric: Metric, options: BuildOptions) -> Searche
         LookalikeError: naming the first vector that is not finite, or zero under cosine.
     """
     vectors = checked(vectors, metric)
-    threads = options.threads or _all_cores()
+    threads = options.threads or cores()
     parameters = parameters_for(len(vectors), options.algorithm)
     exact = SearchSettings(TUNED_K, 0, 0, 1.0, 1.0, options.recall_target, 0)
     if parameters.algorithm == "brute_force":
@@ -252,7 +253,7 @@ def load(folder: str) -> Searcher:
         scann = None if parameters.algorithm == "brute_force" else _opened(folder)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error
-    return Searcher(vectors, metric, parameters, settings, _all_cores(), scann)
+    return Searcher(vectors, metric, parameters, settings, cores(), scann)
 
 
 def _opened(folder: str) -> Any:
@@ -294,10 +295,6 @@ def _builder(vectors: np.ndarray, metric: Metric, k: int, threads: int) -> Any:
 
 def _built(vectors: np.ndarray, config: str, threads: int, **_: Any) -> Any:
     return _scann(_NATIVE).ScannNumpy(vectors, config, threads)
-
-
-def _all_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

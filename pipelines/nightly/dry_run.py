@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lookalike.model.encoder.bundle import cores
+from lookalike.model.cores import cores
 
 from ..config.job import Config
 from ..embedding.plan import make_plan

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.encoder.bundle import cores
+from lookalike.model.cores import cores
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.preprocess import Preprocess
 from lookalike.model.training.loss_kinds import LOSS_KINDS
