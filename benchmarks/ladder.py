@@ -24,8 +24,13 @@ import numpy as np
 from lookalike.encoder.build import build_encoder
 from lookalike.evaluate.job import evaluate
 from lookalike.evaluate.summary import ClassSizes, per_class
-from lookalike.model.encoder.search_steps import DatabaseAugmentation, QueryExpansion, Reranking, Retrieval
-from lookalike.model.images.views import Views
+from lookalike.model.encoder.post_processing import (
+    DatabaseAugmentation,
+    PostProcessing,
+    QueryExpansion,
+    Reranking,
+)
+from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from lookalike.nightly.run import nightly
 from lookalike.sources import SourceOptions
 from lookalike.train.config import load_train_config
@@ -39,8 +44,8 @@ MEASURES = {"hit rate at 1": "hit_rate@1", "MAP@R": "map@r", "mAP": "map"}
 AS_TRAINED: dict[str, Any] = {}
 PRETRAINED = {"network": "efficientnet_lite0", "preprocessing": WHOLE_PICTURE}
 CLASSES = {"projection": "lda", "label": "directory"}
-MIRRORED = {"views": Views(flip=True)}
-EXPANDED = {"retrieval": Retrieval(query_expansion=QueryExpansion(k=10))}
+MIRRORED = {"test_time_augmentation": TestTimeAugmentation(flip=True)}
+EXPANDED = {"post_processing": PostProcessing(query_expansion=QueryExpansion(k=10))}
 
 
 @dataclass(frozen=True)
@@ -102,16 +107,18 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "whitened PCA": {"projection": "whitened"},
     "LDA": CLASSES,
     "mirrored": MIRRORED,
-    "scale 1.1": {"views": Views(scales=(1.1,))},
-    "scales 1 and 1.1": {"views": Views(scales=(1.0, 1.1))},
-    "augmentation 10,3": {"retrieval": Retrieval(database_augmentation=DatabaseAugmentation(k=10))},
+    "scale 1.1": {"test_time_augmentation": TestTimeAugmentation(scales=(1.1,))},
+    "scales 1 and 1.1": {"test_time_augmentation": TestTimeAugmentation(scales=(1.0, 1.1))},
+    "augmentation 10,3": {
+        "post_processing": PostProcessing(database_augmentation=DatabaseAugmentation(k=10))
+    },
     "expansion 10,3": EXPANDED,
     "both 10,3": {
-        "retrieval": Retrieval(
+        "post_processing": PostProcessing(
             database_augmentation=DatabaseAugmentation(k=10), query_expansion=QueryExpansion(k=10)
         )
     },
-    "re-ranking 100": {"retrieval": Retrieval(reranking=Reranking(short_list=100))},
+    "re-ranking 100": {"post_processing": PostProcessing(reranking=Reranking(short_list=100))},
 }
 """Each alone, on the network without training (PCA to 256) and on the fine-tuned one of the first seed."""
 

@@ -21,7 +21,7 @@ from ..digests import sha256_file, sha256_json
 from ..errors import ImageError, LookalikeError
 from ..images.decode import MAX_PIXELS
 from ..images.preprocess import parse_spec
-from ..images.views import Views, read_pixels
+from ..images.test_time_augmentation import TestTimeAugmentation, read_pixels
 from ..networks.pooling import gem
 from ..quiet import quiet
 from .graphs import check_saved_model, check_tflite
@@ -78,8 +78,8 @@ class Encoder:
         self.fingerprint = fingerprint(manifest, variant)
         self.threads = threads
         self._pooling = manifest["pooling"]
-        self._views = Views.from_manifest(manifest.get("views"))
-        self._scales = self._views.preprocessings(self.preprocess)
+        self._test_time_augmentation = TestTimeAugmentation.from_manifest(manifest.get("views"))
+        self._scales = self._test_time_augmentation.preprocessings(self.preprocess)
         self._projection = Projection.load(folder / PROJECTION) if manifest["projection"] else None
         self._max_pixels = max_pixels
         self._network = _TFLite(folder / TFLITE) if variant == "int8" else _SavedModel(folder / SAVED_MODEL)
@@ -193,7 +193,7 @@ class Encoder:
         """Encodes images that went through the geometry of the preprocessing spec.
 
         Args:
-            pixels: array of shape (n, scales, height, width, 3), uint8; without views, scales is 1.
+            pixels: array of shape (n, scales, height, width, 3), uint8; without other scales, scales is 1.
 
         Returns:
             Array of shape (n, dim), float32.
@@ -205,18 +205,18 @@ class Encoder:
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """What the projection gets, from pixels as for `encode_pixels`: float32 (n, features).
 
-        Pooled, averaged over the views, and of unit length if vectors are, before as well as after the average.
+        Pooled, averaged over a picture's variants, and of unit length if vectors are, before and after the average.
         """
-        views = [pixels[:, scale] for scale in range(pixels.shape[1])]
-        if self._views.flip:
-            views += [view[:, :, ::-1] for view in views]
-        parts = [self._features_of_view(view) for view in views]
+        variants = [pixels[:, scale] for scale in range(pixels.shape[1])]
+        if self._test_time_augmentation.flip:
+            variants += [variant[:, :, ::-1] for variant in variants]
+        parts = [self._features_of_variant(variant) for variant in variants]
         if len(parts) == 1:
             return parts[0]
         mean = np.mean(parts, axis=0, dtype=np.float32)
         return unit_length(mean) if self.unit_length else mean
 
-    def _features_of_view(self, pixels: np.ndarray) -> np.ndarray:
+    def _features_of_variant(self, pixels: np.ndarray) -> np.ndarray:
         parts = [
             self._network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)
         ]

@@ -18,7 +18,7 @@ from .. import imports
 from ..digests import sha256_file
 from ..errors import ImageError, LookalikeError
 from ..images.preprocess import Preprocess, parse_spec
-from ..images.views import AS_IS, Views, read_pixels
+from ..images.test_time_augmentation import AS_IS, TestTimeAugmentation, read_pixels
 from ..networks import Backbone
 from ..networks.pooling import POOLINGS
 from ..quiet import quiet
@@ -33,8 +33,8 @@ from .bundle import (
     fingerprint,
     manifest_digest,
 )
+from .post_processing import KEY, PostProcessing, post_processing_json
 from .projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA
-from .search_steps import KEY, Retrieval, retrieval_json
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""
@@ -83,10 +83,10 @@ def build_bundle(
     dim: int | None = 256,
     projection: str = "pca",
     shrinkage: float | None = None,
-    views: Views = AS_IS,
+    test_time_augmentation: TestTimeAugmentation = AS_IS,
     unit_length: bool = True,
     variant: str = "int8",
-    retrieval: Retrieval | None = None,
+    post_processing: PostProcessing | None = None,
 ) -> BuildSummary:
     """Writes an encoder bundle; the folder appears only when it is complete.
 
@@ -99,10 +99,10 @@ def build_bundle(
         dim: dimensions to project to; None keeps the network's own.
         projection: one of `PROJECTIONS`; `lda` takes one dimension fewer than there are classes at the most.
         shrinkage: of the covariance, for `whitened` and `lda`; None is that of Ledoit and Wolf.
-        views: of each picture; each costs as much as the first.
+        test_time_augmentation: variants of each picture; each costs as much as the first.
         unit_length: whether embeddings are scaled to length 1.
         variant: `int8` or `float`: what is used unless the user asks for the other.
-        retrieval: steps around the search that belong to the encoder; they change no vector.
+        post_processing: steps around the search that belong to the encoder; they change no vector.
 
     Raises:
         LookalikeError: for an option that is not one of these, if the folder is in use, if no image of the
@@ -121,7 +121,7 @@ def build_bundle(
     if projection not in PROJECTIONS:
         raise LookalikeError(f"Expected a projection of {', '.join(PROJECTIONS)}. Received: {projection}")
     preprocess = parse_spec(backbone.preprocessing)
-    scales = views.preprocessings(preprocess)
+    scales = test_time_augmentation.preprocessings(preprocess)
     pixels, labels, unreadable = _read_sample(scales, sample)
     if not len(pixels):
         raise LookalikeError(f"No image of the sample could be read; {len(unreadable)} were tried.")
@@ -143,12 +143,12 @@ def build_bundle(
             "projection": None,
             "unit_length": unit_length,
             "variant": variant,
-            KEY: retrieval_json(retrieval),
+            KEY: post_processing_json(post_processing),
         }
-        if views.as_manifest():
-            manifest["views"] = views.as_manifest()
+        if section := test_time_augmentation.as_manifest():
+            manifest["views"] = section
         _write_manifest(folder, manifest)
-        told, unlabelled = "none", 0
+        summary, unlabelled = "none", 0
         if dim is not None:
             logger.info("fitting the projection on %d images", len(pixels))
             # On the features of the variant that will be used: their errors are part of what it projects.
@@ -165,12 +165,14 @@ def build_bundle(
             fitted = _fit(projection, dim, shrinkage, features, labels)
             variance = float(_kept(fitted, features))
             fitted.save(folder / PROJECTION)
-            said = {"kind": projection, "variance": round(variance, 6)}
-            manifest |= {"dim": fitted.dim, "projection": said}
+            manifest |= {
+                "dim": fitted.dim,
+                "projection": {"kind": projection, "variance": round(variance, 6)},
+            }
             _write_manifest(folder, manifest)
-            told = f"{projection}, {fitted.dim} dimensions fitted on {len(features):,} images"
+            summary = f"{projection}, {fitted.dim} dimensions fitted on {len(features):,} images"
             if projection == "pca":
-                told += f", whose variance it keeps to {variance:.1%}"
+                summary += f", whose variance it keeps to {variance:.1%}"
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])
         if not np.isfinite(agreement):
@@ -186,7 +188,7 @@ def build_bundle(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return BuildSummary(
-        fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, told, agreement
+        fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, summary, agreement
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookalike.model.encoder.bundle import fingerprint, read_manifest
-from lookalike.model.encoder.search_steps import Retrieval
+from lookalike.model.encoder.post_processing import PostProcessing
 
 from ..config.job import load_config
 from ..encoder.tune import change, parsed
@@ -90,12 +90,12 @@ def build(
 
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
-    from lookalike.model.images.views import Views
+    from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 
     from ..encoder.build import build_encoder
     from ..sources import SourceOptions
 
-    retrieval = Retrieval(**parsed(database_augmentation, query_expansion, reranking))
+    post_processing = PostProcessing(**parsed(database_augmentation, query_expansion, reranking))
     options = load_config(config).corpus.source_options() if config else SourceOptions()
     summary = build_encoder(
         out,
@@ -110,12 +110,12 @@ def build(
         projection=projection,
         shrinkage=shrinkage,
         label=label,
-        views=Views(flip, tuple(scale or (1.0,))),
+        test_time_augmentation=TestTimeAugmentation(flip, tuple(scale or (1.0,))),
         unit_length=unit_length,
         variant=variant,
         name=name,
         images=images,
-        retrieval=retrieval,
+        post_processing=post_processing,
     )
     print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
     print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
@@ -123,7 +123,7 @@ def build(
     if summary.unlabelled:
         print(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
     print(f"int8         mean cosine {summary.agreement:.4f} with float")
-    print(f"steps        {retrieval}")
+    print(f"steps        {post_processing}")
 
 
 @encoder_app.command()

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.encoder.bundle import fingerprint, read_manifest
-from lookalike.model.encoder.search_steps import DatabaseAugmentation, read_retrieval
+from lookalike.model.encoder.post_processing import DatabaseAugmentation, read_post_processing
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
@@ -66,7 +66,7 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
     """
     manifest = read_manifest(config.encoder)
     encoder = fingerprint(manifest)
-    augmentation = read_retrieval(manifest).database_augmentation
+    augmentation = read_post_processing(manifest).database_augmentation
     if augmentation and config.metric != "cosine":
         raise LookalikeError(
             f"Database augmentation, which the encoder {config.encoder} asks for, needs metric: cosine. "

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lookalike.model.encoder.export import BuildSummary, Example, build_bundle
-from lookalike.model.encoder.search_steps import Retrieval
+from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.errors import LookalikeError
-from lookalike.model.images.views import AS_IS, Views
+from lookalike.model.images.test_time_augmentation import AS_IS, TestTimeAugmentation
 from lookalike.model.networks import backbone
 
 from ..sources import Shard, SourceOptions, find_shards, read_shard
@@ -102,12 +102,12 @@ def build_encoder(
     projection: str | None = None,
     shrinkage: float | None = None,
     label: str = DIRECTORY,
-    views: Views = AS_IS,
+    test_time_augmentation: TestTimeAugmentation = AS_IS,
     unit_length: bool = True,
     variant: str = "int8",
     name: str | None = None,
     images: int = SAMPLE_IMAGES,
-    retrieval: Retrieval | None = None,
+    post_processing: PostProcessing | None = None,
 ) -> BuildSummary:
     """Builds an encoder bundle; see `model.encoder.export.build_bundle` for the arguments not named here.
 
@@ -166,8 +166,8 @@ def build_encoder(
         dim=dim or None,
         projection=projection or "pca",
         shrinkage=shrinkage,
-        views=views,
+        test_time_augmentation=test_time_augmentation,
         unit_length=unit_length,
         variant=variant,
-        retrieval=retrieval,
+        post_processing=post_processing,
     )

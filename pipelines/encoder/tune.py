@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from lookalike.model.encoder.bundle import MANIFEST, manifest_digest, read_manifest
-from lookalike.model.encoder.search_steps import (
+from lookalike.model.encoder.post_processing import (
     KEY,
     DatabaseAugmentation,
+    PostProcessing,
     QueryExpansion,
     Reranking,
-    Retrieval,
-    read_retrieval,
-    retrieval_json,
+    post_processing_json,
+    read_post_processing,
 )
 from lookalike.model.errors import LookalikeError
 
@@ -27,7 +27,7 @@ OFF = "off"
 
 
 def parsed(augmentation: str | None, expansion: str | None, reranking: str | None) -> Mapping[str, Any]:
-    """The steps that are named, as fields of `Retrieval`; None for one that is switched off.
+    """The steps that are named, as fields of `PostProcessing`; None for one that is switched off.
 
     Raises:
         LookalikeError: naming the option and what is allowed.
@@ -40,7 +40,7 @@ def parsed(augmentation: str | None, expansion: str | None, reranking: str | Non
     return {name: _step(name, kind, text) for name, (kind, text) in given.items() if text is not None}
 
 
-def change(folder: Path, steps: Mapping[str, Any]) -> Retrieval:
+def change(folder: Path, steps: Mapping[str, Any]) -> PostProcessing:
     """Changes the steps that are named in a bundle, and no other; its fingerprint stays.
 
     Returns:
@@ -51,9 +51,9 @@ def change(folder: Path, steps: Mapping[str, Any]) -> Retrieval:
         OSError: if it cannot be written.
     """
     manifest = read_manifest(folder)
-    settings = Retrieval(**{**dict(read_retrieval(manifest)), **steps})
+    settings = PostProcessing(**{**dict(read_post_processing(manifest)), **steps})
     if steps:
-        manifest[KEY] = retrieval_json(settings)
+        manifest[KEY] = post_processing_json(settings)
         manifest["digest"] = manifest_digest(manifest)
         files.write_bytes(str(folder / MANIFEST), (json.dumps(manifest, indent=2) + "\n").encode())
     return settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.encoder.search_steps import Retrieval
+from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
@@ -55,7 +55,7 @@ class Evaluation:
     setup: str
     queries: str
     generation: Generation
-    steps: Retrieval
+    steps: PostProcessing
     items: int
     class_items: Mapping[str, int]
     per_query: pa.Table
@@ -71,7 +71,7 @@ class _Method:
     """What is ranked and how, what is relevant, and whether the item whose id is the query's own is ranked too."""
 
     corpus: RankedCorpus
-    steps: Retrieval
+    steps: PostProcessing
     judge: Relevance
     keep_self: bool
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lookalike.model.encoder.search_steps import Retrieval
+from lookalike.model.encoder.post_processing import PostProcessing
 
 from ..index.post_processing import first_of_each, short_list_order
 from ..index.scores import checked
@@ -183,7 +183,9 @@ class RankedCorpus:
         return middle, float(np.sqrt(max(furthest, default=0.0)))
 
 
-def keys_in_steps(corpus: RankedCorpus, queries: np.ndarray, own: np.ndarray, steps: Retrieval) -> np.ndarray:
+def keys_in_steps(
+    corpus: RankedCorpus, queries: np.ndarray, own: np.ndarray, steps: PostProcessing
+) -> np.ndarray:
     """As `RankedCorpus.keys`, with the steps around it.
 
     Args:

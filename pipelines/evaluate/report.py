@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lookalike.model.encoder.search_steps import Retrieval
+from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
@@ -148,7 +148,7 @@ def _head(evaluation: Mapping[str, Any], settings: Mapping[str, Any]) -> list[st
         f"encoder      {evaluation['encoder']} {evaluation['encoder_fingerprint'][:16]}, {evaluation['metric']}",
     ]
     if evaluation["retrieval"]:
-        lines.append(f"steps        {Retrieval.model_validate(evaluation['retrieval'])}")
+        lines.append(f"steps        {PostProcessing.model_validate(evaluation['retrieval'])}")
     if classes["in_corpus"]:
         sizes = (
             f"more than {settings['head_over']} items",

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lookalike.model.encoder.search_steps import retrieval_json
+from lookalike.model.encoder.post_processing import post_processing_json
 from lookalike.model.measuring.significance import (
     bootstrap_difference,
     bootstrap_interval,
@@ -87,7 +87,7 @@ def summary(evaluation: Evaluation, classes: pa.Table, resamples: int) -> dict[s
         "encoder": generation.encoder_name,
         "encoder_fingerprint": generation.encoder,
         "metric": generation.metric,
-        "retrieval": retrieval_json(evaluation.steps),
+        "retrieval": post_processing_json(evaluation.steps),
         "items": evaluation.items,
         "counts": {
             "read": len(table) + len(evaluation.left_out),

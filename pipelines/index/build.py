@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.digests import sha256_json
-from lookalike.model.encoder.search_steps import DatabaseAugmentation
+from lookalike.model.encoder.post_processing import DatabaseAugmentation
 
 from ..config.job import Config
 from ..embedding.plan import Plan

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import pyarrow as pa
 
 from lookalike.model.digests import sha256_json
-from lookalike.model.encoder.search_steps import DatabaseAugmentation
+from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 

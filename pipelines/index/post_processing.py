@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from lookalike.model.encoder.bundle import MANIFEST, fingerprint, read_manifest
-from lookalike.model.encoder.search_steps import (
+from lookalike.model.encoder.post_processing import (
     DatabaseAugmentation,
+    PostProcessing,
     QueryExpansion,
     Reranking,
-    Retrieval,
-    read_retrieval,
+    read_post_processing,
 )
 from lookalike.model.errors import LookalikeError
 
@@ -35,7 +35,7 @@ _NUMBERS = 1 << 23
 """Numbers held at once; 64 MiB in double precision."""
 
 
-def steps_of(config: Config, generation: Generation) -> Retrieval:
+def steps_of(config: Config, generation: Generation) -> PostProcessing:
     """The steps in use: those of the job's encoder around the search, and what was done to the index itself.
 
     Without the folder of the encoder, or with another encoder than that of the index, there are none around the
@@ -47,16 +47,16 @@ def steps_of(config: Config, generation: Generation) -> Retrieval:
     of_index = {"database_augmentation": generation.augmentation}
     if not Path(config.encoder, MANIFEST).is_file():
         logger.info("no encoder in %s: no query expansion and no re-ranking", config.encoder)
-        return Retrieval.model_validate(of_index)
+        return PostProcessing.model_validate(of_index)
     manifest = read_manifest(config.encoder)
-    steps = read_retrieval(manifest).model_copy(update=of_index)
+    steps = read_post_processing(manifest).model_copy(update=of_index)
     if not (steps.query_expansion or steps.reranking):
         return steps
     if fingerprint(manifest) != generation.encoder:
         logger.warning(
             "%s is not the encoder of the index: no query expansion and no re-ranking", config.encoder
         )
-        return Retrieval.model_validate(of_index)
+        return PostProcessing.model_validate(of_index)
     if generation.metric != "cosine":
         raise LookalikeError(
             f"Query expansion and re-ranking, which the encoder {config.encoder} asks for, need metric: cosine. "
@@ -76,7 +76,7 @@ class ServedIndex:
     """
 
     shards: Sequence[IndexShard]
-    steps: Retrieval
+    steps: PostProcessing
     excluded: Collection[str] | pa.Array = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lookalike.model.encoder.search_steps import Retrieval
+from lookalike.model.encoder.post_processing import PostProcessing
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class QuerySummary:
     """
 
     generation: str
-    steps: Retrieval
+    steps: PostProcessing
     answered: int
     failed: int
     reasons: dict[str, int]

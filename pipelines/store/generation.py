@@ -19,7 +19,7 @@ from typing import Literal
 
 import pydantic
 
-from lookalike.model.encoder.search_steps import DatabaseAugmentation
+from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files

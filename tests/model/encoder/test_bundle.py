@@ -11,7 +11,7 @@ from lookalike.model.encoder.bundle import BATCH, Encoder, fingerprint, manifest
 from lookalike.model.encoder.export import Example, build_bundle
 from lookalike.model.encoder.projection import WhitenedPCA, unit_length
 from lookalike.model.errors import LookalikeError
-from lookalike.model.images.views import Views
+from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from lookalike.model.networks import Backbone
 from tests.conftest import DIM, SPEC, picture, tiny_network
 
@@ -237,7 +237,7 @@ def test_the_same_sample_gives_the_same_projection_and_int8_network(encoder, mak
         ({"projection": "umap"}, "projection=umap|Received: umap"),
         ({"projection": "whitened", "dim": 25}, "needs at least 25"),
         ({"projection": "lda"}, "needs images with a class"),
-        ({"views": Views(scales=(0.1,))}, "0.889 or more"),
+        ({"test_time_augmentation": TestTimeAugmentation(scales=(0.1,))}, "0.889 or more"),
     ],
 )
 def test_what_cannot_be_built_is_refused_and_leaves_nothing(make_encoder, tmp_path, options, said):

@@ -21,11 +21,11 @@ from lookalike.index.search import search, take_items
 from lookalike.index.shard import ShardContent, in_memory
 from lookalike.index.tuning import BuildOptions, parameters_for
 from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
-from lookalike.model.encoder.search_steps import (
+from lookalike.model.encoder.post_processing import (
     DatabaseAugmentation,
+    PostProcessing,
     QueryExpansion,
     Reranking,
-    Retrieval,
     weighted_mean,
 )
 from lookalike.model.errors import LookalikeError
@@ -35,7 +35,7 @@ from tests.conftest import DIM, Job, picture, run
 
 EXPANSION = QueryExpansion(k=3, alpha=2.0)
 RERANKING = Reranking(short_list=9, k1=4, k2=2)
-BOTH = Retrieval(query_expansion=EXPANSION, reranking=RERANKING)
+BOTH = PostProcessing(query_expansion=EXPANSION, reranking=RERANKING)
 
 
 def unit(rows):
@@ -95,7 +95,7 @@ def test_any_division_into_shards_answers_as_one_query_in_numpy(exclude_self, da
     if data.draw(st.booleans()):  # copies
         vectors = vectors[np.random.default_rng(count).integers(0, count, count)]
     ids = [f"{(i * 7919) % 1000:x}é{i}" for i in range(count)]
-    steps = Retrieval(
+    steps = PostProcessing(
         query_expansion=data.draw(st.sampled_from([None, EXPANSION, QueryExpansion(k=100)])),
         reranking=data.draw(st.sampled_from([None, RERANKING, Reranking(short_list=100)])),
     )
@@ -129,7 +129,7 @@ def test_the_evaluation_ranks_as_the_query_job_answers(data):
     shards = split(ids, vectors, np.arange(count) % data.draw(st.integers(1, 3)))
     corpus = RankedCorpus(shards, "cosine", pa.array(ids[:1]))
     queries, asked = np.concatenate([random_rows(2, 100), vectors[:2]]), ["q0", "q1", *ids[:2]]
-    steps = Retrieval(
+    steps = PostProcessing(
         query_expansion=data.draw(st.sampled_from([None, EXPANSION])),
         reranking=data.draw(st.sampled_from([None, RERANKING])),
     )
@@ -155,7 +155,7 @@ def test_without_steps_a_search_is_a_search():
     queries = random_rows(2, 1)
     plain = search(shards, queries, 2)
     for name, column in vars(
-        search_in_steps(ServedIndex(shards, Retrieval()), queries, ["x", "y"], 2)
+        search_in_steps(ServedIndex(shards, PostProcessing()), queries, ["x", "y"], 2)
     ).items():
         np.testing.assert_array_equal(column, getattr(plain, name))
 
@@ -165,7 +165,7 @@ def test_only_the_short_list_is_in_another_order():
     queries = random_rows(20, 1)
     plain, moved = (
         answers(shards, search_in_steps(ServedIndex(shards, steps), queries, ["q"] * 20, 40))
-        for steps in (Retrieval(), Retrieval(reranking=RERANKING))
+        for steps in (PostProcessing(), PostProcessing(reranking=RERANKING))
     )
     assert any(plain[q][:9] != moved[q][:9] for q in range(20))
     for q in range(20):
@@ -413,7 +413,7 @@ def test_augmentation_rebuilds_the_index_once_and_leaves_the_embedding_files(tun
 
 
 def test_the_steps_of_an_encoder_are_given_when_it_is_built(pictures, make_encoder, tmp_path):
-    make_encoder(tmp_path / "one", retrieval=BOTH)
+    make_encoder(tmp_path / "one", post_processing=BOTH)
     make_encoder(tmp_path / "two")
     one, two = read_manifest(tmp_path / "one"), read_manifest(tmp_path / "two")
     assert one["retrieval"]["reranking"] == {"short_list": 9, "k1": 4, "k2": 2, "mix": 0.3}

@@ -1,4 +1,4 @@
-"""What may be done around the search: database augmentation, query expansion, k-reciprocal re-ranking.
+"""Post-processing, done around the search: database augmentation, query expansion, k-reciprocal re-ranking.
 
 Nothing is learned here: the settings belong to an encoder because their best values depend on its vectors. All of
 it is for unit vectors and their cosine. Sums and similarities are in double precision, and distances are rounded, so
@@ -94,8 +94,12 @@ class Reranking(_Step):
         return np.argsort(np.rint(distances * _GRID), axis=1, kind="stable")
 
 
-class Retrieval(_Step):
-    """What an encoder bundle says of the steps around the search; each is off where it is None."""
+class PostProcessing(_Step):
+    """The steps around the search that belong to an encoder; each is off where it is None.
+
+    Attributes:
+        database_augmentation, query_expansion, reranking: their settings.
+    """
 
     database_augmentation: DatabaseAugmentation | None = None
     query_expansion: QueryExpansion | None = None
@@ -104,21 +108,21 @@ class Retrieval(_Step):
     @property
     def any(self) -> bool:
         """Whether a step is on."""
-        return self != Retrieval()
+        return self != PostProcessing()
 
     def __str__(self) -> str:
         steps = ((name.replace("_", " "), step) for name, step in self)
         return "; ".join(f"{name} {step}" for name, step in steps if step) or "none"
 
 
-def read_retrieval(manifest: Mapping[str, Any]) -> Retrieval:
+def read_post_processing(manifest: Mapping[str, Any]) -> PostProcessing:
     """The settings in a bundle's manifest (`encoder.read_manifest`); of one without, all steps are off.
 
     Raises:
         LookalikeError: if they are not those of this version.
     """
     try:
-        return Retrieval.model_validate(manifest.get(KEY) or {})
+        return PostProcessing.model_validate(manifest.get(KEY) or {})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join([KEY, *map(str, first["loc"])])
@@ -127,8 +131,8 @@ def read_retrieval(manifest: Mapping[str, Any]) -> Retrieval:
         ) from None
 
 
-def retrieval_json(settings: Retrieval | None) -> dict[str, Any] | None:
-    """What `read_retrieval` reads, for the manifest; None where all steps are off."""
+def post_processing_json(settings: PostProcessing | None) -> dict[str, Any] | None:
+    """What `read_post_processing` reads, for the manifest; None where all steps are off."""
     return (settings.model_dump(exclude_none=True) or None) if settings else None
 
 

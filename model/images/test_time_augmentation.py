@@ -1,4 +1,4 @@
-"""Views of one picture whose features are averaged: mirrored, and at several scales."""
+"""Test-time augmentation: variants of one picture whose features are averaged: mirrored, and at several scales."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ from .preprocess import Preprocess, parse_spec
 
 
 @dataclass(frozen=True)
-class Views:
-    """What views there are. Each costs the network as much as the first.
+class TestTimeAugmentation:
+    """What variants of a picture there are. Each costs the network as much as the first.
+
+    Source, for scales: Gordo et al., "End-to-End Learning of Deep Visual Representations for Image Retrieval", IJCV
+    2017, and Radenovic et al., "Fine-tuning CNN Image Retrieval with No Human Annotation", TPAMI 2018.
 
     Attributes:
-        flip: every view also mirrored, left to right.
+        flip: every variant also mirrored, left to right.
         scales: how large the picture is made before its middle is cut out, 1 being what the preprocessing spec
             says. A smaller one shows more of the picture, a larger one its middle in more detail.
     """
+
+    __test__ = False  # pytest takes a class of such a name for tests
 
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
 
     @classmethod
-    def from_manifest(cls, said: dict[str, Any] | None) -> Views:
-        """What `as_manifest` gave."""
-        return cls(bool(said["flip"]), tuple(said["scales"])) if said else cls()
+    def from_manifest(cls, section: dict[str, Any] | None) -> TestTimeAugmentation:
+        """What `as_manifest` gave: the field `views` of `encoder.json`."""
+        return cls(bool(section["flip"]), tuple(section["scales"])) if section else cls()
 
     def as_manifest(self) -> dict[str, Any] | None:
-        """For `encoder.json`; None for the picture as it is."""
-        return None if self == Views() else {"flip": self.flip, "scales": list(self.scales)}
+        """The field `views` of `encoder.json`; None for the picture as it is."""
+        return None if self == TestTimeAugmentation() else {"flip": self.flip, "scales": list(self.scales)}
 
     def preprocessings(self, preprocess: Preprocess) -> list[Preprocess]:
         """The preprocessing of each scale.
@@ -48,8 +53,8 @@ class Views:
         return [preprocess if scale == 1 else _scaled(preprocess, scale) for scale in self.scales]
 
 
-AS_IS = Views()
-"""One view: the picture as the preprocessing makes it."""
+AS_IS = TestTimeAugmentation()
+"""One variant: the picture as the preprocessing makes it."""
 
 
 def _scaled(preprocess: Preprocess, scale: float) -> Preprocess:
@@ -82,5 +87,5 @@ def read_pixels(
     Raises:
         ImageError: as `Preprocess.pixels`, which takes the `options`.
     """
-    views = [preprocess.pixels(image, **options) for preprocess in preprocessings]
-    return np.stack([pixels for pixels, _, _ in views]), *views[0][1:]
+    variants = [preprocess.pixels(image, **options) for preprocess in preprocessings]
+    return np.stack([pixels for pixels, _, _ in variants]), *variants[0][1:]

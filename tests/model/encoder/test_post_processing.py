@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.model.encoder.search_steps import (
+from lookalike.model.encoder.post_processing import (
     DatabaseAugmentation,
+    PostProcessing,
     QueryExpansion,
     Reranking,
-    Retrieval,
     k_reciprocal_distances,
-    read_retrieval,
-    retrieval_json,
+    post_processing_json,
+    read_post_processing,
     weighted_mean,
 )
 from lookalike.model.errors import LookalikeError
@@ -185,18 +185,18 @@ def test_the_order_in_which_different_items_are_given_does_not_matter(n, seed):
 
 
 def test_settings_survive_the_manifest_and_one_without_any_has_null():
-    some = Retrieval(
+    some = PostProcessing(
         database_augmentation=DatabaseAugmentation(k=5, alpha=3),
         query_expansion=QueryExpansion(k=3, alpha=0.5),
         reranking=Reranking(short_list=50),
     )
-    assert read_retrieval({"retrieval": retrieval_json(some)}) == some
+    assert read_post_processing({"retrieval": post_processing_json(some)}) == some
     assert str(some) == "database augmentation 5,3; query expansion 3,0.5; reranking 50,20,6,0.3"
-    for manifest in ({}, {"retrieval": None}, {"retrieval": retrieval_json(Retrieval())}):
-        assert read_retrieval(manifest) == Retrieval()
-    assert retrieval_json(None) is None
-    assert retrieval_json(Retrieval()) is None
-    assert str(Retrieval()) == "none"
+    for manifest in ({}, {"retrieval": None}, {"retrieval": post_processing_json(PostProcessing())}):
+        assert read_post_processing(manifest) == PostProcessing()
+    assert post_processing_json(None) is None
+    assert post_processing_json(PostProcessing()) is None
+    assert str(PostProcessing()) == "none"
 
 
 @pytest.mark.parametrize(
@@ -205,4 +205,4 @@ def test_settings_survive_the_manifest_and_one_without_any_has_null():
 )
 def test_a_manifest_with_other_settings_is_refused_by_name(section):
     with pytest.raises(LookalikeError, match=r"encoder\.json: retrieval"):
-        read_retrieval({"retrieval": section})
+        read_post_processing({"retrieval": section})

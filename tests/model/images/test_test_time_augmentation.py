@@ -1,4 +1,4 @@
-"""Views of a picture: mirrored and at several scales, averaged."""
+"""Test-time augmentation: a picture mirrored and at several scales, averaged."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
 from lookalike.model.encoder.projection import unit_length
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
-from lookalike.model.images.views import AS_IS, Views
+from lookalike.model.images.test_time_augmentation import AS_IS, TestTimeAugmentation
 from tests.conftest import picture
 
 SPEC = parse_spec("decode|resize_short(36)|center_crop(32)|normalize(127,128)")
@@ -20,7 +20,7 @@ def mirrored(image):
 
 
 def test_a_scale_changes_what_the_picture_is_resized_to():
-    found = Views(scales=(1.0, 1.5, 0.89)).preprocessings(SPEC)
+    found = TestTimeAugmentation(scales=(1.0, 1.5, 0.89)).preprocessings(SPEC)
     assert [str(one) for one in found] == [
         str(SPEC),
         "decode|resize_short(54)|center_crop(32)|normalize(127,128)",
@@ -30,7 +30,7 @@ def test_a_scale_changes_what_the_picture_is_resized_to():
 
 def test_a_whole_picture_is_cut_only_where_it_is_made_larger():
     spec = parse_spec("decode|pad_square(255)|resize(32,32)|normalize(127,128)")
-    found = Views(scales=(1.0, 1.1)).preprocessings(spec)
+    found = TestTimeAugmentation(scales=(1.0, 1.1)).preprocessings(spec)
     assert [str(one) for one in found] == [
         str(spec),
         "decode|pad_square(255)|resize(35,35)|center_crop(32)|normalize(127,128)",
@@ -51,12 +51,12 @@ def test_a_whole_picture_is_cut_only_where_it_is_made_larger():
 )
 def test_scales_that_cannot_be_cut_are_refused(scales, spec, said):
     with pytest.raises(LookalikeError, match=said):
-        Views(scales=scales).preprocessings(parse_spec(spec))
+        TestTimeAugmentation(scales=scales).preprocessings(parse_spec(spec))
 
 
 @pytest.mark.parametrize("variant", ["int8", "float"])
 def test_with_flip_a_picture_and_its_mirror_image_have_one_vector(make_encoder, tmp_path, variant):
-    make_encoder(tmp_path / "flip", views=Views(flip=True))
+    make_encoder(tmp_path / "flip", test_time_augmentation=TestTimeAugmentation(flip=True))
     encoder = Encoder.load(tmp_path / "flip", variant=variant)
     # Square, so that the middle is cut out in the middle, and lossless.
     images = [picture(seed, 40, 40, ".png") for seed in range(5)]
@@ -65,11 +65,15 @@ def test_with_flip_a_picture_and_its_mirror_image_have_one_vector(make_encoder, 
     np.testing.assert_allclose(one, other, atol=2e-6)
 
 
-def test_features_are_the_average_over_the_views(make_encoder, tmp_path, pictures):
-    specs = {"plain": AS_IS, "large": Views(scales=(1.5,)), "both": Views(scales=(1.0, 1.5))}
+def test_features_are_the_average_over_the_variants(make_encoder, tmp_path, pictures):
+    specs = {
+        "plain": AS_IS,
+        "large": TestTimeAugmentation(scales=(1.5,)),
+        "both": TestTimeAugmentation(scales=(1.0, 1.5)),
+    }
     found = {}
-    for name, views in specs.items():
-        make_encoder(tmp_path / name, views=views, dim=None, variant="float")
+    for name, augmentation in specs.items():
+        make_encoder(tmp_path / name, test_time_augmentation=augmentation, dim=None, variant="float")
         found[name], errors = Encoder.load(tmp_path / name).encode([*pictures.values(), b"broken"])
         assert list(errors) == [24]
     expected = unit_length((found["plain"] + found["large"])[:24] / 2)
@@ -80,14 +84,16 @@ def test_features_are_the_average_over_the_views(make_encoder, tmp_path, picture
 def test_views_are_part_of_the_fingerprint_and_absent_from_it_where_there_are_none(
     make_encoder, encoder, tmp_path
 ):
-    make_encoder(tmp_path / "flip", views=Views(flip=True))
+    make_encoder(tmp_path / "flip", test_time_augmentation=TestTimeAugmentation(flip=True))
     plain, flip = read_manifest(encoder), read_manifest(tmp_path / "flip")
     assert "views" not in plain
     assert fingerprint(flip) != fingerprint({key: value for key, value in flip.items() if key != "views"})
 
 
 def test_a_vector_does_not_depend_on_its_batch(make_encoder, tmp_path, pictures):
-    make_encoder(tmp_path / "views", views=Views(flip=True, scales=(1.0, 1.2)))
+    make_encoder(
+        tmp_path / "views", test_time_augmentation=TestTimeAugmentation(flip=True, scales=(1.0, 1.2))
+    )
     encoder = Encoder.load(tmp_path / "views")
     together, _ = encoder.encode(pictures.values())
     alone = np.concatenate([encoder.encode([image])[0] for image in pictures.values()])
