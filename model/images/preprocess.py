@@ -73,13 +73,6 @@ class Preprocess:
         pixels = self._geometry(image.pixels, image.height, image.width, max_pixels)
         return pixels, image.width, image.height
 
-    def from_array(self, image: np.ndarray) -> np.ndarray:
-        """The same for an image decoded before, without a window: uint8 RGB (h, w, 3) to uint8 (height, width, 3)."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise ValueError(f"Expected uint8 (height, width, 3). Received: {image.dtype} {image.shape}")
-        pixels = self._window.apply(image) if self._window else image
-        return self._geometry(pixels, image.shape[0], image.shape[1], MAX_PIXELS)
-
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
         """(pixels - mean) / std: any numbers (..., width, 3) to float32 of the same shape."""
         # A row at a time: NumPy took 1.2 ms to broadcast over an innermost axis of 3, and takes 0.4 so.
@@ -88,10 +81,6 @@ class Preprocess:
         rows -= np.tile(self.mean, width)
         rows /= np.tile(self.std, width)
         return rows.reshape(pixels.shape)
-
-    def __call__(self, data: bytes) -> np.ndarray:
-        """An image file to the network's input, float32 (height, width, 3); raises as `pixels`."""
-        return self.normalize(self.pixels(data)[0])
 
     def _side_needed(self) -> int | None:
         """What of the picture's shorter side the first operation can use, if that is a resize."""

@@ -201,10 +201,8 @@ LOSSES: dict[str, type[_Loss]] = {
     "batch_hard_triplet": BatchHardTriplet,
 }
 
-DEFAULT_LOSS = "norm_softmax"
 
-
-def build_loss(name: str = DEFAULT_LOSS, **options: Any) -> _Loss:
+def build_loss(name: str, **options: Any) -> _Loss:
     """The loss of that name.
 
     Args:

@@ -171,14 +171,15 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation() -> None:
 
 
 def test_a_spec_without_normalize_gives_the_pixels_as_float32() -> None:
-    result = parse_spec("decode|resize(4,4)")(bmp(np.full((4, 4, 3), 200, np.uint8)))
+    parsed = parse_spec("decode|resize(4,4)")
+    result = parsed.normalize(parsed.pixels(bmp(np.full((4, 4, 3), 200, np.uint8)))[0])
     assert result.dtype == np.float32
     assert (result == 200).all()
 
 
-def test_calling_decodes_resizes_crops_and_normalizes() -> None:
-    data = bmp(np.full((300, 400, 3), 255, np.uint8))
-    result = parse_spec(USUAL)(data)
+def test_pixels_are_decoded_resized_and_cropped_before_they_are_normalized() -> None:
+    parsed = parse_spec(USUAL)
+    result = parsed.normalize(parsed.pixels(bmp(np.full((300, 400, 3), 255, np.uint8)))[0])
     assert result.shape == (224, 224, 3)
     assert (result == 1).all()
 
@@ -200,7 +201,7 @@ def test_a_jpeg_decoded_reduced_ends_as_one_decoded_whole(size: tuple[int, int])
     for text in (USUAL, "decode|resize(200,100)", "decode|pad_square|resize(224,224)"):
         parsed = parse_spec(text)
         reduced = parsed.pixels(data)[0].astype(int)
-        whole = parsed.from_array(simplejpeg.decode_jpeg(data))
+        whole = parsed.pixels(bmp(simplejpeg.decode_jpeg(data)))[0]
         assert np.abs(reduced - whole).mean() < 0.6
 
 
@@ -214,7 +215,7 @@ def test_resizing_is_close_to_antialiased_bicubic(size: tuple[int, int]) -> None
     assert np.abs(result - expected).mean() < 2
 
 
-@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (2, 40000), (3, 2), (7, 700), (30000, 3000)])
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (2, 40000), (3, 2), (7, 700), (20000, 800)])
 @pytest.mark.parametrize(
     "text", [USUAL, "decode|resize(32,48)", "decode|center_crop(9)", "decode|pad_square|resize(8,8)"]
 )
@@ -222,9 +223,9 @@ def test_narrow_and_tiny_pictures_keep_their_colour(size: tuple[int, int], text:
     parsed = parse_spec(text)
     if "pad" in text and max(size) > 10_000:
         with pytest.raises(ImageError, match="more than the limit"):
-            parsed.from_array(np.zeros((*size, 3), np.uint8))
+            parsed.pixels(bmp(np.zeros((*size, 3), np.uint8)))
         return
-    pixels = parsed.from_array(np.full((*size, 3), (10, 20, 30), np.uint8))
+    pixels, _, _ = parsed.pixels(bmp(np.full((*size, 3), (10, 20, 30), np.uint8)))
     assert pixels.shape == (parsed.height, parsed.width, 3)
     if "pad" not in text:
         assert np.abs(pixels[parsed.height // 2, parsed.width // 2].astype(int) - (10, 20, 30)).max() <= 1
@@ -233,7 +234,7 @@ def test_narrow_and_tiny_pictures_keep_their_colour(size: tuple[int, int], text:
 def test_a_narrow_picture_keeps_its_middle() -> None:
     strip = np.zeros((10, 1000, 3), np.uint8)
     strip[:, 490:510] = 255
-    pixels = parse_spec("decode|resize_short(20)|center_crop(20)").from_array(strip)
+    pixels, _, _ = parse_spec("decode|resize_short(20)|center_crop(20)").pixels(bmp(strip))
     assert pixels.min() > 250
 
 
@@ -243,14 +244,14 @@ def test_the_output_has_the_size_that_was_announced(
     height: int, width: int, n: int, draws: st.DataObject
 ) -> None:
     crop = draws.draw(st.integers(1, n))
-    image = photograph(height, width)
+    image = bmp(photograph(height, width))
     for middle in (
         f"resize_short({n})|center_crop({crop})",
         f"resize({n},{crop})",
         f"pad_square|resize_short({n})",
     ):
         parsed = parse_spec(f"decode|{middle}")
-        assert parsed.from_array(image).shape == (parsed.height, parsed.width, 3)
+        assert parsed.pixels(image)[0].shape == (parsed.height, parsed.width, 3)
 
 
 def test_center_crop_takes_the_middle_and_surrounds_what_is_smaller_with_white() -> None:
@@ -274,14 +275,6 @@ def test_an_intermediate_picture_beyond_the_limit_is_refused_before_it_is_made()
         parse_spec("decode|pad_square|resize(8,8)").pixels(bmp(np.zeros((1, 20000, 3), np.uint8)))
 
 
-@pytest.mark.parametrize(
-    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
-)
-def test_an_array_that_is_not_rgb_pixels_is_refused(image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="Expected uint8"):
-        parse_spec(USUAL).from_array(image)
-
-
 def test_what_cannot_be_decoded_is_an_image_error() -> None:
     with pytest.raises(ImageError, match="empty file"):
         parse_spec(USUAL).pixels(b"")
@@ -292,6 +285,6 @@ def test_decoding_a_jpeg_does_not_import_tensorflow() -> None:
 
     script = (
         "import sys; from lookalike.model.images.preprocess import parse_spec; "
-        f"parse_spec({USUAL!r})(sys.stdin.buffer.read()); assert 'tensorflow' not in sys.modules"
+        f"parse_spec({USUAL!r}).pixels(sys.stdin.buffer.read()); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], input=jpeg(photograph(30, 40)), check=True)

@@ -101,7 +101,7 @@ def test_gives_a_vector_of_the_known_length(made, name):
 
 
 def test_the_spec_makes_what_the_network_takes(made, pictures):
-    assert parse_spec(made.preprocessing)(pictures["p00.jpg"]).shape == made.network.input_shape[1:]
+    assert parse_spec(made.preprocessing).pixels(pictures["p00.jpg"])[0].shape == made.network.input_shape[1:]
 
 
 def test_another_picture_in_the_batch_changes_nothing(made):
@@ -253,7 +253,9 @@ def settle(made: Backbone, sample: list[bytes]) -> None:
     for layer in norms:
         layer.momentum = 0.0
     preprocess = parse_spec(made.preprocessing)
-    made.network(np.stack([preprocess(image) for image in sample]), training=True)
+    made.network(
+        np.stack([preprocess.normalize(preprocess.pixels(image)[0]) for image in sample]), training=True
+    )
 
 
 @pytest.mark.parametrize("name", marked(SLOW_INT8))

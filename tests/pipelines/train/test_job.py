@@ -201,7 +201,8 @@ def test_the_network_becomes_an_encoder_that_agrees_with_it_and_answers(finished
     images = [path.read_bytes() for path in sorted((photos / "validation").rglob("*.jpg"))]
     vectors, errors = Encoder.load(bundle).encode(images)
     trained = backbone(str(folder / "run" / "network.keras"), layer="embedding", preprocessing=SPEC).network
-    graph = np.asarray(trained(np.stack([parse_spec(SPEC)(image) for image in images])))
+    spec = parse_spec(SPEC)
+    graph = np.asarray(trained(spec.normalize(np.stack([spec.pixels(image)[0] for image in images]))))
     graph = graph / np.linalg.norm(graph, axis=1, keepdims=True)
     assert not errors
     assert (vectors * graph).sum(axis=1).mean() > 0.985
