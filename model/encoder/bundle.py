@@ -122,23 +122,6 @@ class Encoder:
                 )
         return cls(folder, manifest, variant, threads or cores(), max_pixels)
 
-    def encode(self, images: Iterable[bytes]) -> tuple[np.ndarray, dict[int, str]]:
-        """Encodes any number of images, on all threads.
-
-        Returns:
-            vectors: array of shape (n, dim), float32; NaN in the row of an image that could not be read.
-            errors: position in `images` -> reason, for those.
-        """
-        images = list(images)
-        batches = list(self.map(images[i : i + BATCH] for i in range(0, len(images), BATCH)))
-        vectors = [batch.vectors for batch in batches] or [np.empty((0, self.dim), np.float32)]
-        errors = {
-            BATCH * number + position: reason
-            for number, batch in enumerate(batches)
-            for position, reason in batch.errors.items()
-        }
-        return np.concatenate(vectors), errors
-
     def map(self, batches: Iterable[Sequence[bytes]]) -> Iterator[EncodedBatch]:
         """Encodes batches of at most `BATCH` images on all threads; results come in the order of the input.
 

@@ -14,6 +14,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from lookalike.model.networks import Backbone
 from tests.conftest import DIM, SPEC, picture, tiny_network
+from tests.support.encoding import encode
 
 BUNDLE = ("encoder.json", "int8.tflite", "projection.npz", "saved_model/saved_model.pb")
 
@@ -33,10 +34,10 @@ def refused(folder, **options) -> str:
 @pytest.mark.parametrize("variant", ["int8", "float"])
 def test_vectors_are_finite_of_unit_length_and_the_same_every_time(encoder, pictures, variant):
     images = list(pictures.values())
-    vectors, errors = Encoder.load(encoder, variant=variant).encode(images)
+    vectors, errors = encode(Encoder.load(encoder, variant=variant), images)
     assert (vectors.shape, vectors.dtype, errors) == ((24, DIM), np.float32, {})
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    again, _ = Encoder.load(encoder, variant=variant, threads=1).encode(images)
+    again, _ = encode(Encoder.load(encoder, variant=variant, threads=1), images)
     np.testing.assert_array_equal(vectors, again)
 
 
@@ -44,18 +45,18 @@ def test_vectors_are_finite_of_unit_length_and_the_same_every_time(encoder, pict
 def test_a_vector_is_the_same_to_the_bit_alone_and_in_any_company(encoder, pictures, variant):
     images = list(pictures.values())
     opened = Encoder.load(encoder, variant=variant)
-    together, _ = opened.encode(images)
-    alone = np.concatenate([opened.encode([image])[0] for image in images])
+    together, _ = encode(opened, images)
+    alone = np.concatenate([encode(opened, [image])[0] for image in images])
     np.testing.assert_array_equal(together, alone)
-    backwards, _ = opened.encode(images[::-1])
+    backwards, _ = encode(opened, images[::-1])
     np.testing.assert_array_equal(together, backwards[::-1])
-    with_bad, _ = opened.encode([b"", *images[:5]])
+    with_bad, _ = encode(opened, [b"", *images[:5]])
     np.testing.assert_array_equal(together[:5], with_bad[1:])
 
 
 def test_int8_and_float_are_close_and_have_fingerprints_of_their_own(encoder, pictures):
     int8, float32 = (Encoder.load(encoder, variant=variant) for variant in ("int8", "float"))
-    a, b = (opened.encode(pictures.values())[0] for opened in (int8, float32))
+    a, b = (encode(opened, pictures.values())[0] for opened in (int8, float32))
     assert (a * b).sum(axis=1).mean() > 0.98
     assert int8.fingerprint != float32.fingerprint
     assert int8.fingerprint == fingerprint(read_manifest(encoder)) == Encoder.load(encoder).fingerprint
@@ -69,13 +70,13 @@ def test_an_image_that_cannot_be_read_has_a_reason_and_no_vector(encoder):
 
 
 def test_a_picture_larger_than_allowed_is_refused_from_its_header(encoder):
-    _, errors = Encoder.load(encoder, max_pixels=48 * 40 - 1).encode([picture(1)])
+    _, errors = encode(Encoder.load(encoder, max_pixels=48 * 40 - 1), [picture(1)])
     assert list(errors) == [0]
     assert "1920" in errors[0].replace(",", "") or "48" in errors[0]
 
 
 def test_no_images_give_no_vectors(encoder):
-    vectors, errors = Encoder.load(encoder).encode([])
+    vectors, errors = encode(Encoder.load(encoder), [])
     assert (vectors.shape, errors) == ((0, DIM), {})
 
 
@@ -92,7 +93,7 @@ def test_map_keeps_the_order_and_takes_only_a_few_batches_ahead(encoder):
     first = next(results)
     assert len(taken) <= 3 * 2 + 1
     vectors = np.concatenate([first.vectors, *(batch.vectors for batch in results)])
-    np.testing.assert_array_equal(vectors, opened.encode([picture(i) for i in range(30)])[0])
+    np.testing.assert_array_equal(vectors, encode(opened, [picture(i) for i in range(30)])[0])
 
 
 def test_a_batch_that_is_too_large_is_refused(encoder):
@@ -160,7 +161,7 @@ def test_what_decides_the_numbers_decides_the_fingerprint_and_the_name_does_not(
 
 def test_without_unit_length_vectors_keep_their_length(make_encoder, tmp_path, pictures):
     summary = make_encoder(tmp_path / "long", unit_length=False, variant="float")
-    vectors, _ = Encoder.load(tmp_path / "long").encode(pictures.values())
+    vectors, _ = encode(Encoder.load(tmp_path / "long"), pictures.values())
     assert summary.dim == DIM
     assert np.ptp(np.linalg.norm(vectors, axis=1)) > 0.05
 
@@ -171,7 +172,7 @@ def test_the_float_variant_is_the_network_itself(make_encoder, tmp_path, picture
     image = pictures["p00.jpg"]
     pixels = opened.preprocess.pixels(image)[0]
     expected = tiny_network()((pixels[None].astype(np.float32) - 127) / 128).numpy()
-    np.testing.assert_allclose(opened.encode([image])[0], expected, atol=1e-5)
+    np.testing.assert_allclose(encode(opened, [image])[0], expected, atol=1e-5)
 
 
 def test_gem_pools_the_feature_map_outside_the_network(make_encoder, tmp_path, pictures):
@@ -180,7 +181,7 @@ def test_gem_pools_the_feature_map_outside_the_network(make_encoder, tmp_path, p
     pixels = opened.preprocess.pixels(pictures["p00.jpg"])[0]
     feature_map = tiny_network(pool=False)((pixels[None].astype(np.float32) - 127) / 128).numpy()
     expected = np.cbrt((np.maximum(feature_map, 1e-6) ** 3).mean(axis=(1, 2)))
-    np.testing.assert_allclose(opened.encode([pictures["p00.jpg"]])[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(encode(opened, [pictures["p00.jpg"]])[0], expected, rtol=1e-4)
 
 
 # Building
@@ -203,15 +204,15 @@ def test_a_discriminant_projection_is_fitted_on_the_images_that_have_a_class(tmp
     assert (summary.images, summary.unlabelled, summary.dim) == (40, 8, 3)
     assert summary.projection == "lda, 3 dimensions fitted on 32 images"
     assert read_manifest(tmp_path / "new")["projection"]["kind"] == "lda"
-    vectors, _ = Encoder.load(tmp_path / "new").encode([picture(1)])
+    vectors, _ = encode(Encoder.load(tmp_path / "new"), [picture(1)])
     assert vectors.shape == (1, 3)
 
 
 def test_a_whitened_projection_is_that_of_the_features_in_use(make_encoder, tmp_path, pictures):
     make_encoder(tmp_path / "own", dim=None)
     make_encoder(tmp_path / "white", dim=6, projection="whitened", shrinkage=0.2)
-    features, _ = Encoder.load(tmp_path / "own").encode(pictures.values())
-    found, _ = Encoder.load(tmp_path / "white").encode(pictures.values())
+    features, _ = encode(Encoder.load(tmp_path / "own"), pictures.values())
+    found, _ = encode(Encoder.load(tmp_path / "white"), pictures.values())
     expected = unit_length(WhitenedPCA(6, 0.2).fit(features).apply(features))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

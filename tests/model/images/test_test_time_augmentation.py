@@ -10,6 +10,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.images.test_time_augmentation import AS_IS, TestTimeAugmentation
 from tests.conftest import picture
+from tests.support.encoding import encode
 
 SPEC = parse_spec("decode|resize_short(36)|center_crop(32)|normalize(127,128)")
 
@@ -60,8 +61,8 @@ def test_with_flip_a_picture_and_its_mirror_image_have_one_vector(make_encoder, 
     encoder = Encoder.load(tmp_path / "flip", variant=variant)
     # Square, so that the middle is cut out in the middle, and lossless.
     images = [picture(seed, 40, 40, ".png") for seed in range(5)]
-    one, _ = encoder.encode(images)
-    other, _ = encoder.encode([mirrored(image) for image in images])
+    one, _ = encode(encoder, images)
+    other, _ = encode(encoder, [mirrored(image) for image in images])
     np.testing.assert_allclose(one, other, atol=2e-6)
 
 
@@ -74,7 +75,7 @@ def test_features_are_the_average_over_the_variants(make_encoder, tmp_path, pict
     found = {}
     for name, augmentation in specs.items():
         make_encoder(tmp_path / name, test_time_augmentation=augmentation, dim=None, variant="float")
-        found[name], errors = Encoder.load(tmp_path / name).encode([*pictures.values(), b"broken"])
+        found[name], errors = encode(Encoder.load(tmp_path / name), [*pictures.values(), b"broken"])
         assert list(errors) == [24]
     expected = unit_length((found["plain"] + found["large"])[:24] / 2)
     np.testing.assert_allclose(found["both"][:24], expected, atol=1e-6)
@@ -95,6 +96,6 @@ def test_a_vector_does_not_depend_on_its_batch(make_encoder, tmp_path, pictures)
         tmp_path / "views", test_time_augmentation=TestTimeAugmentation(flip=True, scales=(1.0, 1.2))
     )
     encoder = Encoder.load(tmp_path / "views")
-    together, _ = encoder.encode(pictures.values())
-    alone = np.concatenate([encoder.encode([image])[0] for image in pictures.values()])
+    together, _ = encode(encoder, pictures.values())
+    alone = np.concatenate([encode(encoder, [image])[0] for image in pictures.values()])
     np.testing.assert_array_equal(together, alone)

@@ -13,6 +13,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import available, backbone
 from lookalike.model.networks.efficientnet_lite import VARIANTS, build
+from tests.support.encoding import encode
 from tests.support.places import CLOTHING, GOLDEN
 
 EXPECTED = GOLDEN / "efficientnet_lite0.json"
@@ -103,5 +104,7 @@ def test_int8_agrees_with_float_on_real_photographs(tmp_path):
     sample = [Example(path.read_bytes()) for path in photographs[::10]]
     build_bundle(tmp_path / "lite0", backbone("efficientnet_lite0"), sample, name="lite0", dim=256)
     others = [path.read_bytes() for path in photographs[5::40]]
-    int8, float32 = (Encoder.load(tmp_path / "lite0", variant=v).encode(others)[0] for v in ("int8", "float"))
+    int8, float32 = (
+        encode(Encoder.load(tmp_path / "lite0", variant=v), others)[0] for v in ("int8", "float")
+    )
     assert (int8 * float32).sum(axis=1).mean() >= 0.985

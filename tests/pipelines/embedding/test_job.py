@@ -23,6 +23,7 @@ from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources.tfrecord import Example, frame
 from tests.conftest import DIM, picture, run
+from tests.support.encoding import encode
 
 FORMATS = ("tfrecord", "webdataset", "parquet", "folder")
 COUNTS = ("read", "embedded", "reused", "rejected", "duplicates")
@@ -72,7 +73,7 @@ def test_every_image_of_every_format_has_the_vector_that_the_encoder_gives(job, 
     names = [name.rpartition("/")[2] for name in table["item_id"].to_pylist()]
     assert sorted(names) == sorted(pictures)
     vectors = np.stack(table["embedding"].to_numpy(zero_copy_only=False))
-    np.testing.assert_array_equal(vectors, Encoder.load(encoder).encode([pictures[n] for n in names])[0])
+    np.testing.assert_array_equal(vectors, encode(Encoder.load(encoder), [pictures[n] for n in names])[0])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     hashes = [hashlib.sha256(pictures[name]).hexdigest() for name in names]
     assert table["content_hash"].to_pylist() == hashes

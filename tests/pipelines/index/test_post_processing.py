@@ -32,6 +32,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.nightly.dry_run import dry_run
 from lookalike.store import exclusions
 from tests.conftest import DIM, Job, picture, run
+from tests.support.encoding import encode
 
 EXPANSION = QueryExpansion(k=3, alpha=2.0)
 RERANKING = Reranking(short_list=9, k1=4, k2=2)
@@ -293,7 +294,7 @@ def test_images_vectors_and_ids_are_asked_with_the_steps_of_the_encoder(tuned, p
     table = tuned.embeddings
     ids, vectors = table["item_id"].to_pylist(), np.stack(table["embedding"].to_numpy(zero_copy_only=False))
     images = {f"q{i}.jpg": picture(900 + i) for i in range(3)}
-    encoded, _ = Encoder.load(tuned.settings["encoder"]).encode(images.values())
+    encoded, _ = encode(Encoder.load(tuned.settings["encoder"]), images.values())
     listed = tuned.folder / "ids.txt"
     listed.write_text("p01.jpg\np02.jpg\n")
     tune(tuned, "--query-expansion", "3,2", "--reranking", "9,4,2")

@@ -16,6 +16,7 @@ import pytest
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.sources.pack import pack
 from tests.conftest import DIM, Job, picture
+from tests.support.encoding import encode
 
 FORMS = ("parquet", "csv", "jsonl")
 
@@ -66,7 +67,7 @@ def test_shards_are_packed_embedded_indexed_and_queried_with_the_answers_of_nump
     job.nightly()
     queries = {f"q{i}.jpg": picture(1000 + i) for i in range(5)}
     assert job.query(job.query_file(queries), "-k", 7).code == 0
-    vectors, errors = Encoder.load(encoder).encode(list(queries.values()))
+    vectors, errors = encode(Encoder.load(encoder), list(queries.values()))
     assert not errors
     assert_answers(job.results, list(queries), by_numpy(*corpus(job), vectors, 7))
     assert job.failures == []

@@ -21,6 +21,7 @@ from lookalike.train import run_folder
 from lookalike.train.data import Spool
 from lookalike.train.run_folder import read_run
 from tests.conftest import SPEC, Job, picture, run, tiny_network
+from tests.support.encoding import encode
 from tests.support.places import CLOTHING, ROOT
 
 CLASSES = ("blue", "green", "red")
@@ -199,7 +200,7 @@ def test_the_network_becomes_an_encoder_that_agrees_with_it_and_answers(finished
     manifest = json.loads((bundle / "encoder.json").read_text())
     assert (manifest["name"], manifest["dim"], manifest["projection"]) == ("run", 8, None)
     images = [path.read_bytes() for path in sorted((photos / "validation").rglob("*.jpg"))]
-    vectors, errors = Encoder.load(bundle).encode(images)
+    vectors, errors = encode(Encoder.load(bundle), images)
     trained = backbone(str(folder / "run" / "network.keras"), layer="embedding", preprocessing=SPEC).network
     spec = parse_spec(SPEC)
     graph = np.asarray(trained(spec.normalize(np.stack([spec.pixels(image)[0] for image in images]))))
@@ -518,7 +519,7 @@ def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_pat
         spool.close()
     graph /= np.linalg.norm(graph, axis=1, keepdims=True)
     cosines = {
-        v: (Encoder.load(tmp_path / "encoder", variant=v).encode(images)[0] * graph).sum(axis=1)
+        v: (encode(Encoder.load(tmp_path / "encoder", variant=v), images)[0] * graph).sum(axis=1)
         for v in ("int8", "float")
     }
     assert len(images) > 60
