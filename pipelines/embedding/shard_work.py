@@ -1,26 +1,29 @@
-"""One image shard on its way to an embedding file: read, encoded, written."""
+"""One image shard on its way to an embedding file: read in batches, written batch by batch, finished."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lookalike.model.encoder.bundle import BATCH, EncodedBatch
 
-from ..sources import Shard, SourceOptions, read_shard
+from ..sources import Shard, SourceOptions, read_records
 from ..sources.records import Record, Reject
 from ..store.notes import DUPLICATE, EmbeddedShard, write_note
-from .writer import EmbeddingWriter, KnownVectors
+from .writer import Embedding, EmbeddingWriter, KnownVectors
 
-MOST_ENTRIES = 512
+MOST_ROWS = 512
 """Records in a batch, most of them with a known vector and so without an image to wait for."""
+NO_IMAGES = EncodedBatch(np.empty((0, 0), np.float32), {}, np.empty((0, 2), np.int32), 0.0, 0.0)
+"""What becomes of the images of a batch that has none."""
 
 
 @dataclass(frozen=True)
@@ -50,37 +53,70 @@ class EmbedTask:
     run_folder: str
 
 
-class Entry(NamedTuple):
-    """A record without its image: what its row needs, and its vector and size if they are known."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record on its way: what its row in the embedding file holds, and where the embedding comes from.
+
+    Attributes:
+        item_id: of the record.
+        position: its place in the shard.
+        content_hash: SHA-256 of its image, in hexadecimal.
+        metadata: the configured fields' values, in their order.
+        known: the embedding that an earlier file holds for the same image, if one does.
+        image: without that, the place of its image in `Batch.images`; else -1.
+    """
 
     item_id: str
     position: int
-    content: str
+    content_hash: str
     metadata: list[Any]
-    known: tuple[np.ndarray, list[int]] | None
+    known: Embedding | None
+    image: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
-    """Some records of a shard, in order, and the images of those whose vector is not known."""
+    """Some records of a shard, in order.
 
-    entries: list[Entry] = field(default_factory=list)
+    Attributes:
+        rows: the records; at most `MOST_ROWS`.
+        images: those of the rows whose embedding is not known, in order; at most `BATCH`.
+        is_last: whether the shard holds no more.
+    """
+
+    rows: list[Row] = field(default_factory=list)
     images: list[bytes] = field(default_factory=list)
+    is_last: bool = False
+
+    def add(self, record: Record, content_hash: str, metadata: list[Any], known: Embedding | None) -> None:
+        """Adds a record, and its image if that must be encoded."""
+        image = len(self.images) if known is None else -1
+        self.rows.append(Row(record.item_id, record.position, content_hash, metadata, known, image))
+        if known is None:
+            self.images.append(record.image)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is room for no other record."""
+        return len(self.images) == BATCH or len(self.rows) == MOST_ROWS
 
 
 class ShardWork:
-    """One shard: what has been read and encoded of it so far.
+    """One shard and all that is noted of it until its embedding file is finished.
+
+    Args:
+        shard: the shard.
+        task: how it is read, and where its files go.
+        earlier: the embedding file of what it was before, whose vectors are used again.
 
     Attributes:
         shard: the shard.
-        reading: whether there is more to read.
-        waiting: batches that were given out and have not come back.
+        counts: records read, embedded, reused, rejected and duplicates so far.
     """
 
     def __init__(self, shard: Shard, task: EmbedTask, earlier: EmbeddedShard | None) -> None:
         self.shard = shard
-        self.reading = True
-        self.waiting = 0
+        self.counts: Counter[str] = Counter()
         self._task = task
         self._known = KnownVectors(task.store, earlier)
         self._writer = EmbeddingWriter(
@@ -91,81 +127,79 @@ class ShardWork:
         self._reasons: Counter[str] = Counter()
         self._seconds = dict.fromkeys(("read", "decode", "network", "write"), 0.0)
         self._damaged: str | None = None
-        self.counts: Counter[str] = Counter()
 
     def batches(self) -> Iterator[Batch]:
-        """Reads the shard; gives batches of at most `BATCH` images, and keeps what cannot be embedded."""
+        """Reads the shard; gives at least one batch, of which the last says so. Raises OSError."""
+        records = read_records(self.shard, self._task.options, self._unreadable)
         batch = Batch()
-        started = time.perf_counter()
-        for record in read_shard(self.shard, self._task.options):
-            self.counts["read"] += 1
-            if isinstance(record, Reject):
-                self._digest_of([record.item_id, record.position, record.error])
-                self._damaged = record.error if record.ends_shard else self._damaged
-                self._reject(record)
-                continue
-            self._take(record, batch)
-            if len(batch.images) == BATCH or len(batch.entries) == MOST_ENTRIES:
-                self._seconds["read"] += time.perf_counter() - started
-                self.waiting += 1
-                yield batch
-                batch = Batch()
-                started = time.perf_counter()
-        self._seconds["read"] += time.perf_counter() - started
-        self.reading = False
-        if batch.entries:
-            self.waiting += 1
+        while not batch.is_last:
+            with self._timed("read"):
+                batch = self._next_batch(records)
             yield batch
 
-    def _take(self, record: Record, batch: Batch) -> None:
-        content = hashlib.sha256(record.image).hexdigest()
-        metadata = [record.metadata.get(name) for name in self._task.options.metadata]
-        self._digest_of([record.item_id, content, metadata])
-        if record.item_id in self._seen:
-            error = "the id occurred before in this shard"
-            self._reject(Reject(record.item_id, record.position, DUPLICATE, error))
-            return
-        self._seen.add(record.item_id)
-        known = self._known.get(content)
-        batch.entries.append(Entry(record.item_id, record.position, content, metadata, known))
-        if known is None:
-            batch.images.append(record.image)
+    def _next_batch(self, records: Iterator[Record]) -> Batch:
+        batch = Batch()
+        for record in records:
+            self.counts["read"] += 1
+            content_hash = hashlib.sha256(record.image).hexdigest()
+            metadata = [record.metadata.get(name) for name in self._task.options.metadata]
+            self._add_to_digest([record.item_id, content_hash, metadata])
+            if record.item_id in self._seen:
+                error = "the id occurred before in this shard"
+                self._reject(Reject(record.item_id, record.position, DUPLICATE, error))
+                continue
+            self._seen.add(record.item_id)
+            batch.add(record, content_hash, metadata, self._known.get(content_hash))
+            if batch.is_full:
+                return batch
+        batch.is_last = True
+        return batch
 
-    def _digest_of(self, record: list[Any]) -> None:
-        self._digest.update(json.dumps(record).encode() + b"\n")
+    def _unreadable(self, reject: Reject) -> None:
+        self.counts["read"] += 1
+        self._add_to_digest([reject.item_id, reject.position, reject.error])
+        if reject.ends_shard:
+            self._damaged = reject.error
+        self._reject(reject)
 
-    def add(self, batch: Batch, encoded: EncodedBatch) -> None:
-        """Takes the vectors and errors of a batch's images, in the order of the shard."""
-        started = time.perf_counter()
-        self.waiting -= 1
-        self._seconds["decode"] += encoded.decode_seconds
-        self._seconds["network"] += encoded.network_seconds
-        images = iter(range(len(batch.images)))
-        for entry in batch.entries:
-            if entry.known is not None:
-                vector, (width, height) = entry.known
-            else:
-                i = next(images)
-                width, height = encoded.sizes[i].tolist()
-                if i in encoded.errors:
-                    stage = "encode" if width else "decode"
-                    self._reject(Reject(entry.item_id, entry.position, stage, encoded.errors[i]))
-                    continue
-                vector = encoded.vectors[i]
-            self.counts["embedded" if entry.known is None else "reused"] += 1
-            self._writer.add((entry.item_id, entry.content, width, height, *entry.metadata), vector)
-        self._seconds["write"] += time.perf_counter() - started
+    def _add_to_digest(self, stored: list[Any]) -> None:
+        self._digest.update(json.dumps(stored).encode() + b"\n")
 
     def _reject(self, reject: Reject) -> None:
         self.counts["duplicates" if reject.stage == DUPLICATE else "rejected"] += 1
         self._reasons[reject.stage] += 1
         self._writer.reject(reject)
 
+    def write(self, batch: Batch, encoded: EncodedBatch) -> None:
+        """Writes the rows of the oldest batch that is not written yet. Raises OSError.
+
+        Args:
+            batch: one of `batches`.
+            encoded: what became of `batch.images`.
+        """
+        with self._timed("write"):
+            for row in batch.rows:
+                if row.known is not None:
+                    self._write_row(row, row.known, "reused")
+                    continue
+                width, height = encoded.sizes[row.image].tolist()
+                if row.image in encoded.errors:
+                    stage = "encode" if width else "decode"
+                    self._reject(Reject(row.item_id, row.position, stage, encoded.errors[row.image]))
+                else:
+                    self._write_row(row, Embedding(encoded.vectors[row.image], width, height), "embedded")
+        self._seconds["decode"] += encoded.decode_seconds
+        self._seconds["network"] += encoded.network_seconds
+
+    def _write_row(self, row: Row, embedding: Embedding, count: str) -> None:
+        self.counts[count] += 1
+        vector, width, height = embedding
+        self._writer.add((row.item_id, row.content_hash, width, height, *row.metadata), vector)
+
     def finish(self) -> EmbeddedShard:
         """Writes the files and, last, the note. Raises OSError."""
-        started = time.perf_counter()
-        written = self._writer.close(self._digest.hexdigest(), self._task.options_digest)
-        self._seconds["write"] += time.perf_counter() - started
+        with self._timed("write"):
+            written = self._writer.close(self._digest.hexdigest(), self._task.options_digest)
         note = EmbeddedShard(
             **written,
             token=self.shard.token,
@@ -184,3 +218,9 @@ class ShardWork:
     def abandon(self) -> None:
         """Leaves nothing behind."""
         self._writer.abandon()
+
+    @contextlib.contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._seconds[stage] += time.perf_counter() - started

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,14 @@ ROW_GROUP = 8192
 """Rows that are held in memory before they are written: 8 MiB of 256-dimensional vectors."""
 
 
+class Embedding(NamedTuple):
+    """The vector of an image, float32 (dim,), and the size of the original in pixels."""
+
+    vector: np.ndarray
+    width: int
+    height: int
+
+
 class EmbeddingWriter:
     """Writes the files of one shard: rows as they come, names when all is known, the note last.
 
@@ -43,7 +51,6 @@ class EmbeddingWriter:
     def __init__(self, store: str, shard: str, encoder: str, dim: int, metadata: Mapping[str, str]) -> None:
         self._store, self._shard, self._encoder = store, shard, encoder
         self._schema = embedding_schema(dim, metadata)
-        self._dim = dim
         self._rows: list[tuple[Any, ...]] = []
         self._vectors: list[np.ndarray] = []
         self._rejects: list[Reject] = []
@@ -131,7 +138,7 @@ class EmbeddingWriter:
 
 
 class KnownVectors:
-    """The vectors of a shard's earlier embedding file, by the digest of the image.
+    """The vectors of a shard's earlier embedding file, all of them in memory, by the digest of the image.
 
     Args:
         store: folder of the store.
@@ -156,10 +163,10 @@ class KnownVectors:
         self._vectors = embedding.flatten().to_numpy().reshape(len(table), embedding.type.list_size)
         self._sizes = np.column_stack([table["width"].to_numpy(), table["height"].to_numpy()])
 
-    def get(self, content: str) -> tuple[np.ndarray, list[int]] | None:
-        """The vector, float32 (dim,), and [width, height] of an image; None if it is not known."""
-        row = self._rows.get(content)
-        return None if row is None else (self._vectors[row], self._sizes[row].tolist())
+    def get(self, content_hash: str) -> Embedding | None:
+        """What is known of an image by its SHA-256, in hexadecimal; None if it is new."""
+        row = self._rows.get(content_hash)
+        return None if row is None else Embedding(self._vectors[row], *self._sizes[row].tolist())
 
 
 def _slug(shard: str) -> str:

@@ -1,6 +1,6 @@
 """Image shards in: TFRecord, WebDataset tar, Parquet and folders, each read by one small module; and packed.
 
-Others use `find_shards`, `read_shard`, `SourceOptions`, and the records in `records`. May import filesystem and model.
+Others use `find_shards`, `read_records`, `SourceOptions` and what is in `records`. May import filesystem and model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .base import FORMATS, TYPES, Shard, SourceOptions
 from .find import find_shards
 from .records import Record, Reject
 
-__all__ = ["FORMATS", "TYPES", "Shard", "SourceOptions", "find_shards", "read_shard"]
+__all__ = ["FORMATS", "TYPES", "Shard", "SourceOptions", "find_shards", "read_records", "read_shard"]
 
 _READERS: dict[str, Callable[[Shard, SourceOptions], Iterator[Record | Reject]]] = {
     "tfrecord": tfrecord.read,
@@ -32,3 +32,23 @@ def read_shard(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject
         OSError: if the file system fails, which a repetition may mend; never for what a shard holds.
     """
     return _READERS[shard.format](shard, options)
+
+
+def read_records(
+    shard: Shard, options: SourceOptions, rejected: Callable[[Reject], object] | None = None
+) -> Iterator[Record]:
+    """The records of one shard as a stream, for those who want no rejects in between.
+
+    Args:
+        shard: the shard.
+        options: how it is read.
+        rejected: called with each reject at its place between the records; None passes over them.
+
+    Raises:
+        OSError: as `read_shard`.
+    """
+    for entry in read_shard(shard, options):
+        if isinstance(entry, Record):
+            yield entry
+        elif rejected is not None:
+            rejected(entry)

@@ -113,7 +113,6 @@ def stand_ins() -> Iterator[None]:
     def counter(namespace: str, name: str) -> Any:
         return SimpleNamespace(inc=lambda n: counts.update({name: n}))
 
-    embed._load.cache_clear()
     with (
         patch.object(Encoder, "load", StandInEncoder),
         patch.object(embed, "run_pipeline", run_pipeline),
@@ -122,4 +121,3 @@ def stand_ins() -> Iterator[None]:
         patch.object(embed, "Metrics", SimpleNamespace(counter=counter)),
     ):
         yield
-    embed._load.cache_clear()

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from lookalike.cli import jobs
-from lookalike.embedding import job as embed
 from lookalike.encoder import build as encoder_build
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.networks import Backbone
@@ -273,7 +272,6 @@ def test_a_worker_that_cannot_start_gives_its_sentence(monkeypatch, job, picture
     """The bundle is replaced between the plan and the worker's start."""
     job.pack(pictures)
     load = Encoder.load
-    embed._load.cache_clear()
     monkeypatch.setattr(Encoder, "load", lambda _folder, **options: load(other_encoder, **options))
     done = job.run("embed")
     assert done.code == 2

@@ -209,7 +209,7 @@ def test_an_interrupted_run_says_so_and_goes_on_the_next_time(job, pictures, mon
 
     job.pack(pictures)
     with monkeypatch.context() as patch:
-        patch.setattr(ShardWork, "add", ctrl_c)
+        patch.setattr(ShardWork, "write", ctrl_c)
         assert job.run("nightly").code == 130
     assert report(job)["outcome"] == "interrupted"
     job.nightly()
