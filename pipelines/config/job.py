@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from lookalike.model.images.decode import MAX_PIXELS
 
-from ..sources import SourceOptions
+from ..sources import FieldType, ShardFormat, SourceOptions
 from .job_file import Section, read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -23,7 +23,7 @@ class Corpus(Section):
     shards: str | list[str] = Field(
         description="a glob, a brace list, a folder, a file of paths, or a list of these"
     )
-    format: Literal["tfrecord", "webdataset", "parquet", "folder"] | None = Field(
+    format: ShardFormat | None = Field(
         None, description="format of the shards; told from their names and first bytes when left out"
     )
     item_id: str = Field(
@@ -31,7 +31,7 @@ class Corpus(Section):
     )
     id_field: str | None = Field(None, description="TFRecord feature or Parquet column of the id")
     image_field: str | None = Field(None, description="TFRecord feature or Parquet column of the image")
-    metadata: dict[str, Literal["string", "int64", "float64", "bool"]] = Field(
+    metadata: dict[str, FieldType] = Field(
         default_factory=dict, description="fields carried through to the result tables, name -> type"
     )
     images_per_shard: Count = Field(1024, description="size of the virtual shards of a folder")

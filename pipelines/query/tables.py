@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ..filesystem import files
 
 Format = Literal["parquet", "csv", "jsonl"]
-FORMATS: tuple[Format, ...] = ("parquet", "csv", "jsonl")
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 class _JsonLines:

@@ -8,11 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from . import folder, parquet, tfrecord, webdataset
-from .base import FORMATS, TYPES, Shard, SourceOptions
+from .base import FILE_FORMATS, FORMATS, TYPES, FieldType, FileFormat, Shard, ShardFormat, SourceOptions
 from .find import find_shards
 from .records import Record, Reject
 
-__all__ = ["FORMATS", "TYPES", "Shard", "SourceOptions", "find_shards", "read_records", "read_shard"]
+__all__ = [
+    "FILE_FORMATS",
+    "FORMATS",
+    "TYPES",
+    "FieldType",
+    "FileFormat",
+    "Shard",
+    "ShardFormat",
+    "SourceOptions",
+    "find_shards",
+    "read_records",
+    "read_shard",
+]
 
 _READERS: dict[str, Callable[[Shard, SourceOptions], Iterator[Record | Reject]]] = {
     "tfrecord": tfrecord.read,

@@ -7,13 +7,19 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import FileInfo
 
-FORMATS = ("tfrecord", "webdataset", "parquet", "folder")
-TYPES = ("string", "int64", "float64", "bool")
+FileFormat = Literal["tfrecord", "webdataset", "parquet"]
+"""A format in which a file is a shard."""
+ShardFormat = Literal[FileFormat, "folder"]
+FieldType = Literal["string", "int64", "float64", "bool"]
+FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+FORMATS: tuple[ShardFormat, ...] = get_args(ShardFormat)
+TYPES: tuple[FieldType, ...] = get_args(FieldType)
 IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff", "avif", "dcm"])
 SHARD_NAMES = {
     "tfrecord": re.compile(r"\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz)?$", re.IGNORECASE),

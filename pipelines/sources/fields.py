@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .base import Shard, SourceOptions
@@ -17,51 +18,54 @@ class UnfitError(ValueError):
     """A stored value that cannot become what was asked for; the message is the reason."""
 
 
-def build(
-    shard: Shard,
-    options: SourceOptions,
-    position: int,
-    *,
-    key: Any,
-    image: bytes | None,
-    fields: Mapping[str, Any],
-    no_key: str = "the record has no id",
-    no_image: str = "the record has no image",
-    problem: str | None = None,
-) -> Record | Reject:
-    """Turns one stored record into a `Record`, or a `Reject` with stage `id`, `read` or `metadata`.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a format holds of one record.
 
-    Args:
+    Attributes:
         key: the format's own id as stored (text, bytes or a whole number), None if there is none.
         image: the encoded image, None if there is none.
         fields: stored values by name, for the metadata schema and for `item_id: field:NAME`.
         no_key, no_image: the reasons to give where `key` or `image` is None.
         problem: why `fields` is not what the record was to have.
     """
-    stored = key
+
+    key: Any
+    image: bytes | None
+    fields: Mapping[str, Any]
+    no_key: str = "the record has no id"
+    no_image: str = "the record has no image"
+    problem: str | None = None
+
+
+def build(shard: Shard, options: SourceOptions, position: int, stored: Stored) -> Record | Reject:
+    """Turns one stored record into a `Record`, or a `Reject` with stage `id`, `read` or `metadata`."""
+    key, no_key = stored.key, stored.no_key
     if options.id_from_field:
-        stored = fields.get(options.id_from_field)
-        no_key = problem or f"field {options.id_from_field!r}, which is to be the id, has no value"
-    if stored is None:
+        key = stored.fields.get(options.id_from_field)
+        no_key = stored.problem or f"field {options.id_from_field!r}, which is to be the id, has no value"
+    if key is None:
         return Reject(None, position, "id", no_key)
     try:
-        item_id = _text(stored)
+        item_id = _text(key)
         if not item_id:
             raise UnfitError("it is empty")
         if options.item_id == "shard/key":
             item_id = _text(f"{shard.stem}/{item_id}")
     except UnfitError as error:
-        shown = escape(stored) if isinstance(stored, bytes | str) else ""
+        shown = escape(key) if isinstance(key, bytes | str) else ""
         return Reject(shown or None, position, "id", f"the id cannot be used: {error}")
-    if image is None:
-        return Reject(item_id, position, "read", no_image)
-    if problem:
-        return Reject(item_id, position, "metadata", problem)
+    if stored.image is None:
+        return Reject(item_id, position, "read", stored.no_image)
+    if stored.problem:
+        return Reject(item_id, position, "metadata", stored.problem)
     try:
-        metadata = {name: convert(name, kind, fields.get(name)) for name, kind in options.metadata.items()}
+        metadata = {
+            name: convert(name, kind, stored.fields.get(name)) for name, kind in options.metadata.items()
+        }
     except UnfitError as error:
         return Reject(item_id, position, "metadata", str(error))
-    return Record(item_id, image, position, metadata)
+    return Record(item_id, stored.image, position, metadata)
 
 
 def damage(shard: Shard, position: int, offset: int, reason: str, *, unpacked: bool = False) -> Reject:

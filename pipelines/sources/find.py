@@ -13,11 +13,10 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import folder, tfrecord
-from .base import FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
+from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
 
 _log = logging.getLogger(__name__)
 _LIST_EXTENSIONS = (".txt", ".list")
-_FILE_FORMATS = FORMATS[:3]
 
 
 def find_shards(paths: str | Sequence[str], options: SourceOptions) -> list[Shard]:
@@ -69,7 +68,9 @@ def _lines(path: str) -> list[str]:
 def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
     listed = [(folder.relative_path(root, file.path), file) for file in files.list_files(root)]
     visible = [(path, file) for path, file in listed if folder.extension(path) != "hidden"]
-    by_format = {name: [f for path, f in visible if SHARD_NAMES[name].search(path)] for name in _FILE_FORMATS}
+    by_format: dict[str, list[FileInfo]] = {
+        name: [f for path, f in visible if SHARD_NAMES[name].search(path)] for name in FILE_FORMATS
+    }
     by_format["folder"] = [file for path, file in visible if folder.extension(path) in IMAGE_EXTENSIONS]
     chosen = options.format or _only_kind(root, [name for name in FORMATS if by_format[name]])
     found = by_format[chosen]
@@ -120,7 +121,7 @@ def _format_of(file: FileInfo, options: SourceOptions) -> str:
         )
         raise LookalikeError(
             f"Expected a shard, but neither name nor content tell its format; set corpus.format to one of "
-            f"{', '.join(_FILE_FORMATS)}.{hint} Received: {file.path}"
+            f"{', '.join(FILE_FORMATS)}.{hint} Received: {file.path}"
         )
     return found
 

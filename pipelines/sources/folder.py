@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from .base import Shard, SourceOptions
-from .fields import build, escape
+from .fields import Stored, build, escape
 from .records import Record, Reject
 
 
@@ -61,4 +61,4 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
             continue
         fields = {"directory": path.rpartition("/")[0]}
         key = path.encode("utf-8", "surrogateescape")
-        yield build(shard, options, position, key=key, image=image, fields=fields)
+        yield build(shard, options, position, Stored(key, image, fields))

@@ -20,18 +20,12 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import folder, tfrecord
-from .base import IMAGE_EXTENSIONS
+from .base import FILE_FORMATS, IMAGE_EXTENSIONS
 from .fields import escape
 
 KEY_COLUMNS = ("path", "file", "file_name", "filename", "image", "item_id", "id")
 """What the column of a metadata file may be called that holds the image's relative path; the first counts."""
 
-_RESERVED = {
-    "tfrecord": (tfrecord.IMAGE_FIELD, tfrecord.ID_FIELDS[0]),
-    "webdataset": ("item_id",),
-    "parquet": ("item_id", "image"),
-}
-_EXTENSIONS = {"tfrecord": ".tfrecord", "webdataset": ".tar", "parquet": ".parquet"}
 _ROW_GROUP_ROWS = 256
 _ROW_GROUP_BYTES = 64 << 20
 
@@ -91,7 +85,6 @@ def pack(
     format: str,
     images_per_shard: int = 1000,
     metadata: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> PackSummary:
     """Writes the images below a folder, sorted by relative path, into shards `shard-00000-of-00012.*`.
 
@@ -102,19 +95,18 @@ def pack(
     Args:
         images: the folder, local or a URL.
         out: the folder of the shards, empty or holding just the shards of the same names.
-        format: `tfrecord`, `webdataset` or `parquet`.
+        format: one of `FILE_FORMATS`.
         images_per_shard: images in each shard but the last.
         metadata: a CSV file with a header, or JSON Lines (`.jsonl`, `.ndjson`, `.json`), with the images'
             relative paths in the first column there is of `KEY_COLUMNS`.
-        progress: called with (images done, images in all) after each image.
 
     Raises:
         LookalikeError: for an unknown format, a folder without images, a metadata file that cannot be used,
             or an `out` that holds something else.
         OSError: if a shard cannot be written.
     """
-    if format not in _WRITERS:
-        raise LookalikeError(f"format: expected one of {', '.join(_WRITERS)}. Received: {format!r}")
+    if format not in FILE_FORMATS:
+        raise LookalikeError(f"format: expected one of {', '.join(FILE_FORMATS)}. Received: {format!r}")
     if images_per_shard < 1:
         raise LookalikeError(f"images_per_shard: expected 1 or more. Received: {images_per_shard}")
     if not files.is_folder(images):
@@ -124,16 +116,17 @@ def pack(
     plan, skipped = _plan([item for item in listed if folder.extension(item[0]) in IMAGE_EXTENSIONS])
     if not plan:
         raise LookalikeError(f"No image in the folder {images}")
-    table = _read_metadata(metadata, _RESERVED[format]) if metadata else _Metadata(pa.schema([]), {}, {})
+    packing = _PACKINGS[format]
+    table = _read_metadata(metadata, packing.reserved) if metadata else _Metadata(pa.schema([]), {}, {})
     count = -(-len(plan) // images_per_shard)
-    shards = [files.join(out, f"shard-{i:05d}-of-{count:05d}{_EXTENSIONS[format]}") for i in range(count)]
+    shards = [files.join(out, f"shard-{i:05d}-of-{count:05d}{packing.extension}") for i in range(count)]
     _check_out(out, shards)
 
     totals: Counter[str] = Counter()
     for number, shard in enumerate(shards):
         part = plan[number * images_per_shard : (number + 1) * images_per_shard]
         with files.write_atomic(shard) as file:
-            _WRITERS[format](file, _rows(part, table, totals, skipped, progress, len(plan)), table.schema)
+            packing.write(file, _rows(part, table, totals, skipped), table.schema)
     named = sum(image.item_id in table.rows for image in plan)
     return PackSummary(
         images=totals["images"],
@@ -176,12 +169,7 @@ def _check_out(out: str, shards: list[str]) -> None:
 
 
 def _rows(
-    part: list[_Image],
-    table: _Metadata,
-    totals: Counter[str],
-    skipped: list[tuple[str, str]],
-    progress: Callable[[int, int], None] | None,
-    count: int,
+    part: list[_Image], table: _Metadata, totals: Counter[str], skipped: list[tuple[str, str]]
 ) -> _Rows:
     for image in part:
         try:
@@ -191,9 +179,6 @@ def _rows(
         else:
             totals.update(images=1, bytes=len(data))
             yield image, data, table.of(image.item_id)
-        if progress:
-            totals["done"] += 1
-            progress(totals["done"], count)
 
 
 def _write_tfrecord(file: IO[bytes], rows: _Rows, schema: pa.Schema) -> None:
@@ -253,10 +238,19 @@ def _row_groups(rows: _Rows) -> Iterator[list[dict[str, Any]]]:
         yield group
 
 
-_WRITERS: dict[str, Callable[[IO[bytes], _Rows, pa.Schema], None]] = {
-    "tfrecord": _write_tfrecord,
-    "webdataset": _write_webdataset,
-    "parquet": _write_parquet,
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """How shards of a format are written, and which names its own fields take."""
+
+    extension: str
+    reserved: tuple[str, ...]
+    write: Callable[[IO[bytes], _Rows, pa.Schema], None]
+
+
+_PACKINGS: dict[str, _Packing] = {
+    "tfrecord": _Packing(".tfrecord", (tfrecord.IMAGE_FIELD, tfrecord.ID_FIELDS[0]), _write_tfrecord),
+    "webdataset": _Packing(".tar", ("item_id",), _write_webdataset),
+    "parquet": _Packing(".parquet", ("item_id", "image"), _write_parquet),
 }
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ..filesystem import files
 from .base import Shard, SourceOptions
-from .fields import build, damage
+from .fields import Stored, build, damage
 from .records import Record, Reject
 
 IMAGE_COLUMNS = (
@@ -208,16 +208,14 @@ def _rows(
     fields = {name: _values(batch.column(name)) for name in columns.fields}
     key_name = f"{columns.image}.path" if columns.image_path else columns.key
     for row, (content, key) in enumerate(zip(images, keys, strict=True)):
-        yield build(
-            shard,
-            options,
-            start + row,
-            key=key,
-            image=content,
-            fields={name: values[row] for name, values in fields.items()},
+        stored = Stored(
+            key,
+            content,
+            {name: values[row] for name, values in fields.items()},
             no_key=f"column {key_name!r}, the id, is null",
             no_image=f"column {columns.image!r}, the image, is null",
         )
+        yield build(shard, options, start + row, stored)
 
 
 def _values(column: pa.Array) -> list[Any]:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from ..filesystem import files
 from .base import Shard, SourceOptions
-from .fields import build, damage
+from .fields import Stored, build, damage
 from .records import Record, Reject
 
 IMAGE_FIELD = "image/encoded"
@@ -169,9 +169,7 @@ def _record(shard: Shard, options: SourceOptions, position: int, data: bytes) ->
     fields = {name: _value(features, name) for name in options.fields}
     image, no_image = _image(features, image_field)
     no_key = f"feature {' or '.join(map(repr, id_fields))}, the id, is missing"
-    return build(
-        shard, options, position, key=key, image=image, fields=fields, no_key=no_key, no_image=no_image
-    )
+    return build(shard, options, position, Stored(key, image, fields, no_key, no_image))
 
 
 def _image(features: Any, name: str) -> tuple[bytes | None, str]:

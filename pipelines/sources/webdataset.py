@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 
 from ..filesystem import files
 from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
-from .fields import build, damage
+from .fields import Stored, build, damage
 from .records import Record, Reject
 
 TEXT_MEMBERS = ("txt", "cls")
@@ -146,15 +146,9 @@ def _record(shard: Shard, options: SourceOptions, position: int, group: _Group) 
     else:
         no_image = f"no image member: this record has only {', '.join(sorted(group.extensions))}"
     fields, problem = _fields(group, options)
+    key = group.key.encode("utf-8", "surrogateescape")
     return build(
-        shard,
-        options,
-        position,
-        key=group.key.encode("utf-8", "surrogateescape"),
-        image=group.image,
-        fields=fields,
-        no_image=no_image,
-        problem=problem,
+        shard, options, position, Stored(key, group.image, fields, no_image=no_image, problem=problem)
     )
 
 

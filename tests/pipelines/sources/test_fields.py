@@ -4,7 +4,7 @@ import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import Shard, SourceOptions
-from lookalike.sources.fields import UnfitError, build, convert, damage, escape
+from lookalike.sources.fields import Stored, UnfitError, build, convert, damage, escape
 from lookalike.sources.records import Record, Reject
 
 SHARD = Shard("a/b-01.tar.gz", "webdataset", ())
@@ -86,7 +86,7 @@ def test_escaped_text_is_always_utf8():
     ],
 )
 def test_the_id_is_the_key_the_shard_and_key_or_a_field(key, item_id, expected):
-    item = build(SHARD, SourceOptions(item_id=item_id), 4, key=key, image=b"i", fields={"x": 12})
+    item = build(SHARD, SourceOptions(item_id=item_id), 4, Stored(key, b"i", {"x": 12}))
     assert item == Record(expected, b"i", 4)
 
 
@@ -95,7 +95,7 @@ def test_the_id_is_the_key_the_shard_and_key_or_a_field(key, item_id, expected):
     [(None, None), (b"", None), (b"\xff", "\\xff"), (1.5, None), (True, None), (["a"], None)],
 )
 def test_a_key_that_cannot_be_an_id_is_rejected(key, shown):
-    item = build(SHARD, SourceOptions(), 4, key=key, image=b"i", fields={})
+    item = build(SHARD, SourceOptions(), 4, Stored(key, b"i", {}))
     assert isinstance(item, Reject)
     assert (item.item_id, item.position, item.stage, item.ends_shard) == (shown, 4, "id", False)
 

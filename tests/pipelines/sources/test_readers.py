@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.filesystem import files
-from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_records, read_shard
 from lookalike.sources.pack import pack
 from lookalike.sources.records import Record, Reject
 from tests.support.places import ROOT
 
-SHARD_FORMATS = ("tfrecord", "webdataset", "parquet")
 SCHEMA = {"price": "float64", "name": "string", "stock": "int64", "new": "bool"}
 IMAGES = {"hat/1.jpg": b"one", "hat/2.png": b"", "shoe/ü.jpg": b"\x00\xff" * 40}
 ROWS = {
@@ -53,7 +52,7 @@ def read(path: str, options: SourceOptions) -> list[Record | Reject]:
     return [item for shard in find_shards(path, options) for item in read_shard(shard, options)]
 
 
-@pytest.fixture(scope="module", params=SHARD_FORMATS)
+@pytest.fixture(scope="module", params=FILE_FORMATS)
 def shard(request, tmp_path_factory):
     """A good shard file: (format, its bytes, its records)."""
     path = write(tmp_path_factory.mktemp(request.param), request.param)
@@ -74,7 +73,18 @@ def ends(items: list[Record | Reject]) -> bool:
     return bool(items) and isinstance(items[-1], Reject) and items[-1].ends_shard
 
 
-@pytest.mark.parametrize("format", [*SHARD_FORMATS, "folder"])
+def test_rejects_are_handed_over_at_their_place_between_the_records(tmp_path):
+    (found,) = find_shards(write(tmp_path, "folder"), SourceOptions())
+    Path(found.files[1].path).unlink()
+    met: list[str | None] = []
+    for record in read_records(found, SourceOptions(), lambda reject: met.append(reject.item_id)):
+        met.append(record.item_id)
+    assert met == sorted(IMAGES)
+    records = list(read_records(found, SourceOptions()))
+    assert [record.item_id for record in records] == ["hat/1.jpg", "shoe/ü.jpg"]
+
+
+@pytest.mark.parametrize("format", [*FILE_FORMATS, "folder"])
 def test_a_reader_returns_what_was_written_in_order_numbered_from_zero(tmp_path, format):
     items = read(write(tmp_path, format), options_for(format))
     assert [(r.item_id, r.image, r.position) for r in items] == [
@@ -84,7 +94,7 @@ def test_a_reader_returns_what_was_written_in_order_numbered_from_zero(tmp_path,
         assert {r.item_id: r.metadata for r in items} == ROWS
 
 
-@pytest.mark.parametrize("format", [*SHARD_FORMATS, "folder"])
+@pytest.mark.parametrize("format", [*FILE_FORMATS, "folder"])
 def test_the_shards_name_can_be_part_of_the_id(tmp_path, format):
     path = write(tmp_path, format, {"a.jpg": b"x"})
     stem = "images" if format == "folder" else "shard-00000-of-00001"
@@ -92,13 +102,13 @@ def test_the_shards_name_can_be_part_of_the_id(tmp_path, format):
     assert [r.item_id for r in read(path, options_for(format, item_id="shard/key"))] == [f"{stem}/{key}"]
 
 
-@pytest.mark.parametrize("format", SHARD_FORMATS)
+@pytest.mark.parametrize("format", FILE_FORMATS)
 def test_an_id_may_be_any_field_and_a_record_without_it_is_rejected(tmp_path, format):
     items = read(write(tmp_path, format), options_for(format, item_id="field:stock"))
     assert [getattr(item, "stage", item.item_id) for item in items] == ["3", "id", str(-(2**63))]
 
 
-@pytest.mark.parametrize("format", SHARD_FORMATS)
+@pytest.mark.parametrize("format", FILE_FORMATS)
 def test_a_value_that_does_not_fit_rejects_its_record_alone(tmp_path, format):
     items = read(write(tmp_path, format), options_for(format, metadata={"name": "int64"}))
     assert [type(item) for item in items] == [Reject, Record, Reject]
@@ -106,7 +116,7 @@ def test_a_value_that_does_not_fit_rejects_its_record_alone(tmp_path, format):
     assert "'name' does not fit int64. Received:" in items[0].error
 
 
-@pytest.mark.parametrize("format", [*SHARD_FORMATS, "folder"])
+@pytest.mark.parametrize("format", [*FILE_FORMATS, "folder"])
 def test_shards_and_options_survive_pickling(tmp_path, format):
     options = options_for(format)
     for original in find_shards(write(tmp_path, format), options):
@@ -167,14 +177,14 @@ def test_a_gzip_shard_cut_anywhere_gives_its_first_records_and_says_so(tmp_path_
     assert items[:-1] == records[: len(items) - 1]
 
 
-@pytest.mark.parametrize("format", SHARD_FORMATS)
+@pytest.mark.parametrize("format", FILE_FORMATS)
 @given(content=st.binary(max_size=600))
 @settings(max_examples=60, deadline=None)
 def test_any_bytes_are_read_without_an_exception(format, content):
     read_damaged(format, content)
 
 
-@pytest.mark.parametrize("format", SHARD_FORMATS)
+@pytest.mark.parametrize("format", FILE_FORMATS)
 def test_an_empty_file_is_damage_at_the_start(format):
     (item,) = read_damaged(format, b"")
     assert (item.item_id, item.position, item.stage, item.ends_shard) == (None, 0, "read", True)
@@ -204,7 +214,7 @@ def test_an_empty_file_is_damage_at_the_start(format):
         max_size=6,
     ),
 )
-@pytest.mark.parametrize("format", SHARD_FORMATS)
+@pytest.mark.parametrize("format", FILE_FORMATS)
 def test_any_ids_bytes_and_metadata_come_back_as_they_were_packed(format, images, values):
     rows = dict(zip(sorted(images), values, strict=False))
     with tempfile.TemporaryDirectory() as folder:
@@ -235,7 +245,7 @@ def test_a_failing_file_system_is_an_oserror_and_not_a_reject(monkeypatch, tmp_p
         list(read_shard(found, options))
 
 
-@pytest.mark.parametrize("format", SHARD_FORMATS)
+@pytest.mark.parametrize("format", FILE_FORMATS)
 def test_a_shard_that_is_gone_is_an_oserror(tmp_path, format):
     path = write(tmp_path, format)
     (found,) = find_shards(path, options_for(format))
