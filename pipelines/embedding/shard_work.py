@@ -131,11 +131,12 @@ class ShardWork:
     def batches(self) -> Iterator[Batch]:
         """Reads the shard; gives at least one batch, of which the last says so. Raises OSError."""
         records = read_records(self.shard, self._task.options, self._unreadable)
-        batch = Batch()
-        while not batch.is_last:
+        while True:
             with self._timed("read"):
                 batch = self._next_batch(records)
             yield batch
+            if batch.is_last:
+                return
 
     def _next_batch(self, records: Iterator[Record]) -> Batch:
         batch = Batch()
@@ -182,19 +183,18 @@ class ShardWork:
                 if row.known is not None:
                     self._write_row(row, row.known, "reused")
                     continue
-                width, height = encoded.sizes[row.image].tolist()
+                size = encoded.sizes[row.image].tolist()
                 if row.image in encoded.errors:
-                    stage = "encode" if width else "decode"
+                    stage = "encode" if any(size) else "decode"
                     self._reject(Reject(row.item_id, row.position, stage, encoded.errors[row.image]))
                 else:
-                    self._write_row(row, Embedding(encoded.vectors[row.image], width, height), "embedded")
+                    self._write_row(row, Embedding(encoded.vectors[row.image], size), "embedded")
         self._seconds["decode"] += encoded.decode_seconds
         self._seconds["network"] += encoded.network_seconds
 
     def _write_row(self, row: Row, embedding: Embedding, count: str) -> None:
         self.counts[count] += 1
-        vector, width, height = embedding
-        self._writer.add((row.item_id, row.content_hash, width, height, *row.metadata), vector)
+        self._writer.add((row.item_id, row.content_hash, *embedding.size, *row.metadata), embedding.vector)
 
     def finish(self) -> EmbeddedShard:
         """Writes the files and, last, the note. Raises OSError."""

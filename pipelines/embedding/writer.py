@@ -20,7 +20,14 @@ from lookalike.model.digests import sha256_file, sha256_json
 
 from ..filesystem import files
 from ..sources.records import Reject
-from ..store.notes import REJECTS_SCHEMA, EmbeddedShard, embedding_schema, embeddings_folder
+from ..store.notes import (
+    REJECTS_SCHEMA,
+    EmbeddedShard,
+    embedding_schema,
+    embeddings_folder,
+    reject_row,
+    table_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +37,10 @@ ROW_GROUP = 8192
 
 
 class Embedding(NamedTuple):
-    """The vector of an image, float32 (dim,), and the size of the original in pixels."""
+    """The vector of an image, float32 (dim,), and [width, height] of the original in pixels."""
 
     vector: np.ndarray
-    width: int
-    height: int
+    size: list[int]
 
 
 class EmbeddingWriter:
@@ -113,10 +119,9 @@ class EmbeddingWriter:
         files.move_in(self._temporary, files.join(self._store, f"{base}.parquet"))
         # Sorted, because more threads reject in another order.
         rejects = sorted(self._rejects, key=lambda reject: reject.position)
-        rows = [(r.item_id, self._shard, r.position, r.stage, r.error) for r in rejects]
-        columns = list(zip(*rows, strict=True)) or [()] * len(REJECTS_SCHEMA)
+        table = table_of([reject_row(self._shard, reject) for reject in rejects], REJECTS_SCHEMA)
         buffer = io.BytesIO()
-        pq.write_table(pa.table(columns, schema=REJECTS_SCHEMA), buffer, compression="zstd")
+        pq.write_table(table, buffer, compression="zstd")
         files.write_bytes(files.join(self._store, f"{base}.rejects.parquet"), buffer.getvalue())
         return {
             "shard": self._shard,
@@ -166,7 +171,7 @@ class KnownVectors:
     def get(self, content_hash: str) -> Embedding | None:
         """What is known of an image by its SHA-256, in hexadecimal; None if it is new."""
         row = self._rows.get(content_hash)
-        return None if row is None else Embedding(self._vectors[row], *self._sizes[row].tolist())
+        return None if row is None else Embedding(self._vectors[row], self._sizes[row].tolist())
 
 
 def _slug(shard: str) -> str:

@@ -14,7 +14,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.test_time_augmentation import AS_IS, TestTimeAugmentation
 from lookalike.model.networks import backbone
 
-from ..sources import Shard, SourceOptions, find_shards, read_shard
+from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.records import DIRECTORY, Record, Reject, class_of
 from ..train import run_folder
 
@@ -58,23 +58,18 @@ def _examples(records: Iterator[Record], rejects: list[Reject], label: str) -> I
     for record in records:
         yield Example(record.image, class_of(record, label))
     if rejects:
-        first = rejects[0]
-        said = f"The sample has {len(rejects)} records that cannot be read. The first: {first.item_id}: {first.error}"
+        first = f"{rejects[0].item_id}: {rejects[0].error}"
+        sentence = f"The sample has {len(rejects)} records that cannot be read. The first: {first}"
         if record is None:
-            raise LookalikeError(said)
-        logger.warning(said)
+            raise LookalikeError(sentence)
+        logger.warning(sentence)
 
 
 def _records(shard: Shard, options: SourceOptions, stride: float, rejects: list[Reject]) -> Iterator[Record]:
     """Every `stride`th record, from the first: 1.5 takes two of three."""
-    number = 0
-    for entry in read_shard(shard, options):
-        if isinstance(entry, Reject):
-            rejects.append(entry)
-            continue
+    for number, record in enumerate(read_records(shard, options, rejects.append)):
         if number // stride > (number - 1) // stride:
-            yield entry
-        number += 1
+            yield record
 
 
 def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:

@@ -18,8 +18,8 @@ from ..config.job import Corpus
 from ..filesystem import files
 from ..query import inputs as queries
 from ..query.inputs import query_options
-from ..sources import find_shards, read_shard
-from ..sources.records import DIRECTORY, Record, directory_of
+from ..sources import find_shards, read_records
+from ..sources.records import DIRECTORY, directory_of
 from ..store.index_manifest import ITEM_ID
 from ..store.notes import ARROW_TYPES
 from .ranking import RankedCorpus
@@ -127,9 +127,8 @@ def _of_images(name: str, path: str, corpus: Corpus, kind: str) -> dict[str, Any
     options = query_options(corpus, {name: kind})
     found: dict[str, Any] = {}
     for shard in find_shards(path, options):
-        for entry in read_shard(shard, options):
-            if isinstance(entry, Record):
-                found.setdefault(entry.item_id, entry.metadata[name])
+        for record in read_records(shard, options):
+            found.setdefault(record.item_id, record.metadata[name])
     return found
 
 

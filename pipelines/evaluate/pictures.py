@@ -11,8 +11,7 @@ from ..config.job import Config
 from ..index.duplicates import find_items
 from ..query import inputs as queries
 from ..query.inputs import query_options
-from ..sources import Shard, SourceOptions, find_shards, read_shard
-from ..sources.records import Record
+from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..store.generation import Generation
 
 
@@ -48,7 +47,7 @@ def query_pictures(
         return item_pictures(config, generation, query_ids)
     if kind == "vectors":
         return {}
-    options = query_options(config.corpus, {})
+    options = query_options(config.corpus)
     return _read(find_shards(path, options), options, set(query_ids))
 
 
@@ -56,9 +55,9 @@ def _read(shards: Iterable[Shard], options: SourceOptions, ids: set[str]) -> dic
     options = replace(options, metadata={})
     found: dict[str, bytes] = {}
     for shard in shards:
-        for entry in read_shard(shard, options):
+        for record in read_records(shard, options):
             if len(found) == len(ids):
                 return found
-            if isinstance(entry, Record) and entry.item_id in ids:
-                found.setdefault(entry.item_id, entry.image)
+            if record.item_id in ids:
+                found.setdefault(record.item_id, record.image)
     return found

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.encoder.bundle import BATCH, Encoder
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
 from ..filesystem import files
 from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
-from ..sources import Shard, SourceOptions, find_shards, read_shard
+from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.fields import escape
-from ..sources.records import Record, Reject
+from ..sources.records import Reject
 from ..store.generation import Generation
 
 BLOCK = 16384
@@ -99,6 +99,17 @@ def unique(blocks: Iterator[Block]) -> Iterator[Block]:
             yield replace(block, failures=failures)
 
 
+def query_options(corpus: Corpus, metadata: Mapping[str, str] | None = None) -> SourceOptions:
+    """How image shards of queries are read: as the corpus is, but in a format and with an id of their own.
+
+    Args:
+        corpus: how the corpus is read. An `item_id` that is one of its fields is left aside, as queries need have none.
+        metadata: fields that are wanted, name -> type.
+    """
+    options = replace(corpus.source_options(), format=None, metadata=metadata or {})
+    return replace(options, item_id="key") if options.id_from_field else options
+
+
 def image_blocks(
     path: str, corpus: Corpus, metric: str, open_encoder: Callable[[], Encoder]
 ) -> Iterator[Block]:
@@ -107,9 +118,7 @@ def image_blocks(
     Raises:
         LookalikeError: if nothing matches.
     """
-    options = replace(corpus.source_options(), format=None, metadata={})
-    if corpus.item_id.startswith("field:"):
-        options = replace(options, item_id="key")
+    options = query_options(corpus)
     shards = find_shards(path, options)
     encoder = open_encoder()
     for shard in shards:
@@ -117,19 +126,19 @@ def image_blocks(
 
 
 def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder) -> Iterator[Block]:
-    """The queries of one shard. Only the images that wait for a thread are in memory."""
-    from lookalike.model.encoder.bundle import BATCH
-
+    """The queries of one shard. Of its images only those that wait for a thread are in memory."""
     failures: list[tuple[str, str, str]] = []
     waiting: deque[list[str]] = deque()
 
+    def unreadable(reject: Reject) -> None:
+        name = reject.item_id or f"{escape(shard.name)}#{reject.position}"
+        failures.append((name, reject.stage, reject.error))
+
     def batches() -> Iterator[list[bytes]]:
-        entries = read_shard(shard, options)
-        while chunk := list(islice(entries, BATCH)):
-            failures.extend(_read_failure(escape(shard.name), e) for e in chunk if isinstance(e, Reject))
-            records = [e for e in chunk if isinstance(e, Record)]
-            waiting.append([record.item_id for record in records])
-            yield [record.image for record in records]
+        records = read_records(shard, options, unreadable)
+        while chunk := list(islice(records, BATCH)):
+            waiting.append([record.item_id for record in chunk])
+            yield [record.image for record in chunk]
 
     ids: list[str] = []
     vectors: list[np.ndarray] = []
@@ -149,10 +158,6 @@ def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder
     if ids or failures:
         nothing = np.empty((0, encoder.dim), np.float32)
         yield Block(ids, np.concatenate(vectors or [nothing]), failures)
-
-
-def _read_failure(shard: str, reject: Reject) -> tuple[str, str, str]:
-    return (reject.item_id or f"{shard}#{reject.position}", reject.stage, reject.error)
 
 
 def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterator[Block]:
@@ -312,9 +317,3 @@ def _matching_encoder(config: Config, generation: Generation) -> Encoder:
             f"cannot be compared"
         )
     return encoder
-
-
-def query_options(corpus: Corpus, metadata: Mapping[str, str]) -> SourceOptions:
-    """How image shards of queries are read: as `image_blocks` does, with metadata."""
-    options = replace(corpus.source_options(), format=None, metadata=metadata)
-    return replace(options, item_id="key") if corpus.item_id.startswith("field:") else options

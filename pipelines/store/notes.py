@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..sources.records import Reject
 
 logger = logging.getLogger(__name__)
 ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
@@ -150,6 +151,19 @@ def _read_note(path: str) -> EmbeddedShard:
         raise LookalikeError(
             f"{path} is not a finished shard's note; delete it to have the shard embedded again"
         ) from None
+
+
+def reject_row(shard: str, reject: Reject) -> tuple[Any, ...]:
+    """What `REJECTS_SCHEMA` holds of a reject."""
+    return reject.item_id, shard, reject.position, reject.stage, reject.error
+
+
+def table_of(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """Rows, each in the order of the columns, as a table; there may be none."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def read_rejects(store: str, notes: Sequence[EmbeddedShard]) -> Iterator[dict[str, Any]]:

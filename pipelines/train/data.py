@@ -23,16 +23,13 @@ from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.preprocess import Preprocess
 from lookalike.model.training.loss_kinds import LOSS_KINDS
 
-from ..sources import Shard, find_shards, read_shard
+from ..sources import Shard, find_shards, read_records
 from ..sources.fields import escape
 from ..sources.records import DIRECTORY, Record, Reject, class_of
-from ..store.notes import DUPLICATE
+from ..store.notes import DUPLICATE, REJECTS_SCHEMA, reject_row, table_of
 from .config import TrainConfig
 
-REJECTS = pa.schema(
-    [(name, pa.string()) for name in ("set", "item_id", "shard")]
-    + [("position", pa.int64()), ("stage", pa.string()), ("error", pa.string())]
-)
+REJECTS = pa.schema([pa.field("set", pa.string()), *REJECTS_SCHEMA])
 TRAINING, VALIDATION = "training", "validation"
 _LABEL = "label"
 _AHEAD = 64
@@ -174,7 +171,7 @@ class TrainingData:
         shared = len(set(self.training.digests) & set(self.validation.digests))
         new = self.classes[self.trained_classes :]
         single, alone = ([n for n, count in c.items() if count == 1] for c in (trained, validated))
-        told = (
+        sentences = (
             ("a single image in training: {}", single),
             ("a single image in validation, which can ask for no other: {}", alone),
             ("in validation, but not in training: {}", new),
@@ -182,7 +179,7 @@ class TrainingData:
             ("shards of which only a part could be read: {}", self.damaged),
             ("left out, as their ids came before: {} images", self._duplicates()),
         )
-        lines = [text.format(_names(names)) for text, names in told if names]
+        lines = [text.format(_names(names)) for text, names in sentences if names]
         if shared:
             lines.append(f"images that are in training as well as in validation: {shared}")
         return lines
@@ -199,6 +196,13 @@ class _Taken:
     digests: list[str]
     numbers: list[int]
 
+    def add(self, record: Record, name: str, number: int) -> None:
+        """Adds an image of the class `name`, which is the spool's `number`th."""
+        self.ids.append(record.item_id)
+        self.names.append(name)
+        self.digests.append(hashlib.sha256(record.image).hexdigest())
+        self.numbers.append(number)
+
     def images(self, classes: dict[str, int], spool: Spool) -> LabelledImages:
         labels = np.array([classes[name] for name in self.names], np.int64)
         return LabelledImages(self.ids, labels, self.digests, spool, np.array(self.numbers, np.int64))
@@ -211,27 +215,24 @@ def read_training_data(job: TrainConfig, spool: Spool) -> TrainingData:
         LookalikeError: if no shard matches, or an id comes twice and `corpus.duplicate_ids` is `error`.
         OSError: if a file system fails.
     """
-    taken = {name: _Taken([], [], [], []) for name in (TRAINING, VALIDATION)}
-    rejects: list[tuple[Any, ...]] = []
+    reading = _Reading(job, spool)
     if job.validation.shards is None:
         share = job.validation.part
-        damaged = _read(
-            job, job.corpus.shards, lambda item_id: _set_of(item_id, share), spool, taken, rejects
-        )
+        reading.read(job.corpus.shards, lambda item_id: _set_of(item_id, share))
     else:
-        damaged = _read(job, job.corpus.shards, lambda _: TRAINING, spool, taken, rejects)
-        damaged += _read(job, job.validation.shards, lambda _: VALIDATION, spool, taken, rejects)
+        reading.read(job.corpus.shards, lambda _: TRAINING)
+        reading.read(job.validation.shards, lambda _: VALIDATION)
+    taken = reading.taken
     trained = sorted(set(taken[TRAINING].names))
     classes = trained + sorted(set(taken[VALIDATION].names) - set(trained))
     positions = {name: position for position, name in enumerate(classes)}
-    columns = list(zip(*rejects, strict=True)) or [()] * len(REJECTS)
     return TrainingData(
         taken[TRAINING].images(positions, spool),
         taken[VALIDATION].images(positions, spool),
         classes,
         len(trained),
-        pa.table([pa.array(c, f.type) for c, f in zip(columns, REJECTS, strict=True)], schema=REJECTS),
-        damaged,
+        table_of(reading.rejects, REJECTS),
+        reading.damaged,
     )
 
 
@@ -241,63 +242,66 @@ def _set_of(item_id: str, share: float) -> str:
     return VALIDATION if int.from_bytes(digest, "big") < share * 2**64 else TRAINING
 
 
-def _read(
-    job: TrainConfig,
-    paths: str | Sequence[str],
-    set_of: Callable[[str], str],
-    spool: Spool,
-    taken: dict[str, _Taken],
-    rejects: list[tuple[Any, ...]],
-) -> list[str]:
-    """Adds the records of some shards to `taken` or `rejects`; gives the shards that could be read only in part."""
-    seen: set[str] = set()
-    damaged: list[str] = []
-    for shard, entry, unreadable in _checked(job, paths, spool):
-        where = set_of(entry.item_id or "")
-        if isinstance(entry, Record):
-            entry = _usable(job, entry, unreadable, seen)
-        if isinstance(entry, Reject):
+class _Reading:
+    """Both sets as they fill.
+
+    Attributes:
+        taken: set -> its images.
+        rejects: rows of `REJECTS`, in the order of the shards.
+        damaged: shards of which only a part could be read.
+    """
+
+    def __init__(self, job: TrainConfig, spool: Spool) -> None:
+        self.taken = {name: _Taken([], [], [], []) for name in (TRAINING, VALIDATION)}
+        self.rejects: list[tuple[Any, ...]] = []
+        self.damaged: list[str] = []
+        self._job, self._spool = job, spool
+        self._options = job.corpus.source_options()
+        if job.label != DIRECTORY and job.label not in self._options.metadata:
+            metadata = {**self._options.metadata, job.label: "string"}
+            self._options = replace(self._options, metadata=metadata)
+
+    def read(self, paths: str | Sequence[str], set_of: Callable[[str], str]) -> None:
+        """Takes the images of some shards that are fit for it, each into the set of its id."""
+        seen: set[str] = set()
+        rejects: list[tuple[Shard, Reject]] = []
+        for shard, record, decoding in self._decoding(paths, rejects):
+            if reject := self._why_not(record, decoding.result(), seen):
+                rejects.append((shard, reject))
+                continue
+            seen.add(record.item_id)
+            number = self._spool.add(record.image)
+            self.taken[set_of(record.item_id)].add(record, class_of(record, self._job.label) or "", number)
+        # What cannot be read is known while the records before it are still decoded.
+        rejects.sort(key=lambda found: (found[0].name, found[1].position))
+        for shard, reject in rejects:
             name = escape(shard.name)
-            rejects.append((where, entry.item_id, name, entry.position, entry.stage, entry.error))
-            damaged += [name] if entry.ends_shard else []
-            continue
-        seen.add(entry.item_id)
-        kept = taken[where]
-        kept.ids.append(entry.item_id)
-        kept.names.append(class_of(entry, job.label) or "")
-        kept.digests.append(hashlib.sha256(entry.image).hexdigest())
-        kept.numbers.append(spool.add(entry.image))
-    return damaged
+            self.rejects.append((set_of(reject.item_id or ""), *reject_row(name, reject)))
+            self.damaged += [name] if reject.ends_shard else []
 
+    def _decoding(
+        self, paths: str | Sequence[str], rejects: list[tuple[Shard, Reject]]
+    ) -> Iterator[tuple[Shard, Record, Future[str | None]]]:
+        """The records of some shards in order, each with why it cannot be decoded; the others go to `rejects`."""
+        waiting: deque[tuple[Shard, Record, Future[str | None]]] = deque()
+        for shard in find_shards(paths, self._options):
+            unreadable: list[Reject] = []
+            for record in read_records(shard, self._options, unreadable.append):
+                waiting.append((shard, record, self._spool.check(record.image)))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft()
+            rejects += [(shard, reject) for reject in unreadable]
+        yield from waiting
 
-def _checked(
-    job: TrainConfig, paths: str | Sequence[str], spool: Spool
-) -> Iterator[tuple[Shard, Record | Reject, str | None]]:
-    """The records of some shards in order, each with why it cannot be decoded."""
-    options = job.corpus.source_options()
-    if job.label != DIRECTORY and job.label not in options.metadata:
-        options = replace(options, metadata={**options.metadata, job.label: "string"})
-    waiting: deque[tuple[Shard, Record | Reject, Future[str | None] | None]] = deque()
-    for shard in find_shards(paths, options):
-        for entry in read_shard(shard, options):
-            decoded = spool.check(entry.image) if isinstance(entry, Record) else None
-            waiting.append((shard, entry, decoded))
-            if len(waiting) > _AHEAD:
-                shard_, entry_, decoded_ = waiting.popleft()
-                yield shard_, entry_, decoded_.result() if decoded_ else None
-    for shard, entry, decoded in waiting:
-        yield shard, entry, decoded.result() if decoded else None
-
-
-def _usable(job: TrainConfig, record: Record, unreadable: str | None, seen: set[str]) -> Record | Reject:
-    if record.item_id in seen:
-        if job.corpus.duplicate_ids == "error":
-            raise LookalikeError(
-                f"Expected each id once, as corpus.duplicate_ids says. Received: {record.item_id} twice"
-            )
-        return Reject(record.item_id, record.position, DUPLICATE, "the id occurred before")
-    if unreadable is not None:
-        return Reject(record.item_id, record.position, "decode", unreadable)
-    if class_of(record, job.label) is None:
-        return Reject(record.item_id, record.position, _LABEL, f"the record has no {job.label}")
-    return record
+    def _why_not(self, record: Record, unreadable: str | None, seen: set[str]) -> Reject | None:
+        if record.item_id in seen:
+            if self._job.corpus.duplicate_ids == "error":
+                raise LookalikeError(
+                    f"Expected each id once, as corpus.duplicate_ids says. Received: {record.item_id} twice"
+                )
+            return Reject(record.item_id, record.position, DUPLICATE, "the id occurred before")
+        if unreadable is not None:
+            return Reject(record.item_id, record.position, "decode", unreadable)
+        if class_of(record, self._job.label) is None:
+            return Reject(record.item_id, record.position, _LABEL, f"the record has no {self._job.label}")
+        return None

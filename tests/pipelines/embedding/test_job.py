@@ -1,5 +1,6 @@
 """The embedding job: what it writes, what it repeats, and what becomes of every kind of bad shard."""
 
+import errno
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.embedding import job as embed_module
+from lookalike.embedding.shard_work import ShardWork
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources.tfrecord import Example, frame
@@ -534,3 +536,28 @@ def test_the_readme_form_of_flags_reaches_beam(job, pictures):
     job.pack(pictures)
     assert run("embed", "-c", job.config, "--help").code == 0
     assert job.run("embed", "--", "--direct_num_workers", "1").code == 0
+
+
+def test_the_encoder_stays_closed_where_every_image_is_known(job, pictures, monkeypatch):
+    shards = job.pack(pictures)
+    assert job.run("embed").code == 0
+    for shard in shards:
+        os.utime(shard, (1, 1))
+    monkeypatch.setattr(embed_module, "open_encoder", lambda *_: pytest.fail("the encoder was opened"))
+    assert "24 read = 0 embedded + 24 reused + 0 rejected + 0 duplicate" in job.run("embed").out
+
+
+def test_a_failure_names_the_shard_that_was_written_and_leaves_nothing_of_any(job, pictures, monkeypatch):
+    job.pack(pictures, per_shard=2)
+    job.set(embed={"threads": 1})
+    failed = []
+
+    def full(self):
+        failed.append(self.shard.name)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ShardWork, "finish", full)
+    done = job.run("embed")
+    assert (done.code, done.sentence) == (2, f"{failed[0]}: No space left on device")
+    assert len(failed) == 1
+    assert not [path for path in job.store.rglob("embeddings/*/*") if path.is_file()]
