@@ -94,8 +94,8 @@ class EmbedShards(beam.DoFn):
     """Shard -> its embedding file; gives the name of each finished shard.
 
     Batches of all shards of a bundle wait in one queue in the order they were read, so that the cores have work
-    while one shard is written and the next is opened. At most three batches a thread are under way. What grows with
-    a shard is the digest and id of each record, and the vectors of an earlier embedding file.
+    while one shard is written and the next is opened. At most three batches a thread are under way. What does
+    grow with a shard is the set of its ids, its rejects and, if it was embedded before, the vectors of that file.
     """
 
     def __init__(self, task: EmbedTask) -> None:
