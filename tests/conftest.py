@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,6 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from lookalike.config.job import Config
 
 DIM = 16
 SPEC = "decode|resize_short(36)|center_crop(32)|normalize(127,128)"
@@ -199,6 +202,14 @@ class Job:
     def query(self, queries: object, *arguments: object, form: str = "parquet") -> Outcome:
         """Runs a query job into the folder `out`."""
         return self.run("query", queries, "--out", self.folder / "out", "--format", form, *arguments)
+
+    @property
+    def loaded(self) -> Config:
+        """The job file as a job reads it."""
+        from lookalike.config.job import load_config
+
+        self.config.write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        return load_config(self.config)
 
     @property
     def results(self) -> pa.Table:

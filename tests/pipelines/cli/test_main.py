@@ -257,18 +257,6 @@ def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, coun
     assert {example.label for example in sample} == {"0", "1", "2", "3", "4", "5"}
 
 
-def test_a_shard_whose_file_name_is_not_utf8_is_refused(job):
-    job.pack({"a.jpg": picture(1)})
-    (shard,) = job.shards.iterdir()
-    try:
-        shard.rename(job.shards / b"caf\xe9.tfrecord".decode("utf-8", "surrogateescape"))
-    except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
-    done = job.run("embed")
-    assert done.code == 2
-    assert done.sentence.endswith("caf\\xe9.tfrecord")
-
-
 def test_a_worker_that_cannot_start_gives_its_sentence(monkeypatch, job, pictures, other_encoder):
     """The bundle is replaced between the plan and the worker's start."""
     job.pack(pictures)
