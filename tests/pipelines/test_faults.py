@@ -22,7 +22,7 @@ from lookalike.filesystem import files
 from lookalike.index import job as index
 from lookalike.nightly import report as run_report
 from lookalike.runner import progress
-from lookalike.store import exclusions, lock
+from lookalike.store import exclusions, holder
 from lookalike.store.generations import names, show
 from lookalike.store.verify import verify
 from tests.conftest import Job, picture, run
@@ -277,7 +277,7 @@ class Clock:
 
         self.now = start
         stopped = type("Stopped", (datetime,), {"now": staticmethod(now)})
-        for module in (index, run_report, lock, exclusions):
+        for module in (index, run_report, holder, exclusions):
             monkeypatch.setattr(module, "datetime", stopped)
         monkeypatch.setattr(time, "time", lambda: now().timestamp())
 

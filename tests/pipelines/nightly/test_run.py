@@ -112,16 +112,6 @@ def test_a_second_run_is_refused_and_names_the_first(job, pictures):
     assert "lookalike nightly on host" in done.sentence
 
 
-def test_leftovers_of_a_dead_run_are_deleted(copied):
-    left = copied.store / "embeddings" / ".embedding.tmp-x"
-    left.write_bytes(b"half")
-    (copied.store / "indexes" / ".index.tmp-y").mkdir()
-    (copied.store / "reports" / ".latest.json.tmp-1").touch()
-    copied.nightly()
-    assert not left.exists()
-    assert not list(copied.store.rglob(".*tmp-*"))
-
-
 def test_a_shard_of_nothing_but_rejects_may_be_mended(job, pictures):
     broken = {f"a{i}.jpg": b"x" for i in range(8)}
     job.set(gates={"max_reject_fraction": 0.5}).pack(broken | pictures)

@@ -7,7 +7,7 @@ import pytest
 
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
-from lookalike.store import holder, lock
+from lookalike.store import holder
 from lookalike.store import lease as leases
 from lookalike.store.holder import parse_holder, this_process
 from lookalike.store.lease import DEAD_SECONDS, Lease
@@ -64,7 +64,7 @@ def test_a_living_holder_is_named(world, lease):
 
 
 def test_a_holder_whose_clock_goes_backwards_lives(world, lease, monkeypatch):
-    monkeypatch.setattr(lock, "utc_now", lambda: "1970-01-01T00:00:00+00:00")
+    monkeypatch.setattr(holder, "utc_now", lambda: "1970-01-01T00:00:00+00:00")
     world.renew()
     world.events = {18.0: world.renew}
     with pytest.raises(LookalikeError, match="process 7"):
