@@ -1,0 +1,19 @@
+"""Index shards in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lookalike.index.shard import IndexShard, in_memory
+from lookalike.store.index_manifest import Metric
+
+
+def shard_of(ids: Sequence[str], vectors: Any, metric: Metric = "cosine", **columns: Any) -> IndexShard:
+    """A shard that searches exactly: `vectors` (n, dim) of the items `ids`, with metadata `columns`."""
+    items = pa.table({"item_id": pa.array(ids, pa.string()), **columns})
+    rows = np.asarray(vectors, np.float32)
+    return in_memory(items, vectors=rows, metric=metric, encoder_fingerprint="abc", threads=1)
