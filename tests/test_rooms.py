@@ -46,8 +46,6 @@ WITHOUT_A_TEST = {
     "lookalike.filesystem.files": "to be written",
     "lookalike.model.errors": "its sentences are tested where they are raised",
     "lookalike.nightly.dry_run": "to be written",
-    "lookalike.query.inputs": "to be written",
-    "lookalike.query.report": "to be written",
     "lookalike.sources.base": "to be written",
     "lookalike.sources.records": "to be written",
     "lookalike.train.data": "to be written",
