@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,15 @@ def picture(seed: int, width: int = 48, height: int = 40, form: str = ".jpg") ->
     colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3)).astype(np.uint8)
     pixels = cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC)
     return cv2.imencode(form, pixels)[1].tobytes()
+
+
+ZOO = {"cat": 12, "dog": 6, "eel": 3}
+
+
+def zoo_pictures(sizes: Mapping[str, int] = ZOO, start: int = 0) -> dict[str, bytes]:
+    """So many pictures of each animal, in a directory of its name."""
+    names = [f"{name}/{i:02}.jpg" for name, size in sizes.items() for i in range(size)]
+    return {name: picture(start + seed) for seed, name in enumerate(names)}
 
 
 @pytest.fixture(scope="session")
@@ -282,6 +291,32 @@ def copied(published, tmp_path) -> Job:
     copy = Job(tmp_path, Path(published.settings["encoder"]))
     copy.settings["corpus"] = published.settings["corpus"] | {"shards": str(published.shards)}
     return copy
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory, encoder) -> Job:
+    """21 items of three classes, published; the class is the directory of the id. Not to be changed."""
+    job = Job(tmp_path_factory.mktemp("zoo"), encoder)
+    job.pack(zoo_pictures())
+    job.nightly()
+    return job
+
+
+@pytest.fixture
+def asked(zoo, tmp_path) -> Callable[..., str]:
+    """A file of vector queries: q(ids, field=values) -> its path; vectors are near those of the first items."""
+    table = zoo.embeddings
+    vectors = np.stack(table["embedding"].to_numpy(zero_copy_only=False))
+
+    def ask(ids: list[str], **columns: Any) -> str:
+        noise = np.random.default_rng(2).normal(size=(len(ids), vectors.shape[1])).astype(np.float32)
+        near = vectors[np.arange(len(ids)) % len(vectors)] + 0.1 * noise
+        path = tmp_path / "asked.parquet"
+        embedding = pa.array(list(near), pa.list_(pa.float32()))
+        pq.write_table(pa.table({"query_id": ids, "embedding": embedding, **columns}), path)
+        return str(path)
+
+    return ask
 
 
 @pytest.fixture
