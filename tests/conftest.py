@@ -268,6 +268,12 @@ class Job:
         return path
 
 
+def tune(job: Job, *options: str) -> None:
+    """Changes the steps around the search in the job's encoder."""
+    done = run("encoder", "tune", job.settings["encoder"], *options)
+    assert done.code == 0, done
+
+
 @pytest.fixture
 def job(tmp_path, encoder) -> Job:
     """An empty job."""
@@ -317,6 +323,14 @@ def asked(zoo, tmp_path) -> Callable[..., str]:
         return str(path)
 
     return ask
+
+
+@pytest.fixture
+def tuned(copied) -> Job:
+    """The published job with an encoder whose steps may be changed: see `tune`."""
+    folder = copied.folder / "encoder"
+    shutil.copytree(copied.settings["encoder"], folder)
+    return copied.set(encoder=str(folder))
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from lookalike.model.encoder.bundle import Encoder, read_manifest
+from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
 from lookalike.model.encoder.export import Example, build_bundle
 from lookalike.model.encoder.projection import WhitenedPCA, unit_length
+from lookalike.model.encoder.search_steps import Reranking, Retrieval
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.views import Views
 from lookalike.model.networks import Backbone
@@ -89,3 +90,12 @@ def test_a_folder_in_use_is_refused_and_kept(make_encoder, tmp_path):
     with pytest.raises(LookalikeError, match="holds files"):
         make_encoder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_steps_of_an_encoder_are_given_when_it_is_built(pictures, make_encoder, tmp_path):
+    make_encoder(tmp_path / "one", retrieval=Retrieval(reranking=Reranking(short_list=9, k1=4, k2=2)))
+    make_encoder(tmp_path / "two")
+    one, two = read_manifest(tmp_path / "one"), read_manifest(tmp_path / "two")
+    assert one["retrieval"]["reranking"] == {"short_list": 9, "k1": 4, "k2": 2, "mix": 0.3}
+    assert two["retrieval"] is None
+    assert fingerprint(one) == fingerprint(two)
