@@ -32,16 +32,7 @@ WITHOUT_A_TEST = {
     "lookalike.cli.options": "its options are read by every command; tests/pipelines/config has what they do",
     "lookalike.cli.steps": "its options are parsed in tests/pipelines/encoder/test_tune.py",
     "lookalike.cli.train": "run by every test of tests/pipelines/train/test_job.py",
-    "lookalike.config.job_file": "to be written",
-    "lookalike.filesystem.files": "to be written",
     "lookalike.model.errors": "its sentences are tested where they are raised",
-    "lookalike.nightly.dry_run": "to be written",
-    "lookalike.sources.base": "to be written",
-    "lookalike.sources.records": "to be written",
-    "lookalike.train.data": "to be written",
-    "lookalike.train.progress": "to be written",
-    "lookalike.train.report": "to be written",
-    "lookalike.train.run_folder": "to be written",
 }
 """Module -> why it has no test file of its name."""
 
