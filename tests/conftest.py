@@ -10,10 +10,10 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -24,6 +24,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+if TYPE_CHECKING:
+    from lookalike.config.job import Config
+
 DIM = 16
 SPEC = "decode|resize_short(36)|center_crop(32)|normalize(127,128)"
 
@@ -33,6 +36,15 @@ def picture(seed: int, width: int = 48, height: int = 40, form: str = ".jpg") ->
     colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3)).astype(np.uint8)
     pixels = cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC)
     return cv2.imencode(form, pixels)[1].tobytes()
+
+
+ZOO = {"cat": 12, "dog": 6, "eel": 3}
+
+
+def zoo_pictures(sizes: Mapping[str, int] = ZOO, start: int = 0) -> dict[str, bytes]:
+    """So many pictures of each animal, in a directory of its name."""
+    names = [f"{name}/{i:02}.jpg" for name, size in sizes.items() for i in range(size)]
+    return {name: picture(start + seed) for seed, name in enumerate(names)}
 
 
 @pytest.fixture(scope="session")
@@ -201,6 +213,14 @@ class Job:
         return self.run("query", queries, "--out", self.folder / "out", "--format", form, *arguments)
 
     @property
+    def loaded(self) -> Config:
+        """The job file as a job reads it."""
+        from lookalike.config.job import load_config
+
+        self.config.write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        return load_config(self.config)
+
+    @property
     def results(self) -> pa.Table:
         return pq.read_table(self.folder / "out" / "results.parquet")
 
@@ -248,6 +268,12 @@ class Job:
         return path
 
 
+def tune(job: Job, *options: str) -> None:
+    """Changes the steps around the search in the job's encoder."""
+    done = run("encoder", "tune", job.settings["encoder"], *options)
+    assert done.code == 0, done
+
+
 @pytest.fixture
 def job(tmp_path, encoder) -> Job:
     """An empty job."""
@@ -271,6 +297,40 @@ def copied(published, tmp_path) -> Job:
     copy = Job(tmp_path, Path(published.settings["encoder"]))
     copy.settings["corpus"] = published.settings["corpus"] | {"shards": str(published.shards)}
     return copy
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory, encoder) -> Job:
+    """21 items of three classes, published; the class is the directory of the id. Not to be changed."""
+    job = Job(tmp_path_factory.mktemp("zoo"), encoder)
+    job.pack(zoo_pictures())
+    job.nightly()
+    return job
+
+
+@pytest.fixture
+def asked(zoo, tmp_path) -> Callable[..., str]:
+    """A file of vector queries: q(ids, field=values) -> its path; vectors are near those of the first items."""
+    table = zoo.embeddings
+    vectors = np.stack(table["embedding"].to_numpy(zero_copy_only=False))
+
+    def ask(ids: list[str], **columns: Any) -> str:
+        noise = np.random.default_rng(2).normal(size=(len(ids), vectors.shape[1])).astype(np.float32)
+        near = vectors[np.arange(len(ids)) % len(vectors)] + 0.1 * noise
+        path = tmp_path / "asked.parquet"
+        embedding = pa.array(list(near), pa.list_(pa.float32()))
+        pq.write_table(pa.table({"query_id": ids, "embedding": embedding, **columns}), path)
+        return str(path)
+
+    return ask
+
+
+@pytest.fixture
+def tuned(copied) -> Job:
+    """The published job with an encoder whose steps may be changed: see `tune`."""
+    folder = copied.folder / "encoder"
+    shutil.copytree(copied.settings["encoder"], folder)
+    return copied.set(encoder=str(folder))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,27 @@ from lookalike.store.notes import COUNTS, EmbeddedShard, write_note
 ENCODER = "e" * 64
 DIM = 4
 FIRST_NIGHT = datetime(2026, 1, 1, 2, tzinfo=timezone.utc)
+
+
+def a_note(**fields: Any) -> EmbeddedShard:
+    """The note of a shard of four records; `fields` are other than usual."""
+    usual: dict[str, Any] = {
+        "shard": "a.tar",
+        "token": "1",
+        "digest": "d",
+        "encoder": ENCODER,
+        "options": "o",
+        "path": f"embeddings/{ENCODER[:16]}/a.parquet",
+        "sha256": "0" * 64,
+        "rejects_path": f"embeddings/{ENCODER[:16]}/a.rejects.parquet",
+        "rejects_sha256": "0" * 64,
+        **dict(zip(COUNTS, (4, 2, 0, 1, 1), strict=True)),
+        "reasons": {"decode": 1, "duplicate": 1},
+        "damaged": None,
+        "bytes": 10,
+        "seconds": {"read": 0.5, "decode": 1.0, "network": 2.0, "write": 0.25},
+    }
+    return EmbeddedShard(**usual | fields)
 
 
 class SmallStore:

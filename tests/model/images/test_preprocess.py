@@ -13,17 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image as Pil
 
 from lookalike.model.errors import ImageError, LookalikeError
-from lookalike.model.images import geometry
 from lookalike.model.images.preprocess import parse_spec
+from tests.support.image_files import photograph
 
 USUAL = "decode|resize_short(256)|center_crop(224)|normalize(127,128)"
-
-
-def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """uint8 (height, width, 3): smooth, as photographs mostly are, with some noise."""
-    noise = np.random.default_rng(seed)
-    coarse = Pil.fromarray(noise.integers(0, 256, (12, 12, 3), np.uint8)).resize((width, height), Pil.BICUBIC)
-    return np.clip(np.asarray(coarse) + noise.normal(0, 4, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
 def jpeg(pixels: np.ndarray) -> bytes:
@@ -184,9 +177,6 @@ def test_pixels_are_decoded_resized_and_cropped_before_they_are_normalized() -> 
     assert (result == 1).all()
 
 
-# --- geometry
-
-
 def test_pixels_gives_the_size_of_the_original() -> None:
     for data in (jpeg(photograph(900, 1300)), bmp(photograph(900, 1300))):
         pixels, width, height = parse_spec(USUAL).pixels(data)
@@ -203,16 +193,6 @@ def test_a_jpeg_decoded_reduced_ends_as_one_decoded_whole(size: tuple[int, int])
         reduced = parsed.pixels(data)[0].astype(int)
         whole = parsed.pixels(bmp(simplejpeg.decode_jpeg(data)))[0]
         assert np.abs(reduced - whole).mean() < 0.6
-
-
-@pytest.mark.parametrize("size", [(1000, 1400), (400, 533), (100, 90)])
-def test_resizing_is_close_to_antialiased_bicubic(size: tuple[int, int]) -> None:
-    pixels = photograph(*size)
-    height, width = geometry.short_side_size(*size, 224)
-    expected = np.asarray(Pil.fromarray(pixels).resize((width, height), Pil.BICUBIC)).astype(int)
-    result = geometry.resize(pixels, height, width)
-    assert result.shape == (height, width, 3)
-    assert np.abs(result - expected).mean() < 2
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (2, 40000), (3, 2), (7, 700), (20000, 800)])
@@ -252,22 +232,6 @@ def test_the_output_has_the_size_that_was_announced(
     ):
         parsed = parse_spec(f"decode|{middle}")
         assert parsed.pixels(image)[0].shape == (parsed.height, parsed.width, 3)
-
-
-def test_center_crop_takes_the_middle_and_surrounds_what_is_smaller_with_white() -> None:
-    image = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
-    assert np.array_equal(geometry.center_crop(image, 3, 3), image[1:4, 2:5])
-    larger = geometry.center_crop(image, 7, 3)
-    assert np.array_equal(larger[1:6], image[:, 2:5])
-    assert (larger[[0, 6]] == 255).all()
-
-
-def test_pad_square_puts_the_picture_in_the_middle() -> None:
-    image = np.full((2, 6, 3), 9, np.uint8)
-    padded = geometry.pad_square(image, 7)
-    assert padded.shape == (6, 6, 3)
-    assert (padded[2:4] == 9).all()
-    assert (padded[[0, 1, 4, 5]] == 7).all()
 
 
 def test_an_intermediate_picture_beyond_the_limit_is_refused_before_it_is_made() -> None:

@@ -12,9 +12,9 @@ from lookalike.model.encoder.export import Example, build_bundle
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import Backbone, applications, available, backbone
-from lookalike.model.networks.copies import copied
 from lookalike.model.training.parts import frozen_statistics, parts
 from tests.conftest import picture
+from tests.support.networks import inputs
 
 # Small inputs: what is tested does not depend on the size.
 SMALL = {
@@ -87,10 +87,6 @@ def made(name, folder) -> Backbone:
     return make(name, folder)
 
 
-def inputs(network, count: int = 3) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-1, 1, (count, *network.input_shape[1:])).astype(np.float32)
-
-
 def test_gives_a_vector_of_the_known_length(made, name):
     network = made.network
     assert network.output_shape == (None, FEATURES[name])
@@ -149,17 +145,6 @@ def test_a_frozen_part_is_not_trained(made):
             layer.trainable = True
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "ConvNeXtTiny", "EfficientNetB0", "ResNet50V2"])
-def test_networks_of_keras_are_copied_and_frozen_as_they_are(name):
-    # With operators between layers, and with normalisation of pixels inside.
-    network = backbone(name, size=64, weights="none").network
-    x = inputs(network)
-    expected = network(x)
-    np.testing.assert_array_equal(copied(network)(x), expected)
-    np.testing.assert_allclose(frozen_statistics(network)(x), expected, rtol=1e-4, atol=1e-5)
-
-
 def statistics(network) -> list[np.ndarray]:
     return [v.numpy() for v in network.non_trainable_variables if "moving_" in v.path]
 
@@ -196,40 +181,6 @@ def test_statistics_stay_while_scales_are_trained(name, folder):
     if scales:
         assert any(not np.array_equal(*pair) for pair in zip(scales, after, strict=True))
     np.testing.assert_allclose(frozen(x), network(x), rtol=1e-5, atol=1e-6)
-
-
-def gradients_of(body, network, x):
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.square(body(x, training=True) - 1.0))
-    variables = [variable.value for layer in network.layers for variable in layer.trainable_variables]
-    return [g.numpy() for g in tape.gradient(loss, variables)]
-
-
-@pytest.mark.parametrize(("scale", "center"), [(True, True), (True, False), (False, True), (False, False)])
-def test_folding_changes_no_gradient(scale, center):
-    def norm():
-        return keras.layers.BatchNormalization(
-            scale=scale,
-            center=center,
-            moving_mean_initializer="random_normal",
-            beta_initializer="random_normal",
-        )
-
-    image = keras.Input((9, 9, 3))
-    x = norm()(keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image))
-    x = norm()(keras.layers.DepthwiseConv2D(3, use_bias=False)(keras.layers.ReLU(6.0)(x)))
-    network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(norm()(keras.layers.Conv2D(4, 1)(x))))
-    body = frozen_statistics(network)
-    kinds = [type(layer).__name__ for layer in body.layers]
-    assert kinds.count("FoldedConvolution") == 2
-    assert kinds.count("FrozenStatistics") == 1  # one has a bias
-
-    def plain(x, training):
-        return network(x, training=False)
-
-    x = np.random.default_rng(0).normal(size=(4, 9, 9, 3)).astype("float32")
-    for one, other in zip(gradients_of(body, network, x), gradients_of(plain, network, x), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_without_freezing_statistics_move(name, folder):
@@ -273,33 +224,6 @@ def test_becomes_an_encoder_whose_int8_agrees_with_float(name, folder, tmp_path)
     assert np.isfinite(summary.agreement)
     if name != "mobilenet_v2":
         assert summary.agreement >= 0.95
-
-
-def test_the_baseline_is_the_textbooks():
-    network = backbone("baseline").network
-    kinds = [type(layer).__name__ for layer in network.layers[1:]]
-    assert kinds == [*["Conv2D", "MaxPooling2D"] * 3, "Flatten", "Dense"]
-    assert [layer.filters for layer in network.layers if isinstance(layer, keras.layers.Conv2D)] == [
-        32,
-        64,
-        128,
-    ]
-    assert network.count_params() == 896 + 18_496 + 73_856 + (14 * 14 * 128 + 1) * 512
-
-
-def test_a_block_of_the_residual_network_begins_as_the_identity():
-    network = backbone("residual", size=64).network
-    around = [network.get_layer(f"stage2_block2{end}").output for end in ("_1_conv", "_relu")]
-    before = network.get_layer("stage2_block1_relu").output
-    inside = keras.Model(network.input, [before, around[1]])
-    before, after = inside(inputs(network))
-    np.testing.assert_array_equal(before, after)
-
-
-@pytest.mark.parametrize("name", ["baseline", "residual", "efficientnet_lite0"])
-def test_parts_are_the_stages_of_the_networks(name):
-    ends = ["head"] if name == "baseline" else ["stage3", "stage4"]
-    assert [part.name for part in parts(make(name, Path()).network)] == ["stem", "stage1", "stage2", *ends]
 
 
 @pytest.mark.parametrize("pooling", ["max", "gem"])

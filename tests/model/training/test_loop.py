@@ -240,11 +240,6 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         training.run()
 
 
-def test_one_class_is_nothing_to_tell_apart(tmp_path):
-    with pytest.raises(LookalikeError, match="two classes or more"):
-        make(tmp_path, images=Blobs([0] * 8))
-
-
 @pytest.mark.parametrize("folded", [False, True])
 def test_mixed_precision_trains_and_gives_a_float_network(tmp_path, folded):
     log = Log()

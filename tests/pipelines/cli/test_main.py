@@ -1,20 +1,16 @@
 """The command line: help with examples, exit codes, one sentence for every mistake, logs for machines."""
 
-import json
 import os
 import subprocess
 import sys
-import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from lookalike.cli import jobs
-from lookalike.encoder import build as encoder_build
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.model.networks import Backbone
-from tests.conftest import SPEC, picture, run, tiny_network
+from tests.conftest import run
 
 COMMANDS = [
     *(
@@ -122,17 +118,6 @@ def test_an_interrupted_run_says_that_nothing_is_lost(monkeypatch, job):
     assert "run the same command to go on" in done.err
 
 
-def test_json_logs_are_one_object_a_line(job, pictures):
-    job.pack(pictures | {"bad.jpg": b"x"})
-    job.config.write_text(json.dumps(job.settings))
-    command = [sys.executable, "-m", "lookalike", "--log", "json", "nightly", "-c", str(job.config)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    for line in done.stderr.splitlines():
-        assert {"time", "level", "logger", "message"} <= set(json.loads(line))
-    assert "published    24 items" in done.stdout
-
-
 def test_a_real_process_ends_with_the_exit_code_and_only_a_sentence(job):
     command = [sys.executable, "-m", "lookalike", "embed", "-c", str(job.folder / "nothing.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -140,132 +125,6 @@ def test_a_real_process_ends_with_the_exit_code_and_only_a_sentence(job):
     assert done.stderr == (
         f"lookalike: error: Cannot read the job file {job.folder}/nothing.yaml: No such file or directory\n"
     )
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """`encoder build` with the tiny network."""
-    monkeypatch.setattr(encoder_build, "backbone", lambda *_, **__: Backbone(tiny_network(), SPEC))
-
-
-def test_encoder_build_refuses_a_network_that_was_never_trained(job, pictures):
-    job.pack(pictures)
-    done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--network", "baseline")
-    assert done.code == 2
-    assert "trained weights" in done.sentence
-
-
-def test_encoder_build_makes_a_bundle_from_shards(tiny, job, pictures):
-    job.pack(pictures | {"bad.jpg": b"x"})
-    done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--dim", 8, "--name", "mine")
-    assert done.code == 0
-    assert "24 images, 1 unreadable" in done.out
-    opened = Encoder.load(job.folder / "new")
-    assert (opened.dim, opened.name) == (8, "mine")
-    assert opened.fingerprint in done.out
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--dim", "256"], "at least 256"),
-        (["--dim", "-1"], "dim=-1"),
-        (["--variant", "int9"], "variant=int9"),
-        (["--sample", "nothing*.tar"], "nothing*.tar"),
-        (["--projection", "lda", "--dim", "0"], "projection lda, dim 0"),
-        (["--shrinkage", "0.1"], "no shrinkage but for whitened and lda"),
-        (["--label", "colour"], "a label only for lda"),
-    ],
-)
-def test_encoder_build_refuses_in_a_sentence_and_leaves_nothing(tiny, job, pictures, options, said):
-    job.pack(pictures)
-    done = run("encoder", "build", job.folder / "encoders" / "new", "--sample", job.shards, *options)
-    assert done.code == 2
-    assert said in done.sentence
-    assert not list((job.folder / "encoders").glob("*")) or not (job.folder / "encoders").exists()
-
-
-def test_encoder_build_takes_classes_from_folders_or_a_field(tiny, job, pictures):
-    names = {
-        f"{'even' if i % 2 == 0 else 'odd'}/{name}": image for i, (name, image) in enumerate(pictures.items())
-    }
-    job.pack(names)
-    options = ["--sample", job.shards, "--projection", "lda", "--flip"]
-    assert run("encoder", "build", job.folder / "new", *options).code == 0
-    assert Encoder.load(job.folder / "new").dim == 1
-    done = run("encoder", "build", job.folder / "other", *options, "--label", "colour")
-    assert done.code == 2
-    assert "needs images with a class. Received: none in the sample" in done.sentence
-
-
-def test_discriminants_take_no_more_dimensions_than_the_network_has(tiny, job):
-    job.pack({f"{i % 40}/{i}.jpg": picture(i) for i in range(80)})
-    done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--projection", "lda")
-    assert done.code == 0
-    assert Encoder.load(job.folder / "new").dim == 32
-
-
-def test_records_of_the_sample_that_cannot_be_read_are_told_of(tiny, job):
-    job.shards.mkdir()
-    with tarfile.open(job.shards / "a.tar", "w") as archive:
-        archive.addfile(tarfile.TarInfo("without-an-image.json"))
-    done = run(
-        "encoder",
-        "build",
-        job.folder / "new",
-        "--sample",
-        job.shards,
-        "--projection",
-        "lda",
-        "--label",
-        "colour",
-    )
-    assert done.code == 2
-    assert "1 records that cannot be read. The first: " in done.sentence
-
-
-def test_encoder_build_refuses_an_unknown_network(job, pictures):
-    job.pack(pictures)
-    done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--network", "vgg")
-    assert done.code == 2
-    assert "efficientnet_lite0" in done.sentence
-
-
-def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, job):
-    job.pack(pictures)
-    from lookalike.encoder.build import sample_images
-    from lookalike.sources import SourceOptions
-
-    names = sorted(pictures)
-    sample = [example.image for example in sample_images(str(job.shards), SourceOptions(), 7)]
-    assert sample[:3] == [pictures[names[i]] for i in (0, 8, 16)]
-    assert 4 < len(set(sample)) == len(sample) <= 7
-    assert len(list(sample_images(str(job.shards), SourceOptions(), 100))) == 24
-
-
-@pytest.mark.parametrize("count", [13, 17, 23])
-def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, count):
-    from lookalike.encoder.build import sample_images
-    from lookalike.sources import SourceOptions
-
-    for number, image in enumerate(pictures.values()):
-        folder = tmp_path / f"{number // 4}"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{number}.jpg").write_bytes(image)
-    sample = list(sample_images(str(tmp_path), SourceOptions(), count))
-    assert {example.label for example in sample} == {"0", "1", "2", "3", "4", "5"}
-
-
-def test_a_shard_whose_file_name_is_not_utf8_is_refused(job):
-    job.pack({"a.jpg": picture(1)})
-    (shard,) = job.shards.iterdir()
-    try:
-        shard.rename(job.shards / b"caf\xe9.tfrecord".decode("utf-8", "surrogateescape"))
-    except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
-    done = job.run("embed")
-    assert done.code == 2
-    assert done.sentence.endswith("caf\\xe9.tfrecord")
 
 
 def test_a_worker_that_cannot_start_gives_its_sentence(monkeypatch, job, pictures, other_encoder):

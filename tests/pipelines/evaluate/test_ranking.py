@@ -8,9 +8,6 @@ import pytest
 
 from lookalike.evaluate import ranking
 from lookalike.evaluate.ranking import RankedCorpus
-from lookalike.index.opening import open_vectors
-from lookalike.model.errors import LookalikeError
-from lookalike.store import generations
 
 RNG = np.random.default_rng(5)
 
@@ -105,15 +102,3 @@ def test_the_block_size_bounds_the_scores_that_are_held(monkeypatch):
     assert of.queries_at_once == ranking.QUERIES_AT_ONCE
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 1)
     assert of.queries_at_once == 1
-
-
-def test_a_damaged_file_of_vectors_is_named(copied):
-    (path,) = copied.store.glob("indexes/*/dataset.npy")
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    with (
-        generations.reading(str(copied.store)) as generation,
-        pytest.raises(LookalikeError, match=r"dataset\.npy is damaged"),
-    ):
-        open_vectors(str(copied.store), generation)

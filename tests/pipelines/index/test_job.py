@@ -7,21 +7,10 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-from lookalike.index.build import assign
 from lookalike.index.gates import EXIT_CODES
 from lookalike.index.shard import open_index_shard
-from lookalike.sources.tfrecord import Example, frame
-from lookalike.store.notes import EmbeddedShard
-from tests.conftest import picture
-
-
-def note(shard: str, vectors: int) -> EmbeddedShard:
-    return EmbeddedShard(
-        shard, "", "", "", "", "", "", "", "", vectors, vectors, 0, 0, 0, {}, None, 0, {}
-    )  # fmt: skip
 
 
 def flip(path: Path, at: float) -> None:
@@ -72,32 +61,6 @@ def test_an_unchanged_night_publishes_nothing_and_a_changed_one_names_the_one_be
     assert len(list((copied.store / "generations").iterdir())) == 2
 
 
-def test_two_stores_of_one_corpus_have_byte_identical_indexes(published, copied):
-    shutil.rmtree(copied.store)
-    copied.nightly()
-    ours, theirs = (sorted(job.store.glob("indexes/*/*")) for job in (copied, published))
-    assert [path.relative_to(copied.store) for path in ours] == [
-        path.relative_to(published.store) for path in theirs
-    ]
-    assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
-
-
-def test_only_the_index_shards_of_changed_embeddings_are_built_again(job, pictures):
-    shards = job.pack(pictures, per_shard=2)
-    job.set(index={"shard_vectors": 6})
-    assert "4 shards built" in job.nightly().out
-    os.utime(shards[0], (1, 1))
-    assert "still served" in job.nightly().out
-    content = Path(shards[0]).read_bytes()
-    Path(shards[0]).write_bytes(content[: len(content) // 2 + 40])
-    done = job.run("nightly", "--set", "gates.allow_damaged_shards=true", *LENIENT)
-    assert done.code == 3
-    assert "1 shards built" in done.out
-
-
-LENIENT = ("--set", "gates.max_reject_fraction=1", "--set", "gates.max_shrink_fraction=1")
-
-
 def test_index_without_embed_says_what_to_run(job, pictures):
     job.pack(pictures)
     done = job.run("index")
@@ -105,54 +68,6 @@ def test_index_without_embed_says_what_to_run(job, pictures):
     assert "3 of 3 shards are not embedded" in done.sentence
     assert "lookalike embed" in done.sentence
     assert published_name(job) is None
-
-
-def test_index_shards_are_a_power_of_two_and_growth_only_splits_them():
-    notes = [note(f"s{i}.tfrecord", 100) for i in range(64)]
-    four, eight = assign(notes, 1600), assign(notes, 800)
-    assert (len(four), len(eight)) == (4, 8)
-    assert sorted(n.shard for part in eight for n in part) == sorted(n.shard for n in notes)
-    for number, part in enumerate(eight):
-        assert {n.shard for n in part} <= {n.shard for n in four[number % 4]}
-    assert assign(notes, 10**9) == [notes]
-    assert assign([*notes[:1], note("x", 0)], 100) == [[notes[0], note("x", 0)]]
-
-
-def test_another_metric_or_recall_target_builds_another_index_from_the_same_embeddings(copied):
-    before = copied.generation["indexes"]
-    done = copied.nightly("--set", "metric=euclidean")
-    assert "0 embedded, 3 finished before" in done.out
-    assert "1 shards built" in done.out
-    assert copied.generation["indexes"] != before
-    assert copied.generation["metric"] == "euclidean"
-
-
-def test_an_id_in_two_shards_is_served_from_the_first_and_listed(job):
-    job.shards.mkdir()
-    for shard, pictured in (("a", {"x": 1, "both": 2}), ("b", {"both": 3, "y": 4})):
-        with open(job.shards / f"{shard}.tfrecord", "wb") as file:
-            for name, seed in pictured.items():
-                example = Example()
-                example.features.feature["id"].bytes_list.value.append(name.encode())
-                example.features.feature["image/encoded"].bytes_list.value.append(picture(seed))
-                file.write(frame(example.SerializeToString()))
-    done = job.nightly()
-    assert "duplicates   1 ids occur in an earlier shard too" in done.out
-    generation = job.generation
-    assert generation["duplicates"] == 1
-    assert (generation["counts"]["read"], generation["counts"]["items"]) == (4, 3)
-    table = pq.read_table(job.store / "generations" / generation["name"] / "duplicates.parquet")
-    assert table.to_pylist() == [
-        {
-            "item_id": "both",
-            "shard": str(job.shards / "b.tfrecord"),
-            "kept_shard": str(job.shards / "a.tfrecord"),
-        }
-    ]
-    assert job.query(job.query_file({"q.jpg": picture(2)})).code == 0
-    assert sorted(job.results["item_id"].to_pylist()) == ["both", "x", "y"]
-    assert job.results["item_id"][0].as_py() == "both"
-    assert job.results["score"][0].as_py() == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("at", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0])
@@ -215,13 +130,6 @@ def test_a_damaged_manifest_of_a_generation_is_named(copied, damage, command):
     assert published_name(copied) == before
 
 
-def test_an_unfinished_index_folder_is_built_anew(copied):
-    (ref,) = copied.generation["indexes"]
-    (copied.store / ref["path"] / "manifest.json").unlink()
-    assert "1 shards built" in copied.nightly().out
-    assert copied.query(copied.vectors_file([[1.0] * 16])).code == 0
-
-
 def test_a_full_disk_publishes_nothing_and_leaves_nothing_half_written(job, pictures, mounted):
     job.pack(pictures)
     store = mounted("store", 4096)
@@ -245,22 +153,6 @@ def test_a_store_that_becomes_read_only_is_told(job, pictures, mounted):
     done = job.run("index")
     assert done.code == 2
     assert "Read-only file system" in done.sentence
-
-
-def test_a_corpus_of_many_duplicates_still_reconciles(job, pictures):
-    """Two copies of every shard: each id is served once."""
-    shards = job.pack(pictures)
-    for shard in shards:
-        shutil.copy(shard, shard.replace("shard-", "twin-"))
-    job.nightly()
-    generation = job.generation
-    assert (generation["counts"]["read"], generation["counts"]["items"], generation["duplicates"]) == (
-        48,
-        24,
-        24,
-    )
-    table = pq.read_table(job.store / "generations" / generation["name"] / "duplicates.parquet")
-    assert len(set(table["item_id"].to_pylist())) == 24
 
 
 def test_a_manifest_is_json_that_others_can_read(published):

@@ -6,11 +6,9 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.config.job import load_config
 from lookalike.evaluate.job import evaluate
 from lookalike.evaluate.measurements import Settings
 from lookalike.evaluate.ranking import RankedCorpus, keys_in_steps
@@ -20,7 +18,7 @@ from lookalike.index.post_processing import ServedIndex, drawn_to_neighbours, se
 from lookalike.index.search import search, take_items
 from lookalike.index.shard import ShardContent, in_memory
 from lookalike.index.tuning import BuildOptions, parameters_for
-from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.post_processing import (
     DatabaseAugmentation,
     PostProcessing,
@@ -31,7 +29,7 @@ from lookalike.model.encoder.post_processing import (
 from lookalike.model.errors import LookalikeError
 from lookalike.nightly.dry_run import dry_run
 from lookalike.store import exclusions
-from tests.conftest import DIM, Job, picture, run
+from tests.conftest import DIM, picture, run, tune
 from tests.support.encoding import encode
 
 EXPANSION = QueryExpansion(k=3, alpha=2.0)
@@ -217,70 +215,6 @@ def test_a_lone_item_keeps_its_vector_when_augmented():
 # The jobs.
 
 
-@pytest.fixture
-def tuned(copied) -> Job:
-    """The published job with an encoder whose steps may be changed: see `tune`."""
-    folder = copied.folder / "encoder"
-    shutil.copytree(copied.settings["encoder"], folder)
-    return copied.set(encoder=str(folder))
-
-
-def tune(job, *options) -> None:
-    done = run("encoder", "tune", job.settings["encoder"], *options)
-    assert done.code == 0, done
-
-
-def config_of(job):
-    job.config.write_text(yaml.safe_dump(job.settings))
-    return load_config(job.config)
-
-
-def test_tuning_changes_neither_the_fingerprint_nor_what_is_not_named(tuned):
-    before = fingerprint(read_manifest(tuned.settings["encoder"]))
-    tune(tuned, "--query-expansion", "5,3", "--reranking", "50")
-    tune(tuned, "--database-augmentation", "4", "--reranking", "off")
-    manifest = read_manifest(tuned.settings["encoder"])
-    assert fingerprint(manifest) == before == Encoder.load(tuned.settings["encoder"]).fingerprint
-    assert manifest["retrieval"] == {
-        "database_augmentation": {"k": 4, "alpha": 3.0},
-        "query_expansion": {"k": 5, "alpha": 3.0},
-    }
-    tune(tuned, "--database-augmentation", "off", "--query-expansion", "off")
-    assert read_manifest(tuned.settings["encoder"])["retrieval"] is None
-
-
-@pytest.mark.parametrize(
-    ("option", "text"),
-    [
-        ("--query-expansion", "0,3"),
-        ("--query-expansion", "5,3,1"),
-        ("--query-expansion", "5,NaN"),
-        ("--database-augmentation", "many"),
-        ("--reranking", "50,5,6"),
-        ("--reranking", "1"),
-        ("--reranking", ""),
-    ],
-)
-def test_a_wrong_option_is_named_and_changes_nothing(tuned, option, text):
-    before = read_manifest(tuned.settings["encoder"])
-    done = run("encoder", "tune", tuned.settings["encoder"], option, text)
-    assert done.code == 2
-    assert done.sentence.startswith(option)
-    assert done.sentence.endswith(f"Received: {text}")
-    assert read_manifest(tuned.settings["encoder"]) == before
-
-
-def test_a_bundle_from_before_there_were_steps_opens_with_its_fingerprint(tuned):
-    path = tuned.folder / "encoder" / "encoder.json"
-    manifest = json.loads(path.read_text())
-    assert manifest.pop("retrieval") is None
-    manifest["digest"] = manifest_digest(manifest)
-    path.write_text(json.dumps(manifest))
-    assert Encoder.load(path.parent).fingerprint == tuned.generation["encoder"]
-    assert "unchanged" in tuned.nightly().out
-    assert tuned.query(tuned.vectors_file([[1.0] * DIM])).code == 0
-
-
 def answered(job, queries, *arguments):
     done = job.query(queries, *arguments)
     assert done.code == 0, done
@@ -355,7 +289,7 @@ def test_steps_for_distances_instead_of_cosines_are_refused(tuned):
     tune(tuned, "--reranking", "9")
     assert "need metric: cosine" in tuned.query(path).sentence
     with pytest.raises(LookalikeError, match="need metric: cosine"):
-        evaluate(config_of(tuned), str(path), "title")
+        evaluate(tuned.loaded, str(path), "title")
     tune(tuned, "--reranking", "off", "--database-augmentation", "2")
     assert "needs metric: cosine" in tuned.run("nightly").sentence
 
@@ -366,7 +300,7 @@ def test_the_evaluation_uses_and_names_the_steps(tuned):
     listed.write_text("p01.jpg\np02.jpg\n")
     judged = tuned.folder / "file.qrels"
     judged.write_text("p01.jpg 0 p05.jpg 1\np02.jpg 0 p06.jpg 1\n")
-    (found,) = evaluate(config_of(tuned), str(listed), str(judged))
+    (found,) = evaluate(tuned.loaded, str(listed), str(judged))
     rows = answered(tuned, listed, "--exact", "--exclude-self", "-k", 24)[0]
     for row, right in zip(found.per_query.to_pylist(), ("p05.jpg", "p06.jpg"), strict=True):
         ranked = [item for item, _ in rows[row["query_id"]]]
@@ -381,16 +315,16 @@ def test_augmentation_rebuilds_the_index_once_and_leaves_the_embedding_files(tun
     before = tuned.generation
     files = {path: path.read_bytes() for path in tuned.store.glob("embeddings/*/*")}
     tune(tuned, "--query-expansion", "3")
-    assert dry_run(config_of(tuned)).rebuilt == 0
+    assert dry_run(tuned.loaded).rebuilt == 0
     assert "unchanged" in tuned.nightly().out
     tune(tuned, "--database-augmentation", "3,2")
-    assert dry_run(config_of(tuned)).rebuilt == 1
+    assert dry_run(tuned.loaded).rebuilt == 1
     assert "0 embedded" in (done := tuned.nightly().out)
     assert "augmented" in done
     after = tuned.generation
     assert after["augmentation"] == {"k": 3, "alpha": 2.0}
     assert after["indexes"][0]["path"] != before["indexes"][0]["path"]
-    assert dry_run(config_of(tuned)).rebuilt == 0
+    assert dry_run(tuned.loaded).rebuilt == 0
     assert "unchanged" in tuned.nightly().out
     assert {path: path.read_bytes() for path in tuned.store.glob("embeddings/*/*")} == files
 
@@ -411,12 +345,3 @@ def test_augmentation_rebuilds_the_index_once_and_leaves_the_embedding_files(tun
     tuned.nightly()
     assert tuned.generation["indexes"][0]["path"] == before["indexes"][0]["path"]
     assert tuned.generation["made_from"] == before["made_from"]
-
-
-def test_the_steps_of_an_encoder_are_given_when_it_is_built(pictures, make_encoder, tmp_path):
-    make_encoder(tmp_path / "one", post_processing=BOTH)
-    make_encoder(tmp_path / "two")
-    one, two = read_manifest(tmp_path / "one"), read_manifest(tmp_path / "two")
-    assert one["retrieval"]["reranking"] == {"short_list": 9, "k1": 4, "k2": 2, "mix": 0.3}
-    assert two["retrieval"] is None
-    assert fingerprint(one) == fingerprint(two)

@@ -190,23 +190,6 @@ def test_distances_far_from_the_origin_do_not_cancel(algorithm):
     assert (scores[:, 0] == 0).all()
 
 
-def test_equal_vectors_get_equal_scores_wherever_they_stand():
-    rows = unit(clustered(999, dim=37))
-    rows[::7] = rows[0]
-    queries = unit(clustered(501, dim=37, seed=1))
-    places = np.arange(0, 999, 7)
-    for metric in ("cosine", "euclidean"):
-        scores = pair_scores(rows, queries, np.tile(places, (501, 1)), metric, threads=2)
-        assert (scores == scores[:, :1]).all()
-        one = pair_scores(rows[7:8].copy(), queries[200:201], np.zeros((1, 1), np.int64), metric)
-        assert one.item() == scores[200, 0]
-
-
-def test_unit_vectors_are_kept_to_the_bit():
-    rows = checked(clustered(100), "cosine")
-    np.testing.assert_array_equal(checked(rows, "cosine"), rows)
-
-
 def test_a_library_that_cannot_be_imported_is_not_told_as_a_damaged_index(tmp_path, monkeypatch):
     build(clustered(1500), "cosine", BuildOptions(algorithm="ah")).save(str(tmp_path))
     monkeypatch.setattr("lookalike.index.searcher._NATIVE", "scann_ops/cc/python/no_such.so")

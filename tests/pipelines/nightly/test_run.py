@@ -17,6 +17,7 @@ from lookalike.store import exclusions, generations
 from lookalike.store.generation import current_name
 from lookalike.store.lock import hold
 from tests.conftest import picture
+from tests.support.shards import pack_again
 
 
 class Still(datetime):
@@ -29,15 +30,6 @@ class Still(datetime):
 
 def report(job):
     return json.loads((job.store / "reports" / "latest.json").read_text())
-
-
-def pack_again(job, pictures):
-    """Packs anew; shards whose bytes are the same keep their time of change."""
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in job.shards.iterdir()}
-    job.pack(pictures)
-    for path, (content, modified) in before.items():
-        if path.read_bytes() == content:
-            os.utime(path, ns=(modified, modified))
 
 
 def test_an_unchanged_night_imports_neither_tensorflow_nor_scann_nor_beam(published):
@@ -112,16 +104,6 @@ def test_a_second_run_is_refused_and_names_the_first(job, pictures):
     assert "lookalike nightly on host" in done.sentence
 
 
-def test_leftovers_of_a_dead_run_are_deleted(copied):
-    left = copied.store / "embeddings" / ".embedding.tmp-x"
-    left.write_bytes(b"half")
-    (copied.store / "indexes" / ".index.tmp-y").mkdir()
-    (copied.store / "reports" / ".latest.json.tmp-1").touch()
-    copied.nightly()
-    assert not left.exists()
-    assert not list(copied.store.rglob(".*tmp-*"))
-
-
 def test_a_shard_of_nothing_but_rejects_may_be_mended(job, pictures):
     broken = {f"a{i}.jpg": b"x" for i in range(8)}
     job.set(gates={"max_reject_fraction": 0.5}).pack(broken | pictures)
@@ -182,24 +164,6 @@ def test_ids_in_two_shards_can_be_an_error(job, pictures):
     done = job.run("nightly", "--set", "corpus.duplicate_ids=error")
     assert done.code == EXIT_CODES["duplicate_ids"]
     assert "corpus.duplicate_ids" in done.sentence
-
-
-def test_a_dry_run_tells_the_plan_and_changes_nothing(job, pictures):
-    job.pack(pictures)
-    job.nightly()
-    pack_again(job, pictures | {sorted(pictures)[3]: picture(999)})
-    before = {p: p.read_bytes() for p in job.store.rglob("*") if p.is_file()}
-    done = job.run("nightly", "--dry-run")
-    assert "2 unchanged, 1 changed, 0 new, 0 removed" in done.out
-    assert "1 of 1 shards to build" in done.out
-    assert {p: p.read_bytes() for p in job.store.rglob("*") if p.is_file()} == before
-
-
-def test_a_dry_run_knows_what_settings_and_takedowns_cost(published, copied):
-    assert "at most 0 of 1 shards to build" in copied.run("nightly", "--dry-run").out
-    assert "1 of 1" in copied.run("nightly", "--dry-run", "--set", "index.recall_target=0.9").out
-    exclusions.add(str(copied.store), ["p00.jpg"])
-    assert "1 of 1" in copied.run("nightly", "--dry-run").out
 
 
 def test_an_interrupted_run_says_so_and_goes_on_the_next_time(job, pictures, monkeypatch):

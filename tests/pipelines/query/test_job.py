@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -14,17 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.sources.pack import pack
-from tests.conftest import DIM, Job, picture
+from tests.conftest import DIM, picture
 from tests.support.encoding import encode
+from tests.support.queries import corpus, noisy, refused
 
 FORMS = ("parquet", "csv", "jsonl")
-
-
-def corpus(job) -> tuple[list[str], np.ndarray]:
-    """Ids and vectors of a job's embedding files."""
-    table = job.embeddings
-    return table["item_id"].to_pylist(), np.stack(table["embedding"].to_numpy(zero_copy_only=False))
 
 
 def by_numpy(ids, vectors, queries, k, metric="cosine"):
@@ -52,11 +45,6 @@ def assert_answers(table: pa.Table, query_ids: list[str], expected) -> None:
             assert (row["query_id"], row["rank"], row["item_id"]) == (query_id, rank, item_id)
             assert row["score"] == pytest.approx(score, abs=2e-6)
     assert next(rows, None) is None
-
-
-def noisy(vectors: np.ndarray, n: int = 20) -> np.ndarray:
-    noise = np.random.default_rng(3).normal(size=(n, vectors.shape[1])).astype(np.float32)
-    return vectors[np.arange(n) % len(vectors)] + 0.1 * noise
 
 
 @pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet"])
@@ -215,103 +203,6 @@ def test_k_larger_than_the_corpus_gives_the_whole_corpus(copied):
     assert copied.results["rank"].to_pylist() == [*range(1, 25)] * 3
 
 
-def test_query_shards_are_read_like_corpus_shards(copied, encoder):
-    """Three formats of the same queries, the same table but for the ids."""
-    source = copied.query_file({f"q{i}.jpg": picture(500 + i) for i in range(6)}, "source")
-    tables = []
-    for format in ("tfrecord", "webdataset", "parquet"):
-        pack(str(source), str(copied.folder / format), format=format, images_per_shard=3)
-        assert copied.query(copied.folder / format).code == 0
-        tables.append(copied.results.drop_columns("query_id"))
-    assert tables[0].equals(tables[1])
-    assert tables[0].equals(tables[2])
-
-
-def test_a_file_of_many_queries_is_answered_in_blocks(copied, monkeypatch):
-    _, vectors = corpus(copied)
-    asked = noisy(vectors, 50)
-    path = copied.vectors_file(asked)
-    assert copied.query(path).code == 0
-    whole = copied.results
-    monkeypatch.setattr("lookalike.query.inputs.BLOCK", 7)
-    assert copied.query(path).code == 0
-    assert whole.equals(copied.results)
-
-
-# Bad queries: each a row in failures.
-
-
-def test_bad_images_are_failures_and_the_others_are_answered(copied):
-    queries = {
-        "a.jpg": picture(1),
-        "b.jpg": b"",
-        "c.jpg": b"text",
-        "d.jpg": picture(2)[:300],
-        "e.jpg": picture(3),
-    }
-    done = copied.query(copied.query_file(queries), "-k", 1)
-    assert done.code == 0
-    assert "5 read = 2 answered + 3 failed" in done.out
-    assert copied.results["query_id"].to_pylist() == ["a.jpg", "e.jpg"]
-    assert [(f["query_id"], f["stage"]) for f in copied.failures] == [
-        ("b.jpg", "decode"),
-        ("c.jpg", "decode"),
-        ("d.jpg", "decode"),
-    ]
-    assert all(f["error"] for f in copied.failures)
-
-
-BAD_VECTORS = {
-    "NaN": ([np.nan] + [1.0] * 15, "NaN"),
-    "infinity": ([np.inf] + [1.0] * 15, "infinity"),
-    "zeros": ([0.0] * 16, "zeros"),
-    "too long to square": ([1e30] * 16, "float32"),
-    "too short to square": ([1e-30] * 16, "zeros"),
-    "too few": ([1.0] * 15, "expected a vector of 16 numbers, received 15"),
-    "too many": ([1.0] * 17, "received 17"),
-    "none": ([], "received 0"),
-    "null": (None, "null"),
-    "null inside": ([None] + [1.0] * 15, "NaN"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_VECTORS)
-def test_a_bad_vector_is_a_failure_and_the_others_are_answered(copied, kind):
-    bad, reason = BAD_VECTORS[kind]
-    done = copied.query(copied.vectors_file([[1.0] * 16, bad, [2.0] * 16], ["a", "bad", "c"]), "-k", 1)
-    assert done.code == 0
-    assert copied.results["query_id"].to_pylist() == ["a", "c"]
-    (failure,) = copied.failures
-    assert (failure["query_id"], failure["stage"]) == ("bad", "vector")
-    assert reason in failure["error"]
-
-
-def test_null_and_repeated_ids_of_vectors_are_failures(copied):
-    done = copied.query(copied.vectors_file([[1.0] * 16] * 4, ["a", None, "a", "b"]), "-k", 1)
-    assert done.code == 0
-    assert copied.results["query_id"].to_pylist() == ["a", "b"]
-    assert [f["error"] for f in copied.failures] == [
-        "the id is null",
-        "another query before this one has the same id",
-    ]
-
-
-def test_ids_stored_as_bytes_or_numbers_become_text(copied):
-    path = copied.vectors_file([[1.0] * 16] * 2, [b"caf\xc3\xa9", b"caf\xe9"])
-    assert copied.query(path, "-k", 1).code == 0
-    assert copied.results["query_id"].to_pylist() == ["café"]
-    assert [(f["query_id"], f["stage"]) for f in copied.failures] == [("caf\\xe9", "id")]
-    assert copied.query(copied.vectors_file([[1.0] * 16] * 2, [7, 8]), "-k", 1).code == 0
-    assert copied.results["query_id"].to_pylist() == ["7", "8"]
-
-
-def test_ids_that_are_not_utf8_are_failures(copied):
-    path = copied.folder / "ids.txt"
-    path.write_bytes(b"p01.jpg\ncaf\xe9\n")
-    assert copied.query(path, "-k", 1).code == 0
-    assert copied.failures == [{"query_id": "caf\\xe9", "stage": "id", "error": "the id is not UTF-8"}]
-
-
 def test_only_bad_queries_give_an_empty_table_all_failures_and_exit_3(copied):
     done = copied.query(copied.vectors_file([[np.nan] * 16, [0.0] * 16]))
     assert done.code == 3
@@ -320,97 +211,7 @@ def test_only_bad_queries_give_an_empty_table_all_failures_and_exit_3(copied):
     assert len(copied.failures) == 2
 
 
-def test_a_damaged_query_shard_is_answered_as_far_as_it_goes(copied):
-    source = copied.query_file({f"q{i}.jpg": picture(500 + i) for i in range(3)})
-    (shard,) = pack(str(source), str(copied.folder / "packed"), format="tfrecord").shards
-    content = Path(shard).read_bytes()
-    Path(shard).write_bytes(content[:-5])
-    assert copied.query(shard, "-k", 1).code == 0
-    assert copied.results["query_id"].to_pylist() == ["q0.jpg", "q1.jpg"]
-    (failure,) = copied.failures
-    assert failure["stage"] == "read"
-    assert shard in failure["query_id"]
-
-
 # What is refused as a whole: one sentence, exit 2, and the tables of before are as they were.
-
-
-def refused(job: Job, queries: object, *arguments: object) -> str:
-    out = job.folder / "out"
-    out.mkdir(exist_ok=True)
-    (out / "results.parquet").write_bytes(b"of before")
-    done = job.query(queries, *arguments)
-    assert done.code == 2, done
-    assert sorted(path.name for path in out.iterdir()) == ["results.parquet"]
-    assert (out / "results.parquet").read_bytes() == b"of before"
-    return done.sentence
-
-
-@pytest.mark.parametrize("name", ["nothing", "nothing.parquet", "nothing.txt", "*.tar", "nothing.tfrecord"])
-def test_queries_that_do_not_exist_are_refused(copied, name):
-    assert name in refused(copied, copied.folder / name)
-
-
-@pytest.mark.parametrize("name", ["empty.txt", "empty.parquet", "rows.parquet", "folder"])
-def test_an_empty_query_file_is_refused(copied, name):
-    path = copied.folder / name
-    if name == "rows.parquet":
-        copied.vectors_file(np.empty((0, 16)), [], name)
-    elif name == "folder":
-        path.mkdir()
-    else:
-        path.write_bytes(b"")
-    assert str(path) in refused(copied, path)
-
-
-def test_a_query_file_of_an_unknown_format_is_refused(copied):
-    path = copied.folder / "queries.xyz"
-    path.write_bytes(b"what is this?")
-    assert str(path) in refused(copied, path)
-    assert "queries.json" in refused(copied, _written(copied.folder / "queries.json", b"[]"))
-
-
-def _written(path, content):
-    path.write_bytes(content)
-    return path
-
-
-@pytest.mark.parametrize("at", [0.001, 0.3, 0.5, 0.9, 0.97, 0.999])
-def test_a_damaged_parquet_of_vectors_is_refused_or_read_but_never_crashes(copied, at):
-    path = copied.vectors_file(noisy(corpus(copied)[1], 200))
-    content = bytearray(path.read_bytes())
-    start = int(at * len(content))
-    content[start : start + 6] = b"\xff" * 6
-    path.write_bytes(content)
-    done = copied.query(path)
-    assert done.code in (0, 2, 3)
-    if done.code == 2:
-        assert str(path) in done.sentence
-
-
-def test_vectors_of_another_encoder_are_refused_with_both_names(copied, other_encoder):
-    other = Encoder.load(other_encoder)
-    table = pa.table({"item_id": ["a"], "embedding": pa.array([[1.0] * 16], pa.list_(pa.float32(), 16))})
-    path = copied.folder / "other.parquet"
-    pq.write_table(table.replace_schema_metadata({"lookalike.encoder": other.fingerprint}), path)
-    sentence = refused(copied, path)
-    assert other.fingerprint[:16] in sentence
-    assert copied.generation["encoder"][:16] in sentence
-
-
-def test_an_encoder_of_another_fingerprint_is_refused_with_both_names(copied, other_encoder):
-    copied.set(encoder=str(other_encoder))
-    sentence = refused(copied, copied.query_file({"q.jpg": picture(1)}))
-    assert Encoder.load(other_encoder).fingerprint[:16] in sentence
-    assert copied.generation["encoder"][:16] in sentence
-    assert "tiny" in sentence
-    assert "other" in sentence
-
-
-def test_embedding_files_of_the_corpus_are_vector_queries(copied):
-    path = copied.store / next(iter(copied.notes.values()))["path"]
-    assert copied.query(path, "-k", 1).code == 0
-    assert copied.results["query_id"].to_pylist() == copied.results["item_id"].to_pylist()
 
 
 def test_a_flipped_bit_in_any_file_of_an_index_is_found(copied):

@@ -2,7 +2,6 @@ import math
 
 import pytest
 
-from lookalike.model.errors import LookalikeError
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.fields import Stored, UnfitError, build, convert, damage, escape
 from lookalike.sources.records import Record, Reject
@@ -110,18 +109,3 @@ def test_damage_says_where_and_how_much_could_be_read():
         "500 records could be read, and nothing behind them",
         ends_shard=True,
     )
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"format": "zip"}, r"corpus\.format: expected one of tfrecord, .* Received: 'zip'"),
-        ({"item_id": "id"}, r"corpus\.item_id: expected key, shard/key or field:NAME\. Received: 'id'"),
-        ({"item_id": "field:"}, r"corpus\.item_id"),
-        ({"metadata": {"a": "int32"}}, r"corpus\.metadata\.a: expected one of string, .* Received: 'int32'"),
-        ({"images_per_shard": 0}, r"corpus\.images_per_shard: expected 1 or more\. Received: 0"),
-    ],
-)
-def test_wrong_options_are_refused_by_name(wrong, message):
-    with pytest.raises(LookalikeError, match=message):
-        SourceOptions(**wrong)

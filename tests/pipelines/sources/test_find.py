@@ -128,15 +128,12 @@ def test_what_is_left_out_of_a_folder_is_logged_in_one_line(here, caplog):
     assert caplog.messages == ["in: left out 4 of 5 files: 1 without extension, 1 hidden, 2 txt"]
 
 
-def test_the_token_changes_with_a_files_size_or_time_only(here):
+def test_a_changed_file_has_another_token(here):
     touch(here, "a.tar")
     first = find_shards("a.tar", DEFAULT)[0].token
     assert find_shards("a.tar", DEFAULT)[0].token == first
     os.utime("a.tar", ns=(1, 1))
-    second = find_shards("a.tar", DEFAULT)[0].token
-    touch(here, "a.tar", content=b"xy")
-    os.utime("a.tar", ns=(1, 1))
-    assert len({first, second, find_shards("a.tar", DEFAULT)[0].token}) == 3
+    assert find_shards("a.tar", DEFAULT)[0].token != first
 
 
 class _SlashedFileSystem(LocalFileSystem):

@@ -13,7 +13,6 @@ import pytest
 from lookalike.model.errors import LookalikeError
 from lookalike.store import lock
 from lookalike.store.holder import parse_holder
-from lookalike.store.leftovers import clean_up
 from lookalike.store.lock import briefly, hold
 from tests.support.places import ROOT
 
@@ -142,24 +141,3 @@ def test_brief_changes_wait_for_each_other(tmp_path):
     assert (tmp_path / "n").read_text() == "100"
     with briefly(str(tmp_path / "x.lock"), "exclude add"):
         pass
-
-
-def test_cleaning_up_deletes_what_dead_runs_left_and_nothing_else(tmp_path, caplog):
-    kept = ["CURRENT", "embeddings/e/a.parquet", "indexes/i/manifest.json", "mine/.own.tmp-1", ".other.tmp-1"]
-    kept += ["embeddings/e/x.tmp-1.parquet", ".excluded.parquet.tmp-7"]
-    gone = [".CURRENT.tmp-12", "embeddings/e/.embedding.tmp-ab", "indexes/.index.tmp-x/dataset.npy"]
-    gone += ["indexes/.index.tmp-x/sub/.y.tmp-1", "generations/g/.manifest.json.tmp-1", "runs/r/worker.json"]
-    for name in kept + gone:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"12345")
-    with caplog.at_level(logging.INFO):
-        done = clean_up(str(tmp_path))
-    assert (done.files, done.bytes) == (len(gone), 5 * len(gone))
-    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
-    assert not (tmp_path / "runs").exists()
-    assert not (tmp_path / "indexes/.index.tmp-x").exists()
-    assert len(caplog.records) == 1
-    caplog.clear()
-    assert clean_up(str(tmp_path)).files == 0
-    assert clean_up(str(tmp_path / "nowhere")).files == 0
-    assert not caplog.records

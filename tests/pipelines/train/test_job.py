@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from lookalike.model.errors import LookalikeError
 from lookalike.train import run_folder
 from lookalike.train.data import Spool
 from lookalike.train.run_folder import read_run
@@ -141,32 +140,6 @@ def test_tensorboard_finds_every_step_and_epoch(finished):
     assert [step for tag, step in found if tag == "step/loss"] == [1, 2, 3, 4, 5, 6]
     for name in ("loss", "learning_rate", "map_at_r", "hit_rate_at_1", "map"):
         assert [step for tag, step in found if tag == f"epoch/{name}"] == [3, 6]
-
-
-def test_events_that_cannot_be_written_cost_no_training(tmp_path, caplog):
-    from lookalike.model.training.loop import Step
-    from lookalike.train.progress import Shown
-
-    (tmp_path / "file").write_bytes(b"")
-    with Shown(str(tmp_path / "file" / "events")) as shown:
-        shown.begin(0, 2)
-        shown.step(Step(1, 1, 1, 2, 1, 0.5, 8))
-    assert "no more events for TensorBoard" in caplog.text
-
-
-def test_without_a_terminal_a_log_line_tells_the_time_left(tmp_path, caplog, monkeypatch):
-    from lookalike.model.training.loop import Step
-    from lookalike.train.progress import Shown
-
-    times = iter([0.0, 100.0, 110.0])
-    with Shown(str(tmp_path)) as shown:
-        monkeypatch.setattr("lookalike.train.progress.time.monotonic", lambda: next(times))
-        shown.begin(0, 6)
-        for done in (1, 2):
-            shown.step(Step(1, 2, done, 3, done, 0.5, 8))
-        monkeypatch.undo()
-    # The first step is compiling: 8 images in the 10 s after it, and 4 steps are left.
-    assert "step 2 of 3, loss 0.500, 0.8 images/s, 0:40 left" in caplog.text
 
 
 def test_a_finished_run_is_not_done_again_but_for_fresh(finished, tmp_path):
@@ -439,16 +412,6 @@ def test_a_folder_of_something_else_is_left_alone(photos, tmp_path):
     for arguments in ((), ("--fresh",)):
         assert "which holds thesis.tex" in start(settings(photos, tmp_path), tmp_path, *arguments).sentence
     assert stranger.read_text() == "x"
-
-
-def test_what_killed_runs_left_half_written_is_cleared_and_nothing_else(tmp_path):
-    for name in (".checkpoint.tmp-7", ".features-0123456789abcdef.tmp-7", "checkpoint"):
-        (tmp_path / name).write_bytes(b"")
-    with run_folder.held(tmp_path):
-        assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", ".lock"}
-    (tmp_path / "features-of-mine.txt").write_bytes(b"")
-    with pytest.raises(LookalikeError, match=r"which holds features-of-mine\.txt"), run_folder.held(tmp_path):
-        pass
 
 
 def test_a_second_training_keeps_out(photos, tmp_path):

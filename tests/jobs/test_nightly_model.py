@@ -3,8 +3,8 @@
 What is real and what stands in is told in `nightly_store`. The slow test runs 500 sequences; all ten thousand take
 two processes:
 
-    LOOKALIKE_SEQUENCES=5000 LOOKALIKE_SEED=1 pytest -m slow -v --durations=0 tests/pipelines/test_nightly_model.py
-    LOOKALIKE_SEQUENCES=5000 LOOKALIKE_SEED=2 pytest -m slow -v --durations=0 tests/pipelines/test_nightly_model.py
+    LOOKALIKE_SEQUENCES=5000 LOOKALIKE_SEED=1 pytest -m slow -v --durations=0 tests/jobs/test_nightly_model.py
+    LOOKALIKE_SEQUENCES=5000 LOOKALIKE_SEED=2 pytest -m slow -v --durations=0 tests/jobs/test_nightly_model.py
 
 A sequence that fails is made as short as it can be, and printed as a program. The same seed gives the same ones.
 """

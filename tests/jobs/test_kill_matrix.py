@@ -7,7 +7,7 @@ run again, must leave the same files, byte for byte, as one that was never inter
 
 Every `STEP`-th operation of a night is tried; all of them by
 
-    LOOKALIKE_KILL_EVERY=1 .venv/bin/python -m pytest -m slow tests/pipelines/test_kill_matrix.py
+    LOOKALIKE_KILL_EVERY=1 .venv/bin/python -m pytest -m slow tests/jobs/test_kill_matrix.py
 """
 
 from __future__ import annotations

@@ -1,0 +1,104 @@
+"""Building a bundle: what it is made from, what is left out, and what cannot be built."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
+from lookalike.model.encoder.export import Example, build_bundle
+from lookalike.model.encoder.post_processing import PostProcessing, Reranking
+from lookalike.model.encoder.projection import WhitenedPCA, unit_length
+from lookalike.model.errors import LookalikeError
+from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
+from lookalike.model.networks import Backbone
+from tests.conftest import SPEC, picture, tiny_network
+from tests.support.encoding import encode
+
+
+def test_building_leaves_out_unreadable_images_and_says_so(make_encoder, tmp_path, pictures):
+    sample = [b"text", *pictures.values(), b""]
+    backbone = Backbone(tiny_network(), SPEC)
+    summary = build_bundle(tmp_path / "new", backbone, map(Example, sample), name="n", dim=4)
+    assert (summary.images, sorted(summary.unreadable), summary.dim) == (24, [0, 25], 4)
+    assert "whose variance it keeps to" in summary.projection
+    assert 0.9 < summary.agreement <= 1
+    assert summary.fingerprint == Encoder.load(tmp_path / "new").fingerprint
+
+
+def test_a_discriminant_projection_is_fitted_on_the_images_that_have_a_class(tmp_path):
+    sample = [Example(picture(seed), f"class {seed % 4}" if seed % 5 else None) for seed in range(40)]
+    backbone = Backbone(tiny_network(), SPEC)
+    summary = build_bundle(tmp_path / "new", backbone, sample, name="n", dim=100, projection="lda")
+    assert (summary.images, summary.unlabelled, summary.dim) == (40, 8, 3)
+    assert summary.projection == "lda, 3 dimensions fitted on 32 images"
+    assert read_manifest(tmp_path / "new")["projection"]["kind"] == "lda"
+    vectors, _ = encode(Encoder.load(tmp_path / "new"), [picture(1)])
+    assert vectors.shape == (1, 3)
+
+
+def test_a_whitened_projection_is_that_of_the_features_in_use(make_encoder, tmp_path, pictures):
+    make_encoder(tmp_path / "own", dim=None)
+    make_encoder(tmp_path / "white", dim=6, projection="whitened", shrinkage=0.2)
+    features, _ = encode(Encoder.load(tmp_path / "own"), pictures.values())
+    found, _ = encode(Encoder.load(tmp_path / "white"), pictures.values())
+    expected = unit_length(WhitenedPCA(6, 0.2).fit(features).apply(features))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_same_sample_gives_the_same_projection_and_int8_network(encoder, make_encoder, tmp_path):
+    make_encoder(tmp_path / "again")
+    ours, theirs = (
+        json.loads((folder / "encoder.json").read_text())["files"] for folder in (encoder, tmp_path / "again")
+    )
+    assert ours["int8.tflite"] == theirs["int8.tflite"]
+    assert ours["projection.npz"] == theirs["projection.npz"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"variant": "int9"}, "variant=int9"),
+        ({"pooling": "sum"}, "pooling=sum"),
+        ({"dim": 0}, "dim=0"),
+        ({"dim": -3}, "dim=-3"),
+        ({"dim": 33}, "needs at least 33"),
+        ({"dim": 25}, "needs at least 25"),
+        ({"projection": "umap"}, "projection=umap|Received: umap"),
+        ({"projection": "whitened", "dim": 25}, "needs at least 25"),
+        ({"projection": "lda"}, "needs images with a class"),
+        ({"test_time_augmentation": TestTimeAugmentation(scales=(0.1,))}, "0.889 or more"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_and_leaves_nothing(make_encoder, tmp_path, options, said):
+    with pytest.raises(LookalikeError, match=said):
+        make_encoder(tmp_path / "new", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_without_a_readable_image_is_refused(tmp_path):
+    with pytest.raises(LookalikeError, match="No image of the sample could be read; 2 were tried"):
+        build_bundle(
+            tmp_path / "new", Backbone(tiny_network(), SPEC), [Example(b""), Example(b"x")], name="n"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused_and_kept(make_encoder, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(LookalikeError, match="holds files"):
+        make_encoder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_steps_of_an_encoder_are_given_when_it_is_built(pictures, make_encoder, tmp_path):
+    make_encoder(
+        tmp_path / "one", post_processing=PostProcessing(reranking=Reranking(short_list=9, k1=4, k2=2))
+    )
+    make_encoder(tmp_path / "two")
+    one, two = read_manifest(tmp_path / "one"), read_manifest(tmp_path / "two")
+    assert one["retrieval"]["reranking"] == {"short_list": 9, "k1": 4, "k2": 2, "mix": 0.3}
+    assert two["retrieval"] is None
+    assert fingerprint(one) == fingerprint(two)

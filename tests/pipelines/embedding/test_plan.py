@@ -1,0 +1,114 @@
+"""What a run would do: which shards are finished, changed, new."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lookalike.embedding.plan import make_plan
+from lookalike.model.encoder.post_processing import DatabaseAugmentation, PostProcessing
+from lookalike.model.errors import LookalikeError
+from tests.conftest import Job, picture
+from tests.support.shards import counts, tfrecord
+
+
+def test_only_a_changed_shard_is_embedded_again(job, pictures):
+    shards = job.pack(pictures)
+    assert job.run("embed").code == 0
+    before = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    Path(shards[1]).write_bytes(tfrecord((b"new", picture(77))))
+    done = job.run("embed")
+    assert "1 embedded, 2 finished before" in done.out
+    after = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    assert after.items() >= before.items(), "what was finished is never modified"
+    (note,) = (json.loads(after[path]) for path in after.keys() - before.keys() if path.suffix == ".json")
+    assert note["shard"] == shards[1]
+    assert counts(note) == (1, 1, 0, 0, 0)
+
+
+def test_a_touched_shard_of_the_same_content_gives_the_same_file(job, pictures):
+    (shard,) = job.pack(pictures, per_shard=24)
+    assert job.run("embed").code == 0
+    (before,) = job.notes.values()
+    os.utime(shard, (1, 1))
+    assert "1 embedded, 0 finished before" in job.run("embed").out
+    (after,) = job.notes.values()
+    assert (after["path"], after["sha256"]) == (before["path"], before["sha256"])
+
+
+def test_another_encoder_or_way_of_reading_embeds_everything_again_beside_the_old(
+    job, pictures, other_encoder
+):
+    job.pack(pictures)
+    assert job.run("embed").code == 0
+    job.set(encoder=str(other_encoder))
+    assert "3 embedded, 0 finished" in job.run("embed").out
+    job.settings["corpus"]["metadata"] = {}
+    assert "3 embedded, 0 finished" in job.run("embed").out
+    assert len(list(job.store.glob("embeddings/*/*.json"))) == 9
+    assert len(list(job.store.glob("embeddings/*"))) == 2
+
+
+def test_a_shard_whose_file_name_is_not_utf8_is_refused(job):
+    job.pack({"a.jpg": picture(1)})
+    (shard,) = job.shards.iterdir()
+    try:
+        shard.rename(job.shards / b"caf\xe9.tfrecord".decode("utf-8", "surrogateescape"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    done = job.run("embed")
+    assert done.code == 2
+    assert done.sentence.endswith("caf\\xe9.tfrecord")
+
+
+def test_a_plan_tells_what_is_finished_what_changed_and_what_is_new(copied):
+    shutil.copytree(copied.settings["corpus"]["shards"], copied.shards, dirs_exist_ok=True)
+    copied.set(corpus={"shards": str(copied.shards)})
+    plan = make_plan(copied.loaded)
+    assert not plan.finished, "another folder has other shards"
+    copied.nightly()
+    first, second, third = (Path(shard.name) for shard in make_plan(copied.loaded).shards)
+    first.write_bytes(second.read_bytes())
+    (copied.shards / "zz.tfrecord").write_bytes(tfrecord((b"new", picture(77))))
+    plan = make_plan(copied.loaded)
+    assert [os.path.basename(shard.name) for shard in plan.missing] == [first.name, "zz.tfrecord"]
+    assert [shard.name in plan.earlier for shard in plan.missing] == [True, False]
+    assert [note.shard for note in plan.notes] == [str(second), str(third)]
+
+
+def test_where_the_content_alone_is_trusted_nothing_counts_as_finished(published):
+    plan = make_plan(published.loaded, trust="content")
+    assert len(plan.missing) == len(plan.earlier) == 3
+    assert make_plan(published.loaded, trust="metadata").missing == []
+
+
+@pytest.mark.parametrize(
+    ("corpus", "same"),
+    [
+        ({"images_per_shard": 7}, True),
+        ({"max_pixels": 1_000_000}, False),
+        ({"item_id": "shard/key"}, False),
+        ({"metadata": {"number": "int64"}}, False),
+    ],
+)
+def test_only_what_decides_what_a_record_becomes_decides_the_digest_of_the_options(published, corpus, same):
+    job = Job(published.folder, Path(published.settings["encoder"]))
+    job.config = published.folder / "other.yaml"
+    job.settings = {**published.settings, "corpus": published.settings["corpus"] | corpus}
+    before, after = make_plan(published.loaded), make_plan(job.loaded)
+    assert (after.options_digest == before.options_digest) == same
+    assert (after.missing == []) == same
+
+
+def test_augmentation_of_vectors_that_are_compared_by_distance_is_refused(make_encoder, job, pictures):
+    steps = PostProcessing(database_augmentation=DatabaseAugmentation(k=2))
+    make_encoder(job.folder / "encoder", post_processing=steps)
+    job.set(encoder=str(job.folder / "encoder")).pack(pictures)
+    assert make_plan(job.loaded).augmentation == steps.database_augmentation
+    job.set(metric="euclidean")
+    with pytest.raises(LookalikeError, match=r"needs metric: cosine\. Received: euclidean"):
+        make_plan(job.loaded)

@@ -1,0 +1,96 @@
+"""The values of a field, of items and of queries of every kind."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lookalike.evaluate.job import evaluate, left_out_counts
+from lookalike.evaluate.labels import as_text, is_field, make_labels, read_labels
+from lookalike.model.errors import LookalikeError
+from tests.conftest import picture, zoo_pictures
+
+
+def rows(evaluation) -> dict[str, dict]:
+    return {row["query_id"]: row for row in evaluation.per_query.to_pylist()}
+
+
+def test_a_metadata_field_is_read_from_image_queries_vector_queries_and_ids(job, tmp_path):
+    job.pack(zoo_pictures({"cat": 4, "dog": 4}))
+    source = job.folder / "images"
+    shutil.rmtree(job.shards)
+    job.set(corpus={"shards": str(source), "metadata": {"directory": "string"}})
+    job.nightly()
+    config = job.loaded
+    queries = job.folder / "queries"
+    for name in ("cat/q.jpg", "dog/q.jpg", "fox/q.jpg"):
+        (queries / name).parent.mkdir(parents=True)
+        (queries / name).write_bytes(picture(len(name)))
+    (found,) = evaluate(config, str(queries), "directory")
+    assert {q: (r["class"], r["relevant"]) for q, r in rows(found).items()} == {
+        "cat/q.jpg": ("cat", 4),
+        "dog/q.jpg": ("dog", 4),
+    }
+    assert left_out_counts(found) == {"failed": 0, "unjudged": 0, "lone": 1}
+    vectors = tmp_path / "v.parquet"
+    embedding = pa.array([[1.0] * 16] * 4, pa.list_(pa.float32()))
+    pq.write_table(
+        pa.table({"id": [7, 8, 9, 10], "embedding": embedding, "directory": ["cat", None, "dog", ""]}),
+        vectors,
+    )
+    (found,) = evaluate(config, str(vectors), "directory")
+    assert {q: r["class"] for q, r in rows(found).items()} == {"7": "cat", "9": "dog"}
+    assert found.left_out.to_pylist() == [
+        {"query_id": query_id, "reason": "unjudged", "detail": "it has no directory"}
+        for query_id in ("8", "10")
+    ]
+    ids = tmp_path / "ids.txt"
+    ids.write_text("dog/01.jpg\n")
+    (found,) = evaluate(config, str(ids), "directory")
+    assert rows(found)["dog/01.jpg"]["class"] == "dog"
+
+
+def test_each_value_is_kept_once_and_empty_text_is_none():
+    labels = make_labels(
+        "class", pa.chunked_array([["x", None], ["y", "x", ""]], pa.string()), {"q": "y"}.get
+    )
+    assert (labels.values, labels.items.tolist(), labels.items.dtype) == (
+        ["x", "y"],
+        [0, -1, 1, 0, -1],
+        np.int32,
+    )
+    assert labels.counts() == {"x": 2, "y": 1}
+    assert labels.codes(["q", "other"]).tolist() == [1, -2]
+
+
+def test_numbers_and_truth_are_classes_too():
+    assert make_labels("n", pa.chunked_array([[7, 8, 7]]), {}.get).values == [7, 8]
+    assert make_labels("n", pa.chunked_array([[True, False]]), {}.get).counts() == {True: 1, False: 1}
+    assert [as_text(value) for value in (7, True, "x", None)] == ["7", "True", "x", None]
+
+
+def test_a_field_that_is_carried_or_is_the_directory_tells_items_apart():
+    assert is_field("title", {"title": "string"})
+    assert is_field("directory", {})
+    assert not is_field("colour", {"title": "string"})
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "said"),
+    [
+        ("colour", {"title": "string"}, r"carries \(now: title\), or `directory`\. Received: colour"),
+        ("colour", {}, r"\(now: none\)"),
+        (
+            "weight",
+            {"weight": "float64"},
+            r"text, whole numbers or bool as the class\. Received: weight, float64",
+        ),
+    ],
+)
+def test_a_field_that_makes_no_classes_is_refused(published, name, metadata, said):
+    with pytest.raises(LookalikeError, match=said):
+        read_labels(name, "ids.txt", published.loaded.corpus, metadata, None)

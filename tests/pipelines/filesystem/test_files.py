@@ -1,0 +1,136 @@
+"""Files of this machine: whole or not there, listed without what is unfinished. S3 is in test_s3.py."""
+
+import errno
+import hashlib
+import os
+
+import pytest
+
+from lookalike.filesystem import files
+from lookalike.filesystem.files import TEMPORARY
+from lookalike.model.errors import LookalikeError
+from tests.support.small_stores import Bucket
+
+ABC = hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> Bucket:
+    bucket = Bucket()
+    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    return bucket
+
+
+@pytest.mark.parametrize(
+    ("path", "remote"),
+    [
+        ("a/b", False),
+        ("/a", False),
+        ("s3://b/a", True),
+        ("GS://b/a", True),
+        ("file:///a", False),
+        ("a://b", True),
+    ],
+)
+def test_a_url_is_remote_unless_it_is_of_this_machine(path, remote):
+    assert files.is_remote(path) == remote
+
+
+def test_parts_are_joined_by_one_slash_in_a_url():
+    assert files.join("s3://b/store/", "a", "b") == "s3://b/store/a/b"
+    assert files.join("file:///store", "a") == "/store/a"
+
+
+def test_what_is_written_is_read_again_and_replaces_what_was_there(tmp_path):
+    path = str(tmp_path / "new" / "file")
+    for content in (b"one", b"two"):
+        files.write_bytes(path, content)
+        assert files.read_bytes(path) == files.read_bytes(f"file://{path}") == content
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["file"]
+
+
+def test_an_error_while_writing_leaves_the_file_of_before_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def break_off() -> None:
+        with files.write_atomic(str(path)) as file:
+            file.write(b"half")
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        break_off()
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_unfinished_files_are_not_listed_and_the_rest_is_sorted(tmp_path):
+    for name in ("b", "a/z", f".a{TEMPORARY}1", f"a/.y{TEMPORARY}2"):
+        files.write_bytes(str(tmp_path / name), b"xy")
+    listed = files.list_files(str(tmp_path))
+    assert [os.path.relpath(file.path, tmp_path) for file in listed] == ["a/z", "b"]
+    assert {file.size for file in listed} == {2}
+    assert files.list_files(str(tmp_path / "nowhere")) == []
+
+
+def test_a_glob_and_a_brace_list_give_each_file_once_in_order(tmp_path):
+    for name in ("x-1", "x-2", "x-3", "y"):
+        (tmp_path / name).touch()
+    found = [os.path.basename(file.path) for file in files.glob(f"{tmp_path}/{{x-[23],x-*,y}}")]
+    assert found == ["x-1", "x-2", "x-3", "y"]
+    with pytest.raises(LookalikeError, match="z-9"):
+        files.glob(f"{tmp_path}/{{y,z-9}}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("a", ["a"]),
+        ("a{1,3}b", ["a1b", "a3b"]),
+        ("{a,b}{1..2}", ["a1", "a2", "b1", "b2"]),
+        ("{08..10}", ["08", "09", "10"]),
+    ],
+)
+def test_braces_are_written_out_as_a_shell_does(pattern, expected):
+    assert files.expand_braces(pattern) == expected
+
+
+def test_a_finished_folder_takes_the_place_of_what_an_interrupted_run_left(tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "manifest.json").write_text("new")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "half").touch()
+    files.move_folder_in(str(tmp_path / "made"), str(tmp_path / "target"), last="manifest.json")
+    assert os.listdir(tmp_path) == ["target"]
+    assert os.listdir(tmp_path / "target") == ["manifest.json"]
+
+
+def test_of_a_folder_on_a_url_the_last_file_comes_last(tmp_path, bucket):
+    for name in ("a", "manifest.json", "z"):
+        (tmp_path / name).write_text(name)
+    files.move_folder_in(str(tmp_path), "mem://b/index", last="manifest.json")
+    assert list(bucket.objects)[-1] == "mem://b/index/manifest.json"
+    assert set(bucket.objects) == {f"mem://b/index/{name}" for name in ("a", "z", "manifest.json")}
+
+
+def test_files_and_folders_are_deleted_and_what_is_gone_is_no_error(tmp_path, bucket):
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    bucket.objects = {f"mem://b/{name}": (b"", 0) for name in ("a", "a/x", "ab")}
+    files.delete([str(tmp_path / "folder"), str(tmp_path / "file"), str(tmp_path / "gone"), "mem://b/a"])
+    assert os.listdir(tmp_path) == []
+    assert list(bucket.objects) == ["mem://b/ab"]
+
+
+def test_a_file_that_is_not_what_its_digest_says_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert files.sha256(str(tmp_path / "file")) == files.sha256_bytes(b"abc") == ABC
+    files.check_digest("some/file", b"abc", ABC)
+    with pytest.raises(LookalikeError, match=f"some/file should have SHA-256 {ABC}"):
+        files.check_digest("some/file", b"abd", ABC)
+
+
+def test_what_a_file_system_reports_is_one_sentence():
+    error = OSError(errno.ENOSPC, "No space left on device", "out/results.parquet")
+    assert files.reason(error) == "No space left on device: out/results.parquet"
+    assert files.reason(OSError("odd")) == "odd"

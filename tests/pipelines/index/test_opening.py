@@ -1,0 +1,56 @@
+"""Index shards of a generation, opened with every digest checked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lookalike.filesystem import files
+from lookalike.index.opening import open_index, open_vectors
+from lookalike.model.errors import LookalikeError
+from lookalike.store import generations
+from lookalike.store.index_manifest import MANIFEST
+from tests.support.small_stores import Bucket, SmallStore
+
+
+def test_a_damaged_file_of_vectors_is_named(copied):
+    (path,) = copied.store.glob("indexes/*/dataset.npy")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with (
+        generations.reading(str(copied.store)) as generation,
+        pytest.raises(LookalikeError, match=r"dataset\.npy is damaged"),
+    ):
+        open_vectors(str(copied.store), generation)
+
+
+def test_the_vectors_and_items_are_those_of_the_whole_shard(published):
+    with generations.reading(str(published.store)) as generation:
+        (ref,) = generation.indexes
+        whole = open_index(str(published.store), ref)
+        (alone,) = open_vectors(str(published.store), generation)
+    np.testing.assert_array_equal(alone.searcher.vectors, whole.searcher.vectors)
+    assert alone.items.equals(whole.items)
+    assert alone.manifest == whole.manifest
+
+
+def test_a_shard_whose_manifest_is_another_is_refused(copied):
+    with generations.reading(str(copied.store)) as generation:
+        (ref,) = generation.indexes
+    path = copied.store / ref.path / MANIFEST
+    path.write_bytes(path.read_bytes().replace(b"cosine", b"cosinE"))
+    with pytest.raises(LookalikeError, match=r"manifest\.json"):
+        open_index(str(copied.store), ref)
+
+
+def test_a_copy_from_far_away_that_is_damaged_is_fetched_again(tmp_path, monkeypatch):
+    store, bucket = SmallStore(tmp_path / "store"), Bucket()
+    (ref,) = store.publish(0, ["a0"]).indexes
+    bucket.upload(tmp_path / "store", "mem://b/store")
+    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
+    expected = open_index("mem://b/store", ref).items
+    (copy,) = (path for path in (tmp_path / "cache").rglob("items.arrow"))
+    copy.write_bytes(copy.read_bytes()[:-1])
+    assert open_index("mem://b/store", ref).items.equals(expected)
