@@ -12,7 +12,7 @@ from ..errors import LookalikeError
 
 _ROWS = 8
 _LEAST = 1e-9
-"""Share of the variance, or of the squares, below which something does not vary at all."""
+"""A share that counts as nothing: of the squares of features, of their variance, of what is shrunk."""
 
 
 class Projection:
@@ -89,7 +89,7 @@ class WhitenedPCA(Projection):
 
     Args:
         dim: dimensions to project to.
-        shrinkage: r, from 0 to 1, where 1 is `PCA`; None takes that of Ledoit and Wolf, see `_share`.
+        shrinkage: r, from 0 to 1, where 1 is `PCA`; None takes that of Ledoit and Wolf (2004).
     """
 
     def __init__(self, dim: int, shrinkage: float | None = None) -> None:

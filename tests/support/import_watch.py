@@ -1,6 +1,6 @@
 """Runs a command line and tells of large libraries that were imported while another thread could do so too.
 
-    python tests/import_watch.py query -c job.yaml photos/ -o answers/
+    python tests/support/import_watch.py query -c job.yaml photos/ -o answers/
 
 An import is in order if the process has no other thread, or if it holds `model.imports.one_at_a_time`. Whether two
 threads did meet does not matter: that differs from run to run. Exits with 1 and a line for each that was not in

@@ -39,7 +39,7 @@ def test_a_whole_picture_is_cut_only_where_it_is_made_larger():
 
 
 @pytest.mark.parametrize(
-    ("scales", "spec", "said"),
+    ("scales", "spec", "message"),
     [
         ((0.5,), str(SPEC), "0.889 or more"),
         ((1.0, 1.2), "decode|resize(32,48)", "resize_short"),
@@ -50,8 +50,8 @@ def test_a_whole_picture_is_cut_only_where_it_is_made_larger():
         ((1.0, 1.0), str(SPEC), "each scale once"),
     ],
 )
-def test_scales_that_cannot_be_cut_are_refused(scales, spec, said):
-    with pytest.raises(LookalikeError, match=said):
+def test_scales_that_cannot_be_cut_are_refused(scales, spec, message):
+    with pytest.raises(LookalikeError, match=message):
         TestTimeAugmentation(scales=scales).preprocessings(parse_spec(spec))
 
 

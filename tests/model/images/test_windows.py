@@ -153,11 +153,11 @@ def test_of_several_frames_the_first_is_read() -> None:
     assert decode(data, window=WINDOW).pixels[..., 0].tolist() == LEVELS
 
 
-@pytest.mark.parametrize("form", [".png", ".bmp", ".webp", ".tiff"])
-def test_pictures_of_8_bits_are_in_units_of_0_to_255(form: str) -> None:
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".tiff"])
+def test_pictures_of_8_bits_are_in_units_of_0_to_255(suffix: str) -> None:
     grey = np.tile(np.arange(0, 256, 5, dtype=np.uint8), (8, 1))
-    options = [cv2.IMWRITE_WEBP_QUALITY, 101] if form == ".webp" else []
-    data = cv2.imencode(form, cv2.merge([grey] * 3), options)[1].tobytes()
+    options = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else []
+    data = cv2.imencode(suffix, cv2.merge([grey] * 3), options)[1].tobytes()
     assert np.array_equal(decode(data, window=Window(128, 256)).pixels, decode(data).pixels)
     narrow = decode(data, window=Window(100, 101)).pixels[0, :, 0]
     assert narrow[[0, 10, 11, 20, 30, 51]].tolist() == [0, 1, 14, 129, 255, 255]

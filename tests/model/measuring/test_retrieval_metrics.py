@@ -106,7 +106,7 @@ def test_a_k_below_1_is_refused(k):
 
 
 @pytest.mark.parametrize(
-    ("totals", "said"),
+    ("totals", "message"),
     [
         (np.array([2, 3, 0, 2]), "lone"),
         (np.array([2, 2, 1, 2]), "no more relevant items"),
@@ -114,8 +114,8 @@ def test_a_k_below_1_is_refused(k):
     ],
 )
 @pytest.mark.parametrize("metric", [average_precision, average_precision_trapezoid, map_at_r, r_precision])
-def test_totals_that_cannot_be_are_refused_and_nothing_is_nan(metric, totals, said):
-    with pytest.raises(ValueError, match=said):
+def test_totals_that_cannot_be_are_refused_and_nothing_is_nan(metric, totals, message):
+    with pytest.raises(ValueError, match=message):
         metric(GRADES, totals)
 
 

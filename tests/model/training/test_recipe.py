@@ -7,7 +7,7 @@ from lookalike.model.training.recipe import Recipe
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"loss": {"name": "arcface"}, "augmentation": {"mixup": 0.2}}, "mixup and cutmix need"),
         ({"loss": {"name": "circle"}, "imbalance": {"logit_adjustment": 1.0}}, "logit_adjustment needs"),
@@ -28,8 +28,8 @@ from lookalike.model.training.recipe import Recipe
         ({"optimizer": {"learning_rate": "3e-4"}}, "valid number"),
     ],
 )
-def test_what_does_not_go_together_is_refused(keys, said):
-    with pytest.raises(ValidationError, match=said):
+def test_what_does_not_go_together_is_refused(keys, message):
+    with pytest.raises(ValidationError, match=message):
         Recipe.model_validate(keys)
 
 

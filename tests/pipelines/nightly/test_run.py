@@ -37,7 +37,7 @@ def test_an_unchanged_night_imports_neither_tensorflow_nor_scann_nor_beam(publis
         "import sys; from lookalike.cli.main import main\n"
         f"try: main(['nightly', '-c', {str(published.config)!r}])\n"
         "except SystemExit as stop: assert not stop.code\n"
-        "print(sorted({'tensorflow', 'apache_beam', 'scann'} & set(sys.modules)))"
+        "print(sorted({'tensorflow', 'apache_beam', 'scann', 'sklearn', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "still served" in done.stdout, done.stderr
