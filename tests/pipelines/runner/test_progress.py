@@ -72,7 +72,13 @@ def test_progress_is_shown_and_the_notes_are_gone_in_the_end(tmp_path, monkeypat
 
     told = threading.Event()
     state = progress._Run.state
-    monkeypatch.setattr(progress._Run, "state", lambda *args: (told.set(), state(*args))[1])
+
+    def noticed(run, counts, elapsed):
+        if counts:  # else it looked before there was a note
+            told.set()
+        return state(run, counts, elapsed)
+
+    monkeypatch.setattr(progress._Run, "state", noticed)
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
     monkeypatch.setattr("sys.stderr", Console())
     folder = tmp_path / "runs" / "x"
