@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 from domain_images import SOFT_TISSUE, STYLES, TISSUES, drawing, scan_file
 
 from lookalike.config.job import Config
-from lookalike.encoder.build import build_encoder
+from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.evaluate.job import evaluate
+from lookalike.model.encoder.export import BundleRecipe
 from lookalike.nightly.run import nightly
-from lookalike.sources import SourceOptions
 from lookalike.train.config import TrainConfig
 from lookalike.train.job import train
 
@@ -42,9 +42,9 @@ def figures(job: Config, queries: Path) -> dict[str, float]:
     return {"queries": len(found.per_query), **means}
 
 
-def served(corpus: Path, work: Path, name: str, **encoder: str) -> Config:
+def served(corpus: Path, work: Path, name: str, network: NetworkChoice) -> Config:
     """A job with an encoder built for this corpus, embedded and published."""
-    build_encoder(work / f"encoder-{name}", sample=str(corpus), options=SourceOptions(), **encoder)
+    build_encoder(work / f"encoder-{name}", network, Sample(str(corpus)), BundleRecipe(network.title))
     job = common.job(corpus, work / f"encoder-{name}", work / f"store-{name}")
     nightly(job)
     return job
@@ -73,8 +73,7 @@ def scans(work: Path) -> list[dict[str, object]]:
                 work / form / "corpus",
                 work,
                 f"{form}-{number}",
-                network="efficientnet_lite0",
-                preprocessing=f"decode|{window}{REST}",
+                NetworkChoice(preprocessing=f"decode|{window}{REST}"),
             )
             row: dict[str, object] = {"file": form, "window": window.rstrip("|") or "none"}
             rows.append(row | figures(job, work / form / "queries"))
@@ -122,7 +121,7 @@ def drawings(data: Path, work: Path) -> list[dict[str, object]]:
             lambda: head(work, "both", photographs[0] + drawn[0], photographs[1] + drawn[1]),
         ),
     ):
-        job = served(data / "train", work, name.replace(" ", "-"), network=network())
+        job = served(data / "train", work, name.replace(" ", "-"), NetworkChoice(network()))
         first: float | None = None
         for kind, folder in queries.items():
             row = figures(job, folder)

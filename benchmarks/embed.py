@@ -33,10 +33,10 @@ import yaml
 from PIL import Image
 
 from lookalike.embedding.missing import embed_missing
-from lookalike.encoder.build import build_encoder
+from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.model.cores import cores
 from lookalike.model.encoder.bundle import BATCH, Encoder
-from lookalike.sources import SourceOptions
+from lookalike.model.encoder.export import BundleRecipe
 from lookalike.sources.pack import pack
 
 IMAGES_PER_SHARD = 256
@@ -192,9 +192,9 @@ def main() -> None:
         work, encoder = Path(folder), Path(folder) / "encoder"
         build_encoder(
             encoder,
-            network="efficientnet_lite0",
-            sample=str(arguments.data / "train"),
-            options=SourceOptions(),
+            NetworkChoice(),
+            Sample(str(arguments.data / "train")),
+            BundleRecipe("efficientnet_lite0"),
         )
         if arguments.only != "memory":
             rows = throughput(arguments.data, work, encoder, arguments.rounds)

@@ -21,9 +21,10 @@ from typing import Any
 import common
 import numpy as np
 
-from lookalike.encoder.build import build_encoder
+from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.evaluate.job import evaluate
 from lookalike.evaluate.summary import ClassSizes, per_class
+from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.encoder.post_processing import (
     DatabaseAugmentation,
     PostProcessing,
@@ -32,7 +33,6 @@ from lookalike.model.encoder.post_processing import (
 )
 from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from lookalike.nightly.run import nightly
-from lookalike.sources import SourceOptions
 from lookalike.train.config import load_train_config
 from lookalike.train.job import train
 from lookalike.train.run_folder import METRICS
@@ -164,7 +164,14 @@ class Ladder:
         train_, encoder, store = self.data / "train", self.work / "encoder", self.work / "store"
         for folder in (encoder, store):
             shutil.rmtree(folder, ignore_errors=True)
-        build_encoder(encoder, sample=str(train_), options=SourceOptions(), variant=variant, **build)
+        choice = NetworkChoice(build.pop("network"))
+        recipe = BundleRecipe(
+            choice.title,
+            dim=choice.default_dim(build.get("projection")) or None,
+            variant=variant,
+            **build,
+        )
+        build_encoder(encoder, choice, Sample(str(train_)), recipe)
         job = common.job(train_, encoder, store)
         nightly(job)
         (found,) = evaluate(job, str(self.data / "validation"), "directory")

@@ -30,9 +30,9 @@ import common
 import simplejpeg
 import yaml
 
-from lookalike.encoder.build import build_encoder
+from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.model.cores import cores
-from lookalike.sources import SourceOptions
+from lookalike.model.encoder.export import BundleRecipe
 from lookalike.sources.pack import pack
 
 IMAGES_PER_SHARD = 512
@@ -154,9 +154,9 @@ def main() -> None:
         work, encoder = Path(folder), Path(folder) / "encoder"
         build_encoder(
             encoder,
-            network="efficientnet_lite0",
-            sample=str(arguments.data / "train"),
-            options=SourceOptions(),
+            NetworkChoice(),
+            Sample(str(arguments.data / "train")),
+            BundleRecipe("efficientnet_lite0"),
         )
         rows = nights(photographs, encoder, work, arguments.times, arguments.rounds)
     common.show([("Nights", rows)], arguments.json)

@@ -15,10 +15,10 @@ from pathlib import Path
 import common
 import pyarrow.compute as pc
 
-from lookalike.encoder.build import build_encoder
+from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.evaluate.job import evaluate
+from lookalike.model.encoder.export import BundleRecipe
 from lookalike.nightly.run import nightly
-from lookalike.sources import SourceOptions
 from lookalike.sources.pack import pack
 
 
@@ -28,7 +28,7 @@ def measure(data: Path, work: Path, network: str, variant: str) -> dict[str, obj
     if not shards.exists():
         pack(str(data / "train"), str(shards), format="tfrecord", images_per_shard=512)
     built = build_encoder(
-        encoder, network=network, sample=str(shards), options=SourceOptions(), variant=variant
+        encoder, NetworkChoice(network), Sample(str(shards)), BundleRecipe(network, variant=variant)
     )
     job = common.job(shards, encoder, work / f"store-{network}-{variant}")
     nightly(job)

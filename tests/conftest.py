@@ -81,14 +81,13 @@ def tiny_network(seed: int = 1, *, use_bias: bool = True, pool: bool = True) -> 
 @pytest.fixture(scope="session")
 def make_encoder(pictures):
     """Builds a bundle round the tiny network; keywords go to `build_bundle`."""
-    from lookalike.model.encoder.export import Example, build_bundle
+    from lookalike.model.encoder.export import BundleRecipe, Example, build_bundle
     from lookalike.model.networks import Backbone
 
     def make(folder: Path, seed: int = 1, use_bias: bool = True, pool: bool = True, **options: Any):
         backbone = Backbone(tiny_network(seed, use_bias=use_bias, pool=pool), SPEC)
-        return build_bundle(
-            folder, backbone, map(Example, pictures.values()), **{"name": "tiny", "dim": DIM} | options
-        )
+        recipe = BundleRecipe(**{"name": "tiny", "dim": DIM} | options)
+        return build_bundle(folder, backbone, map(Example, pictures.values()), recipe)
 
     return make
 

@@ -73,31 +73,16 @@ class BuildSummary:
     agreement: float
 
 
-def build_bundle(
-    out: str | Path,
-    backbone: Backbone,
-    sample: Iterable[Example],
-    *,
-    name: str,
-    pooling: str = "avg",
-    dim: int | None = 256,
-    projection: str = "pca",
-    shrinkage: float | None = None,
-    test_time_augmentation: TestTimeAugmentation = AS_IS,
-    unit_length: bool = True,
-    variant: str = "int8",
-    post_processing: PostProcessing | None = None,
-) -> BuildSummary:
-    """Writes an encoder bundle; the folder appears only when it is complete.
+@dataclass(frozen=True)
+class BundleRecipe:
+    """What a bundle is to be, beside its network.
 
-    Args:
-        out: the folder to write; must not exist, or be empty.
-        backbone: the network and its preprocessing spec.
-        sample: images of the corpus, a few thousand; they calibrate int8 and fit the projection.
+    Attributes:
         name: what people call this encoder.
-        pooling: how `backbone` was pooled; `gem` is applied behind the network.
+        pooling: how the network was pooled; `gem` is applied behind it.
         dim: dimensions to project to; None keeps the network's own.
-        projection: one of `PROJECTIONS`; `lda` takes one dimension fewer than there are classes at the most.
+        projection: one of `PROJECTIONS`; `lda` takes one dimension fewer than there are classes at the most. None is
+            PCA, where there are dimensions to project to.
         shrinkage: of the covariance, for `whitened` and `lda`; None is that of Ledoit and Wolf.
         test_time_augmentation: variants of each picture; each costs as much as the first.
         unit_length: whether embeddings are scaled to length 1.
@@ -105,23 +90,64 @@ def build_bundle(
         post_processing: steps around the search that belong to the encoder; they change no vector.
 
     Raises:
-        LookalikeError: for an option that is not one of these, if the folder is in use, if no image of the
-            sample can be read, if there are too few, or too few classes, for the projection, if embeddings are not
-            finite, or TFLite does not know a layer.
+        LookalikeError: for a value that is not one of these, or an option that this projection does not use.
+    """
+
+    name: str
+    pooling: str = "avg"
+    dim: int | None = 256
+    projection: str | None = None
+    shrinkage: float | None = None
+    test_time_augmentation: TestTimeAugmentation = AS_IS
+    unit_length: bool = True
+    variant: str = "int8"
+    post_processing: PostProcessing | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            self.variant not in VARIANTS
+            or self.pooling not in POOLINGS
+            or (self.dim is not None and self.dim < 1)
+        ):
+            raise LookalikeError(
+                f"Expected a variant of {', '.join(VARIANTS)}, a pooling of {', '.join(POOLINGS)} and dimensions of 1 "
+                f"or more. Received: variant={self.variant}, pooling={self.pooling}, dim={self.dim}"
+            )
+        if self.projection not in (None, *PROJECTIONS):
+            raise LookalikeError(
+                f"Expected a projection of {', '.join(PROJECTIONS)}. Received: {self.projection}"
+            )
+        if self.projection and self.dim is None:
+            raise LookalikeError(
+                f"Expected dimensions to project to. Received: projection {self.projection}, dim 0"
+            )
+        if self.shrinkage is not None and self.projection not in ("whitened", "lda"):
+            raise LookalikeError(
+                f"Expected no shrinkage but for whitened and lda. Received: projection {self.projection}"
+            )
+
+
+def build_bundle(
+    out: str | Path, backbone: Backbone, sample: Iterable[Example], recipe: BundleRecipe
+) -> BuildSummary:
+    """Writes an encoder bundle; the folder appears only when it is complete.
+
+    Args:
+        out: the folder to write; must not exist, or be empty.
+        backbone: the network and its preprocessing spec.
+        sample: images of the corpus, a few thousand; they calibrate int8 and fit the projection.
+        recipe: what it is to be.
+
+    Raises:
+        LookalikeError: if the folder is in use, if no image of the sample can be read, if there are too few, or too
+            few classes, for the projection, if embeddings are not finite, or TFLite does not know a layer.
         OSError: if the folder cannot be written.
     """
     out = Path(out)
-    if variant not in VARIANTS or pooling not in POOLINGS or (dim is not None and dim < 1):
-        raise LookalikeError(
-            f"Expected a variant of {', '.join(VARIANTS)}, a pooling of {', '.join(POOLINGS)} and dimensions of 1 "
-            f"or more. Received: variant={variant}, pooling={pooling}, dim={dim}"
-        )
     if out.exists() and any(out.iterdir()):
         raise LookalikeError(f"Expected a new folder for the encoder. Received one that holds files: {out}")
-    if projection not in PROJECTIONS:
-        raise LookalikeError(f"Expected a projection of {', '.join(PROJECTIONS)}. Received: {projection}")
     preprocess = parse_spec(backbone.preprocessing)
-    scales = test_time_augmentation.preprocessings(preprocess)
+    scales = recipe.test_time_augmentation.preprocessings(preprocess)
     pixels, labels, unreadable = _read_sample(scales, sample)
     if not len(pixels):
         raise LookalikeError(f"No image of the sample could be read; {len(unreadable)} were tried.")
@@ -136,49 +162,30 @@ def build_bundle(
         (folder / TFLITE).write_bytes(_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen, 0]))
         manifest = {
             "format": FORMAT,
-            "name": name,
+            "name": recipe.name,
             "dim": backbone.network.output_shape[-1],
             "preprocessing": preprocess.spec,
-            "pooling": pooling,
+            "pooling": recipe.pooling,
             "projection": None,
-            "unit_length": unit_length,
-            "variant": variant,
-            KEY: post_processing_json(post_processing),
+            "unit_length": recipe.unit_length,
+            "variant": recipe.variant,
+            KEY: post_processing_json(recipe.post_processing),
         }
-        if section := test_time_augmentation.as_manifest():
+        if section := recipe.test_time_augmentation.as_manifest():
             manifest["views"] = section
         _write_manifest(folder, manifest)
         summary, unlabelled = "none", 0
-        if dim is not None:
+        if recipe.dim is not None:
             logger.info("fitting the projection on %d images", len(pixels))
-            # On the features of the variant that will be used: their errors are part of what it projects.
-            features = Encoder.load(folder).features(pixels)
-            if projection == "lda":
-                known = np.array([label is not None for label in labels])
-                unlabelled = int((~known).sum())
-                if not known.any():
-                    raise LookalikeError(
-                        "A discriminant projection needs images with a class. Received: none in the sample; check the "
-                        "label"
-                    )
-                features, labels = features[known], [label for label in labels if label is not None]
-            fitted = _fit(projection, dim, shrinkage, features, labels)
-            variance = float(_kept(fitted, features))
-            fitted.save(folder / PROJECTION)
-            manifest |= {
-                "dim": fitted.dim,
-                "projection": {"kind": projection, "variance": round(variance, 6)},
-            }
+            fitted, summary, unlabelled = _fit_projection(folder, recipe, recipe.dim, pixels, labels)
+            manifest |= fitted
             _write_manifest(folder, manifest)
-            summary = f"{projection}, {fitted.dim} dimensions fitted on {len(features):,} images"
-            if projection == "pca":
-                summary += f", whose variance it keeps to {variance:.1%}"
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])
         if not np.isfinite(agreement):
             raise LookalikeError(
-                f"Expected finite embeddings of the sample that are not zero. Received others from {name}: its weights "
-                "or its preprocessing may not be what they should"
+                f"Expected finite embeddings of the sample that are not zero. Received others from {recipe.name}: its "
+                "weights or its preprocessing may not be what they should"
             )
         if out.exists():
             out.rmdir()
@@ -190,6 +197,36 @@ def build_bundle(
     return BuildSummary(
         fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, summary, agreement
     )
+
+
+def _fit_projection(
+    folder: Path, recipe: BundleRecipe, dim: int, pixels: np.ndarray, labels: Sequence[str | None]
+) -> tuple[dict[str, Any], str, int]:
+    """Fits the projection of a bundle that has everything else, and writes it there.
+
+    Returns:
+        What changes in the manifest, what there is in words, and the number of images without a class that it was
+        not fitted on.
+    """
+    kind = recipe.projection or "pca"
+    # On the features of the variant that will be used: their errors are part of what it projects.
+    features, unlabelled = Encoder.load(folder).features(pixels), 0
+    if kind == "lda":
+        known = np.array([label is not None for label in labels])
+        unlabelled = int((~known).sum())
+        if not known.any():
+            raise LookalikeError(
+                "A discriminant projection needs images with a class. Received: none in the sample; check the label"
+            )
+        features, labels = features[known], [label for label in labels if label is not None]
+    fitted = _fit(kind, dim, recipe.shrinkage, features, labels)
+    variance = float(_kept(fitted, features))
+    fitted.save(folder / PROJECTION)
+    summary = f"{kind}, {fitted.dim} dimensions fitted on {len(features):,} images"
+    if kind == "pca":
+        summary += f", whose variance it keeps to {variance:.1%}"
+    section = {"kind": kind, "variance": round(variance, 6)}
+    return {"dim": fitted.dim, "projection": section}, summary, unlabelled
 
 
 def _export(network: Any, path: Path) -> None:

@@ -90,40 +90,33 @@ def build(
 
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
+    from lookalike.model.encoder.export import BundleRecipe
     from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 
-    from ..encoder.build import build_encoder
+    from ..encoder.build import NetworkChoice, Sample, build_encoder
     from ..sources import SourceOptions
 
-    post_processing = PostProcessing(**parsed(database_augmentation, query_expansion, reranking))
-    options = load_config(config).corpus.source_options() if config else SourceOptions()
-    summary = build_encoder(
-        out,
-        network=network,
-        weights=weights,
-        layer=layer,
-        preprocessing=preprocessing,
-        sample=sample,
-        options=options,
+    choice = NetworkChoice(network, weights, layer, preprocessing)
+    recipe = BundleRecipe(
+        name=name or choice.title,
         pooling=pooling,
-        dim=dim,
+        dim=(choice.default_dim(projection) if dim is None else dim) or None,
         projection=projection,
         shrinkage=shrinkage,
-        label=label,
         test_time_augmentation=TestTimeAugmentation(flip, tuple(scale or (1.0,))),
         unit_length=unit_length,
         variant=variant,
-        name=name,
-        images=images,
-        post_processing=post_processing,
+        post_processing=PostProcessing(**parsed(database_augmentation, query_expansion, reranking)),
     )
+    options = load_config(config).corpus.source_options() if config else SourceOptions()
+    summary = build_encoder(out, choice, Sample(sample, options, images, label), recipe)
     print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
     print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
     print(f"projection   {summary.projection}")
     if summary.unlabelled:
         print(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
     print(f"int8         mean cosine {summary.agreement:.4f} with float")
-    print(f"steps        {post_processing}")
+    print(f"steps        {recipe.post_processing}")
 
 
 @encoder_app.command()

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, load_config
 from ..embedding.report import embed_report
-from ..encoder.build import build_encoder
+from ..encoder.build import NetworkChoice, Sample, build_encoder
 from ..filesystem import files
 from ..index.report import generation_report
 from ..nightly.run import nightly
@@ -104,10 +105,9 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     with _step(3, "Build the encoder: a pretrained network, calibrated on the catalogue", *command):
         built = build_encoder(
             encoder,
-            network="efficientnet_lite0",
-            sample=str(shards),
-            options=config.corpus.source_options(),
-            dim=dim,
+            NetworkChoice(),
+            Sample(str(shards), config.corpus.source_options()),
+            BundleRecipe("efficientnet_lite0", dim=dim),
         )
         print(f"encoder      {encoder}: {built.dim} dimensions, fingerprint {built.fingerprint[:16]}")
         print(f"int8         mean cosine {built.agreement:.4f} with float")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lookalike.model.encoder.export import BuildSummary, Example, build_bundle
-from lookalike.model.encoder.post_processing import PostProcessing
+from lookalike.model.encoder.export import BuildSummary, BundleRecipe, Example, build_bundle
 from lookalike.model.errors import LookalikeError
-from lookalike.model.images.test_time_augmentation import AS_IS, TestTimeAugmentation
-from lookalike.model.networks import backbone
+from lookalike.model.networks import Backbone, backbone
 
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.records import DIRECTORY, Record, Reject, class_of
@@ -28,10 +26,76 @@ MOST_SKIPPED = 16
 """Records that are read for one that is used, at the most."""
 
 
-def sample_images(
-    paths: str | Sequence[str], options: SourceOptions, count: int = SAMPLE_IMAGES, label: str = DIRECTORY
-) -> Iterator[Example]:
-    """Encoded images from all over a corpus with their classes by the field `label`, the same ones every time.
+@dataclass(frozen=True)
+class Sample:
+    """Images of a corpus, to fit and calibrate on.
+
+    Attributes:
+        paths: shards, as in `corpus.shards`.
+        options: how they are read.
+        images: how many are used.
+        label: metadata field of the classes; `directory` is what stands before an id's last slash.
+    """
+
+    paths: str | Sequence[str]
+    options: SourceOptions = field(default_factory=SourceOptions)
+    images: int = SAMPLE_IMAGES
+    label: str = DIRECTORY
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """Which network a bundle is made from.
+
+    Attributes:
+        name: the folder of a finished training run, or what `model.networks.backbone` takes.
+        weights, layer, preprocessing: as `model.networks.backbone`; not for a run, which has its own.
+    """
+
+    name: str = "efficientnet_lite0"
+    weights: str | None = None
+    layer: str | None = None
+    preprocessing: str | None = None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a training run."""
+        return Path(self.name).is_dir()
+
+    @property
+    def title(self) -> str:
+        """What people call it if they do not say."""
+        return Path(self.name).resolve().stem
+
+    def default_dim(self, projection: str | None) -> int:
+        """Dimensions to project to unless the user says; 0 keeps the network's own.
+
+        A run's embedding layer was trained to its width, which is kept unless a projection is asked for.
+        """
+        return 0 if self.is_run and projection is None else PROJECTED_DIM
+
+    def opened(self, pooling: str) -> Backbone:
+        """The network. Raises LookalikeError if it is unknown, not trained, or has an option that it does not use."""
+        if self.is_run:
+            if pooling != "avg" or self.weights or self.layer or self.preprocessing:
+                raise LookalikeError(
+                    "Expected neither pooling, weights, layer nor preprocessing for a training run, which has its own. "
+                    f"Received: {pooling}, {self.weights}, {self.layer}, {self.preprocessing}"
+                )
+            run, path = run_folder.trained_network(Path(self.name))
+            return backbone(str(path), layer=run.layer, preprocessing=run.preprocessing)
+        found = backbone(
+            self.name, pooling, weights=self.weights, layer=self.layer, preprocessing=self.preprocessing
+        )
+        if not found.pretrained:
+            raise LookalikeError(
+                f"Expected a network with trained weights. Received: {self.name}, weights={self.weights}"
+            )
+        return found
+
+
+def sample_images(sample: Sample) -> Iterator[Example]:
+    """Encoded images from all over a corpus with their classes, the same ones every time.
 
     Takes records of up to `SAMPLE_SHARDS` shards that lie evenly between the first and the last, so that a
     corpus of any size costs the same. What cannot be read is logged.
@@ -39,7 +103,10 @@ def sample_images(
     Raises:
         LookalikeError: if no shard matches, or none of its records can be read.
     """
-    shards = find_shards(paths, options)
+    options, count = sample.options, sample.images
+    if sample.label not in (DIRECTORY, *options.metadata):
+        options = replace(options, metadata={**options.metadata, sample.label: "string"})
+    shards = find_shards(sample.paths, options)
     step = max(1, len(shards) / SAMPLE_SHARDS)
     chosen = [shards[int(i * step)] for i in range(min(len(shards), SAMPLE_SHARDS))]
     # Shards are often sorted by class: take every so manyth record instead of the first ones. Their number is
@@ -49,7 +116,7 @@ def sample_images(
     stride = min(MOST_SKIPPED, max(1, images / count))
     rejects: list[Reject] = []
     records = _in_turns([_records(shard, options, stride, rejects) for shard in chosen])
-    return _examples(itertools.islice(records, count), rejects, label)
+    return _examples(itertools.islice(records, count), rejects, sample.label)
 
 
 def _examples(records: Iterator[Record], rejects: list[Reject], label: str) -> Iterator[Example]:
@@ -84,85 +151,23 @@ def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:
 
 
 def build_encoder(
-    out: str | Path,
-    *,
-    network: str,
-    sample: str | Sequence[str],
-    options: SourceOptions,
-    weights: str | None = None,
-    layer: str | None = None,
-    preprocessing: str | None = None,
-    pooling: str = "avg",
-    dim: int | None = None,
-    projection: str | None = None,
-    shrinkage: float | None = None,
-    label: str = DIRECTORY,
-    test_time_augmentation: TestTimeAugmentation = AS_IS,
-    unit_length: bool = True,
-    variant: str = "int8",
-    name: str | None = None,
-    images: int = SAMPLE_IMAGES,
-    post_processing: PostProcessing | None = None,
+    out: str | Path, network: NetworkChoice, sample: Sample, recipe: BundleRecipe
 ) -> BuildSummary:
-    """Builds an encoder bundle; see `model.encoder.export.build_bundle` for the arguments not named here.
+    """Builds an encoder bundle; see `model.encoder.export.build_bundle`.
 
     Args:
-        network: the folder of a finished training run, or what `model.networks.backbone` takes.
-        weights, layer, preprocessing: as `model.networks.backbone`; not for a run, which has its own.
-        sample: shards of the corpus, as in `corpus.shards`.
-        options: how they are read.
-        pooling: of a network by name; a run has its own.
-        dim: dimensions to project to; 0 keeps the network's own. None is `PROJECTED_DIM` for a network by name, and
-            the network's own for a run, whose embedding layer was trained to its width, unless a projection is asked
-            for.
-        projection: one of `model.encoder.bundle.projection.PROJECTIONS`; None is PCA.
-        shrinkage: of the covariance, for `whitened` and `lda`.
-        label: metadata field of the classes for `lda`; `directory` is what stands before an id's last slash.
-        images: how many images of the sample are used.
+        out: the folder to write; must not exist, or be empty.
+        network: what it is made from.
+        sample: images of the corpus; its label is for the projection `lda` alone.
+        recipe: what it is to be.
 
     Raises:
         LookalikeError: for an unknown network, a run that is not finished, an unreadable or too small sample, a
-            folder in use, options that this projection does not use.
+            folder in use, a label that the projection does not use.
     """
-    if projection and dim == 0:
-        raise LookalikeError(f"Expected dimensions to project to. Received: projection {projection}, dim 0")
-    if shrinkage is not None and projection not in ("whitened", "lda"):
+    if sample.label != DIRECTORY and recipe.projection != "lda":
         raise LookalikeError(
-            f"Expected no shrinkage but for whitened and lda. Received: projection {projection}"
+            f"Expected a label only for lda. Received: {sample.label}, projection {recipe.projection}"
         )
-    if label != DIRECTORY and projection != "lda":
-        raise LookalikeError(f"Expected a label only for lda. Received: {label}, projection {projection}")
-    own = Path(network).is_dir()
-    if own:
-        if pooling != "avg" or weights or layer or preprocessing:
-            raise LookalikeError(
-                "Expected neither pooling, weights, layer nor preprocessing for a training run, which has its own. "
-                f"Received: {pooling}, {weights}, {layer}, {preprocessing}"
-            )
-        run, path = run_folder.trained_network(Path(network))
-        built = backbone(str(path), layer=run.layer, preprocessing=run.preprocessing)
-    else:
-        built = backbone(network, pooling, weights=weights, layer=layer, preprocessing=preprocessing)
-    if not built.pretrained:
-        raise LookalikeError(
-            f"Expected a network with trained weights. Received: {network}, weights={weights}"
-        )
-    if label not in (DIRECTORY, *options.metadata):
-        options = replace(options, metadata={**options.metadata, label: "string"})
-    if dim is None:
-        dim = 0 if own and projection is None else PROJECTED_DIM
-    picked = sample_images(sample, options, images, label)
-    return build_bundle(
-        out,
-        built,
-        picked,
-        name=name or Path(network).resolve().stem,
-        pooling=pooling,
-        dim=dim or None,
-        projection=projection or "pca",
-        shrinkage=shrinkage,
-        test_time_augmentation=test_time_augmentation,
-        unit_length=unit_length,
-        variant=variant,
-        post_processing=post_processing,
-    )
+    opened = network.opened(recipe.pooling)
+    return build_bundle(out, opened, sample_images(sample), recipe)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
-from lookalike.model.encoder.export import Example, build_bundle
+from lookalike.model.encoder.export import BundleRecipe, Example, build_bundle
 from lookalike.model.encoder.post_processing import PostProcessing, Reranking
 from lookalike.model.encoder.projection import WhitenedPCA, unit_length
 from lookalike.model.errors import LookalikeError
@@ -21,7 +21,7 @@ from tests.support.encoding import encode
 def test_building_leaves_out_unreadable_images_and_says_so(make_encoder, tmp_path, pictures):
     sample = [b"text", *pictures.values(), b""]
     backbone = Backbone(tiny_network(), SPEC)
-    summary = build_bundle(tmp_path / "new", backbone, map(Example, sample), name="n", dim=4)
+    summary = build_bundle(tmp_path / "new", backbone, map(Example, sample), BundleRecipe("n", dim=4))
     assert (summary.images, sorted(summary.unreadable), summary.dim) == (24, [0, 25], 4)
     assert "whose variance it keeps to" in summary.projection
     assert 0.9 < summary.agreement <= 1
@@ -31,7 +31,7 @@ def test_building_leaves_out_unreadable_images_and_says_so(make_encoder, tmp_pat
 def test_a_discriminant_projection_is_fitted_on_the_images_that_have_a_class(tmp_path):
     sample = [Example(picture(seed), f"class {seed % 4}" if seed % 5 else None) for seed in range(40)]
     backbone = Backbone(tiny_network(), SPEC)
-    summary = build_bundle(tmp_path / "new", backbone, sample, name="n", dim=100, projection="lda")
+    summary = build_bundle(tmp_path / "new", backbone, sample, BundleRecipe("n", dim=100, projection="lda"))
     assert (summary.images, summary.unlabelled, summary.dim) == (40, 8, 3)
     assert summary.projection == "lda, 3 dimensions fitted on 32 images"
     assert read_manifest(tmp_path / "new")["projection"]["kind"] == "lda"
@@ -81,7 +81,7 @@ def test_what_cannot_be_built_is_refused_and_leaves_nothing(make_encoder, tmp_pa
 def test_a_sample_without_a_readable_image_is_refused(tmp_path):
     with pytest.raises(LookalikeError, match="No image of the sample could be read; 2 were tried"):
         build_bundle(
-            tmp_path / "new", Backbone(tiny_network(), SPEC), [Example(b""), Example(b"x")], name="n"
+            tmp_path / "new", Backbone(tiny_network(), SPEC), [Example(b""), Example(b"x")], BundleRecipe("n")
         )
     assert list(tmp_path.iterdir()) == []
 

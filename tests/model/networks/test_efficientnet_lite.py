@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.model.encoder.export import Example, build_bundle
+from lookalike.model.encoder.export import BundleRecipe, Example, build_bundle
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import available, backbone
@@ -102,7 +102,7 @@ def test_an_unknown_network_or_pooling_is_refused_with_those_there_are(name, poo
 def test_int8_agrees_with_float_on_real_photographs(tmp_path):
     photographs = sorted((CLOTHING / "train").rglob("*.jpg"))
     sample = [Example(path.read_bytes()) for path in photographs[::10]]
-    build_bundle(tmp_path / "lite0", backbone("efficientnet_lite0"), sample, name="lite0", dim=256)
+    build_bundle(tmp_path / "lite0", backbone("efficientnet_lite0"), sample, BundleRecipe("lite0"))
     others = [path.read_bytes() for path in photographs[5::40]]
     int8, float32 = (
         encode(Encoder.load(tmp_path / "lite0", variant=v), others)[0] for v in ("int8", "float")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lookalike.model.encoder.export import Example, build_bundle
+from lookalike.model.encoder.export import BundleRecipe, Example, build_bundle
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import Backbone, applications, available, backbone
@@ -219,7 +219,7 @@ def test_becomes_an_encoder_whose_int8_agrees_with_float(name, folder, tmp_path)
     sample = [picture(seed, 80, 80) for seed in range(24)]
     if not pretrained:
         settle(made, sample)
-    summary = build_bundle(tmp_path / "encoder", made, map(Example, sample), name="some", dim=None)
+    summary = build_bundle(tmp_path / "encoder", made, map(Example, sample), BundleRecipe("some", dim=None))
     assert summary.dim == FEATURES[name]
     assert np.isfinite(summary.agreement)
     if name != "mobilenet_v2":

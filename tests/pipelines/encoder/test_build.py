@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from lookalike.encoder.build import build_encoder, sample_images
-from lookalike.model.errors import LookalikeError
-from lookalike.sources import SourceOptions
+from lookalike.encoder.build import Sample, sample_images
+from tests.conftest import run
 
 
 def test_the_sample_takes_turns_between_shards_and_reaches_into_them(pictures, job):
     job.pack(pictures)
     names = sorted(pictures)
-    sample = [example.image for example in sample_images(str(job.shards), SourceOptions(), 7)]
+    sample = [example.image for example in sample_images(Sample(str(job.shards), images=7))]
     assert sample[:3] == [pictures[names[i]] for i in (0, 8, 16)]
     assert 4 < len(set(sample)) == len(sample) <= 7
-    assert len(list(sample_images(str(job.shards), SourceOptions(), 100))) == 24
+    assert len(list(sample_images(Sample(str(job.shards), images=100)))) == 24
 
 
 @pytest.mark.parametrize("count", [13, 17, 23])
@@ -24,13 +25,13 @@ def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, coun
         folder = tmp_path / f"{number // 4}"
         folder.mkdir(exist_ok=True)
         (folder / f"{number}.jpg").write_bytes(image)
-    sample = list(sample_images(str(tmp_path), SourceOptions(), count))
+    sample = list(sample_images(Sample(str(tmp_path), images=count)))
     assert {example.label for example in sample} == {"0", "1", "2", "3", "4", "5"}
 
 
 def test_a_sample_is_the_same_every_time(pictures, job):
     job.pack(pictures)
-    one, other = (list(sample_images(str(job.shards), SourceOptions(), 7)) for _ in range(2))
+    one, other = (list(sample_images(Sample(str(job.shards), images=7))) for _ in range(2))
     assert one == other
 
 
@@ -38,22 +39,22 @@ def test_a_sample_is_the_same_every_time(pictures, job):
     ("options", "said"),
     [
         (
-            {"projection": "pca", "dim": 0},
+            ["--projection", "pca", "--dim", "0"],
             r"Expected dimensions to project to\. Received: projection pca, dim 0",
         ),
-        ({"shrinkage": 0.1}, "Expected no shrinkage but for whitened and lda"),
-        ({"label": "colour"}, r"Expected a label only for lda\. Received: colour"),
+        (["--shrinkage", "0.1"], "Expected no shrinkage but for whitened and lda"),
+        (["--label", "colour"], r"Expected a label only for lda\. Received: colour"),
         (
-            {"network": ".", "pooling": "gem"},
+            ["--network", ".", "--pooling", "gem"],
             "neither pooling, weights, layer nor preprocessing for a training run",
         ),
-        ({"network": "."}, r"Expected a finished training run .* Received: no run\.json there"),
-        ({"network": "baseline"}, r"Expected a network with trained weights\. Received: baseline"),
+        (["--network", "."], r"Expected a finished training run .* Received: no run\.json there"),
+        (["--network", "baseline"], r"Expected a network with trained weights\. Received: baseline"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_the_sample_is_read(tmp_path, monkeypatch, options, said):
     monkeypatch.chdir(tmp_path)
-    usual = {"network": "efficientnet_lite0", "sample": "nowhere/*.tar", "options": SourceOptions()}
-    with pytest.raises(LookalikeError, match=said):
-        build_encoder(tmp_path / "new", **usual | options)
+    done = run("encoder", "build", tmp_path / "new", "--sample", "nowhere/*.tar", *options)
+    assert done.code == 2
+    assert re.search(said, done.sentence)
     assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,10 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from lookalike.encoder.build import NetworkChoice, Sample
 from lookalike.evaluate.job import evaluate, left_out_counts
 from lookalike.evaluate.measurements import Settings
+from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions
 from tests.conftest import ZOO, Job, zoo_pictures
@@ -192,16 +194,9 @@ def test_what_cannot_be_measured_is_told(zoo, asked, relevance, settings, said):
 @pytest.mark.timeout(1800)
 def test_real_photographs_have_the_quality_that_is_written_down(tmp_path):
     from lookalike.encoder.build import build_encoder
-    from lookalike.sources import SourceOptions
 
     train = str(CLOTHING / "train")
-    build_encoder(
-        tmp_path / "encoder",
-        network="efficientnet_lite0",
-        sample=train,
-        options=SourceOptions(),
-        variant="int8",
-    )
+    build_encoder(tmp_path / "encoder", NetworkChoice(), Sample(train), BundleRecipe("efficientnet_lite0"))
     job = Job(tmp_path, tmp_path / "encoder")
     job.set(corpus={"shards": train, "metadata": {"directory": "string"}})
     job.nightly()
