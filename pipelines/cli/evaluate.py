@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -17,13 +16,7 @@ from ..config.job import load_config
 from .options import IN_PART, Overrides
 
 T = TypeVar("T")
-
-
-class Gain(str, Enum):
-    """What a grade is worth in nDCG."""
-
-    linear = "linear"
-    exponential = "exponential"
+Gain = Literal["linear", "exponential"]
 
 
 def evaluate(
@@ -54,7 +47,7 @@ def evaluate(
         str,
         typer.Option(metavar="TAIL,HEAD", help="Tail: fewer items than TAIL; head: more than HEAD."),
     ] = "20,100",
-    gain: Annotated[Gain, typer.Option(help="What a grade g is worth in nDCG: g, or 2^g - 1.")] = Gain.linear,
+    gain: Annotated[Gain, typer.Option(help="What a grade g is worth in nDCG: g, or 2^g - 1.")] = "linear",
     difficulty: Annotated[
         bool,
         typer.Option(
@@ -94,7 +87,7 @@ def evaluate(
         raise LookalikeError("Plots need matplotlib: `pip install matplotlib`, or pass --no-plots")
     settings = Settings(
         ks=tuple(sorted({*(k or Settings.ks)})),
-        exponential=gain is Gain.exponential,
+        exponential=gain == "exponential",
         keep_self=keep_self,
         difficulty=difficulty,
         classes=classes,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..config.job import Config, load_config
+from ..query.tables import Format
+from ..sources import FileFormat
 from .options import IN_PART, ConfigFile, Overrides
 
 if TYPE_CHECKING:
@@ -18,18 +19,10 @@ BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
 """Context of the commands that hand what stands behind `--` to Beam."""
 
 
-class PackFormat(str, Enum):
-    """Formats of shards."""
-
-    tfrecord = "tfrecord"
-    webdataset = "webdataset"
-    parquet = "parquet"
-
-
 def pack(
     images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder of images.")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the shards.")],
-    format: Annotated[PackFormat, typer.Option(help="Format of the shards.")] = PackFormat.tfrecord,
+    format: Annotated[FileFormat, typer.Option(help="Format of the shards.")] = "tfrecord",
     images_per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
     metadata: Annotated[
         str | None,
@@ -45,16 +38,8 @@ def pack(
     from ..sources.pack import pack as run
     from ..sources.pack import pack_report
 
-    summary = run(images, out, format=format.value, images_per_shard=images_per_shard, metadata=metadata)
+    summary = run(images, out, format=format, images_per_shard=images_per_shard, metadata=metadata)
     print(pack_report(summary, out))
-
-
-class TableFormat(str, Enum):
-    """Formats of result tables."""
-
-    parquet = "parquet"
-    csv = "csv"
-    jsonl = "jsonl"
 
 
 def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:
@@ -150,7 +135,7 @@ def query(
     config: ConfigFile,
     out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder for the two tables.")],
     k: Annotated[int | None, typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
-    format: Annotated[TableFormat, typer.Option(help="Format of the tables.")] = TableFormat.parquet,
+    format: Annotated[Format, typer.Option(help="Format of the tables.")] = "parquet",
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,
     exclude_self: Annotated[
         bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")
@@ -168,7 +153,7 @@ def query(
     from ..query.job import query as run
     from ..query.report import query_report
 
-    options = QueryOptions(k or job.query.k, format.value, exact=exact, exclude_self=exclude_self)
+    options = QueryOptions(k or job.query.k, format, exact=exact, exclude_self=exclude_self)
     summary = run(job, queries, out, options)
     print(query_report(summary))
     if not summary.answered:

@@ -7,6 +7,10 @@ import logging
 import os
 import sys
 import time
+from typing import Literal
+
+LogFormat = Literal["text", "json"]
+"""Lines for people, or an object a line for machines."""
 
 
 class _Json(logging.Formatter):
@@ -23,13 +27,13 @@ class _Json(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-def current_format() -> str:
+def current_format() -> LogFormat:
     """`text` or `json`, as set up."""
     handlers = logging.getLogger().handlers
     return "json" if handlers and isinstance(handlers[0].formatter, _Json) else "text"
 
 
-def set_up(log_format: str = "text", verbose: bool = False) -> None:
+def set_up(log_format: LogFormat = "text", verbose: bool = False) -> None:
     """Sends logs to standard error.
 
     Args:

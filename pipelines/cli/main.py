@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from . import logs
 from .encoder import encoder_app
 from .evaluate import evaluate
 from .jobs import BEAM, embed, index, nightly, pack, query
+from .logs import LogFormat
 from .store import exclude_app, generations_app
 from .train import train
 
@@ -40,13 +40,6 @@ EXIT_CODES = (
 INTERRUPTED = 130
 
 
-class LogFormat(str, Enum):
-    """How log lines look."""
-
-    text = "text"
-    json = "json"
-
-
 def _version(asked: bool) -> None:
     if asked:
         print(f"lookalike {importlib.metadata.version('lookalike')}")
@@ -55,15 +48,13 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog=EXIT_CODES)
 def main_options(
-    log: Annotated[
-        LogFormat, typer.Option(help="Log lines for people, or JSON for machines.")
-    ] = LogFormat.text,
+    log: Annotated[LogFormat, typer.Option(help="Log lines for people, or JSON for machines.")] = "text",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what the libraries say.")] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
     ] = False,
 ) -> None:
-    logs.set_up(log.value, verbose)
+    logs.set_up(log, verbose)
 
 
 app.command()(pack)

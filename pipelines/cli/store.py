@@ -255,16 +255,9 @@ def _print_json(value: Any) -> None:
 
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int] = ()) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(headings):
-        justify: Any = "right" if number in numbers else "left"
-        table.add_column(heading, justify=justify, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+    from ..runner.tables import WIDTH, make_table
+
     # A pipe has no width: nothing is folded there.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(make_table(headings, rows, numbers))
