@@ -11,6 +11,8 @@ from typing import Any
 
 from lookalike.cli import logs
 from lookalike.config.job import Config
+from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
+from lookalike.model.encoder.export import BundleRecipe
 
 CLOTHING = Path(__file__).parent.parent.parent / "shared" / "data" / "clothing"
 
@@ -31,6 +33,11 @@ def job(shards: Path, encoder: Path, store: Path, **sections: Any) -> Config:
     return Config.model_validate(
         {"corpus": {"shards": str(shards)}, "encoder": str(encoder), "store": str(store), **sections}
     )
+
+
+def build_default_encoder(out: Path, data: Path) -> None:
+    """EfficientNet-Lite0, calibrated on data/train."""
+    build_encoder(out, NetworkChoice(), Sample(str(data / "train")), BundleRecipe("efficientnet_lite0"))
 
 
 def show(tables: list[tuple[str, list[dict[str, Any]]]], path: Path | None) -> None:

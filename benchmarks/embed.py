@@ -33,10 +33,8 @@ import yaml
 from PIL import Image
 
 from lookalike.embedding.missing import embed_missing
-from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.model.cores import cores
 from lookalike.model.encoder.bundle import BATCH, Encoder
-from lookalike.model.encoder.export import BundleRecipe
 from lookalike.sources.pack import pack
 
 IMAGES_PER_SHARD = 256
@@ -190,12 +188,7 @@ def main() -> None:
     tables = []
     with tempfile.TemporaryDirectory() as folder:
         work, encoder = Path(folder), Path(folder) / "encoder"
-        build_encoder(
-            encoder,
-            NetworkChoice(),
-            Sample(str(arguments.data / "train")),
-            BundleRecipe("efficientnet_lite0"),
-        )
+        common.build_default_encoder(encoder, arguments.data)
         if arguments.only != "memory":
             rows = throughput(arguments.data, work, encoder, arguments.rounds)
             tables.append(("Embedding throughput", rows))

@@ -30,9 +30,7 @@ import common
 import simplejpeg
 import yaml
 
-from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.model.cores import cores
-from lookalike.model.encoder.export import BundleRecipe
 from lookalike.sources.pack import pack
 
 IMAGES_PER_SHARD = 512
@@ -152,12 +150,7 @@ def main() -> None:
     photographs = sorted(arguments.data.glob("train/*/*.jpg"))
     with tempfile.TemporaryDirectory() as folder:
         work, encoder = Path(folder), Path(folder) / "encoder"
-        build_encoder(
-            encoder,
-            NetworkChoice(),
-            Sample(str(arguments.data / "train")),
-            BundleRecipe("efficientnet_lite0"),
-        )
+        common.build_default_encoder(encoder, arguments.data)
         rows = nights(photographs, encoder, work, arguments.times, arguments.rounds)
     common.show([("Nights", rows)], arguments.json)
 

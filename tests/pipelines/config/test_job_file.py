@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from lookalike.config.job import Config, load_config
+from lookalike.config.job import load_config
 from lookalike.config.job_file import read_job
 from lookalike.model.errors import LookalikeError
-
-LEAST = {"corpus": {"shards": "a"}, "encoder": "e", "store": "s"}
+from tests.support.job_files import LEAST, changed, loader, refused
 
 
 @pytest.fixture
 def load(tmp_path):
-    def load(data: object, *overrides: str) -> Config:
-        path = tmp_path / "job.yaml"
-        path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
-        return load_config(path, list(overrides))
-
-    return load
-
-
-def refused(load, data: object, *overrides: str) -> str:
-    with pytest.raises(LookalikeError) as error:
-        load(data, *overrides)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-def changed(**sections):
-    return {name: {**LEAST.get(name, {}), **keys} for name, keys in sections.items()} | {
-        name: value for name, value in LEAST.items() if name not in sections
-    }
+    return loader(tmp_path)
 
 
 def test_every_mistake_is_told_at_once(load):
