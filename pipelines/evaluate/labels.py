@@ -16,7 +16,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Corpus
 from ..filesystem import files
-from ..query import inputs as queries
+from ..query import inputs
 from ..query.inputs import query_options
 from ..sources import find_shards, read_records
 from ..sources.records import DIRECTORY, directory_of
@@ -108,7 +108,7 @@ def read_labels(
         raise LookalikeError(
             f"Expected a field of text, whole numbers or bool as the class. Received: {name}, float64"
         )
-    kind = queries.kind_of(path)
+    kind = inputs.kind_of(path)
     if kind == "ids":
         values = dict(zip(items.items[ITEM_ID].to_pylist(), items.items[name].to_pylist(), strict=True))
     elif kind == "vectors":
@@ -142,7 +142,7 @@ def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
                 raise LookalikeError(
                     f"Expected a column {name} beside the vectors. Received: {', '.join(columns)} in {file_info.path}"
                 )
-            id_column = next((column for column in queries.ID_COLUMNS if column in columns), None)
+            id_column = next((column for column in inputs.ID_COLUMNS if column in columns), None)
             table = parquet.read([name] if id_column is None else [id_column, name])
         try:
             values = table[name].cast(kind).to_pylist()

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ..config.job import Config
 from ..index.duplicates import find_items
-from ..query import inputs as queries
+from ..query import inputs
 from ..query.inputs import query_options
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..store.generation import Generation
@@ -42,7 +42,7 @@ def query_pictures(
     config: Config, generation: Generation, path: str, query_ids: Collection[str]
 ) -> dict[str, bytes]:
     """Query id -> encoded image; none for queries that are vectors. Raises as `item_pictures`."""
-    kind = queries.kind_of(path)
+    kind = inputs.kind_of(path)
     if kind == "ids":
         return item_pictures(config, generation, query_ids)
     if kind == "vectors":

@@ -2,5 +2,5 @@
 
 `job` plans, builds on Beam (`build`, `shard`, `searcher`, `tuning`), checks (`gates`, `duplicates`, `drift`) and
 publishes. Others use `job.index`, `opening.open_index`, `search.search` and `post_processing.search_in_steps`.
-May import embedding, store, config, runner, filesystem and model.
+May import embedding, store, config, sources, runner, filesystem and model.
 """

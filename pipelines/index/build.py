@@ -18,6 +18,7 @@ from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
+from ..sources.base import shards_for
 from ..store.index_manifest import MANIFEST, Metric
 from ..store.notes import EmbeddedShard, embedding_schema
 from .post_processing import drawn_to_neighbours
@@ -73,17 +74,6 @@ def number_of(shard: str, shards: int) -> int:
     """The index shard, of `shards`, that an image shard belongs to: a stable hash of its name."""
     digest = blake2b(shard.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % shards
-
-
-def shards_for(vectors: int, shard_vectors: int) -> int:
-    """How many index shards so many vectors take, of about `shard_vectors` at most.
-
-    A power of two, so that it seldom changes while a corpus grows, and the next one only splits shards.
-    """
-    number = 1
-    while number * shard_vectors < vectors:
-        number *= 2
-    return number
 
 
 def assign(notes: Sequence[EmbeddedShard], shard_vectors: int) -> list[list[EmbeddedShard]]:

@@ -40,8 +40,9 @@ def dry_run(config: Config) -> DryRun:
     Raises:
         LookalikeError: as `nightly`, for the corpus and the encoder.
     """
-    from ..index.build import number_of, shards_for
+    from ..index.build import number_of
     from ..index.job import made_from
+    from ..sources.base import shards_for
 
     plan = make_plan(config)
     served = read_current(config.store) if current_name(config.store) else None

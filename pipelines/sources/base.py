@@ -31,6 +31,17 @@ _SHARD_EXTENSION = re.compile(
 )
 
 
+def shards_for(count: int, most: int) -> int:
+    """How many shards so many things take, of about `most` each.
+
+    A power of two, so that it seldom changes while a corpus grows, and the next one only splits shards.
+    """
+    number = 1
+    while number * most < count:
+        number *= 2
+    return number
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """One unit of reading: a shard file, or a stable part of a folder of images.

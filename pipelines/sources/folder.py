@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
-from .base import Shard, SourceOptions
+from .base import Shard, SourceOptions, shards_for
 from .fields import Stored, build, escape
 from .records import Record, Reject
 
@@ -33,9 +33,7 @@ def virtual_shards(root: str, images: list[FileInfo], images_per_shard: int) -> 
     A file that is added or removed changes one shard, except where the power of two changes with it. Shards
     to which no file falls are left out.
     """
-    count = 1
-    while len(images) > count * images_per_shard:
-        count *= 2
+    count = shards_for(len(images), images_per_shard)
     groups: dict[int, list[FileInfo]] = {}
     for file in images:
         path = os.fsencode(relative_path(root, file.path))

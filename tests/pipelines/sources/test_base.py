@@ -7,6 +7,7 @@ import pytest
 from lookalike.filesystem.files import FileInfo
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import Shard, SourceOptions
+from lookalike.sources.base import shards_for
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,8 @@ def test_fields_that_are_asked_for_come_once():
     assert (options.id_from_field, options.fields) == ("sku", ("price", "sku"))
     assert SourceOptions(item_id="field:sku").fields == ("sku",)
     assert SourceOptions(item_id="shard/key").id_from_field is None
+
+
+@pytest.mark.parametrize(("count", "number"), [(0, 1), (10, 1), (11, 2), (20, 2), (21, 4), (41, 8)])
+def test_the_number_of_shards_is_the_least_power_of_two_that_holds_them(count, number):
+    assert shards_for(count, 10) == number
