@@ -229,3 +229,12 @@ def test_a_wrong_label_is_told_in_one_sentence_out_of_a_training_too():
     model.compile("adam", loss=build_loss("arcface"), jit_compile=False)
     with pytest.raises(LookalikeError, match="Expected labels"):
         model.fit(PREDICTIONS[None], SOFT, verbose=0)
+
+
+def test_options_that_are_not_given_have_the_defaults_of_the_function():
+    assert build_loss("norm_softmax").options == {
+        "scale": None,
+        "label_smoothing": 0.1,
+        "log_prior": None,
+        "tau": 1.0,
+    }
