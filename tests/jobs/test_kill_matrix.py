@@ -33,8 +33,8 @@ from tests.conftest import Job, picture
 from tests.support.forks import Forks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-STEP = int(os.environ.get("LOOKALIKE_KILL_EVERY", "5"))
-RANDOM_TIMES = 40
+STEP = int(os.environ.get("LOOKALIKE_KILL_EVERY", "6"))
+RANDOM_TIMES = 36
 """Random moments in each of the two nights."""
 SIGKILL = 9
 
