@@ -89,11 +89,17 @@ def _stacked(evaluations: Iterable[Evaluation], tables: Iterable[pa.Table]) -> p
     return pa.concat_tables(parts)
 
 
+def _is_plot(path: str, out: str) -> bool:
+    """Whether a file lies in `out` itself, under a name that a plot of ours has."""
+    name = os.path.basename(path)
+    return bool(_PLOT.fullmatch(name)) and path == files.join(out, name)
+
+
 def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
     """Writes the tables, the text and, last, `evaluation.json` into the folder `out`. Raises OSError."""
     # Where the JSON is, the tables and plots beside it belong to it.
     files.delete([files.join(out, JSON)])
-    files.delete(file.path for file in files.list_files(out) if _PLOT.fullmatch(os.path.basename(file.path)))
+    files.delete(file.path for file in files.list_files(out) if _is_plot(file.path, out))
     for name, table in tables.items():
         with files.write_atomic(files.join(out, name)) as file:
             pq.write_table(table, file, compression="zstd")

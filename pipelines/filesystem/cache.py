@@ -21,6 +21,7 @@ from . import files
 UNUSED_DAYS = 7
 _COPY = "copy"
 _STATE = "state.json"
+_UNFINISHED = ".lookalike-"
 
 
 def local_copy(folder: str, digest: str) -> str:
@@ -40,7 +41,7 @@ def local_copy(folder: str, digest: str) -> str:
     if not _is_whole(entry):
         os.makedirs(cache, exist_ok=True)
         _delete_unused(cache)
-        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+        with tempfile.TemporaryDirectory(dir=cache, prefix=_UNFINISHED) as temporary:
             new = os.path.join(temporary, "new")
             _fetch(folder, os.path.join(new, _COPY))
             with open(os.path.join(new, _STATE), "w") as state:
@@ -74,9 +75,24 @@ def _is_whole(entry: str) -> bool:
 
 
 def _delete_unused(cache: str) -> None:
+    """Deletes old entries and what killed processes left. `LOOKALIKE_CACHE` may name a folder with other things."""
     for entry in os.scandir(cache):
-        state = os.path.join(entry.path, _STATE)
         with contextlib.suppress(OSError):  # another process was faster
-            asked_for = os.stat(state if os.path.exists(state) else entry.path).st_mtime
+            state = os.path.join(entry.path, _STATE)
+            unfinished = entry.name.startswith(_UNFINISHED)
+            if not unfinished and not _is_entry(entry.path):
+                continue
+            asked_for = os.stat(entry.path if unfinished else state).st_mtime
             if asked_for < time.time() - UNUSED_DAYS * 86400:
                 shutil.rmtree(entry.path)
+
+
+def _is_entry(folder: str) -> bool:
+    """Whether a folder holds a copy and its state, and nothing else. Raises OSError for what is no folder."""
+    if set(os.listdir(folder)) != {_COPY, _STATE}:
+        return False
+    try:
+        with open(os.path.join(folder, _STATE)) as state:
+            return isinstance(json.load(state), list)
+    except ValueError:
+        return False

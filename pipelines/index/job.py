@@ -72,7 +72,7 @@ def index(
         check_counts(config, plan.notes, {**previous.counts, "between_shards": previous.duplicates}, previous)
         return IndexSummary(previous, False, 0, 0.0, None)
     check_digests(config, plan.notes, previous)
-    duplicates = find_duplicates(config.store, plan.notes)
+    duplicates = find_duplicates(config.store, plan.notes, _spill(config.store))
     taken_down = find_items(config.store, plan.notes, excluded)
     left_out = _united(duplicates, taken_down)
     counts = dict(totals(plan.notes))
@@ -112,6 +112,11 @@ def index(
     still_mine()
     publish(config.store, generation)
     return IndexSummary(generation, True, len(missing), seconds, overlap)
+
+
+def _spill(store: str) -> str | None:
+    """Where the search for duplicates may put what does not fit into memory; a dead run's is cleaned up."""
+    return None if files.is_remote(store) else progress.runs_folder(store)
 
 
 def made_from(

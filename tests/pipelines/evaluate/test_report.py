@@ -42,8 +42,12 @@ def test_an_evaluation_is_read_again_to_be_compared_with(tmp_path):
 def test_files_of_an_earlier_evaluation_are_gone_and_others_stay(tmp_path):
     for name in ("hardest-old.png", "precision-recall.png", "mine.png", "evaluation.json"):
         (tmp_path / name).write_bytes(b"old")
+    earlier = tmp_path / "earlier" / "precision-recall.png"
+    earlier.parent.mkdir()
+    earlier.write_bytes(b"of another evaluation")
     write_report(str(tmp_path), *made(evaluation(TABLE)))
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert earlier.exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
         "evaluation.json",
         "evaluation.txt",
         "left_out.parquet",

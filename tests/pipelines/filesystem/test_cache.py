@@ -79,10 +79,36 @@ def test_what_nobody_asked_for_in_a_while_is_deleted_when_another_is_fetched(buc
     folder = tmp_path / "cache"
     for digest in ("unused", "used"):
         cache.local_copy(FOLDER, digest)
-    (folder / "left by a killed process").mkdir()
+    (folder / ".lookalike-killed").mkdir()
     old = time.time() - (UNUSED_DAYS + 1) * 86400
     for path in (folder / "unused" / "state.json", folder / "used" / "state.json", *folder.iterdir()):
         os.utime(path, (old, old))
     cache.local_copy(FOLDER, "used")
     cache.local_copy(FOLDER, "new")
     assert sorted(os.listdir(folder)) == ["new", "used"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"photo.jpg": "x"},
+        {"state.json": "[]"},
+        {"state.json": "{}", "copy/x": "x"},
+        {"state.json": "[]", "copy/x": "", "more": ""},
+    ],
+    ids=str,
+)
+def test_what_others_keep_in_that_folder_is_let_alone_however_old(bucket, tmp_path, content):
+    mine = tmp_path / "cache" / "mine"
+    for name, text in content.items():
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_text(text)
+    mine.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache" / "notes.txt").write_text("")
+    old = time.time() - (UNUSED_DAYS + 1) * 86400
+    for path in (*mine.rglob("*"), mine, tmp_path / "cache" / "notes.txt"):
+        os.utime(path, (old, old))
+    cache.local_copy(FOLDER, "new")
+    assert sorted(os.listdir(tmp_path / "cache")) == ["mine", "new", "notes.txt"]
+    assert {str(p.relative_to(mine)) for p in mine.rglob("*") if p.is_file()} == set(content)

@@ -13,7 +13,7 @@ from lookalike.index.duplicates import SCHEMA, find_duplicates, find_items, writ
 from lookalike.model.errors import LookalikeError
 from lookalike.sources.tfrecord import Example, frame
 from tests.conftest import picture
-from tests.support.small_stores import SmallStore
+from tests.support.small_stores import SmallStore, a_note
 
 
 def test_an_id_in_two_shards_is_served_from_the_first_and_listed(job):
@@ -96,3 +96,30 @@ def test_items_are_found_in_every_shard_that_holds_them(store):
     found = find_items(store.path, notes, pa.array(["b0-0", "a0-1", "a0-0", "none"]))
     assert found == {"a.tar": ["a0-0", "a0-1"], "b.tar": ["b0-0"], "c.tar": ["a0-0", "a0-1"]}
     assert find_items(store.path, notes, pa.array([], pa.string())) == {}
+
+
+def test_what_does_not_fit_into_memory_goes_into_a_folder_of_the_run_and_nowhere_else(tmp_path, monkeypatch):
+    """400,000 ids in 30 MB; DuckDB alone would spill to `.tmp` in the working folder."""
+    store, spilled = tmp_path / "store", []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lookalike.index.duplicates.MEMORY", "30MB")
+    folder = store / "embeddings"
+    folder.mkdir(parents=True)
+    ids = pa.table({"item_id": [f"a rather long name of an item {number:09}" for number in range(200_000)]})
+    notes = []
+    for shard in ("a", "b"):
+        pq.write_table(ids, folder / f"{shard}.parquet")
+        notes.append(a_note(shard=shard, path=f"embeddings/{shard}.parquet"))
+    read = pq.ParquetFile.iter_batches
+
+    def watched(*arguments, **options):
+        for batch in read(*arguments, **options):
+            spilled.extend((tmp_path / "runs").rglob("*.tmp"))
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", watched)
+    found = find_duplicates(str(store), notes, str(tmp_path / "runs"))
+    assert len(found) == 200_000
+    assert spilled
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "store"]
+    assert not list((tmp_path / "runs").iterdir())
