@@ -14,6 +14,7 @@ import io
 import itertools
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -154,9 +155,10 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
     path = _local(path)
     folder = os.path.dirname(path) or "."
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".{os.path.basename(path)}{TEMPORARY}{os.getpid()}")
+    # Not by the process's number: in two containers it is the same one.
+    temporary = os.path.join(folder, f".{os.path.basename(path)}{TEMPORARY}{secrets.token_hex(8)}")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -134,3 +134,15 @@ def test_what_a_file_system_reports_is_one_sentence():
     error = OSError(errno.ENOSPC, "No space left on device", "out/results.parquet")
     assert files.reason(error) == "No space left on device: out/results.parquet"
     assert files.reason(OSError("odd")) == "odd"
+
+
+def test_two_writers_of_one_file_with_the_same_process_number_do_not_meet(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    path = str(tmp_path / "x")
+    with files.write_atomic(path) as first:
+        first.write(b"first, which ends last")
+        with files.write_atomic(path) as second:
+            second.write(b"second")
+        assert files.read_bytes(path) == b"second"
+    assert files.read_bytes(path) == b"first, which ends last"
+    assert os.listdir(tmp_path) == ["x"]
