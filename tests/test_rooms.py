@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,13 @@ def test_a_room_says_what_it_is_for(room: str) -> None:
     assert room in HALLS or "May import" in " ".join(text.split()), (
         f"{place(MODULES[room])} does not say what the room may import"
     )
+
+
+def test_the_page_shows_the_rooms_in_this_order() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
+    shown = re.findall(r"^\| `(?:pipelines/|(model)/)(\w+)` \|", page, flags=re.MULTILINE)
+    rooms = [room for room in ORDER if f"lookalike.{room}" in ROOMS]
+    assert [".".join(filter(None, parts)) for parts in shown] == rooms
 
 
 def test_every_room_is_installed() -> None:
