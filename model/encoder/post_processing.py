@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import LookalikeError
+from ..settings import Section
 from .projection import unit_length
 
 KEY = "retrieval"
@@ -24,9 +25,7 @@ _GRID = 1 << 29
 Count = Annotated[int, Field(ge=1, le=1000)]
 
 
-class _Step(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
+class _Step(Section):
     def __str__(self) -> str:
         return ",".join(f"{value:g}" for _, value in self)
 

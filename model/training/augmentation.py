@@ -15,19 +15,18 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from .. import imports
+from ..settings import Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Alpha = Annotated[float, Field(ge=0, le=10)]
 Augment = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
-class Augmentation(BaseModel):
+class Augmentation(Section):
     """What is done to training pictures; 0 and none turn a change off."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     flip: Literal["horizontal", "none"] = Field("horizontal", description="mirror every other picture")
     crop: tuple[Share, Share] | None = Field(

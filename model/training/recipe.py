@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, model_validator
 
+from ..settings import Section
 from .augmentation import Augmentation
 from .loss_kinds import LOSS_KINDS, LossName
 
@@ -18,8 +19,8 @@ def _once_called(name: str, before: str) -> dict[str, Any]:
     return {"validation_alias": AliasChoices(name, before), "serialization_alias": before}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+class _Section(Section):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Network(_Section):

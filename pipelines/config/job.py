@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from lookalike.model.images.decode import MAX_PIXELS
+from lookalike.model.settings import Section
 
 from ..sources import FieldType, ShardFormat, SourceOptions
-from .job_file import Section, read_job
+from .job_file import read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]

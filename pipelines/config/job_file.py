@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lookalike.model.errors import LookalikeError
 
 Job = TypeVar("Job", bound=BaseModel)
-
-
-class Section(BaseModel):
-    """Keys and values of a job file that belong together; none but those that are declared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = None) -> Job:

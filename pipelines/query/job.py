@@ -24,7 +24,7 @@ from ..index.search import Matches, take_items
 from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.generation import Generation
-from ..store.notes import ARROW_TYPES
+from ..store.notes import ARROW_TYPES, table_of
 from .inputs import Block, content_blocks, id_blocks, kind_of, unique
 from .report import QuerySummary
 from .tables import FORMATS, Format, open_table
@@ -223,8 +223,7 @@ def _answer(
             if matches is not None:
                 found.write_table(_results(served, block, matches))
             if block.failures:
-                columns = list(zip(*block.failures, strict=True))
-                failed.write_table(pa.table(columns, schema=FAILURES_SCHEMA))
+                failed.write_table(table_of(block.failures, FAILURES_SCHEMA))
         done.add(block, matches)
         if pace.due():
             counts = done.counts

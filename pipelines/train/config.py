@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from lookalike.model.images.preprocess import parse_spec
+from lookalike.model.settings import Section
 from lookalike.model.training.recipe import Recipe
 
 from ..config.job import Corpus
-from ..config.job_file import Section, read_job
+from ..config.job_file import read_job
 from ..sources.records import DIRECTORY
 
 

@@ -38,7 +38,9 @@ def literal_distances(query, items, k1, k2, mix):
     members = [query.astype(np.float64), *items.astype(np.float64)]
     everyone = range(len(members))
     far = {
-        (i, j): 0.0 if i == j else round(1 - float(members[i] @ members[j]), 9)
+        # A copy's length in float32 may be above 1, and 1 - cosine below 0; on the grid of the real one, which decides
+        # what is tied.
+        (i, j): 0.0 if i == j else max(0.0, round((1 - float(members[i] @ members[j])) * 2**29) / 2**29)
         for i in everyone
         for j in everyone
     }

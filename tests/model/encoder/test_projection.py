@@ -5,14 +5,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from lookalike.model.encoder.projection import (
-    LDA,
-    PCA,
-    PROJECTIONS,
-    Projection,
-    WhitenedPCA,
-    unit_length,
-)
+from lookalike.model.encoder.projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA, unit_length
 from lookalike.model.errors import LookalikeError
 
 RNG = np.random.default_rng(0)
