@@ -1,6 +1,6 @@
 """Random sequences of nights against a model: same ids, same vectors, same answers, nothing encoded twice.
 
-What is real and what stands in is told in `nightly_store`. The slow test runs 250 sequences; all ten thousand take
+What is real and what stands in is told in `nightly_store`. The slow test runs 125 sequences; all ten thousand take
 two processes:
 
     LOOKALIKE_SEQUENCES=5000 LOOKALIKE_SEED=1 pytest -m slow -v --durations=0 tests/jobs/test_nightly_model.py
@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.support.nightly_machine import NightlyMachine
 from tests.support.nightly_stand_ins import stand_ins
 
-SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "250"))
+SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "125"))
 SEED = int(os.environ.get("LOOKALIKE_SEED", "0"))
 AT_ONCE = 250
 

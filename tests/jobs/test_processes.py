@@ -77,11 +77,16 @@ def test_every_algorithm_answers_every_kind_of_query(asked, kind) -> None:
     assert len(found) == 5
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("asked", ["ah"], indirect=True)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("around", [contextlib.nullcontext, busy_core], ids=["idle", "busy"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param(contextlib.nullcontext, id="idle", marks=pytest.mark.alone),
+        pytest.param(busy_core, id="busy", marks=pytest.mark.slow),
+    ],
+)
 def test_a_fresh_process_answers_every_time(asked, kind, around, tmp_path) -> None:
     with around():
         for _ in range(TIMES):

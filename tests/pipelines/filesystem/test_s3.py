@@ -24,6 +24,8 @@ from tests.support.forks import Forks
 from tests.support.s3_server import HANG, Fault, S3Server, contents, from_the, once
 
 _numbers = itertools.count()
+EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "3"))
+"""Which of the moments are tried."""
 
 
 @pytest.fixture(scope="module")
@@ -422,8 +424,7 @@ def test_a_night_that_is_killed_leaves_what_was_served(server, forks, copied, qu
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_night_that_is_killed_at_any_request(server, forks, copied, questions):
-    every = int(os.environ.get("LOOKALIKE_KILL_EVERY", "2"))
-    kill_nights(server, forks, copied, questions, range(1, 60, every))
+    kill_nights(server, forks, copied, questions, range(1, 60, EVERY))
 
 
 def test_the_lease_of_a_dead_run_is_taken_over(copied):
@@ -469,7 +470,7 @@ def test_a_server_that_fails_from_any_moment_on(server, copied, environ):
     environ(AWS_MAX_ATTEMPTS="1")
     add_shard(server, copied)
     before = current_behind(server, copied)
-    for number in itertools.count(1):
+    for number in itertools.count(1, EVERY):
         server.reset(from_the(number))
         done = copied.run("nightly")
         server.reset()
