@@ -24,7 +24,7 @@ _found: list[str] = []
 _inside = threading.local()
 
 
-def _watched(name: str, package: bool, do: Callable[[], Any]) -> Any:
+def _watched(name: str, do: Callable[[], Any]) -> Any:
     if name.partition(".")[0] not in LARGE or _is_loaded(name) or getattr(_inside, "depth", 0):
         return do()
     alone = threading.active_count() == 1 or one_at_a_time._is_owned()  # type: ignore[attr-defined]
@@ -54,10 +54,10 @@ def watch() -> None:
     ) -> Any:
         if level:
             return by_statement(name, globals, locals, fromlist, level)
-        return _watched(name, False, lambda: by_statement(name, globals, locals, fromlist, level))
+        return _watched(name, lambda: by_statement(name, globals, locals, fromlist, level))
 
     def module(name: str, package: str | None = None) -> Any:
-        return _watched(name, True, lambda: by_name(name, package))
+        return _watched(name, lambda: by_name(name, package))
 
     builtins.__import__, importlib.import_module = statement, module
 
