@@ -171,17 +171,20 @@ class Job:
         return self
 
     def pack(self, images: Mapping[str, bytes], format: str = "tfrecord", per_shard: int = 8) -> list[str]:
-        """Makes the corpus of these images; a metadata field `number` counts them in order."""
+        """Makes the corpus of these images; a metadata field `number` counts them in order.
+
+        Every shard but the last has just `per_shard` images, so that a test knows what it holds.
+        """
         from lookalike.sources.pack import pack
 
         source = self.folder / "images"
         shutil.rmtree(source, ignore_errors=True)
         shutil.rmtree(self.shards, ignore_errors=True)
-        source.mkdir()
         rows = []
         for number, (name, content) in enumerate(sorted(images.items())):
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes(content)
+            path = source / str(number // per_shard) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
             rows.append(json.dumps({"path": name, "number": number, "title": f"tïtle, {name}"}) + "\n")
         table = self.folder / "rows.jsonl"
         table.write_text("".join(rows))
@@ -191,10 +194,22 @@ class Job:
                 "item_id": "field:item_id" if format == "webdataset" else "key",
             }
         )
-        done = pack(
-            str(source), str(self.shards), format=format, images_per_shard=per_shard, metadata=str(table)
-        )
-        return list(done.shards)
+        self.shards.mkdir()
+        made = []
+        count = -(-len(images) // per_shard)
+        for number in range(count):
+            packed = str(self.folder / "packed")
+            (shard,) = pack(
+                str(source / str(number)),
+                packed,
+                format=format,
+                images_per_shard=per_shard,
+                metadata=str(table),
+            ).shards
+            place = self.shards / f"shard-{number:05}-of-{count:05}{Path(shard).suffix}"
+            made.append(shutil.move(shard, place))
+            shutil.rmtree(packed)
+        return list(map(str, made))
 
     def run(self, command: str, *arguments: object) -> Outcome:
         """Runs a command with this job's file."""

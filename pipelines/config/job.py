@@ -35,7 +35,7 @@ class Corpus(Section):
     metadata: dict[str, FieldType] = Field(
         default_factory=dict, description="fields carried through to the result tables, name -> type"
     )
-    images_per_shard: Count = Field(1024, description="size of the virtual shards of a folder")
+    images_per_shard: Count = Field(1024, description="mean size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
     trust: Literal["metadata", "content"] = Field(
         "metadata",

@@ -25,6 +25,7 @@ from ..filesystem import files
 from ..runner import progress
 from ..runner.beam import counters, run_pipeline, workers_on_this_machine
 from ..sources import Shard
+from ..sources.fields import escape
 from ..store.notes import COUNTS, EmbeddedShard
 from .plan import Plan, make_plan
 from .report import EmbedSummary
@@ -55,7 +56,7 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
         result = run_pipeline(build, flags)
     seconds = time.perf_counter() - started
     done = make_plan(config, trust="metadata")
-    if changed := [shard.name for shard in done.missing]:
+    if changed := [escape(shard.place) for shard in done.missing]:
         raise LookalikeError(f"Shards changed while they were read, run again: {', '.join(changed[:5])}")
     names = {shard.name for shard in missing}
     embedded = tuple(note for note in done.notes if note.shard in names)
@@ -166,7 +167,7 @@ def _naming(shard: Shard) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LookalikeError(f"{shard.name}: {files.reason(error)}") from error
+        raise LookalikeError(f"{escape(shard.place)}: {files.reason(error)}") from error
 
 
 def open_encoder(task: EmbedTask, threads: int) -> Encoder:

@@ -79,8 +79,8 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
     shards = tuple(find_shards(config.corpus.shards, config.corpus.source_options()))
     for shard in shards:
         # Tables and manifests hold the names as text.
-        if (name := escape(shard.name)) != shard.name:
-            raise LookalikeError(f"Expected names of shards in UTF-8. Received: {name}")
+        if escape(shard.name) != shard.name:
+            raise LookalikeError(f"Expected names of shards in UTF-8. Received: {escape(shard.place)}")
     tokens = {(shard.name, shard.token) for shard in shards}
     notes = finished_shards(config.store, encoder)
     trusted = (trust or config.corpus.trust) == "metadata"

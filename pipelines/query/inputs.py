@@ -131,7 +131,7 @@ def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder
     waiting: deque[list[str]] = deque()
 
     def unreadable(reject: Reject) -> None:
-        name = reject.item_id or f"{escape(shard.name)}#{reject.position}"
+        name = reject.item_id or f"{escape(shard.place)}#{reject.position}"
         failures.append((name, reject.stage, reject.error))
 
     def batches() -> Iterator[list[bytes]]:

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import FileInfo
+from .roots import absolute, relative_path
 
 FileFormat = Literal["tfrecord", "webdataset", "parquet"]
 """A format in which a file is a shard."""
@@ -47,10 +48,11 @@ class Shard:
     """One unit of reading: a shard file, or a stable part of a folder of images.
 
     Attributes:
-        name: the file's path as listed; for folders `<folder>#00003-of-00008`.
+        name: the file's path relative to the corpus root (see `find_shards`), with forward slashes; of a part of
+            a folder, that of the folder, `#` and the name of the part (see `cuts.cut`). Unique in a corpus.
         format: one of `FORMATS`.
         files: the files that hold the records, in the order they are read.
-        root: the folder that the ids of a folder shard are relative to, without a slash at its end.
+        root: the folder that the ids of a folder shard are relative to, as listed; empty for a file.
     """
 
     name: str
@@ -59,24 +61,37 @@ class Shard:
     root: str = ""
 
     @property
+    def place(self) -> str:
+        """Where it lies, for people: the file's path as listed; of a part of a folder, the folder and the part."""
+        return f"{self.root}#{self.name.rpartition('#')[2]}" if self.root else self.files[0].path
+
+    @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
     @property
     def token(self) -> str:
-        """A digest over path, size and time of change of the files: equal tokens, unchanged shard."""
+        """A digest over path, size and time of change of the files: equal tokens, unchanged shard.
+
+        Paths are relative to the corpus root, so that a corpus may move.
+        """
         digest = hashlib.blake2b(digest_size=16)
+        folder = self.name.rpartition("#")[0]
         for file in self.files:
-            for part in (file.path, str(file.size), file.modified):
+            path = f"{folder}/{relative_path(self.root, file.path)}" if self.root else self.name
+            for part in (path, str(file.size), file.modified):
                 digest.update(os.fsencode(part) + b"\0")
         return digest.hexdigest()
 
     @property
     def stem(self) -> str:
-        """The base name without the format's extensions; for a folder shard, the folder's base name."""
-        path = self.root or self.name
-        return _SHARD_EXTENSION.sub("", path.replace(os.sep, "/").rstrip("/").rsplit("/", 1)[-1])
+        """The base name without the format's extensions; for a folder shard, the folder's base name.
+
+        How the folder is written makes no difference: `.` has the name that it has from outside.
+        """
+        path = absolute(self.root) if self.root else self.name
+        return _SHARD_EXTENSION.sub("", path.rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +107,7 @@ class SourceOptions:
         id_field: the feature (default `image/filename`, else `id`) or column (default: one named like an id)
             that holds the key.
         metadata: field name -> type, one of `TYPES`. Folders know one field, `directory`.
-        images_per_shard: the largest mean number of images in the virtual shards of a folder.
+        images_per_shard: the mean number of images in the virtual shards of a folder.
 
     Raises:
         LookalikeError: for a value that is none of the above.

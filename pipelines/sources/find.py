@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lookalike.model.errors import LookalikeError
@@ -14,6 +17,8 @@ from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import folder, tfrecord
 from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
+from .fields import escape
+from .roots import absolute, common_root, fixed_part, relative_path
 
 _log = logging.getLogger(__name__)
 _LIST_EXTENSIONS = (".txt", ".list")
@@ -22,29 +27,54 @@ _LIST_EXTENSIONS = (".txt", ".list")
 def find_shards(paths: str | Sequence[str], options: SourceOptions) -> list[Shard]:
     """The shards that `paths` name, each once, sorted by name.
 
+    Their names are paths relative to the root of the corpus. That is the folder, the folder before the first
+    wildcard or brace, or the folder of a file; of several paths, the deepest folder that holds all their roots,
+    where local paths are made absolute first (links are not followed) and URLs of one bucket share a root. A
+    corpus that is moved, renamed or written in another way keeps its names. Where nothing is common, names are
+    whole paths and URLs. One path more may move the root and so change all names: the shards are then read
+    again, but what was embedded is known by its content.
+
     Args:
         paths: each a glob, a brace list, a file, a folder (of shards, or of images), or a text file (`.txt`,
             `.list`) with one of those a line, but for lines that begin with `#`.
         options: as `corpus` configures them.
 
     Raises:
-        LookalikeError: if a path names nothing, or not one kind of input.
+        LookalikeError: if a path names nothing, not one kind of input, or two shards have one name.
         OSError: if a file system cannot be read.
     """
-    shards: dict[str, Shard] = {}
-    for path in [paths] if isinstance(paths, str) else paths:
-        for shard in _named_by(path, options, lists=True):
-            place = shard.name if files.is_remote(shard.name) else str(Path(shard.name).absolute())
-            shards.setdefault(place, shard)
-    if not shards:
+    patterns = [paths] if isinstance(paths, str) else paths
+    found = [found for path in patterns for found in _named_by(path, options, lists=True)]
+    if not found:
         raise LookalikeError(f"Expected shards. Received: a list that names none, {paths}")
-    return sorted(shards.values(), key=lambda shard: shard.name)
+    root = common_root(root for root, _ in found)
+    shards: dict[str, Shard] = {}
+    for shard in itertools.chain.from_iterable(shards for _, shards in found):
+        inside = root and shard.name.startswith(root)
+        named = replace(shard, name=relative_path(root, shard.name) if inside else shard.name)
+        first = shards.setdefault(named.name, named)
+        if not _is_same(first, named):
+            raise LookalikeError(
+                f"Expected a name for each shard; write their paths without `..` and `#`. "
+                f"Received two of the name {escape(named.name)}: {escape(first.place)}, {escape(named.place)}"
+            )
+    return [shards[name] for name in sorted(shards)]
 
 
-def _named_by(pattern: str, options: SourceOptions, lists: bool) -> Iterator[Shard]:
-    for path in files.expand_braces(pattern):
+def _is_same(one: Shard, other: Shard) -> bool:
+    """Whether two shards of one name are one shard, whose place may be written in two ways."""
+    first, second = one.files[0].path, other.files[0].path
+    return first == second or (not files.is_remote(first) and os.path.samefile(first, second))
+
+
+def _named_by(pattern: str, options: SourceOptions, lists: bool) -> Iterator[tuple[str, list[Shard]]]:
+    """The root of each path that a pattern stands for, and the shards there, which have their whole path as name."""
+    expanded = files.expand_braces(pattern)
+    for path in expanded:
         if files.is_folder(path):
-            yield from _of_folder(path.removeprefix("file://").rstrip("/") or "/", options)
+            root = path.removeprefix("file://").rstrip("/") or "/"
+            fixed = absolute(path) if expanded == [pattern] else fixed_part(pattern)
+            yield fixed, _of_folder(root, options)
         elif path.lower().endswith(_LIST_EXTENSIONS):
             if not lists:
                 raise LookalikeError(f"A list of paths cannot name another list. Received: {path}")
@@ -52,8 +82,14 @@ def _named_by(pattern: str, options: SourceOptions, lists: bool) -> Iterator[Sha
                 for line in _lines(listed.path):
                     yield from _named_by(line, options, lists=False)
         else:
-            for file in files.glob(path):
-                yield Shard(file.path, _format_of(file, options), (file,))
+            yield (
+                fixed_part(pattern),
+                [_of_file(file, _format_of(file, options)) for file in files.glob(path)],
+            )
+
+
+def _of_file(file: FileInfo, format: str) -> Shard:
+    return Shard(absolute(file.path), format, (file,))
 
 
 def _lines(path: str) -> list[str]:
@@ -66,7 +102,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
-    listed = [(folder.relative_path(root, file.path), file) for file in files.list_files(root)]
+    listed = [(relative_path(root, file.path), file) for file in files.list_files(root)]
     visible = [(path, file) for path, file in listed if folder.extension(path) != "hidden"]
     by_format: dict[str, list[FileInfo]] = {
         name: [f for path, f in visible if SHARD_NAMES[name].search(path)] for name in FILE_FORMATS
@@ -88,7 +124,7 @@ def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
         _log.info("%s: left out %d of %d files: %s", root, others.total(), len(listed), left_out)
     if chosen == "folder":
         return folder.virtual_shards(root, found, options.images_per_shard)
-    return [Shard(file.path, chosen, (file,)) for file in found]
+    return [_of_file(file, chosen) for file in found]
 
 
 def _is_part(path: str) -> bool:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
-from .base import Shard, SourceOptions, shards_for
+from .base import Shard, SourceOptions
+from .cuts import cut
 from .fields import Stored, build, escape
 from .records import Record, Reject
-
-
-def relative_path(root: str, path: str) -> str:
-    """The path below `root`, with forward slashes."""
-    below = path[len(root.rstrip("/")) :]
-    return (below if files.is_remote(path) else below.replace(os.sep, "/")).lstrip("/")
+from .roots import absolute, relative_path
 
 
 def extension(path: str) -> str:
@@ -28,21 +22,18 @@ def extension(path: str) -> str:
 
 
 def virtual_shards(root: str, images: list[FileInfo], images_per_shard: int) -> list[Shard]:
-    """Groups images by a hash of their relative path into a power of two of shards, keeping their order.
+    """Parts of about `images_per_shard` neighbouring images, in order; see `cuts.cut`.
 
-    A file that is added or removed changes one shard, except where the power of two changes with it. Shards
-    to which no file falls are left out.
+    Args:
+        root: the folder, as listed.
+        images: its images, sorted by path.
+        images_per_shard: their mean number in a shard.
+
+    Returns:
+        Shards whose names are the absolute path of the folder, `#` and the name of the part.
     """
-    count = shards_for(len(images), images_per_shard)
-    groups: dict[int, list[FileInfo]] = {}
-    for file in images:
-        path = os.fsencode(relative_path(root, file.path))
-        digest = hashlib.blake2b(path, digest_size=8).digest()
-        groups.setdefault(int.from_bytes(digest, "big") % count, []).append(file)
-    return [
-        Shard(f"{root}#{number:05d}-of-{count:05d}", "folder", tuple(groups[number]), root)
-        for number in sorted(groups)
-    ]
+    parts = cut([relative_path(root, file.path) for file in images], images_per_shard)
+    return [Shard(f"{absolute(root)}#{name}", "folder", tuple(images[part]), root) for name, part in parts]
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:

@@ -275,9 +275,8 @@ class _Reading:
         # What cannot be read is known while the records before it are still decoded.
         rejects.sort(key=lambda found: (found[0].name, found[1].position))
         for shard, reject in rejects:
-            name = escape(shard.name)
-            self.rejects.append((set_of(reject.item_id or ""), *reject_row(name, reject)))
-            self.damaged += [name] if reject.ends_shard else []
+            self.rejects.append((set_of(reject.item_id or ""), *reject_row(escape(shard.name), reject)))
+            self.damaged += [escape(shard.place)] if reject.ends_shard else []
 
     def _decoding(
         self, paths: str | Sequence[str], rejects: list[tuple[Shard, Reject]]

@@ -66,9 +66,9 @@ class ImageShard:
         data = b"".join(map(framed, self.records))
         return data[: -len(framed(self.records[-1])) // 2] if self.cut and self.records else data
 
-    def token(self, path: str) -> str:
+    def token(self, name: str) -> str:
         """What a note keeps, to see that the file has not changed."""
-        return Shard(path, "tfrecord", (FileInfo(path, len(self.data), str(self.modified)),)).token
+        return Shard(name, "tfrecord", (FileInfo(name, len(self.data), str(self.modified)),)).token
 
     @cached_property
     def reading(self) -> Reading:
@@ -187,7 +187,6 @@ class Model:
     """The corpus and the store.
 
     Attributes:
-        folder: of the corpus.
         settings: of the job.
         shards: file name -> shard.
         encoder: number of the encoder in use.
@@ -200,7 +199,6 @@ class Model:
         old: files of this run and earlier ones are days old.
     """
 
-    folder: str
     settings: Settings
     shards: dict[str, ImageShard] = field(default_factory=dict)
     encoder: int = 0
@@ -231,11 +229,8 @@ class Model:
         items = self.served.items if self.served else {}
         return {item_id: item for item_id, item in items.items() if item_id not in self.excluded}
 
-    def path(self, name: str) -> str:
-        return f"{self.folder}/{name}"
-
     def token(self, name: str) -> str:
-        return self.shards[name].token(self.path(name))
+        return self.shards[name].token(name)
 
     def notes_at(self, at: tuple[int, str, str]) -> dict[NoteKey, Note]:
         """The note of this encoder, shard and token."""

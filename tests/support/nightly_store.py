@@ -69,7 +69,7 @@ class Nights(RuleBasedStateMachine):
 
     def begin(self, chosen: Settings) -> None:
         """Makes the model and, one for each encoder, the job files."""
-        self.model = Model(str(CORPUS), chosen)
+        self.model = Model(chosen)
         self.configs = [
             Config.model_validate(
                 {

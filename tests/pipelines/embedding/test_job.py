@@ -208,7 +208,7 @@ def test_a_failure_names_the_shard_that_was_written_and_leaves_nothing_of_any(jo
     failed = []
 
     def full(self):
-        failed.append(self.shard.name)
+        failed.append(self.shard.place)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ShardWork, "finish", full)

@@ -105,7 +105,7 @@ def test_a_damaged_tfrecord_is_read_as_far_as_it_goes_and_named(job, kind):
     path = one_shard(job, content, "x.tfrecord")
     done = job.run("embed")
     assert done.code == 3
-    assert f"DAMAGED      {path}: " in done.out
+    assert f"DAMAGED      {path.name}: " in done.out
     assert reason in done.out
     (note,) = job.notes.values()
     assert counts(note) == expected

@@ -21,7 +21,7 @@ def rows(evaluation) -> dict[str, dict]:
 
 def test_a_metadata_field_is_read_from_image_queries_vector_queries_and_ids(job, tmp_path):
     job.pack(zoo_pictures({"cat": 4, "dog": 4}))
-    source = job.folder / "images"
+    source = job.folder / "images" / "0"
     shutil.rmtree(job.shards)
     job.set(corpus={"shards": str(source), "metadata": {"directory": "string"}})
     job.nightly()

@@ -90,8 +90,10 @@ def bucket(server) -> str:
 
 @pytest.fixture(scope="module")
 def corpus(server, published) -> str:
-    """The shards of `published`."""
-    return s3_server.upload(server.client, published.shards, make_bucket(server), "shards")
+    """The shards of `published`; their root is the bucket, so that one more in it renames none."""
+    bucket = make_bucket(server)
+    s3_server.upload(server.client, published.shards, bucket, "shards")
+    return f"s3://{bucket}/shard*/*.tfrecord"
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +140,11 @@ def add_shard(server, job: Job, name: str = "new.tfrecord", seed: int = 700) -> 
     other = Job(job.folder / f"of-{name}", Path(job.settings["encoder"]))
     other.folder.mkdir()
     [shard] = other.pack({f"{name}-{i}.jpg": picture(seed + i) for i in range(4)})
-    bucket = job.settings["store"].split("/")[2]
-    server.client.put_object(Bucket=bucket, Key=f"more/{name}", Body=Path(shard).read_bytes())
     shards = job.settings["corpus"]["shards"]
     shards = [shards] if isinstance(shards, str) else shards
-    job.set(corpus={"shards": [*shards, f"s3://{bucket}/more/{name}"]})
+    bucket, place = (path.split("/")[2] for path in (shards[0], job.settings["store"]))
+    server.client.put_object(Bucket=bucket, Key=f"more/{place}/{name}", Body=Path(shard).read_bytes())
+    job.set(corpus={"shards": [*shards, f"s3://{bucket}/more/{place}/{name}"]})
 
 
 def current(job: Job) -> bytes:
@@ -184,7 +186,7 @@ def test_answers_are_those_of_a_local_store_byte_for_byte(
 def test_every_artifact_is_that_of_a_local_store_byte_for_byte(server, night, published):
     there = dict(contents(server.client, night.settings["store"].split("/")[2], "store"))
     index = [name for name in there if name.startswith("indexes/")]
-    # Index shards are named by embedding files, and these tell the shard's name, which is a URL here.
+    # Index shards are named by embedding files, and these tell the shard's name, which is longer here.
     here = {path.name: path.read_bytes() for path in published.store.glob("indexes/*/*")}
     assert {name.rpartition("/")[2]: there[name] for name in index} == here
 
@@ -279,7 +281,7 @@ def test_requests_of_an_unchanged_night_grow_by_two_a_shard(
 ):
     job = job_of(published, tmp_path, "", f"s3://{bucket}/store")
     job.pack(pictures, per_shard=2)
-    job.set(corpus={"shards": s3_server.upload(server.client, job.shards, bucket, "shards")})
+    job.set(corpus={"shards": s3_server.upload(server.client, job.shards, bucket, "shards") + "/*.tfrecord"})
     job.nightly()
     counts = []
     for one in (night, job):
@@ -512,7 +514,7 @@ def test_without_permission(server, copied):
     no_writing = from_the(1, "403 Forbidden", of=lambda r: r.startswith("POST") and "/embeddings/" in r)
     fails(server, copied, "Forbidden", "embeddings", fault=no_writing)
     no_reading = from_the(1, "403 Forbidden", of=lambda r: r.startswith("HEAD") and "/more/" in r)
-    fails(server, copied, "403", "more/new.tfrecord", fault=no_reading)
+    fails(server, copied, "403", "/new.tfrecord", fault=no_reading)
     copied.nightly()
 
 

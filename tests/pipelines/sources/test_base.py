@@ -27,11 +27,31 @@ def test_wrong_options_are_refused_by_name(wrong, message):
 
 def test_the_token_changes_with_a_files_path_size_or_time_only():
     shards = [
-        Shard("a", "webdataset", (FileInfo(path, size, time),))
+        Shard(path, "webdataset", (FileInfo(f"/data/{path}", size, time),))
         for path, size, time in (("a.tar", 1, "1"), ("b.tar", 1, "1"), ("a.tar", 2, "1"), ("a.tar", 1, "2"))
     ]
     assert len({shard.token for shard in shards}) == 4
-    assert Shard("other", "parquet", shards[0].files).token == shards[0].token
+    assert Shard("a.tar", "parquet", (FileInfo("moved/a.tar", 1, "1"),)).token == shards[0].token
+
+
+def test_the_token_of_a_part_of_a_folder_changes_with_any_of_its_files_but_not_with_where_they_lie():
+    def token(name: str, root: str, *paths: str) -> str:
+        return Shard(name, "folder", tuple(FileInfo(path, 1, "1") for path in paths), root).token
+
+    tokens = [
+        token("#a", "x", "x/1.jpg", "x/2.jpg"),
+        token("#a", "x", "x/1.jpg", "x/3.jpg"),
+        token("#a", "x", "x/1.jpg"),
+        token("y#a", "x/y", "x/y/1.jpg", "x/y/2.jpg"),
+    ]
+    assert len(set(tokens)) == 4
+    assert token("#b", "/other", "/other/1.jpg", "/other/2.jpg") == tokens[0]
+    assert token("y#a", "s3://b/x/y", "s3://b/x/y/1.jpg", "s3://b/x/y/2.jpg") == tokens[3]
+
+
+def test_the_place_is_where_people_find_it():
+    assert Shard("a.tar", "webdataset", (FileInfo("./data/a.tar", 1, "1"),)).place == "./data/a.tar"
+    assert Shard("y#00ab", "folder", (FileInfo("x/y/1.jpg", 1, "1"),), "x/y").place == "x/y#00ab"
 
 
 def test_a_shard_is_as_large_as_its_files():
@@ -47,7 +67,10 @@ def test_a_shard_is_as_large_as_its_files():
         ("s3://bucket/x.parquet", "", "x"),
         ("a.tfrec.gz", "", "a"),
         ("plain", "", "plain"),
-        ("photos#00003-of-00008", "some/photos/", "photos"),
+        ("photos#000000000000", "some/photos/", "photos"),
+        ("#000000000000", "some/p.d/./", "p.d"),
+        ("#000000000000", "s3://bucket/photos", "photos"),
+        ("#000000000000", "/some/x/../photos", "photos"),
     ],
 )
 def test_the_stem_is_the_base_name_without_the_formats_extensions(name, root, stem):

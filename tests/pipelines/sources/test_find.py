@@ -1,6 +1,7 @@
 import gzip
 import logging
 import os
+from pathlib import Path
 
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
@@ -107,8 +108,8 @@ def test_what_names_no_shard_is_refused_by_name(here, paths, content, message):
 
 def test_a_configured_format_chooses_from_a_mixed_folder(here):
     touch(here, "mixed/1.tar", "mixed/1.parquet", "mixed/1_stats.json", "mixed/a.jpg")
-    assert found("mixed", SourceOptions(format="webdataset")) == [("mixed/1.tar", "webdataset")]
-    assert found("mixed/", SourceOptions(format="folder")) == [("mixed#00000-of-00001", "folder")]
+    assert found("mixed", SourceOptions(format="webdataset")) == [("1.tar", "webdataset")]
+    assert found("mixed/", SourceOptions(format="folder")) == [("#000000000000", "folder")]
     with pytest.raises(
         LookalikeError, match=r"Expected tfrecord files in the folder mixed\. Received: 1 jpg"
     ):
@@ -117,7 +118,7 @@ def test_a_configured_format_chooses_from_a_mixed_folder(here):
 
 def test_files_as_spark_names_them_are_found_by_a_configured_format(here):
     touch(here, "out/part-00000", "out/_SUCCESS", "out/.part-00000.crc")
-    assert found("out", SourceOptions(format="tfrecord")) == [("out/part-00000", "tfrecord")]
+    assert found("out", SourceOptions(format="tfrecord")) == [("part-00000", "tfrecord")]
 
 
 def test_what_is_left_out_of_a_folder_is_logged_in_one_line(here, caplog):
@@ -166,5 +167,93 @@ def test_urls_are_read_through_beams_file_systems(here, format):
         pack("images", str(folder), format=format)
     options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key")
     (shard,) = find_shards(f"mem://{folder}", options)
-    assert shard.name.startswith("mem:///")
+    assert shard.place.startswith("mem:///")
+    assert shard.name == ("#000000000000" if format == "folder" else Path(shard.place).name)
     assert list(read_shard(shard, options)) == [Record("b.png", b"x", 0), Record("d/a.jpg", b"x", 1)]
+
+
+def same(*written, options=DEFAULT) -> list[str]:
+    """The names of the shards, which each way of writing their paths must give, with the same tokens."""
+    shards = [[(shard.name, shard.token) for shard in find_shards(paths, options)] for paths in written]
+    assert all(found == shards[0] for found in shards)
+    return [name for name, _ in shards[0]]
+
+
+def test_names_do_not_depend_on_how_paths_are_written(here):
+    touch(here, "data/a/1.tar", "data/a/2.tar", "data/b/1.tar", "other/x")
+    folder = same(
+        "data",
+        "data/",
+        "./data//",
+        "../" + here.name + "/data",
+        "other/../data",
+        str(here / "data"),
+        f"/{here}/data",
+        f"file://{here}/data/",
+        ["data", "./data", str(here / "data")],
+        "data/**/*.tar",
+        "./data//*/?.tar",
+        f"file://{here}/data/{{a,b}}/*.tar",
+        "data/{a,b}",
+        ["data/a", "data/b/1.tar"],
+        [str(here / "data/a/2.tar"), "./data/b", "data/a/1.tar"],
+    )
+    assert folder == ["a/1.tar", "a/2.tar", "b/1.tar"]
+    assert same("data/a", "data/a/*", "data/a/{1,2}.tar", ["data/a/1.tar", "./data/a/2.tar"]) == [
+        "1.tar",
+        "2.tar",
+    ]
+    assert same("data/b/1.tar", "./data/b/1.tar", str(here / "data/b/1.tar"), "data/b") == ["1.tar"]
+
+
+def test_the_paths_of_a_list_have_their_own_root(here):
+    touch(here, "data/a/1.tar", "data/b/1.tar")
+    touch(here, "lists/all.txt", content=f"{here}/data/a\n./data/b/*.tar\n".encode())
+    touch(here, "all.txt", content=b"data/a/1.tar\ndata/../data/b/1.tar\n")
+    assert same("lists/all.txt", "all.txt", ["all.txt", "lists/all.txt"], "data") == ["a/1.tar", "b/1.tar"]
+
+
+def test_several_folders_of_images_are_named_below_what_they_share(here):
+    touch(here, "data/cats/a.jpg", "data/dogs/a.jpg")
+    options = SourceOptions(item_id="shard/key")
+    assert same(["data/cats", "./data/dogs"], [str(here / "data/dogs"), "data/cats/"]) == [
+        "cats#000000000000",
+        "dogs#000000000000",
+    ]
+    shards = find_shards(["data/cats", "data/dogs"], options)
+    assert [item.item_id for shard in shards for item in read_shard(shard, options)] == [
+        "cats/a.jpg",
+        "dogs/a.jpg",
+    ]
+
+
+def test_places_that_share_nothing_keep_their_whole_paths(here, tmp_path_factory):
+    touch(here, "a.tar", "b.tar")
+    assert [name for name, _ in found([f"mem://{here}/a.tar", "b.tar"])] == [
+        f"{here}/b.tar",
+        f"mem://{here}/a.tar",
+    ]
+    assert [name for name, _ in found([f"mem://{here}/a.tar", f"mem://{here}/b.*"])] == ["a.tar", "b.tar"]
+
+
+def test_links_keep_their_own_names(here):
+    touch(here, "disk/7/1.tar")
+    (here / "data").symlink_to(here / "disk" / "7")
+    assert same("data", "data/*.tar", str(here / "data")) == ["1.tar"]
+    assert [name for name, _ in found(["data", "disk"])] == ["data/1.tar", "disk/7/1.tar"]
+
+
+def test_two_shards_of_one_name_are_refused(here):
+    touch(here, "disk/7/x", "disk/1.tar", "1.tar")
+    (here / "link").symlink_to(here / "disk" / "7")
+    with pytest.raises(LookalikeError, match=r"two of the name 1\.tar: 1\.tar, link/\.\./1\.tar"):
+        find_shards(["1.tar", "link/../1.tar"], DEFAULT)
+    touch(here, "photos/a.jpg", "photos#000000000000", content=b"PAR1")
+    with pytest.raises(LookalikeError, match=r"two of the name photos#0{12}"):
+        find_shards(["photos#000000000000", "photos", "1.tar"], DEFAULT)
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_one(here):
+    touch(here, "a[1]/x[2].tar", "a[1]/y.tar")
+    assert same("a[1]/x[2].tar", f"{here}/a[1]/x[2].tar") == ["x[2].tar"]
+    assert same("a[1]", "./a[1]/") == ["x[2].tar", "y.tar"]

@@ -292,7 +292,7 @@ def test_bad_images_and_missing_labels_are_left_out_and_odd_classes_named(photos
 
 def test_labels_come_from_a_field_of_packed_shards_and_validation_from_a_share(tmp_path, photos, encoder):
     job = Job(tmp_path, encoder)
-    job.pack({f"p{number:02}.jpg": coloured(number) for number in range(48)})
+    job.pack({f"p{number:02}.jpg": coloured(number) for number in range(48)}, per_shard=48)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     for row in rows:
         row["colour"] = CLASSES[row["number"] % 3] if row["number"] != 7 else None
@@ -300,7 +300,8 @@ def test_labels_come_from_a_field_of_packed_shards_and_validation_from_a_share(t
     from lookalike.sources.pack import pack
 
     shutil.rmtree(job.shards)
-    pack(str(tmp_path / "images"), str(job.shards), format="tfrecord", metadata=str(tmp_path / "rows.jsonl"))
+    images = str(tmp_path / "images" / "0")
+    pack(images, str(job.shards), format="tfrecord", metadata=str(tmp_path / "rows.jsonl"))
     keys = {
         "corpus": {"shards": str(job.shards)},
         "label": "colour",
@@ -325,7 +326,7 @@ def test_a_shard_that_is_cut_short_is_named_and_trained_on_as_far_as_it_goes(tmp
     done = start(settings(photos, tmp_path, corpus={"shards": str(job.shards)}, epochs=1), tmp_path)
     assert done.code == 3
     *_, last = pq.read_table(tmp_path / "run" / "rejects.parquet").to_pylist()
-    assert (last["shard"], last["stage"]) == (str(shard), "read")
+    assert (last["shard"], last["stage"]) == (shard.name, "read")
     assert f"shards of which only a part could be read: {shard}\n" in done.out
 
 
