@@ -151,7 +151,7 @@ def memory(work: Path, encoder: Path) -> list[dict[str, Any]]:
         corpus = work / f"times-{times}"
         for copy in range(times):
             (corpus / str(copy)).mkdir(parents=True)
-            for shard in (work / "tfrecord").iterdir():
+            for shard in (work / "tfrecord").glob("*.tfrecord"):
                 (corpus / str(copy) / shard.name).symlink_to(shard)
         config = work / f"times-{times}.yaml"
         config.write_text(

@@ -23,7 +23,7 @@ def pack(
     images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder of images.")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the shards.")],
     format: Annotated[FileFormat, typer.Option(help="Format of the shards.")] = "tfrecord",
-    images_per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
+    images_per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard, on average.")] = 1000,
     metadata: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="CSV or JSON Lines with a column `path`, relative to IMAGES."),
@@ -32,6 +32,7 @@ def pack(
     """Write image shards from a folder of images. The same folder always gives the same bytes.
 
     The id of each image is its path relative to IMAGES. Nothing is decoded: a broken image is packed as it is.
+    Into the same OUT again, only shards that changed are written, and those that are no longer made are removed.
 
     Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
     """

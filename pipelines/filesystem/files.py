@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, BinaryIO, cast
 
@@ -158,7 +158,7 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
     # Not by the process's number: in two containers it is the same one.
     temporary = os.path.join(folder, f".{os.path.basename(path)}{TEMPORARY}{secrets.token_hex(8)}")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -246,6 +246,42 @@ def write_bytes(path: str, data: bytes) -> None:
     """Writes a whole file atomically. Raises OSError."""
     with write_atomic(path) as file:
         file.write(data)
+
+
+class _SameBytesError(Exception):
+    """What is to be written is there already."""
+
+
+def write_if_changed(path: str, write: Callable[[IO[bytes]], object]) -> bool:
+    """Writes a file atomically, but leaves one that holds the same bytes, and its time of change, as it is.
+
+    Args:
+        path: of the file.
+        write: writes the content.
+
+    Returns:
+        Whether there is new content.
+
+    Raises:
+        OSError: if it cannot be written, or what is there cannot be read.
+    """
+    try:
+        with write_atomic(path) as file:
+            write(file)
+            if exists(path) and _same_bytes(file, path):
+                raise _SameBytesError
+    except _SameBytesError:
+        return False
+    return True
+
+
+def _same_bytes(written: IO[bytes], path: str) -> bool:
+    written.seek(0)
+    with open_read(path) as there:
+        while (piece := written.read(1 << 20)) == there.read(1 << 20):
+            if not piece:
+                return True
+    return False
 
 
 def exists(path: str) -> bool:

@@ -18,6 +18,7 @@ from ..filesystem.files import FileInfo
 from . import folder, tfrecord
 from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
 from .fields import escape
+from .pack_note import NOTE
 from .roots import absolute, common_root, fixed_part, relative_path
 
 _log = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ def _lines(path: str) -> list[str]:
 
 
 def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
-    listed = [(relative_path(root, file.path), file) for file in files.list_files(root)]
+    below = [(relative_path(root, file.path), file) for file in files.list_files(root)]
+    listed = [(path, file) for path, file in below if path.rpartition("/")[2] != NOTE]
     visible = [(path, file) for path, file in listed if folder.extension(path) != "hidden"]
     by_format: dict[str, list[FileInfo]] = {
         name: [f for path, f in visible if SHARD_NAMES[name].search(path)] for name in FILE_FORMATS

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -21,7 +22,10 @@ from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import folder, tfrecord
 from .base import FILE_FORMATS, IMAGE_EXTENSIONS
+from .cuts import cut
 from .fields import escape
+from .pack_note import NOTE, read_note, write_note
+from .roots import relative_path
 
 KEY_COLUMNS = ("path", "file", "file_name", "filename", "image", "item_id", "id")
 """What the column of a metadata file may be called that holds the image's relative path; the first counts."""
@@ -37,7 +41,9 @@ class PackSummary:
     Attributes:
         images: images written.
         bytes: bytes of those images.
-        shards: the paths of the shards.
+        shards: the paths of the shards, in the order of the images.
+        unchanged: how many of them were there with the same bytes, and keep their time of change.
+        removed: shards of an earlier pack that are no longer made.
         skipped: (relative path, reason) of each image that could not be packed; invalid bytes are escaped.
         left_out: files that are no images, counted by extension (`hidden` for hidden ones).
         rows_without_image: metadata rows that name no image of the folder.
@@ -47,6 +53,8 @@ class PackSummary:
     images: int
     bytes: int
     shards: tuple[str, ...]
+    unchanged: int
+    removed: int
     skipped: tuple[tuple[str, str], ...]
     left_out: Mapping[str, int]
     rows_without_image: int
@@ -86,7 +94,12 @@ def pack(
     images_per_shard: int = 1000,
     metadata: str | None = None,
 ) -> PackSummary:
-    """Writes the images below a folder, sorted by relative path, into shards `shard-00000-of-00012.*`.
+    """Writes the images below a folder, sorted by relative path, into shards `shard-5e0f61d2c8a4.*`.
+
+    Where they are cut and how they are called depends on the images' paths (see `cuts.cut`), so that an image
+    that comes or goes changes one shard, or few. Packed into the same folder again, only shards whose bytes
+    changed are written, and then those of the earlier pack that are no longer made are removed. A pack that
+    was interrupted is completed by the next; until then every image that the earlier one held is there.
 
     The images' bytes are copied as they are. The relative path is the id: TFRecord feature `image/filename`,
     `item_id` in a WebDataset's `.json`, Parquet column `item_id`. TFRecord stores floats of metadata in 32
@@ -94,9 +107,9 @@ def pack(
 
     Args:
         images: the folder, local or a URL.
-        out: the folder of the shards, empty or holding just the shards of the same names.
+        out: the folder of the shards, empty or holding just shards of an earlier pack.
         format: one of `FILE_FORMATS`.
-        images_per_shard: images in each shard but the last.
+        images_per_shard: the mean number of images in a shard; see `cuts.least_size` and `greatest_size`.
         metadata: a CSV file with a header, or JSON Lines (`.jsonl`, `.ndjson`, `.json`), with the images'
             relative paths in the first column there is of `KEY_COLUMNS`.
 
@@ -111,28 +124,40 @@ def pack(
         raise LookalikeError(f"images_per_shard: expected 1 or more. Received: {images_per_shard}")
     if not files.is_folder(images):
         raise LookalikeError(f"images: expected a folder. Received: {images}")
-    listed = sorted((folder.relative_path(images, file.path), file) for file in files.list_files(images))
+    listed = sorted((relative_path(images, file.path), file) for file in files.list_files(images))
     extensions = Counter(folder.extension(path) for path, _ in listed)
     plan, skipped = _plan([item for item in listed if folder.extension(item[0]) in IMAGE_EXTENSIONS])
     if not plan:
         raise LookalikeError(f"No image in the folder {images}")
     packing = _PACKINGS[format]
     table = _read_metadata(metadata, packing.reserved) if metadata else _Metadata(pa.schema([]), {}, {})
-    count = -(-len(plan) // images_per_shard)
-    shards = [files.join(out, f"shard-{i:05d}-of-{count:05d}{packing.extension}") for i in range(count)]
-    _check_out(out, shards)
+    parts = {
+        f"shard-{name}{packing.extension}": plan[part]
+        for name, part in cut([image.item_id for image in plan], images_per_shard)
+    }
+    present = {relative_path(out, file.path) for file in files.list_files(out)}
+    earlier = read_note(out) if NOTE in present else frozenset()
+    _check_out(out, present, parts.keys() | earlier)
 
     totals: Counter[str] = Counter()
-    for number, shard in enumerate(shards):
-        part = plan[number * images_per_shard : (number + 1) * images_per_shard]
-        with files.write_atomic(shard) as file:
-            packing.write(file, _rows(part, table, totals, skipped), table.schema)
+    unchanged = 0
+    write_note(out, parts.keys() | earlier)
+    # From the last to the first: a shard always begins with the path that names it, so that what it loses is in
+    # one behind it, which is there before.
+    for shard, part in reversed(parts.items()):
+        write = functools.partial(packing.write, _rows(part, table, totals, skipped), table.schema)
+        unchanged += not files.write_if_changed(files.join(out, shard), write)
+    removed = sorted((earlier & present) - parts.keys())
+    files.delete(files.join(out, shard) for shard in removed)
+    write_note(out, parts)
     named = sum(image.item_id in table.rows for image in plan)
     return PackSummary(
         images=totals["images"],
         bytes=totals["bytes"],
-        shards=tuple(shards),
-        skipped=tuple(skipped),
+        shards=tuple(files.join(out, shard) for shard in parts),
+        unchanged=unchanged,
+        removed=len(removed),
+        skipped=tuple(sorted(skipped)),
         left_out={name: extensions[name] for name in sorted(extensions.keys() - IMAGE_EXTENSIONS)},
         rows_without_image=len(table.rows) - named,
         images_without_row=len(plan) - named if metadata else 0,
@@ -157,15 +182,13 @@ def _plan(found: list[tuple[str, FileInfo]]) -> tuple[list[_Image], list[tuple[s
     return plan, skipped
 
 
-def _check_out(out: str, shards: list[str]) -> None:
-    names = {PurePosixPath(shard).name for shard in shards}
-    for file in files.list_files(out):
-        path = folder.relative_path(out, file.path)
-        if path not in names and folder.extension(path) != "hidden":
-            raise LookalikeError(
-                f"Expected {out} to be empty or to hold just the {len(names)} shards that are to be written: "
-                f"remove the folder or name another. Received: {escape(path)}"
-            )
+def _check_out(out: str, present: Iterable[str], own: Set[str]) -> None:
+    foreign = sorted(path for path in present if path not in own and folder.extension(path) != "hidden")
+    if foreign:
+        raise LookalikeError(
+            f"Expected {out} to be empty or to hold just shards that are to be written or that an earlier pack noted "
+            f"in {NOTE}: remove the folder or name another. Received: {escape(foreign[0])}"
+        )
 
 
 def _rows(
@@ -181,7 +204,7 @@ def _rows(
             yield image, data, table.of(image.item_id)
 
 
-def _write_tfrecord(file: IO[bytes], rows: _Rows, schema: pa.Schema) -> None:
+def _write_tfrecord(rows: _Rows, schema: pa.Schema, file: IO[bytes]) -> None:
     for image, data, fields in rows:
         example = tfrecord.Example()
         features = example.features.feature
@@ -197,7 +220,7 @@ def _write_tfrecord(file: IO[bytes], rows: _Rows, schema: pa.Schema) -> None:
         file.write(tfrecord.frame(example.SerializeToString(deterministic=True)))
 
 
-def _write_webdataset(file: IO[bytes], rows: _Rows, schema: pa.Schema) -> None:
+def _write_webdataset(rows: _Rows, schema: pa.Schema, file: IO[bytes]) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for image, data, fields in rows:
             described = json.dumps({"item_id": image.item_id, **fields}, ensure_ascii=False).encode()
@@ -207,7 +230,7 @@ def _write_webdataset(file: IO[bytes], rows: _Rows, schema: pa.Schema) -> None:
                 archive.addfile(member, io.BytesIO(content))
 
 
-def _write_parquet(file: IO[bytes], rows: _Rows, schema: pa.Schema) -> None:
+def _write_parquet(rows: _Rows, schema: pa.Schema, file: IO[bytes]) -> None:
     schema = pa.schema(
         [pa.field("item_id", pa.string(), False), pa.field("image", pa.binary(), False), *schema]
     )
@@ -244,7 +267,7 @@ class _Packing:
 
     extension: str
     reserved: tuple[str, ...]
-    write: Callable[[IO[bytes], _Rows, pa.Schema], None]
+    write: Callable[[_Rows, pa.Schema, IO[bytes]], None]
 
 
 _PACKINGS: dict[str, _Packing] = {
@@ -347,7 +370,8 @@ def pack_report(summary: PackSummary, out: str) -> str:
     """The summary of packing a folder."""
     lines = [
         f"images       {summary.images:,} ({summary.bytes / 1e6:,.1f} MB) in {len(summary.shards):,} shards",
-        f"shards       {out}",
+        f"shards       {out}: {len(summary.shards) - summary.unchanged:,} written, {summary.unchanged:,} unchanged, "
+        f"{summary.removed:,} removed",
     ]
     lines += [f"skipped      {path}: {reason}" for path, reason in summary.skipped]
     if summary.left_out:

@@ -146,3 +146,19 @@ def test_two_writers_of_one_file_with_the_same_process_number_do_not_meet(tmp_pa
         assert files.read_bytes(path) == b"second"
     assert files.read_bytes(path) == b"first, which ends last"
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("there", [None, b"", b"ab", b"abd", b"abcd", b"x" * (1 << 20) + b"y"])
+def test_a_file_of_the_same_bytes_keeps_its_time_of_change(tmp_path, there):
+    path = tmp_path / "file"
+    for content in (b"abc", b"x" * (1 << 20)):
+        path.unlink(missing_ok=True)
+        if there is not None:
+            path.write_bytes(there)
+            os.utime(path, (1, 1))
+        assert files.write_if_changed(str(path), lambda file, content=content: file.write(content))
+        assert path.read_bytes() == content
+        os.utime(path, (1, 1))
+        assert not files.write_if_changed(str(path), lambda file, content=content: file.write(content))
+        assert (path.read_bytes(), path.stat().st_mtime) == (content, 1)
+        assert os.listdir(tmp_path) == ["file"]

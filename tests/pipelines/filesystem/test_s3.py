@@ -17,6 +17,7 @@ import yaml
 from lookalike.filesystem import files, s3
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.sources.pack import pack
 from lookalike.store.holder import Holder
 from tests.conftest import Job, picture, run
 from tests.support import s3_server
@@ -570,6 +571,25 @@ def test_the_encoder_is_a_local_folder(asking):
     done = asking.set(encoder="s3://bucket/encoder").run("nightly")
     assert done.code == 2
     assert "folder on this machine" in done.sentence
+
+
+def test_a_folder_is_packed_to_a_bucket_and_again_where_it_changed(server, bucket, tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number:02}.jpg").write_bytes(b"%d" % number)
+    out = f"s3://{bucket}/packed"
+    first = pack(str(tmp_path), out, format="tfrecord", images_per_shard=4)
+    assert (len(first.shards), first.unchanged, first.removed) == (6, 0, 0)
+    (tmp_path / "19a.jpg").write_bytes(b"new")
+    server.reset()
+    second = pack(str(tmp_path), out, format="tfrecord", images_per_shard=4)
+    assert (second.shards, second.unchanged, second.removed) == (first.shards, 5, 0)
+    assert sum(request.startswith("POST") and "shard-" in request for request in server.seen) <= 2
+    for number in range(10):
+        (tmp_path / f"{number:02}.jpg").unlink()
+    assert pack(str(tmp_path), out, format="tfrecord", images_per_shard=4).removed > 0
+    shards = find_shards(out, SourceOptions())
+    found = {record.item_id for shard in shards for record in read_shard(shard, SourceOptions())}
+    assert found == {path.name for path in tmp_path.iterdir()}
 
 
 def test_arrow_tells_what_s3_said(server, bucket, environ):

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_shard
-from lookalike.sources.pack import pack
+from lookalike.sources.pack import pack, pack_report
+from lookalike.sources.pack_note import NOTE
 
 
 @pytest.fixture
@@ -21,6 +23,10 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+def listed(out: str) -> list[str]:
+    return sorted(name for name in os.listdir(out) if not name.startswith("."))
+
+
 def read(out: str, format: str, **metadata: str):
     options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key", metadata=metadata)
     return [item for shard in find_shards(out, options) for item in read_shard(shard, options)]
@@ -28,11 +34,13 @@ def read(out: str, format: str, **metadata: str):
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
 def test_shards_hold_the_images_sorted_by_path(here, format):
-    summary = pack("images", "out", format=format, images_per_shard=2)
+    summary = pack("images", "out", format=format, images_per_shard=1)
     ending = {"tfrecord": "tfrecord", "webdataset": "tar", "parquet": "parquet"}[format]
-    assert summary.shards == (f"out/shard-00000-of-00002.{ending}", f"out/shard-00001-of-00002.{ending}")
-    assert sorted(os.listdir("out")) == [Path(shard).name for shard in summary.shards]
-    assert [(item.item_id, item.image) for item in read("out", format)] == [
+    names = [f"shard-{name}.{ending}" for name in ("000000000000", "419a5ce9953c", "46cad2d63190")]
+    assert summary.shards == tuple(f"out/{name}" for name in names)
+    assert listed("out") == sorted(names)
+    items = [item for shard in summary.shards for item in read(shard, format)]
+    assert [(item.item_id, item.image) for item in items] == [
         ("a.jpg", b"a.jpg"),
         ("b/1.PNG", b"b/1.PNG"),
         ("b/2.jpg", b"b/2.jpg"),
@@ -41,12 +49,15 @@ def test_shards_hold_the_images_sorted_by_path(here, format):
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
-def test_the_same_input_gives_the_same_bytes_and_may_be_packed_again(here, format):
+def test_the_same_input_gives_the_same_bytes_and_leaves_the_shards_of_before(here, format):
     (first,) = pack("images", "out", format=format).shards
     content = Path(first).read_bytes()
-    os.utime("images/a.jpg", (1, 1))
-    assert pack("images", "out", format=format).shards == (first,)
-    assert Path(first).read_bytes() == content
+    for path in (first, "images/a.jpg"):
+        os.utime(path, (1, 1))
+    again = pack("images", "out", format=format)
+    assert (again.shards, again.unchanged, again.removed) == ((first,), 1, 0)
+    assert (Path(first).read_bytes(), Path(first).stat().st_mtime) == (content, 1)
+    assert Path(*pack("images", "other", format=format).shards).read_bytes() == content
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
@@ -73,7 +84,7 @@ def test_keys_of_a_csv_that_look_like_numbers_or_dates_stay_text(here):
 def test_types_of_a_csv_are_told_from_the_whole_file(here):
     Path("rows.csv").write_text("path,n\n" + "".join(f"x{i},{i}\n" for i in range(200_000)) + "a.jpg,none\n")
     pack("images", "out", format="parquet", metadata="rows.csv")
-    assert pq.read_table("out/shard-00000-of-00001.parquet").column("n").to_pylist() == ["none", None, None]
+    assert pq.read_table("out/shard-000000000000.parquet").column("n").to_pylist() == ["none", None, None]
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
@@ -173,14 +184,115 @@ def test_an_image_that_cannot_be_read_is_listed(here, monkeypatch):
     assert (summary.images, summary.skipped) == (2, (("b/2.jpg", "Permission denied"),))
 
 
-def test_a_folder_with_other_files_is_refused(here):
-    pack("images", "out", format="tfrecord", images_per_shard=2)
-    for other in ({"format": "tfrecord"}, {"format": "webdataset", "images_per_shard": 2}):
-        with pytest.raises(
-            LookalikeError, match=r"remove the folder or name another\. Received: shard-00000-of-00002"
-        ):
-            pack("images", "out", **other)
-    assert sorted(os.listdir("out")) == ["shard-00000-of-00002.tfrecord", "shard-00001-of-00002.tfrecord"]
+@pytest.mark.parametrize(
+    "other", ["shard-00000-of-00002.tfrecord", "notes.txt", "shard-0123456789ab.tfrecord"]
+)
+def test_a_folder_with_other_files_is_refused_and_left_alone(here, other):
+    pack("images", "out", format="tfrecord", images_per_shard=1)
+    Path("out", other).write_text("mine")
+    before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    Path("images/a.jpg").unlink()
+    with pytest.raises(LookalikeError, match=rf"remove the folder or name another\. Received: {other}"):
+        pack("images", "out", format="webdataset")
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+def test_without_its_note_only_shards_of_the_same_names_may_be_there(here):
+    shards = pack("images", "out", format="tfrecord", images_per_shard=1).shards
+    Path("out", NOTE).unlink()
+    assert pack("images", "out", format="tfrecord", images_per_shard=1).unchanged == len(shards) == 3
+    Path("out", NOTE).unlink()
+    with pytest.raises(LookalikeError, match="remove the folder or name another"):
+        pack("images", "out", format="tfrecord")
+
+
+def many(count: int) -> None:
+    for number in range(count):
+        Path("images", f"b/{number:03}.jpg").write_bytes(b"%d" % number)
+
+
+def test_one_image_more_changes_one_shard(here):
+    many(60)
+    pack("images", "out", format="tfrecord", images_per_shard=8)
+    for path in Path("out").iterdir():
+        os.utime(path, (1, 1))
+    Path("images/b/0305.jpg").write_bytes(b"new")
+    done = pack("images", "out", format="tfrecord", images_per_shard=8)
+    assert (len(done.shards) - done.unchanged, done.removed) == (1, 0)
+    assert sum(Path(shard).stat().st_mtime != 1 for shard in done.shards) == 1
+    assert "1 written, 8 unchanged, 0 removed" in pack_report(done, "out")
+
+
+@pytest.mark.parametrize("format", FILE_FORMATS)
+def test_what_is_no_longer_made_is_removed_and_nothing_else(here, format):
+    many(30)
+    pack("images", "out", format="tfrecord", images_per_shard=4)
+    Path("out/.mine").write_text("")
+    for number in range(5, 25):
+        Path("images", f"b/{number:03}.jpg").unlink()
+    done = pack("images", "out", format=format, images_per_shard=4)
+    assert listed("out") == sorted(Path(shard).name for shard in done.shards)
+    assert done.removed > 0
+    assert Path("out/.mine").exists()
+    fresh = pack("images", "fresh", format=format, images_per_shard=4)
+    assert [Path(s).read_bytes() for s in done.shards] == [Path(s).read_bytes() for s in fresh.shards]
+
+
+class Killed(BaseException):
+    """What no handler of errors catches."""
+
+
+def held(out: str) -> set[bytes]:
+    return {
+        record.image
+        for shard in find_shards(out, SourceOptions(format="tfrecord"))
+        for record in read_shard(shard, SourceOptions())
+    }
+
+
+@pytest.mark.parametrize(("first", "then"), [(4, 8), (8, 4)])
+def test_a_pack_that_is_killed_keeps_every_image_and_is_completed_by_the_next(here, monkeypatch, first, then):
+    many(40)
+    pack("images", "before", format="tfrecord", images_per_shard=first)
+    kept = {path.read_bytes() for path in Path("images").rglob("*.*")}
+    for name in ("a0.jpg", "b/0035.jpg", "b/0135.jpg", "b/0205.jpg", "b/0206.jpg", "c.jpg"):
+        Path("images", name).write_bytes(name.encode())
+    fresh = pack("images", "fresh", format="tfrecord", images_per_shard=then)
+    moments = 0
+    while True:
+        shutil.rmtree("out", ignore_errors=True)
+        shutil.copytree("before", "out")
+        left = moments
+
+        def killed_at_last(change):
+            def changed(*arguments, **options):
+                nonlocal left
+                if left <= 0:
+                    raise Killed
+                left -= 1
+                return change(*arguments, **options)
+
+            return changed
+
+        with monkeypatch.context() as patch:
+            for name in ("replace", "unlink"):
+                patch.setattr(os, name, killed_at_last(getattr(os, name)))
+            try:
+                pack("images", "out", format="tfrecord", images_per_shard=then)
+            except Killed:
+                killed = True
+            else:
+                killed = False
+        assert kept <= held("out")
+        pack("images", "out", format="tfrecord", images_per_shard=then)
+        assert listed("out") == listed("fresh") == sorted(Path(shard).name for shard in fresh.shards)
+        assert all(
+            Path("out", name).read_bytes() == Path("fresh", name).read_bytes() for name in listed("out")
+        )
+        if not killed:
+            break
+        moments += 1
+    assert moments > 8
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_reader_returns_what_was_written_in_order_numbered_from_zero(tmp_path,
 @pytest.mark.parametrize("format", [*FILE_FORMATS, "folder"])
 def test_the_shards_name_can_be_part_of_the_id(tmp_path, format):
     path = write(tmp_path, format, {"a.jpg": b"x"})
-    stem = "images" if format == "folder" else "shard-00000-of-00001"
+    stem = "images" if format == "folder" else "shard-000000000000"
     key = "a" if format == "webdataset" else "a.jpg"
     assert [r.item_id for r in read(path, options_for(format, item_id="shard/key"))] == [f"{stem}/{key}"]
 
