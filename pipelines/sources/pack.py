@@ -122,6 +122,7 @@ def pack(
         raise LookalikeError(f"format: expected one of {', '.join(FILE_FORMATS)}. Received: {format!r}")
     if images_per_shard < 1:
         raise LookalikeError(f"images_per_shard: expected 1 or more. Received: {images_per_shard}")
+    images, out = images.removeprefix("file://"), out.removeprefix("file://")
     if not files.is_folder(images):
         raise LookalikeError(f"images: expected a folder. Received: {images}")
     listed = sorted((relative_path(images, file.path), file) for file in files.list_files(images))

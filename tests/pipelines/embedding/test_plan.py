@@ -112,3 +112,29 @@ def test_augmentation_of_vectors_that_are_compared_by_distance_is_refused(make_e
     job.set(metric="euclidean")
     with pytest.raises(LookalikeError, match=r"needs metric: cosine\. Received: euclidean"):
         make_plan(job.loaded)
+
+
+def test_a_corpus_that_is_moved_or_written_in_another_way_is_finished(copied, monkeypatch):
+    moved = copied.folder / "deeper" / "moved"
+    shutil.copytree(copied.settings["corpus"]["shards"], moved)
+    monkeypatch.chdir(copied.folder)
+    (copied.folder / "all.txt").write_text("".join(f"deeper/moved/{path.name}\n" for path in moved.iterdir()))
+    for written in (
+        str(moved),
+        f"file://{moved}/",
+        "deeper/moved",
+        "./deeper/../deeper//moved/*.tfrecord",
+        "all.txt",
+    ):
+        plan = make_plan(copied.set(corpus={"shards": written}).loaded)
+        assert (len(plan.finished), plan.missing) == (3, [])
+
+
+def test_notes_that_name_shards_by_their_whole_path_leave_the_shards_unfinished(copied):
+    shards = Path(copied.settings["corpus"]["shards"])
+    for path in copied.store.glob("embeddings/*/*.json"):
+        note = json.loads(path.read_text())
+        path.write_text(json.dumps(note | {"shard": str(shards / note["shard"])}))
+    plan = make_plan(copied.loaded)
+    assert (len(plan.finished), len(plan.missing)) == (0, 3)
+    assert "3 embedded" in copied.run("embed").out

@@ -58,6 +58,9 @@ def test_the_same_input_gives_the_same_bytes_and_leaves_the_shards_of_before(her
     assert (again.shards, again.unchanged, again.removed) == ((first,), 1, 0)
     assert (Path(first).read_bytes(), Path(first).stat().st_mtime) == (content, 1)
     assert Path(*pack("images", "other", format=format).shards).read_bytes() == content
+    again = pack(f"file://{here}/images/", f"file://{here}/out/", format=format)
+    assert (again.images, again.unchanged, again.skipped) == (3, 1, ())
+    assert [item.item_id for item in read("out", format)] == ["a.jpg", "b/1.PNG", "b/2.jpg"]
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
