@@ -78,10 +78,12 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     job = load_config(config, set)
     from ..embedding.plan import make_plan
     from ..index.job import index as run
+    from ..query.tuning_queries import tuning_queries
     from ..store.leftovers import writing
 
     with writing(job, "index") as still_mine:
-        summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine)
+        asked = tuning_queries(job)
+        summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine, asked)
     _print_indexed(job, summary)
 
 

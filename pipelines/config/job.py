@@ -76,7 +76,13 @@ class Index(Section):
     """How index shards are built."""
 
     recall_target: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.99, description="recall at 10 against exact search that the search settings must reach"
+        0.99,
+        description="recall against exact search, at 10, 100 and query.k, that the search settings must reach",
+    )
+    tuning_queries: str | None = Field(
+        None,
+        description="real queries to measure recall with, too, in any form that `lookalike query` takes; other content "
+        "builds every index shard anew",
     )
     shard_vectors: Count = Field(
         2_000_000, description="about how many vectors an index shard holds; decides the memory of a worker"
@@ -103,7 +109,7 @@ class Gates(Section):
         description="files of image shards to compare with their digests: all, or what was not served yet",
     )
     min_recall: Fraction | None = Field(
-        None, description="recall at 10 that every index shard must have; default index.recall_target"
+        None, description="recall that every index shard must have; default index.recall_target"
     )
     min_top10_overlap: Fraction | None = Field(
         None, description="of a fixed sample's top 10 with the last generation; default no limit"

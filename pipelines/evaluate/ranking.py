@@ -65,7 +65,7 @@ class RankedCorpus:
         # Keys come as the vectors lie: writing 100,000 of them to other places took longer than sorting them.
         self._place = np.empty(len(order), np.int64)
         self._place[number[number >= 0]] = np.arange(len(order))
-        self._vectors = [shard.searcher.vectors for shard in shards]
+        self._shards = shards
         self._metric = metric
         self._middle, self._radius = self._bounds()
 
@@ -103,11 +103,12 @@ class RankedCorpus:
         scale = _SCALE / np.maximum(greatest, np.finfo(np.float64).tiny)
         keys = np.empty((len(queries), len(self)), np.int64)
         done = 0
-        for vectors, numbers in zip(self._vectors, self._numbers, strict=True):
-            for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        for shard, numbers in zip(self._shards, self._numbers, strict=True):
+            for start in range(0, len(numbers), _ROWS_AT_ONCE):
                 here = numbers[start : start + _ROWS_AT_ONCE]
                 served = here >= 0
-                rows = vectors[start : start + _ROWS_AT_ONCE][served].astype(np.float64) - self._middle
+                vectors = shard.vectors_of(start + np.flatnonzero(served))
+                rows = vectors.astype(np.float64) - self._middle
                 far = (asked * -2) @ rows.T
                 far += np.einsum("nd,nd->n", rows, rows)
                 far += squares
@@ -146,12 +147,12 @@ class RankedCorpus:
 
     def vectors_of(self, numbers: np.ndarray) -> np.ndarray:
         """Vectors of the items with these numbers, (m,): float32 (m, dim)."""
-        vectors = np.empty((len(numbers), self._vectors[0].shape[1]), np.float32)
+        vectors = np.empty((len(numbers), self._shards[0].searcher.dim), np.float32)
         rows = self._rows[numbers]
         shard = np.searchsorted(self._ends, rows, side="right")
         for one, end in enumerate(self._ends):
             here = shard == one
-            vectors[here] = self._vectors[one][rows[here] - end + len(self._vectors[one])]
+            vectors[here] = self._shards[one].vectors_of(rows[here] - end + len(self._numbers[one]))
         return vectors
 
     def ranked(self, keys: np.ndarray, grades: np.ndarray, top: int) -> Ranking:
@@ -173,10 +174,11 @@ class RankedCorpus:
 
     def _bounds(self) -> tuple[np.ndarray, float]:
         """Mean of the vectors and the greatest distance from it; squares far from the origin would cancel."""
-        dim = self._vectors[0].shape[1]
+        dim = self._shards[0].searcher.dim
         if self._metric == "cosine":
             return np.zeros(dim), 1.0
-        parts = [v[i : i + _ROWS_AT_ONCE] for v in self._vectors for i in range(0, len(v), _ROWS_AT_ONCE)]
+        vectors = [shard.searcher.vectors for shard in self._shards]
+        parts = [v[i : i + _ROWS_AT_ONCE] for v in vectors for i in range(0, len(v), _ROWS_AT_ONCE)]
         middle = sum((part.sum(axis=0, dtype=np.float64) for part in parts), np.zeros(dim))
         middle /= max(1, sum(map(len, parts)))
         furthest = [((part - middle) ** 2).sum(axis=1).max() for part in parts]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +21,11 @@ from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..sources.base import shards_for
-from ..store.index_manifest import MANIFEST, Metric
+from ..store.index_manifest import FORMAT, MANIFEST, Metric
 from ..store.notes import EmbeddedShard, embedding_schema
 from .post_processing import drawn_to_neighbours
 from .shard import ShardContent, in_memory, write_index_shard
-from .tuning import BuildOptions
+from .tuning import TUNED_KS, AskedQueries, BuildOptions
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class IndexTask:
         options: how the index is built; `threads` of a worker process.
         run_folder: where progress is noted.
         augmentation: what is done to the vectors first; None for nothing.
+        tuning: file of vectors to tune with, which `numpy.save` wrote; None for none.
     """
 
     store: str
@@ -68,6 +71,7 @@ class IndexTask:
     options: BuildOptions
     run_folder: str
     augmentation: DatabaseAugmentation | None = None
+    tuning: str | None = None
 
 
 def number_of(shard: str, shards: int) -> int:
@@ -91,8 +95,23 @@ def assign(notes: Sequence[EmbeddedShard], shard_vectors: int) -> list[list[Embe
     return sets
 
 
+def tuned_by(config: Config, asked: AskedQueries | None) -> list[Any]:
+    """What decides the settings of an index besides its vectors; first the layout that it is written in."""
+    ks = sorted({*TUNED_KS, config.query.k})
+    return [FORMAT, config.index.recall_target, ks, asked.digest if asked else None]
+
+
+def tuning_file(run_folder: str) -> str:
+    """Where the vectors of queries to tune with lie during a run."""
+    return files.join(run_folder, "tuning.npy")
+
+
 def make_tasks(
-    config: Config, plan: Plan, left_out: Mapping[str, Sequence[str]], run_folder: str
+    config: Config,
+    plan: Plan,
+    left_out: Mapping[str, Sequence[str]],
+    run_folder: str,
+    asked: AskedQueries | None = None,
 ) -> list[IndexTask]:
     """One task for each index shard; its folder's name is a digest of everything it is made from.
 
@@ -100,7 +119,8 @@ def make_tasks(
         config: the job.
         plan: the corpus, every shard embedded.
         left_out: image shard -> ids of it that are not served, sorted.
-        run_folder: where progress is noted.
+        run_folder: where progress is noted, and where the vectors of `asked` will lie.
+        asked: queries to tune with.
     """
     sets = assign(plan.notes, config.index.shard_vectors)
     tasks = []
@@ -110,7 +130,7 @@ def make_tasks(
             "inputs": [[i.path, i.sha256, list(i.left_out)] for i in inputs],
             "encoder": plan.fingerprint,  # an index shard without inputs has one, too
             "metric": config.metric,
-            "recall_target": config.index.recall_target,
+            "tuning": tuned_by(config, asked),
             "metadata": dict(config.corpus.metadata),
             "scann": version("scann"),
         }
@@ -125,9 +145,10 @@ def make_tasks(
                 dim=plan.dim,
                 metric=config.metric,
                 metadata=dict(config.corpus.metadata),
-                options=BuildOptions(config.index.recall_target, config.index.threads),
+                options=BuildOptions(config.index.recall_target, config.index.threads, k=config.query.k),
                 run_folder=run_folder,
                 augmentation=plan.augmentation,
+                tuning=tuning_file(run_folder) if asked else None,
             )
         )
     return tasks
@@ -146,8 +167,9 @@ def build_index_shard(task: IndexTask) -> int:
     content = _read_embeddings(task)
     if task.augmentation and len(content.items):
         content = _augmented(content, task.options, task.augmentation)
+    asked = np.load(io.BytesIO(files.read_bytes(task.tuning)), allow_pickle=False) if task.tuning else None
     with files.write_folder(files.join(task.store, task.path), last=MANIFEST) as folder:
-        write_index_shard(folder, content, task.options)
+        write_index_shard(folder, content, task.options, asked)
     return len(content.items)
 
 
@@ -178,5 +200,6 @@ def _augmented(
 ) -> ShardContent:
     """Database-side augmentation among the vectors of one index shard: of unit length."""
     plain = in_memory(content, options)
-    drawn = drawn_to_neighbours([plain], plain.searcher.vectors, plain.item_ids, augmentation)
-    return replace(content, vectors=drawn)
+    vectors = plain.vectors_of(np.arange(len(plain.items)))
+    drawn = drawn_to_neighbours([plain], vectors, plain.item_ids, augmentation)
+    return replace(content, items=plain.items, vectors=drawn)

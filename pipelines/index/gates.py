@@ -103,7 +103,7 @@ def _failed_index(
         if ref.recall is not None and ref.recall < least:
             yield (
                 "min_recall",
-                f"index shard {ref.path} reaches a recall at 10 of {ref.recall:.4f}; "
+                f"index shard {ref.path} reaches a recall of {ref.recall:.4f}; "
                 f"gates.min_recall asks for {least:.4f}",
             )
     wanted = config.gates.min_top10_overlap

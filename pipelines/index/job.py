@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
+import numpy as np
 import pyarrow as pa
 
 from lookalike.model.digests import sha256_json
@@ -30,18 +31,24 @@ from ..store.generation import (
     publish,
     read_current,
 )
+from ..store.index_manifest import SearchSettings
 from ..store.notes import EmbeddedShard, totals
-from .build import IndexTask, build_index_shard, make_tasks
+from .build import IndexTask, build_index_shard, make_tasks, tuned_by, tuning_file
 from .duplicates import find_duplicates, find_items, write_duplicates
 from .gates import check_counts, check_digests, check_index, checking_digests
 from .opening import open_index
 from .report import IndexSummary
+from .tuning import AskedQueries
 
 logger = logging.getLogger(__name__)
 
 
 def index(
-    config: Config, plan: Plan, flags: Sequence[str] = (), still_mine: Callable[[], None] = lambda: None
+    config: Config,
+    plan: Plan,
+    flags: Sequence[str] = (),
+    still_mine: Callable[[], None] = lambda: None,
+    asked: AskedQueries | None = None,
 ) -> IndexSummary:
     """Builds the index shards that are missing, checks the whole, and publishes it as a generation.
 
@@ -50,6 +57,7 @@ def index(
         plan: the corpus, every shard embedded.
         flags: Beam's flags.
         still_mine: raises if the lock on the store was lost; asked before publication.
+        asked: queries to tune with, besides those that the index itself gives rise to.
 
     Raises:
         LookalikeError: if shards are not embedded, or a file is damaged.
@@ -63,7 +71,7 @@ def index(
         )
     previous = read_current(config.store) if current_name(config.store) else None
     excluded = exclusions.excluded_ids(config.store)
-    content = made_from(config, plan.notes, plan.fingerprint, excluded, plan.augmentation)
+    content = made_from(config, plan.notes, plan.fingerprint, excluded, plan.augmentation, asked)
     if (
         previous
         and previous.made_from == content
@@ -79,10 +87,12 @@ def index(
     counts["items"] = counts["embedded"] + counts["reused"] - sum(map(len, left_out.values()))
     check_counts(config, plan.notes, {**counts, "between_shards": len(duplicates)}, previous)
     run_folder = files.join(progress.runs_folder(config.store), uuid.uuid4().hex)
-    tasks = make_tasks(config, plan, left_out, run_folder)
+    tasks = make_tasks(config, plan, left_out, run_folder, asked)
     missing = [task for task in tasks if not _whole(config.store, task.path)]
     started = time.perf_counter()
     if missing:
+        if asked:
+            _write_vectors(tuning_file(run_folder), asked.load(plan))
         _build_all(missing, run_folder, flags, counts["items"])
     seconds = time.perf_counter() - started
     indexes = tuple(_index_ref(config.store, task) for task in tasks)
@@ -125,6 +135,7 @@ def made_from(
     encoder: str,
     excluded: pa.Array,
     augmentation: DatabaseAugmentation | None,
+    asked: AskedQueries | None = None,
 ) -> str:
     """A digest of all that decides what is served; making it costs by the shard, not by the image."""
     decides = {
@@ -132,12 +143,17 @@ def made_from(
         "encoder": encoder,
         "metric": config.metric,
         "metadata": dict(config.corpus.metadata),
-        "index": [config.index.recall_target, config.index.shard_vectors],
+        "index": [*tuned_by(config, asked), config.index.shard_vectors],
         "excluded": sha256_json(excluded.to_pylist()),
     }
     if augmentation:  # what was published without it is still known
         decides["augmentation"] = augmentation.model_dump()
     return sha256_json(decides)
+
+
+def _write_vectors(path: str, vectors: np.ndarray) -> None:
+    with files.write_atomic(path) as file:
+        np.save(file, vectors, allow_pickle=False)
 
 
 def _united(duplicates: pa.Table, taken_down: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -211,5 +227,15 @@ def _index_ref(root: str, task: IndexTask) -> IndexRef:
         manifest_sha256=files.sha256_bytes(data),
         count=manifest.count,
         algorithm=manifest.parameters.algorithm,
-        recall=manifest.settings.recall,
+        recall=min(settings.recall for settings in manifest.settings),
+        recalls=_lowest(manifest.settings),
+        best_approximate=min(
+            (s.best_approximate for s in manifest.settings if s.best_approximate), default=None
+        ),
     )
+
+
+def _lowest(settings: Sequence[SearchSettings]) -> dict[str, float]:
+    """Kind of query -> the lowest recall at any k."""
+    kinds = {kind for one in settings for kind in one.recalls}
+    return {kind: min(s.recalls[kind].mean for s in settings if kind in s.recalls) for kind in sorted(kinds)}

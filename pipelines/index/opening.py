@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import pyarrow as pa
 
 from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
@@ -16,7 +15,7 @@ from ..store import generations
 from ..store.generation import Generation, IndexRef
 from ..store.index_manifest import ITEMS, MANIFEST
 from .searcher import Searcher
-from .shard import IndexShard, open_index_shard
+from .shard import OFFSETS, IndexShard, open_index_shard, read_items
 
 VECTORS = "dataset.npy"
 """The vectors of an index shard, as `searcher.Searcher.save` and ScaNN write them."""
@@ -54,12 +53,11 @@ def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
 def _open(store: str, ref: IndexRef) -> IndexShard:
     manifest = generations.read_index(store, ref)
     folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
-    for name in (VECTORS, ITEMS):
+    for name in manifest.files.keys() & {VECTORS, ITEMS, OFFSETS}:
         path, expected = os.path.join(folder, name), manifest.files[name].sha256
         if (found := sha256_file(path)) != expected:
             raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
     vectors = np.load(os.path.join(folder, VECTORS), mmap_mode="r", allow_pickle=False)
-    with pa.memory_map(os.path.join(folder, ITEMS)) as source:
-        items = pa.ipc.open_file(source).read_all()
+    items, offsets = read_items(folder)
     searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
-    return IndexShard(searcher, items, manifest)
+    return IndexShard(searcher, items, manifest, offsets)

@@ -216,5 +216,5 @@ def _vectors_at(shards: Sequence[IndexShard], shard: np.ndarray, row: np.ndarray
     vectors = np.empty((len(row), shards[0].manifest.dim), np.float32)
     for number, one in enumerate(shards):
         here = shard == number
-        vectors[here] = one.searcher.vectors[row[here]]
+        vectors[here] = one.vectors_of(row[here])
     return vectors

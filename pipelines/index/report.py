@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..store.generation import Generation
+from ..store.generation import Generation, IndexRef
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ def generation_report(summary: IndexSummary, folder: str) -> str:
     reused = len(generation.indexes) - summary.built
     lines = [f"index        {summary.built:,} shards built in {summary.seconds:,.1f} s, {reused:,} as before"]
     for ref in generation.indexes:
-        recall = f"recall at 10 {ref.recall:.4f}" if ref.recall is not None else "exact"
-        lines.append(f"             {ref.path}: {ref.count:,} vectors, {ref.algorithm}, {recall}")
+        lines.append(f"             {ref.path}: {ref.count:,} vectors, {ref.algorithm}, {_recall(ref)}")
     if generation.duplicates:
         lines.append(
             f"duplicates   {generation.duplicates:,} ids occur in an earlier shard too: {folder}/duplicates.parquet"
@@ -48,3 +47,13 @@ def generation_report(summary: IndexSummary, folder: str) -> str:
         lines.append(f"drift        {summary.overlap:.1%} of a sample's top 10 as in the last generation")
     lines.append(f"published    {generation.counts['items']:,} items as generation {generation.name}")
     return "\n".join(lines)
+
+
+def _recall(ref: IndexRef) -> str:
+    parts = [f"{kind.replace('_', ' ')} {recall:.4f}" for kind, recall in ref.recalls.items()]
+    exact = ref.recall is None or (not parts and ref.recall == 1)
+    found = "exact" if exact else f"recall {ref.recall:.4f}" + (f" ({', '.join(parts)})" if parts else "")
+    if ref.best_approximate is None:
+        return found
+    where = "" if exact else ", exact for large k"
+    return f"{found}{where}: no other search reaches the target, the best {ref.best_approximate:.4f}"

@@ -14,6 +14,7 @@ from ..store.index_manifest import Metric
 from .ordering import ROUNDING, Candidates, by_nearness, gather, level_ties, ties_by_id
 from .scores import nearness
 from .shard import IndexShard
+from .shown import ShownItems, items_of, kth_nearness
 
 _CANDIDATES = 1 << 23
 """Candidates held at once (some 40 bytes each), which bounds memory when many queries need a deep search."""
@@ -27,7 +28,7 @@ class Matches:
         query: int64 (m,), position of the query.
         rank: int32 (m,), from 1.
         shard: int64 (m,), position of the shard.
-        row: int64 (m,), row in that shard.
+        row: int64 (m,), row of that shard's items.
         score: float32 (m,), cosine or euclidean distance.
     """
 
@@ -68,8 +69,7 @@ def search(
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     if skip is not None and len(skip) != len(queries):
         raise LookalikeError(f"Expected {len(queries)} ids to skip, one a query. Received: {len(skip)}")
-    hidden = [_hidden_rows(shard, excluded) for shard in shards]
-    skipped = None if skip is None else [shard.rows_of(pa.array(skip, pa.string())) for shard in shards]
+    shown = [ShownItems(shard, excluded, skip) for shard in shards]
     metric = shards[0].manifest.metric
     radius = max(s.searcher.radius for s in shards) if metric == "euclidean" else 1.0
     fetch = k + 1 + (skip is not None)
@@ -80,11 +80,13 @@ def search(
         step = max(1, _CANDIDATES // (fetch * len(shards)))
         for start in range(0, max(1, len(pending)), step):
             block = pending[start : start + step]
-            skips = None if skipped is None else [rows[block] for rows in skipped]
-            found = _ask(shards, queries[block], fetch, exact, hidden, skips)
-            settled = _settled(found, k, metric, radius)
+            found = _ask(shards, queries[block], fetch, exact, shown, block)
+            settled = _settled(found, kth_nearness(shown, found, block, k), metric, radius)
             unsettled.append(block[~settled])
-            parts.append(_matches(shards, _only(found, settled), block[settled], k, metric))
+            found, block = _only(found, settled), block[settled]
+            if any(items.has_copies for items in shown):
+                found = items_of(shown, found, block, k)
+            parts.append(_matches(shards, found, block, k, metric))
         pending = np.concatenate(unsettled)
         fetch *= 2
     return _joined(parts)
@@ -112,61 +114,49 @@ def _columns(shard: IndexShard) -> str:
     return ", ".join(f"{field.name}: {field.type}" for field in shard.items.schema)
 
 
-def _hidden_rows(shard: IndexShard, excluded: Collection[str] | pa.Array) -> np.ndarray | None:
-    if not len(excluded):
-        return None
-    ids = (
-        excluded
-        if isinstance(excluded, pa.Array | pa.ChunkedArray)
-        else pa.array(sorted(excluded), pa.string())
-    )
-    rows = shard.rows_of(ids)
-    hidden = np.zeros(len(shard.searcher) + 1, bool)
-    hidden[rows[rows >= 0]] = True
-    return hidden
-
-
 def _ask(
     shards: Sequence[IndexShard],
     queries: np.ndarray,
     fetch: int,
     exact: bool,
-    hidden: list[np.ndarray | None],
-    skips: list[np.ndarray] | None,
+    shown: Sequence[ShownItems],
+    positions: np.ndarray,
 ) -> Candidates:
-    """Up to `fetch` candidates of every shard, nearest first; hidden and skipped ones are no candidates."""
+    """Up to `fetch` vectors of every shard, nearest first; those without an item that may appear are left out.
+
+    Args:
+        positions: int64 (q,), of these queries among all.
+    """
     metric = shards[0].manifest.metric
     horizon = np.full(len(queries), -np.inf, np.float32)
     nears, rows = [], []
-    for number, shard in enumerate(shards):
+    for shard, items in zip(shards, shown, strict=True):
         width = min(fetch, len(shard.searcher))
         row, score = shard.searcher.search(queries, max(1, width), exact=exact)
         near = nearness(score, metric)
         if width < len(shard.searcher):
             last = np.where(np.isneginf(near), np.float32(np.inf), near).min(axis=1)
             np.maximum(horizon, last, out=horizon)
-        gone = hidden[number]
-        if gone is not None:
-            near[gone[row]] = -np.inf
-        if skips is not None:
-            near[row == skips[number][:, None]] = -np.inf
+        if not items.all_shown:
+            near[items.counts(positions, row) == 0] = -np.inf
         nears.append(near)
         rows.append(row)
     shard_of = np.repeat(np.arange(len(shards)), [n.shape[1] for n in nears])
     near, row = np.concatenate(nears, axis=1), np.concatenate(rows, axis=1)
-    merging = len(shards) > 1 or skips is not None or any(h is not None for h in hidden)
     found = Candidates(near, np.broadcast_to(shard_of, row.shape), row, horizon)
-    if merging:
+    if len(shards) > 1 or not all(items.all_shown for items in shown):
         found = by_nearness(found)
     return found if exact else level_ties(shards, queries, found, metric)
 
 
-def _settled(found: Candidates, k: int, metric: Metric, radius: float) -> np.ndarray:
-    """Queries whose first k are surely nearer than everything that was not fetched. Bool (queries,)."""
+def _settled(found: Candidates, kth: np.ndarray, metric: Metric, radius: float) -> np.ndarray:
+    """Queries whose first k are surely nearer than everything that was not fetched. Bool (queries,).
+
+    Args:
+        kth: how near the k-th item is, float32 (queries,), -inf where there are fewer.
+    """
     everything = np.isneginf(found.horizon)
-    if found.near.shape[1] < k:
-        return everything
-    kth, horizon = found.near[:, k - 1].astype(np.float64), found.horizon.astype(np.float64)
+    kth, horizon = kth.astype(np.float64), found.horizon.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         if metric == "cosine":
             clear = kth - horizon > ROUNDING
@@ -211,7 +201,7 @@ def vectors_by_id(shards: Sequence[IndexShard], ids: pa.Array) -> np.ndarray:
     vectors = np.full((len(ids), shards[0].manifest.dim), np.nan, np.float32)
     for shard in shards:
         rows = shard.rows_of(ids)
-        vectors[rows >= 0] = shard.searcher.vectors[rows[rows >= 0]]
+        vectors[rows >= 0] = shard.vectors_of(rows[rows >= 0])
     return vectors
 
 

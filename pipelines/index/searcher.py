@@ -9,10 +9,10 @@ import ctypes
 import functools
 import importlib.util
 import json
-import math
 import os
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from lookalike.model.cores import cores
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
-from ..store.index_manifest import IndexParameters, Metric, SearchSettings
+from ..store.index_manifest import IndexParameters, Metric, SearchSettings, parse_settings
 from .scores import centre, checked, nearness, pair_scores, radius
-from .tuning import TUNED_K, BuildOptions, parameters_for, tune
+from .tuning import TUNED_KS, BuildOptions, depth_for, exactly, is_exact, parameters_for, tune
 
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""
@@ -49,7 +49,8 @@ class Searcher:
         vectors: float32 (n, dim), read-only; unit length for cosine. A memory map if the index was loaded.
         metric: cosine or euclidean.
         parameters: how it was built.
-        settings: how it is searched.
+        settings: how it is searched, one for each k it was tuned for, ascending; none before it is tuned.
+        farthest: see `IndexManifest.farthest`.
         threads: cores that a batch of queries is searched on.
         scann: ScaNN's own searcher; None for brute force, which needs none on disk.
     """
@@ -59,15 +60,17 @@ class Searcher:
         vectors: np.ndarray,
         metric: Metric,
         parameters: IndexParameters,
-        settings: SearchSettings,
+        settings: Sequence[SearchSettings],
         threads: int,
         scann: Any = None,
+        farthest: float | None = None,
     ) -> None:
         self.vectors = vectors.view()
         self.vectors.flags.writeable = False
         self.metric: Metric = metric
         self.parameters = parameters
-        self.settings = settings
+        self.settings = tuple(settings)
+        self.farthest = farthest
         self.threads = threads
         self.scann = scann
         if scann is not None:
@@ -104,17 +107,17 @@ class Searcher:
         scores = np.full((len(queries), k), np.nan, np.float32)
         wanted = min(k, len(self))
         if wanted and len(queries):
-            # Beyond an eighth of the index, reordering scattered rows costs more than reading all in order.
-            exact = exact or self.settings.pre_reorder == 0 or wanted * 8 >= len(self)
-            find = self._exact if exact else self._approximate
-            rows[:, :wanted], scores[:, :wanted] = find(queries, wanted)
+            exact = exact or is_exact(len(self), wanted)
+            depth = None if exact else depth_for(self.settings, max(1, wanted - _SLACK))
+            found = self._approximate(queries, wanted, *depth) if depth else self._exact(queries, wanted)
+            rows[:, :wanted], scores[:, :wanted] = found
         return rows, scores
 
-    def _approximate(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        settings, all_leaves = self.settings, self.parameters.leaves
-        growth = max(1.0, k / (settings.k + _SLACK))
-        leaves = min(all_leaves, math.ceil(settings.leaves_to_search * growth))
-        pre_reorder = math.ceil(settings.pre_reorder * growth)
+    def _approximate(
+        self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        all_leaves = self.parameters.leaves
+        leaves = min(all_leaves, leaves)
         rows, distances = self.approximate(queries, k, leaves, pre_reorder)
         # The nearest leaves may hold fewer than k vectors.
         while leaves < all_leaves and len(short := np.flatnonzero(rows[:, -1] < 0)):
@@ -181,19 +184,24 @@ class Searcher:
         fields = {
             "metric": self.metric,
             "parameters": asdict(self.parameters),
-            "settings": asdict(self.settings),
+            "settings": [asdict(settings) for settings in self.settings],
         }
         Path(folder, _SEARCHER).write_text(json.dumps(fields, indent=1) + "\n", "utf-8")
         return sorted(set(os.listdir(folder)) - before)
 
 
-def build(vectors: np.ndarray, metric: Metric, options: BuildOptions) -> Searcher:
+def build(
+    vectors: np.ndarray, metric: Metric, options: BuildOptions, asked: np.ndarray | None = None
+) -> Searcher:
     """Builds an index and finds its search settings; the same input gives the same files, to the byte.
+
+    Where no setting reaches the recall target for less than comparing with every vector costs, that is what is built.
 
     Args:
         vectors: float32 (n, dim), n may be 0; cosine scales them to unit length.
         metric: cosine, searched as a dot product of unit vectors, or euclidean.
         options: how.
+        asked: queries to tune with besides those that the vectors give rise to: float32 (q, dim); None for none.
 
     Raises:
         LookalikeError: naming the first vector that is not finite, or zero under cosine.
@@ -201,17 +209,21 @@ def build(vectors: np.ndarray, metric: Metric, options: BuildOptions) -> Searche
     vectors = checked(vectors, metric)
     threads = options.threads or cores()
     parameters = parameters_for(len(vectors), options.algorithm)
-    exact = SearchSettings(TUNED_K, 0, 0, 1.0, 1.0, options.recall_target, 0)
-    if parameters.algorithm == "brute_force":
-        return Searcher(vectors, metric, parameters, exact, threads)
-    trained = _trained(vectors, metric, parameters, threads)
-    searcher = Searcher(vectors, metric, parameters, exact, threads, trained)
-    searcher.settings = tune(searcher, options.recall_target)
-    return searcher
+    settings: tuple[SearchSettings, ...] = (exactly(TUNED_KS[0], options.recall_target),)
+    if parameters.algorithm != "brute_force":
+        trained = _trained(vectors, metric, parameters, threads)
+        searcher = Searcher(vectors, metric, parameters, (), threads, trained)
+        if asked is not None:
+            asked = checked(asked, metric, dim=searcher.dim, what="tuning query")
+        settings, farthest = tune(searcher, options, asked)
+        if any(one.pre_reorder for one in settings):
+            return Searcher(vectors, metric, parameters, settings, threads, trained, farthest)
+        parameters = replace(parameters, algorithm="brute_force", leaves=0)
+    return Searcher(vectors, metric, parameters, settings, threads)
 
 
 def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, threads: int) -> Any:
-    builder = _builder(vectors, metric, TUNED_K, threads)
+    builder = _builder(vectors, metric, TUNED_KS[0], threads)
     cosine = metric == "cosine"
     if parameters.algorithm == "tree":
         # Spherical: a tight cluster's longer mean would draw all queries; at 2 of 450 leaves recall was 0.993
@@ -229,7 +241,7 @@ def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, t
             anisotropic_quantization_threshold=0.2 if cosine else float("nan"),
             training_sample_size=parameters.training_sample,
         )
-        .reorder(TUNED_K * 10)
+        .reorder(TUNED_KS[0] * 10)
         .build()
     )
 
@@ -248,7 +260,7 @@ def load(folder: str) -> Searcher:
         fields = json.loads(Path(folder, _SEARCHER).read_text("utf-8"))
         metric: Metric = fields["metric"]
         parameters = IndexParameters(**fields["parameters"])
-        settings = SearchSettings(**fields["settings"])
+        settings = parse_settings(fields["settings"])
         vectors = np.load(Path(folder, _DATASET), mmap_mode="r", allow_pickle=False)
         scann = None if parameters.algorithm == "brute_force" else _opened(folder)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -1,11 +1,15 @@
-"""The index shard as a folder: ScaNN's files, the items beside them, and a manifest of every file."""
+"""The index shard as a folder: ScaNN's files, the items beside them, and a manifest of every file.
+
+Identical vectors are indexed once. Where there are any, items lie in the order of their vectors, those of one vector
+sorted by id, and `offsets.npy` tells where each vector's items begin.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,29 +21,57 @@ from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import sync
-from ..store.index_manifest import ITEM_ID, ITEMS, MANIFEST, FileDigest, IndexManifest, Metric, read_manifest
+from ..store.index_manifest import (
+    FORMAT,
+    ITEM_ID,
+    ITEMS,
+    MANIFEST,
+    FileDigest,
+    IndexManifest,
+    Metric,
+    read_manifest,
+)
+from .copies import distinct_rows
+from .scores import checked
 from .searcher import Searcher, build, load
 from .tuning import BuildOptions
+
+OFFSETS = "offsets.npy"
 
 
 class IndexShard:
     """An open index shard.
 
     Attributes:
-        searcher: answers queries with row numbers.
-        items: table of `item_id: string` and the metadata columns, memory-mapped; row i belongs to vector i.
+        searcher: answers queries with numbers of distinct vectors.
+        items: table of `item_id: string` and the metadata columns, memory-mapped.
         manifest: what it is made of.
+        offsets: int64 (vectors + 1,): the items of vector v are the rows from `offsets[v]` up to `offsets[v + 1]`,
+            sorted by id. None where each vector has one item: then row i belongs to vector i.
     """
 
-    def __init__(self, searcher: Searcher, items: pa.Table, manifest: IndexManifest) -> None:
+    def __init__(
+        self, searcher: Searcher, items: pa.Table, manifest: IndexManifest, offsets: np.ndarray | None = None
+    ) -> None:
         self.searcher = searcher
         self.items = items
         self.manifest = manifest
+        self.offsets = offsets
 
     @functools.cached_property
     def item_ids(self) -> pa.StringArray:
-        """The ids as one array, row i belonging to vector i."""
+        """The ids as one array, in the order of `items`."""
         return self.items[ITEM_ID].combine_chunks()
+
+    def numbers_of(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors' numbers of rows of `items`, int64; -1 for -1."""
+        if self.offsets is None:
+            return rows
+        return np.searchsorted(self.offsets, rows, side="right") - 1
+
+    def vectors_of(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors of rows of `items`, none of them -1: float32 (rows, dim)."""
+        return self.searcher.vectors[self.numbers_of(rows)]
 
     def rows_of(self, item_ids: pa.Array) -> np.ndarray:
         """Rows of the items with these ids: int64, one each, -1 for null or an unknown id."""
@@ -83,13 +115,16 @@ class ShardContent:
         _check_items(self.items, len(self.vectors))
 
 
-def write_index_shard(folder: str, content: ShardContent, options: BuildOptions) -> IndexManifest:
+def write_index_shard(
+    folder: str, content: ShardContent, options: BuildOptions, asked: np.ndarray | None = None
+) -> IndexManifest:
     """Builds an index and writes it into a folder, the manifest last and everything flushed to the disk.
 
     Args:
         folder: a local folder, empty or not there yet; the caller moves it to its place.
         content: what it is to hold.
         options: how the index is built.
+        asked: queries of the user's to tune with, float32 (q, dim); None for none.
 
     Raises:
         LookalikeError: if the folder is not empty, or the vectors cannot be searched.
@@ -99,13 +134,14 @@ def write_index_shard(folder: str, content: ShardContent, options: BuildOptions)
         raise LookalikeError(
             f"Expected an empty folder for an index shard. Received: {folder}, with files in it"
         )
-    searcher = build(content.vectors, content.metric, options)
-    searcher.save(folder)
-    items = content.items
+    shard = in_memory(content, options, asked)
+    shard.searcher.save(folder)
+    if shard.offsets is not None:
+        np.save(os.path.join(folder, OFFSETS), shard.offsets, allow_pickle=False)
+    items = shard.items
     with pa.OSFile(os.path.join(folder, ITEMS), "wb") as sink, pa.ipc.new_file(sink, items.schema) as writer:
         writer.write_table(items.combine_chunks())
-    digests = _digests(folder, sorted(os.listdir(folder)))
-    manifest = _manifest(searcher, content.encoder_fingerprint, digests)
+    manifest = replace(shard.manifest, files=_digests(folder, sorted(os.listdir(folder))))
     for name in manifest.files:
         sync(os.path.join(folder, name))
     path = os.path.join(folder, MANIFEST)
@@ -115,24 +151,31 @@ def write_index_shard(folder: str, content: ShardContent, options: BuildOptions)
     return manifest
 
 
-def in_memory(content: ShardContent, options: BuildOptions) -> IndexShard:
+def in_memory(content: ShardContent, options: BuildOptions, asked: np.ndarray | None = None) -> IndexShard:
     """Builds an index shard that is searched and forgotten; see `write_index_shard`."""
-    searcher = build(content.vectors, content.metric, options)
-    return IndexShard(searcher, content.items, _manifest(searcher, content.encoder_fingerprint, {}))
-
-
-def _manifest(searcher: Searcher, encoder_fingerprint: str, files: dict[str, FileDigest]) -> IndexManifest:
-    return IndexManifest(
-        format=1,
+    vectors = checked(content.vectors, content.metric)
+    items, offsets = content.items, None
+    first, number = distinct_rows(vectors)
+    if len(first) < len(vectors):
+        vectors = vectors[first]
+        # Arrow sorts text by its UTF-8 bytes.
+        keys = pa.table({"number": number, ITEM_ID: items[ITEM_ID]})
+        items = items.take(pc.sort_indices(keys, [("number", "ascending"), (ITEM_ID, "ascending")]))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(number))])
+    searcher = build(vectors, content.metric, options, asked)
+    manifest = IndexManifest(
+        format=FORMAT,
         metric=searcher.metric,
         dim=searcher.dim,
-        count=len(searcher),
-        encoder_fingerprint=encoder_fingerprint,
+        count=len(items),
+        encoder_fingerprint=content.encoder_fingerprint,
         parameters=searcher.parameters,
         settings=searcher.settings,
         scann_version=version("scann"),
-        files=files,
+        files={},
+        farthest=searcher.farthest,
     )
+    return IndexShard(searcher, items, manifest, offsets)
 
 
 def _check_items(items: pa.Table, count: int) -> None:
@@ -186,10 +229,16 @@ def open_index_shard(folder: str) -> IndexShard:
                 f"Index shard {folder}: expected {name} with SHA-256 {manifest.files[name].sha256}. "
                 f"Received: {digest.sha256}"
             )
-    searcher = load(folder)
+    items, offsets = read_items(folder)
+    return IndexShard(load(folder), items, manifest, offsets)
+
+
+def read_items(folder: str) -> tuple[pa.Table, np.ndarray | None]:
+    """`IndexShard.items` and `IndexShard.offsets` from a folder whose digests were checked."""
     with pa.memory_map(os.path.join(folder, ITEMS)) as source:
         items = pa.ipc.open_file(source).read_all()
-    return IndexShard(searcher, items, manifest)
+    path = os.path.join(folder, OFFSETS)
+    return items, np.load(path, mmap_mode="r", allow_pickle=False) if os.path.exists(path) else None
 
 
 def _digests(folder: str, names: list[str]) -> dict[str, FileDigest]:

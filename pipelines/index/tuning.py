@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from ..store.index_manifest import Algorithm, IndexParameters, Metric, SearchSettings
-from .scores import nearness, pair_scores
+from ..embedding.plan import Plan
+from ..store.index_manifest import Algorithm, IndexParameters, Recall, SearchSettings
+from .trials import Tunable, make_trials
 
 _BRUTE_FORCE_BELOW = 20_000
 _TREE_FROM = 100_000
 _TRAINING_SAMPLE = 250_000
 """Trained on 200,000 of 200,000 vectors in 2,000 clusters, 2 leaves gave recall 0.993; on 100,000, 0.981."""
-_QUERIES = 2_000
-TUNED_K = 10
-"""Results a query that settings are tuned for: the recall target is a recall at 10."""
+TUNED_KS = (10, 100)
+"""Results a query that settings are tuned for, whatever else the job asks for."""
 _SEED = 0
-"""Of the sample of vectors that search settings are tuned with."""
+_FAR = 0.01
+"""Share of the tuning queries that are farther from everything than `IndexManifest.farthest` tells."""
+_EXACT_FROM = 8
+"""Above an eighth of the index, reordering scattered rows costs more than reading all in order."""
 
-_CONFIDENCE = 1.645
-"""One-sided 95 % quantile of the normal distribution."""
 _LEAF_STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
-_REORDER_STEPS = (1.5, 2, 3, 4, 5, 6, 8, 10, 13, 16, 24, 32, 64, 128)
+_REORDER_STEPS = (1.5, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 48, 64, 96, 128)
+_MOST_CANDIDATES = 1280
+"""Beyond these, or 16 times k, the steps are looked at only where fewer do not suffice."""
 _RANDOM_ACCESS = 3.0
 """A byte of a row fetched for reordering costs as much as this many bytes of codes scanned in order.
 
@@ -39,14 +42,29 @@ class BuildOptions:
     """How an index is to be built.
 
     Attributes:
-        recall_target: recall at `TUNED_K` that the search settings must reach, 0 to 1.
+        recall_target: recall that the search settings must reach, 0 to 1.
         threads: cores to use; None for all.
         algorithm: None for what suits the number of vectors.
+        k: results a query that is tuned for besides `TUNED_KS`.
     """
 
     recall_target: float = 0.99
     threads: int | None = None
     algorithm: Algorithm | None = None
+    k: int = TUNED_KS[0]
+
+
+@dataclass(frozen=True)
+class AskedQueries:
+    """Queries of the user's to tune with.
+
+    Attributes:
+        digest: of their content.
+        load: gives their vectors, float32 (q, dim), for the corpus as it is; called only where an index shard is built.
+    """
+
+    digest: str
+    load: Callable[[Plan], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -77,100 +95,121 @@ def cost(shape: Shape, leaves_to_search: int, pre_reorder: int) -> float:
     return centroids + codes + _RANDOM_ACCESS * pre_reorder * shape.dim * 4
 
 
-def choose(
-    shape: Shape, recalls: Callable[[int, int], np.ndarray], *, k: int, target: float
-) -> SearchSettings:
-    """The cheapest setting on a grid whose recall is at least `target` with 95 % confidence.
+Measure = Callable[[int, int, float], Mapping[str, Recall]]
+"""(leaves_to_search, pre_reorder, least) -> kind of query -> recall; of no other kind once one is below `least`."""
 
-    Recall grows with both numbers, so the border between enough and too little is a staircase: fewest leaves
-    and most candidates first, then fewer candidates while that suffices and more leaves where it does not.
+
+def choose(shape: Shape, measure: Measure, *, k: int, target: float) -> SearchSettings:
+    """The cheapest setting on a grid whose recall is at least `target` with 95 % confidence, for every kind of query.
+
+    Recall grows with both numbers, so the border between enough and too little is a staircase: of the fewest leaves
+    the fewest candidates that suffice, then of more leaves.
 
     Args:
         shape: of the index.
-        recalls: (leaves_to_search, pre_reorder) -> recall of each query, shape (queries,).
+        measure: gives the recalls at `k`.
         k: results a query.
         target: recall, 0 to 1.
 
     Returns:
-        The setting; the best that was seen if none reaches the target.
+        The setting; exact search if none reaches the target for less than that costs.
     """
     leaf_steps = [s for s in _LEAF_STEPS if s < shape.leaves] + [shape.leaves]
-    reorder_steps = sorted({min(shape.count, math.ceil(k * s)) for s in _REORDER_STEPS})
-    enough: list[tuple[float, SearchSettings]] = []
-    best: SearchSettings | None = None
-    column = len(reorder_steps) - 1
+    most = max(_MOST_CANDIDATES, 16 * k)
+    reorder_steps = [step for step in (math.ceil(k * s) for s in _REORDER_STEPS) if step <= most]
+    best, best_cost = exactly(k, target), float(shape.count * shape.dim * 4)
+
+    def is_enough(leaves: int, pre_reorder: int) -> bool:
+        nonlocal best, best_cost
+        tried = SearchSettings(k, leaves, pre_reorder, target, measure(leaves, pre_reorder, target))
+        enough = tried.recall_lower >= target
+        if enough and (price := cost(shape, leaves, pre_reorder)) < best_cost:
+            best, best_cost = tried, price
+        return enough
+
+    columns = len(reorder_steps)
     for leaves in leaf_steps:
-        if enough and cost(shape, leaves, reorder_steps[0]) >= min(enough, key=lambda e: e[0])[0]:
+        if not columns or cost(shape, leaves, reorder_steps[0]) >= best_cost:
             break
-        while column >= 0:
-            found = _measured(
-                recalls(leaves, reorder_steps[column]), leaves, reorder_steps[column], k, target
+        if is_enough(leaves, reorder_steps[columns - 1]):
+            columns = bisect.bisect_left(
+                range(columns - 1), True, key=lambda column: is_enough(leaves, reorder_steps[column])
             )
-            if best is None or found.recall_lower > best.recall_lower:
-                best = found
-            if found.recall_lower < target:
-                break
-            enough.append((cost(shape, leaves, reorder_steps[column]), found))
-            column -= 1
-    if enough:
-        return min(enough, key=lambda e: e[0])[1]
-    assert best is not None
-    return best
+    deepest, pre_reorder = leaf_steps[-1], reorder_steps[-1]
+    while not best.pre_reorder and cost(shape, deepest, 2 * pre_reorder) < best_cost:
+        pre_reorder *= 2
+        is_enough(deepest, pre_reorder)
+    if best.pre_reorder:
+        return best
+    reached = SearchSettings(k, deepest, pre_reorder, target, measure(deepest, pre_reorder, 0.0))
+    return exactly(k, target, reached.recall)
 
 
-def _measured(recalls: np.ndarray, leaves: int, pre_reorder: int, k: int, target: float) -> SearchSettings:
-    mean = float(recalls.mean())
-    error = float(recalls.std()) / math.sqrt(len(recalls))
-    lower = mean - _CONFIDENCE * error
-    return SearchSettings(k, leaves, pre_reorder, mean, lower, target, len(recalls))
+def exactly(k: int, target: float, best_approximate: float | None = None) -> SearchSettings:
+    """Exact search; in the place of a setting that reached no more than `best_approximate`."""
+    return SearchSettings(k, 0, 0, target, {}, best_approximate)
 
 
-class Tunable(Protocol):
-    """An index that is trained and has no settings yet; see `searcher.Searcher` for what these are."""
+def depth_for(settings: Sequence[SearchSettings], k: int) -> tuple[int, int] | None:
+    """How deep an index is searched for `k` results.
 
-    vectors: np.ndarray
-    metric: Metric
-    parameters: IndexParameters
-    threads: int
+    Between two k that it was tuned for the depth lies between theirs; beyond the largest it grows with k.
 
-    def __len__(self) -> int: ...
+    Args:
+        settings: one for each tuned k, ascending.
 
-    @property
-    def dim(self) -> int: ...
+    Returns:
+        leaves to search and candidates to reorder, or None for exact search.
+    """
+    below = max((s for s in settings if s.k <= k), key=lambda s: s.k, default=settings[0])
+    above = min((s for s in settings if s.k >= k), key=lambda s: s.k, default=None)
+    if not below.pre_reorder or not (above or below).pre_reorder:
+        return None
+    if above is None:
+        grown = k / below.k
+        return math.ceil(below.leaves_to_search * grown), math.ceil(below.pre_reorder * grown)
+    share = (k - below.k) / (above.k - below.k) if above.k > below.k else 0.0
+    leaves = below.leaves_to_search + share * (above.leaves_to_search - below.leaves_to_search)
+    candidates = below.pre_reorder + share * (above.pre_reorder - below.pre_reorder)
+    return math.ceil(leaves), math.ceil(candidates)
 
-    def search(
-        self, queries: np.ndarray, k: int, *, exact: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]: ...
 
-    def approximate(
-        self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
-    ) -> tuple[np.ndarray, np.ndarray]: ...
+def is_exact(count: int, k: int) -> bool:
+    """Whether so many of `count` vectors are wanted that all may as well be compared."""
+    return k * _EXACT_FROM >= count
 
 
-def tune(searcher: Tunable, target: float) -> SearchSettings:
-    """Settings for a trained index, measured against exact search with up to 2,000 of its vectors.
-
-    Each query leaves itself out of its results.
+def tune(
+    searcher: Tunable, options: BuildOptions, asked: np.ndarray | None = None
+) -> tuple[tuple[SearchSettings, ...], float | None]:
+    """Settings for a trained index, measured against exact search with the queries of `trials.make_trials`.
 
     Args:
         searcher: with ScaNN's approximate search.
-        target: recall at `TUNED_K`, 0 to 1.
+        options: the recall target, and a k to tune for.
+        asked: queries of the user's to tune with, too; float32 (q, dim), as `scores.checked` returns them.
+
+    Returns:
+        The settings, one for each k, ascending; and `IndexManifest.farthest`.
     """
-    count, metric = len(searcher), searcher.metric
-    own = np.sort(np.random.default_rng(_SEED).choice(count, min(count, _QUERIES), replace=False))
-    queries = searcher.vectors[own]
-    hits = max(1, min(TUNED_K, count - 1))
-    wanted = min(count, hits + 1)
-
-    def others(rows: np.ndarray) -> np.ndarray:
-        rows = np.where(rows == own[:, None], -1, rows)
-        scores = pair_scores(searcher.vectors, queries, rows, metric, searcher.threads)
-        return -np.sort(-nearness(scores, metric), axis=1)[:, :hits]
-
-    kth = others(searcher.search(queries, wanted, exact=True)[0])[:, -1:]
-
-    def recalls(leaves: int, pre_reorder: int) -> np.ndarray:
-        return (others(searcher.approximate(queries, wanted, leaves, pre_reorder)[0]) >= kth).mean(axis=1)
-
+    count, target = len(searcher), options.recall_target
+    ks = sorted(k for k in {*TUNED_KS, options.k} if not is_exact(count, k))
+    if not ks:
+        return (exactly(TUNED_KS[0], target),), None
+    if not (trials := make_trials(searcher, ks[-1], asked)):
+        return tuple(exactly(k, target) for k in ks), None
     shape = Shape(count, searcher.dim, searcher.parameters.leaves)
-    return choose(shape, recalls, k=TUNED_K, target=target)
+
+    def tuned(k: int) -> SearchSettings:
+        def measure(leaves: int, pre_reorder: int, least: float) -> dict[str, Recall]:
+            found: dict[str, Recall] = {}
+            for kind, trial in trials.items():
+                found[kind] = trial.recall(k, leaves, pre_reorder)
+                if found[kind].lower < least:
+                    break
+            return found
+
+        return choose(shape, measure, k=k, target=target)
+
+    far = float(np.quantile(np.concatenate([trial.best for trial in trials.values()]), _FAR))
+    return tuple(tuned(k) for k in ks), far if searcher.metric == "cosine" else -far

@@ -42,6 +42,7 @@ def dry_run(config: Config) -> DryRun:
     """
     from ..index.build import number_of
     from ..index.job import made_from
+    from ..query.tuning_queries import tuning_queries
     from ..sources.base import shards_for
 
     plan = make_plan(config)
@@ -64,7 +65,8 @@ def dry_run(config: Config) -> DryRun:
     same = served is not None and len(served.indexes) == indexes
     if served is not None:
         excluded = exclusions.excluded_ids(config.store)
-        known_as = made_from(config, served.shards, plan.fingerprint, excluded, plan.augmentation)
+        asked = tuning_queries(config)
+        known_as = made_from(config, served.shards, plan.fingerprint, excluded, plan.augmentation, asked)
         same &= known_as == served.made_from
     rebuilt = len({number_of(shard, indexes) for shard in touched}) if same else indexes
     return DryRun(

@@ -48,8 +48,10 @@ class RunReport:
         images_per_second: embedded images over the wall clock of embedding.
         bytes_read: size of the image shards that were read.
         peak_memory_bytes: highest resident memory of this process and of any child.
-        recall: lowest recall at 10 of an index shard; None without one.
-        settings: index shard -> how it is searched.
+        recall: lowest recall of an index shard, at any k and for any kind of query; None without one.
+        recalls: kind of query -> the lowest recall of an index shard.
+        searched_exactly: index shards for which nothing but exact search reaches the target.
+        settings: index shard -> its algorithm, and how it is searched for each k.
         drift: fraction of the top 10 of a fixed sample that is as in the last generation; None for the first.
         ids_duplicated: ids that occur in more than one shard.
         excluded: ids that are taken down.
@@ -73,6 +75,8 @@ class RunReport:
     bytes_read: int = 0
     peak_memory_bytes: int = 0
     recall: float | None = None
+    recalls: dict[str, float] = field(default_factory=dict)
+    searched_exactly: int = 0
     settings: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     drift: float | None = None
     ids_duplicated: int = 0
@@ -161,12 +165,18 @@ def _lines(report: RunReport) -> Iterator[str]:
         f"peak memory {report.peak_memory_bytes / 2**20:,.0f} MiB"
     )
     if report.recall is not None:
-        yield f"recall       {report.recall:.4f} at 10 against exact search"
+        kinds = "".join(f", {kind.replace('_', ' ')} {value:.4f}" for kind, value in report.recalls.items())
+        yield f"recall       {report.recall:.4f} against exact search{kinds}"
+    if report.searched_exactly:
+        yield f"EXACT        {report.searched_exactly:,} index shards: no cheaper search reaches the recall target"
     searched = Counter(
-        (s["algorithm"], s["leaves_to_search"], s["pre_reorder"]) for s in report.settings.values()
+        (shard["algorithm"], s["k"], s["leaves_to_search"], s["pre_reorder"])
+        for shard in report.settings.values()
+        for s in shard["settings"]
     )
-    for (algorithm, leaves, reordered), count in searched.items():
-        yield f"search       {algorithm}, {leaves:,} leaves, {reordered:,} reordered: {count:,} index shards"
+    for (algorithm, k, leaves, reordered), count in searched.items():
+        how = f"{leaves:,} leaves, {reordered:,} reordered" if reordered else "all compared"
+        yield f"search       {algorithm}, k up to {k:,}: {how}: {count:,} index shards"
     if report.drift is not None:
         yield f"drift        {report.drift:.1%} of the top 10 as in the last generation"
     if report.ids_duplicated or report.excluded:
@@ -207,8 +217,10 @@ def as_openmetrics(report: RunReport, store: str) -> bytes:
     single("run_images_per_second", "Embedding speed of the last run.", report.images_per_second)
     single("run_read_bytes", "Size of the image shards that were read.", report.bytes_read)
     single("run_peak_memory_bytes", "Highest resident memory of a process.", report.peak_memory_bytes)
-    single("recall_at_10", "Lowest recall of an index shard.", report.recall)
-    targets = [settings["target"] for settings in report.settings.values()]
+    single("recall", "Lowest recall of an index shard.", report.recall)
+    gauge("recall_by_kind", "Lowest recall of an index shard for a kind of query.", report.recalls, "kind")
+    single("exact_index_shards", "Searched exactly for want of recall.", report.searched_exactly)
+    targets = [s["target"] for shard in report.settings.values() for s in shard["settings"]]
     single("recall_target", "Recall that was asked for.", max(targets, default=None))
     single("top10_overlap", "Top 10 as in the last generation, fraction.", report.drift)
     single("duplicate_ids", "Ids in more than one shard.", report.ids_duplicated)

@@ -80,12 +80,15 @@ def _run(
     config: Config, flags: Sequence[str], report: RunReport, still_mine: Callable[[], None]
 ) -> tuple[EmbedSummary, IndexSummary]:
     started = time.perf_counter()
+    from ..query.tuning_queries import tuning_queries
+
+    asked = tuning_queries(config)
     embedded = embed_missing(config, flags)
     _note_embedding(report, embedded, time.perf_counter() - started)
     from ..index.job import index
 
     indexing = time.perf_counter()
-    indexed = index(config, embedded.plan, flags, still_mine)
+    indexed = index(config, embedded.plan, flags, still_mine, asked)
     _note_index(config, report, indexed, time.perf_counter() - indexing)
     keep = config.retention
     # Also where nothing changed: the run before may have been killed between publishing and pruning.
@@ -126,6 +129,9 @@ def _note_index(config: Config, report: RunReport, indexed: IndexSummary, second
     report.seconds["index"] = seconds
     recalls = [ref.recall for ref in generation.indexes if ref.recall is not None]
     report.recall = min(recalls, default=None)
+    kinds = sorted({kind for ref in generation.indexes for kind in ref.recalls})
+    report.recalls = {k: min(r.recalls[k] for r in generation.indexes if k in r.recalls) for k in kinds}
+    report.searched_exactly = sum(ref.best_approximate is not None for ref in generation.indexes)
     report.drift = indexed.overlap
     report.ids_duplicated = generation.duplicates
     try:
@@ -133,7 +139,8 @@ def _note_index(config: Config, report: RunReport, indexed: IndexSummary, second
         for ref in generation.indexes:
             path = files.join(config.store, ref.path, index_manifest.MANIFEST)
             manifest = index_manifest.parse_manifest(files.read_bytes(path), path)
-            report.settings[ref.path] = {"algorithm": ref.algorithm, **asdict(manifest.settings)}
+            settings = [asdict(one) for one in manifest.settings]
+            report.settings[ref.path] = {"algorithm": ref.algorithm, "settings": settings}
     except OSError as error:
         # What counts is done: a run that published does not end as one that did not.
         logger.warning("the report is not complete: %s", files.reason(error))

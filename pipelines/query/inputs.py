@@ -268,7 +268,13 @@ def _unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:
 
 
 def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
-    """Queries from a text file with the id of an indexed item on each line; empty lines are skipped.
+    """Queries from a text file of ids of indexed items; see `text_ids`."""
+    for names, failures in text_ids(path):
+        yield _looked_up(names, failures, shards)
+
+
+def text_ids(path: str) -> Iterator[tuple[list[str], list[tuple[str, str, str]]]]:
+    """Ids from a text file with one on each line, empty lines skipped; and failures, as `Block` has them.
 
     Raises:
         OSError: if the file cannot be read.
@@ -285,7 +291,7 @@ def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
                         names.append(name)
                 except UnicodeDecodeError:
                     failures.append((text.decode("utf-8", "backslashreplace"), "id", "the id is not UTF-8"))
-            yield _looked_up(names, failures, shards)
+            yield names, failures
 
 
 def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: Sequence[IndexShard]) -> Block:

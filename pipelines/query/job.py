@@ -25,6 +25,7 @@ from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.generation import Generation
 from ..store.notes import ARROW_TYPES, table_of
+from .far_queries import FarQueries
 from .inputs import Block, content_blocks, id_blocks, kind_of, unique
 from .report import QuerySummary
 from .tables import FORMATS, Format, open_table
@@ -217,8 +218,11 @@ def _answer(
 ) -> None:
     found, failed = tables
     pace = Pace()
+    far = None if options.exact else FarQueries(served.index.shards)
     for block in blocks:
         matches = _searched(served, block, options, done)
+        if far and matches is not None:
+            far.look_at(matches)
         with done.timed("write"):
             if matches is not None:
                 found.write_table(_results(served, block, matches))
@@ -228,6 +232,8 @@ def _answer(
         if pace.due():
             counts = done.counts
             logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])
+    if far:
+        far.tell()
 
 
 def _searched(served: _Served, block: Block, options: QueryOptions, done: _Done) -> Matches | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Literal
 
@@ -39,7 +39,9 @@ class IndexRef:
         manifest_sha256: of its manifest, which holds the digests of all its other files.
         count: vectors in it.
         algorithm: `brute_force`, `ah` or `tree`.
-        recall: recall at 10 of its search settings, measured against exact search; None for an empty one.
+        recall: lowest recall of its search settings, of every k and kind of query; 1.0 for exact search.
+        recalls: kind of query (see `index/trials.py`) -> the lowest recall at any k; empty for exact search.
+        best_approximate: what nothing but exact search surpassed, where the target asked for more; else None.
     """
 
     path: str
@@ -47,6 +49,8 @@ class IndexRef:
     count: int
     algorithm: str
     recall: float | None
+    recalls: Mapping[str, float] = field(default_factory=dict)
+    best_approximate: float | None = None
 
 
 @dataclass(frozen=True)

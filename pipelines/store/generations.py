@@ -43,7 +43,7 @@ class GenerationSummary:
         shards: image shards.
         indexes: index shards.
         encoder: name and the beginning of the fingerprint.
-        recall: the lowest recall at 10 of its index shards; None if none was measured.
+        recall: the lowest recall of its index shards; None if none was measured.
         previous: name of the generation that was served before.
     """
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
@@ -14,6 +16,7 @@ from lookalike.model.errors import LookalikeError
 ITEM_ID = "item_id"
 ITEMS = "items.arrow"
 MANIFEST = "manifest.json"
+FORMAT: Literal[2] = 2
 
 Algorithm = Literal["brute_force", "ah", "tree"]
 Metric = Literal["cosine", "euclidean"]
@@ -39,26 +42,51 @@ class IndexParameters:
 
 
 @dataclass(frozen=True)
-class SearchSettings:
-    """How an index is searched, and how well that was measured to do.
+class Recall:
+    """Recall of one kind of query, by score: a tie with the k-th nearest is a hit.
 
     Attributes:
-        k: results a query that recall was measured for.
-        leaves_to_search: partitions looked into; 0 for an index without a tree.
+        mean: over the queries, 0 to 1.
+        lower: lower 95 % bound of that mean, the number that has to reach the target.
+        queries: how many.
+    """
+
+    mean: float
+    lower: float
+    queries: int
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How an index is searched for k results, and how well that was measured to do.
+
+    Attributes:
+        k: results a query.
+        leaves_to_search: partitions looked into; 0 for an index without a tree, and for exact search.
         pre_reorder: candidates whose exact score is computed; 0 for exact search.
-        recall: mean recall at k over the queries, by score: a tie with the k-th nearest is a hit.
-        recall_lower: lower 95 % bound of that mean, the number that had to reach the target.
-        target: the recall that was asked for; `recall_lower` stays below it if nothing reached it.
-        queries: vectors of the index that served as queries, each without itself; 0 for exact search.
+        target: the recall that was asked for.
+        recalls: kind of query (`members`, `without_near_copies`, `disturbed`, `tuning_queries`; see `index/trials.py`)
+            -> its recall; empty for exact search.
+        best_approximate: of an exact search that stands in where nothing cheaper reached the target, the highest recall
+            that was reached; else None.
     """
 
     k: int
     leaves_to_search: int
     pre_reorder: int
-    recall: float
-    recall_lower: float
     target: float
-    queries: int
+    recalls: Mapping[str, Recall]
+    best_approximate: float | None = None
+
+    @property
+    def recall(self) -> float:
+        """The lowest mean recall of a kind; 1.0 for exact search."""
+        return min((kind.mean for kind in self.recalls.values()), default=1.0)
+
+    @property
+    def recall_lower(self) -> float:
+        """The lowest lower bound of a kind; 1.0 for exact search."""
+        return min((kind.lower for kind in self.recalls.values()), default=1.0)
 
 
 @dataclass(frozen=True)
@@ -78,20 +106,23 @@ class IndexManifest:
         metric, dim, count: of the vectors.
         encoder_fingerprint: of the encoder that made them; vectors of two encoders are never mixed.
         parameters: how the index was built, its algorithm first.
-        settings: how it is searched, with the recall that was measured.
+        settings: how it is searched, with the recall that was measured; one for each k it was tuned for, ascending.
+        farthest: the score with the nearest item that 99 of 100 tuning queries reached; None where nothing was tuned.
+            For queries that are much farther from everything the recall is not known.
         scann_version: that wrote the files.
         files: every file but the manifest, by name.
     """
 
-    format: Literal[1]
+    format: Literal[2]
     metric: Metric
     dim: int
     count: int
     encoder_fingerprint: str
     parameters: IndexParameters
-    settings: SearchSettings
+    settings: tuple[SearchSettings, ...]
     scann_version: str
     files: dict[str, FileDigest]
+    farthest: float | None = None
 
     def to_json(self) -> bytes:
         """As indented JSON, the same bytes for the same content."""
@@ -99,6 +130,7 @@ class IndexManifest:
 
 
 _MANIFEST = pydantic.TypeAdapter(IndexManifest)
+_SETTINGS = pydantic.TypeAdapter(tuple[SearchSettings, ...])
 
 
 def read_manifest(folder: str) -> IndexManifest:
@@ -119,10 +151,28 @@ def read_manifest(folder: str) -> IndexManifest:
 def parse_manifest(data: bytes, path: str) -> IndexManifest:
     """The manifest that was read from `path`. Raises LookalikeError if it is none of this version."""
     try:
-        return _MANIFEST.validate_json(data)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        found = json.loads(data)
+        if isinstance(found, dict) and found.get("format") == 1:
+            found |= {"format": FORMAT, "settings": parse_settings(found["settings"])}
+        return _MANIFEST.validate_python(found)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"the file: {error}"
+        if isinstance(error, pydantic.ValidationError):
+            first = error.errors()[0]
+            what = f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
         raise LookalikeError(
-            f"Expected an index shard's manifest of format 1 in {path}. Received: {where}: {first['msg']}"
+            f"Expected an index shard's manifest of format {FORMAT} in {path}. Received: {what}"
         ) from error
+
+
+def parse_settings(written: Any) -> tuple[SearchSettings, ...]:
+    """Search settings as JSON holds them, also of an index of format 1, which knew one k and measured with members.
+
+    Raises:
+        ValueError: if they are none.
+    """
+    if isinstance(written, dict):
+        kept = {name: written[name] for name in ("k", "leaves_to_search", "pre_reorder", "target")}
+        recall = {"mean": written["recall"], "lower": written["recall_lower"], "queries": written["queries"]}
+        written = [kept | {"recalls": {"members": recall} if written["pre_reorder"] else {}}]
+    return _SETTINGS.validate_python(written)

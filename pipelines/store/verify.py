@@ -50,7 +50,7 @@ def verify(root: str, name: str | None = None) -> list[str]:
                 raise
             problems.append(str(error))
     notes = {(n.path, n.sha256, n.rejects_sha256): n for g in found for n in g.shards}.values()
-    refs = dict.fromkeys(ref for g in found for ref in g.indexes)
+    refs = {(r.path, r.manifest_sha256, r.count): r for g in found for r in g.indexes}.values()
     with ThreadPoolExecutor() as pool:
         for generation in found:
             problems += _of_counts(generation)

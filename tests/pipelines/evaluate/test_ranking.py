@@ -1,27 +1,18 @@
 """The exact ranking against a sort in NumPy, with ties, junk and items that are taken down."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from lookalike.evaluate import ranking
 from lookalike.evaluate.ranking import RankedCorpus
+from tests.support.index_shards import shard_of
 
 RNG = np.random.default_rng(5)
 
 
-def shard(ids, vectors):
-    """What `RankedCorpus` needs of an index shard."""
-    vectors = np.asarray(vectors, np.float32)
-    return SimpleNamespace(
-        items=pa.table({"item_id": pa.array(ids, pa.string())}), searcher=SimpleNamespace(vectors=vectors)
-    )
-
-
 def corpus(*shards, metric="cosine", hidden=()):
-    return RankedCorpus([shard(*one) for one in shards], metric, pa.array(hidden, pa.string()))
+    return RankedCorpus([shard_of(*one, metric) for one in shards], metric, pa.array(hidden, pa.string()))
 
 
 def order(of: RankedCorpus, queries, junk=None, top=100):

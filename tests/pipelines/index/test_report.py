@@ -12,6 +12,10 @@ def summary(published=True, overlap=None, **fields) -> IndexSummary:
         "indexes": (
             IndexRef("indexes/0", "0", 1_200, "brute_force", None),
             IndexRef("indexes/1", "0", 30_000, "ah", 0.9951),
+            IndexRef(
+                "indexes/2", "0", 30_000, "ah", 0.9951, {"disturbed": 0.9951, "without_near_copies": 0.997}
+            ),
+            IndexRef("indexes/3", "0", 20_500, "brute_force", 1.0, {}, 0.9722),
         ),
         "duplicates": 0,
         "excluded": 0,
@@ -29,9 +33,12 @@ def test_a_night_that_changed_nothing_says_so_in_one_line():
 
 def test_each_index_is_named_with_its_size_and_recall():
     assert generation_report(summary(), "g").splitlines() == [
-        "index        1 shards built in 2.5 s, 1 as before",
+        "index        1 shards built in 2.5 s, 3 as before",
         "             indexes/0: 1,200 vectors, brute_force, exact",
-        "             indexes/1: 30,000 vectors, ah, recall at 10 0.9951",
+        "             indexes/1: 30,000 vectors, ah, recall 0.9951",
+        "             indexes/2: 30,000 vectors, ah, recall 0.9951 (disturbed 0.9951, without near copies 0.9970)",
+        "             indexes/3: 20,500 vectors, brute_force, exact: "
+        "no other search reaches the target, the best 0.9722",
         "published    31,200 items as generation 20260101T000000Z-1",
     ]
 

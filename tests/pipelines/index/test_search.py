@@ -8,24 +8,22 @@ from hypothesis import strategies as st
 
 from lookalike.index.search import search, take_items
 from lookalike.index.shard import ShardContent, open_index_shard, write_index_shard
-from lookalike.index.tuning import BuildOptions, parameters_for
+from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 
 DIM = 6
-
-
-def forced(algorithm):
-    return lambda count, _: parameters_for(count, algorithm)
 
 
 def random_rows(count, seed=0):
     return np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
 
 
-def shard_of(ids, vectors, metric="cosine", fingerprint="abc", **columns):
+def shard_of(ids, vectors, metric="cosine", fingerprint="abc", algorithm=None, **columns):
+    # Random rows are as far from each other as from any query: a target of 0.99 would end in exact search.
+    options = BuildOptions(recall_target=0.5, algorithm=algorithm)
     items = pa.table({"item_id": pa.array(ids, pa.string())} | columns)
     with tempfile.TemporaryDirectory() as folder:
-        write_index_shard(folder, ShardContent(items, vectors, metric, fingerprint), BuildOptions())
+        write_index_shard(folder, ShardContent(items, vectors, metric, fingerprint), options)
         return open_index_shard(folder)
 
 
@@ -79,13 +77,16 @@ def test_any_division_into_shards_answers_like_one_shard(metric, exact, data):
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree"])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_ties_across_the_kth_place_are_broken_by_id(metric, algorithm, parts, monkeypatch):
-    monkeypatch.setattr("lookalike.index.searcher.parameters_for", forced(algorithm))
+def test_ties_across_the_kth_place_are_broken_by_id(metric, algorithm, parts):
     vectors = random_rows(2000)
     copies = np.random.default_rng(5).permutation(2000)[:150]
     vectors[copies] = vectors[copies[0]]
     ids = np.array([f"{i * 7919 % 2003:04d}" for i in range(2000)])
-    shards = [shard_of(ids[part::parts].tolist(), vectors[part::parts], metric) for part in range(parts)]
+    shards = [
+        shard_of(ids[part::parts].tolist(), vectors[part::parts], metric, algorithm=algorithm)
+        for part in range(parts)
+    ]
+    assert {shard.manifest.parameters.algorithm for shard in shards} == {algorithm}
     queries = np.concatenate([vectors[copies[:2]], random_rows(50, seed=1), vectors[copies[:1]] * 1.01])
     matches = search(shards, queries, 10)
     found = answers(shards, matches)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from lookalike.index.shard import ShardContent, open_index_shard, write_index_shard
-from lookalike.index.tuning import BuildOptions, parameters_for
+from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 from lookalike.store.index_manifest import MANIFEST, read_manifest
 
@@ -23,10 +23,6 @@ TREE_FILES = (
 )
 
 
-def forced(algorithm):
-    return lambda count, _: parameters_for(count, algorithm)
-
-
 def rows(count):
     return np.random.default_rng(0).standard_normal((count, DIM)).astype(np.float32)
 
@@ -36,17 +32,17 @@ def items(count):
     return pa.table({"item_id": pa.array(ids, pa.string()), "price": pa.array(range(count), pa.int32())})
 
 
-def write(folder, count, **changes):
+def write(folder, count, algorithm=None, **changes):
     given = {"items": items(count), "vectors": rows(count), "metric": "cosine", "encoder_fingerprint": "abc"}
-    return write_index_shard(str(folder), ShardContent(**(given | changes)), BuildOptions())
+    return write_index_shard(
+        str(folder), ShardContent(**(given | changes)), BuildOptions(algorithm=algorithm)
+    )
 
 
 @pytest.fixture(scope="module")
 def tree_shard(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tree") / "shard"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lookalike.index.searcher.parameters_for", forced("tree"))
-        write(folder, 600)
+    write(folder, 600, "tree")
     return folder
 
 
@@ -61,7 +57,7 @@ def test_a_shard_opens_with_its_items_and_answers(tree_shard):
     assert shard.searcher.search(rows(600)[5:6], 1)[0].item() == 5
     assert shard.manifest.count == 600
     assert shard.manifest.parameters.algorithm == "tree"
-    assert shard.manifest.settings.recall_lower >= 0.99
+    assert all(settings.recall_lower >= 0.99 for settings in shard.manifest.settings)
 
 
 def test_the_manifest_names_every_file_and_survives_a_round_trip(tree_shard):
@@ -70,9 +66,8 @@ def test_the_manifest_names_every_file_and_survives_a_round_trip(tree_shard):
     assert manifest.to_json() == (tree_shard / MANIFEST).read_bytes()
 
 
-def test_two_writes_give_the_same_bytes(tree_shard, tmp_path, monkeypatch):
-    monkeypatch.setattr("lookalike.index.searcher.parameters_for", forced("tree"))
-    write(tmp_path / "again", 600)
+def test_two_writes_give_the_same_bytes(tree_shard, tmp_path):
+    write(tmp_path / "again", 600, "tree")
     assert (tmp_path / "again" / MANIFEST).read_bytes() == (tree_shard / MANIFEST).read_bytes()
 
 
@@ -121,7 +116,7 @@ def test_small_shards_open(tmp_path, count):
 
 def test_a_manifest_that_cannot_be_read_is_refused_when_the_shard_is_opened(copy):
     (copy / MANIFEST).write_bytes((copy / MANIFEST).read_bytes()[:-20])
-    with pytest.raises(LookalikeError, match="Received: the file: Invalid JSON"):
+    with pytest.raises(LookalikeError, match="Received: the file: "):
         open_index_shard(str(copy))
 
 

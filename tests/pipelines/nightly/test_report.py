@@ -13,7 +13,10 @@ from lookalike.model.errors import GateError, LookalikeError
 from lookalike.nightly import report as nightly_report
 from lookalike.nightly.report import RunReport
 
-SETTINGS = {"algorithm": "ah", "leaves_to_search": 0, "pre_reorder": 40, "target": 0.99}
+AH, EXACT = (
+    {"algorithm": name, "settings": [{"k": 10, "leaves_to_search": 0, "pre_reorder": depth, "target": 0.99}]}
+    for name, depth in (("ah", 40), ("brute_force", 0))
+)
 
 
 def metrics(report: RunReport, store: str = "/srv/store") -> dict[tuple[str, str], float]:
@@ -43,7 +46,9 @@ def report() -> RunReport:
         bytes_read=30_000_000,
         peak_memory_bytes=700 << 20,
         recall=0.9931,
-        settings={"indexes/a": SETTINGS, "indexes/b": SETTINGS},
+        recalls={"disturbed": 0.9931, "members": 0.9999},
+        searched_exactly=1,
+        settings={"indexes/a": AH, "indexes/b": AH, "indexes/c": EXACT},
         drift=0.9,
     )
 
@@ -60,8 +65,10 @@ def test_the_text_reads_as_facts(report):
         "indexes      1 built, 3 unchanged",
         "seconds      embed 4.0",
         "speed        250 images/s, 30.0 MB read, peak memory 700 MiB",
-        "recall       0.9931 at 10 against exact search",
-        "search       ah, 0 leaves, 40 reordered: 2 index shards",
+        "recall       0.9931 against exact search, disturbed 0.9931, members 0.9999",
+        "EXACT        1 index shards: no cheaper search reaches the recall target",
+        "search       ah, k up to 10: 0 leaves, 40 reordered: 2 index shards",
+        "search       brute_force, k up to 10: all compared: 1 index shards",
         "drift        90.0% of the top 10 as in the last generation",
     ]
 
@@ -73,7 +80,9 @@ def test_the_metrics_are_openmetrics_with_the_same_numbers(report):
     assert found["run_finished_timestamp_seconds",] == 1767232800
     assert found["run_records", "rejected"] == 2
     assert found["run_indexes", "unchanged"] == 3
-    assert found["recall_at_10",] > found["recall_target",] == 0.99
+    assert found["recall",] > found["recall_target",] == 0.99
+    assert found["recall_by_kind", "disturbed"] == 0.9931
+    assert found["exact_index_shards",] == 1
     assert found["run_peak_memory_bytes",] == 700 << 20
     assert not any(value for (name, *_), value in found.items() if name == "gate_failed")
 

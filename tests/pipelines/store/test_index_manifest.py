@@ -11,19 +11,20 @@ from lookalike.store.index_manifest import (
     FileDigest,
     IndexManifest,
     IndexParameters,
+    Recall,
     SearchSettings,
     parse_manifest,
     read_manifest,
 )
 
 ONE = IndexManifest(
-    format=1,
+    format=2,
     metric="cosine",
     dim=8,
     count=3,
     encoder_fingerprint="abc",
     parameters=IndexParameters("tree", 2, 3, 0),
-    settings=SearchSettings(10, 1, 30, 0.995, 0.992, 0.99, 3),
+    settings=(SearchSettings(10, 1, 30, 0.99, {"members": Recall(0.995, 0.992, 3)}),),
     scann_version="1.3.4",
     files={"items.arrow": FileDigest("0" * 64, 12)},
 )
@@ -40,10 +41,10 @@ def test_a_manifest_comes_back_as_it_was_and_in_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format=2), "format 1 in .*Received: format"),
+        (lambda m: m.update(format=3), "format 2 in .*Received: format"),
         (lambda m: m.pop("files"), "Received: files"),
         (lambda m: m.update(metric="manhattan"), "Received: metric"),
-        (lambda m: m["settings"].update(pre_reorder="many"), r"Received: settings\.pre_reorder"),
+        (lambda m: m["settings"][0].update(pre_reorder="many"), r"Received: settings\.0\.pre_reorder"),
         (lambda m: m["files"].update(x={"sha256": "0"}), r"Received: files\.x\.size"),
     ],
 )
@@ -56,7 +57,7 @@ def test_a_manifest_of_another_shape_is_refused_by_key(change, message):
 
 def test_a_manifest_that_is_cut_or_missing_is_refused(tmp_path):
     (tmp_path / MANIFEST).write_bytes(ONE.to_json()[:-20])
-    with pytest.raises(LookalikeError, match="Received: the file: Invalid JSON"):
+    with pytest.raises(LookalikeError, match="Received: the file: "):
         read_manifest(str(tmp_path))
     (tmp_path / MANIFEST).unlink()
     with pytest.raises(LookalikeError, match="No such file"):

@@ -1,0 +1,170 @@
+"""The queries that search settings are measured with: pictures of the catalogue, and such as it does not hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from ..store.index_manifest import IndexParameters, Metric, Recall
+from .scores import nearness, pair_scores
+
+QUERIES = 1_000
+"""Of each kind, at most."""
+_SEED = 0
+_NEAR_COPY = 0.3
+"""Items are near copies below this fraction of the mean squared distance of two items.
+
+With the near copies of members taken out, recall followed that of 341 photographs which are not in the catalogue:
+on 24,544 views of 1,534 photographs (AH, 15 to 240 candidates) 0.774, 0.833, 0.903, 0.939, 0.970, 0.981, 0.989
+against 0.748, 0.828, 0.902, 0.943, 0.976, 0.989, 0.996, and likewise on a tree, on crops and on 3,068 different ones.
+Members with nothing taken out got 0.952 to 1.000.
+"""
+_MOST_NEAR_COPIES = 512
+"""Members with more are left out of that kind: what lies behind them would have to be searched for too deeply."""
+_ITS_OWN = 0.7
+"""Share of itself in a disturbed member; sqrt(1 - 0.7^2) is of another one, so that its spread is a member's."""
+_CONFIDENCE = 1.645
+"""One-sided 95 % quantile of the normal distribution."""
+
+
+class Tunable(Protocol):
+    """An index that is trained and has no settings yet; see `searcher.Searcher` for what these are."""
+
+    vectors: np.ndarray
+    metric: Metric
+    parameters: IndexParameters
+    threads: int
+
+    def __len__(self) -> int: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def search(
+        self, queries: np.ndarray, k: int, *, exact: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def approximate(
+        self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+class Trial:
+    """Queries of one kind, and how near the items are that each should find.
+
+    Args:
+        searcher: the index.
+        queries: float32 (q, dim), as `scores.checked` returns them.
+        most: the largest k that is asked for.
+        own: int64 (q,), the vector that a query is, which counts neither as found nor as missed; -1 for none.
+        limit: nothing that is nearer than this counts, nor does it take the place of what does.
+
+    Attributes:
+        best: float32 (q,), how near the nearest item that counts is to each query; those that have fewer than `most`
+            are left out.
+    """
+
+    def __init__(
+        self,
+        searcher: Tunable,
+        queries: np.ndarray,
+        most: int,
+        own: np.ndarray | None = None,
+        limit: float = math.inf,
+    ) -> None:
+        self._searcher = searcher
+        self._limit = np.float32(limit)
+        own = np.full(len(queries), -1) if own is None else own
+        width = min(len(searcher), most + 1 + (_MOST_NEAR_COPIES if limit < math.inf else 0))
+        rows, scores = searcher.search(queries, width, exact=True)
+        near = nearness(scores, searcher.metric)
+        aside = self._aside(rows, near, own)
+        kept = np.flatnonzero((~aside).sum(axis=1) >= most)
+        # Few aside come first, as those with equally many are searched together.
+        kept = kept[np.argsort(aside[kept].sum(axis=1), kind="stable")]
+        self._queries, self._own = queries[kept], own[kept]
+        self._skipped = aside[kept].sum(axis=1)
+        order = np.argsort(aside[kept], axis=1, kind="stable")[:, :most]
+        self._near = np.take_along_axis(near[kept], order, axis=1)
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    @property
+    def best(self) -> np.ndarray:
+        """How near the nearest item that counts is, float32 (q,)."""
+        return self._near[:, 0]
+
+    def _aside(self, rows: np.ndarray, near: np.ndarray, own: np.ndarray) -> np.ndarray:
+        return (rows == own[:, None]) | (near > self._limit)
+
+    def recall(self, k: int, leaves: int, pre_reorder: int) -> Recall:
+        """Recall at `k` with these settings; what does not count has candidates of its own."""
+        found = [self._recalls(part, k, leaves, pre_reorder) for part in self._parts()]
+        recalls = np.concatenate(found)
+        mean, error = float(recalls.mean()), float(recalls.std()) / math.sqrt(len(recalls))
+        return Recall(mean, mean - _CONFIDENCE * error, len(recalls))
+
+    def _parts(self) -> Iterator[slice]:
+        """Queries with about as many items that do not count."""
+        start = 0
+        while start < len(self):
+            most = 1 + math.ceil(1.1 * self._skipped[start])
+            end = int(np.searchsorted(self._skipped, most, side="right"))
+            yield slice(start, end)
+            start = end
+
+    def _recalls(self, part: slice, k: int, leaves: int, pre_reorder: int) -> np.ndarray:
+        searcher, queries, skipped = self._searcher, self._queries[part], self._skipped[part]
+        width = min(len(searcher), k + int(skipped[-1]))
+        rows, _ = searcher.approximate(queries, width, leaves, pre_reorder + int(skipped[0]))
+        scores = pair_scores(searcher.vectors, queries, rows, searcher.metric, searcher.threads)
+        near = nearness(scores, searcher.metric)
+        hits = (near >= self._near[part, k - 1 : k]) & ~self._aside(rows, near, self._own[part])
+        return np.minimum(hits.sum(axis=1), k) / k
+
+
+def make_trials(searcher: Tunable, most: int, asked: np.ndarray | None = None) -> dict[str, Trial]:
+    """Queries of every kind that an index gives rise to: kind -> trial, the hardest first, none of them empty.
+
+    `members` of the index, each without itself; `without_near_copies`, members for whom all their near copies do not
+    exist, which is how a picture that is not in the catalogue meets it; `disturbed`, members mixed with another one;
+    `tuning_queries`, what the user gave, as it is.
+
+    Args:
+        searcher: the index, of two vectors or more.
+        most: the largest k that is asked for.
+        asked: the user's queries, float32 (q, dim), as `scores.checked` returns them; None for none.
+    """
+    count, metric = len(searcher), searcher.metric
+    own = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
+    members = np.asarray(searcher.vectors[own])
+    others = np.roll(members, len(members) // 2, axis=0)
+    apart = float(np.square(members - others).sum(axis=1, dtype=np.float64).mean())
+    limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
+    trials = {
+        "without_near_copies": Trial(searcher, members, most, own, limit),
+        "disturbed": Trial(searcher, _disturbed(members, others, metric), most),
+        "members": Trial(searcher, members, most, own),
+    }
+    if asked is not None and len(asked):
+        trials["tuning_queries"] = Trial(searcher, _spread(asked), most)
+    return {kind: trial for kind, trial in trials.items() if len(trial)}
+
+
+def _disturbed(members: np.ndarray, others: np.ndarray, metric: Metric) -> np.ndarray:
+    middle = members.mean(axis=0, dtype=np.float64)
+    mixed = middle + _ITS_OWN * (members - middle) + math.sqrt(1 - _ITS_OWN**2) * (others - middle)
+    if metric == "cosine":
+        lengths = np.linalg.norm(mixed, axis=1, keepdims=True)
+        mixed = (mixed / np.maximum(lengths, 1e-12))[lengths[:, 0] > 1e-6]
+    return mixed.astype(np.float32)
+
+
+def _spread(queries: np.ndarray) -> np.ndarray:
+    """At most `QUERIES` rows, from the first to the last."""
+    rows = np.unique(np.linspace(0, len(queries) - 1, min(len(queries), QUERIES)).astype(np.int64))
+    return queries[rows]

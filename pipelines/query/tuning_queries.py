@@ -1,0 +1,93 @@
+"""A file of real queries for the index to be tuned with: yesterday's, say."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lookalike.model.digests import sha256_json
+from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.errors import LookalikeError
+
+from ..config.job import Config
+from ..embedding.plan import Plan
+from ..filesystem import files
+from ..index.tuning import AskedQueries
+from .inputs import Block, image_blocks, kind_of, text_ids, vector_blocks
+
+logger = logging.getLogger(__name__)
+
+
+def tuning_queries(config: Config) -> AskedQueries | None:
+    """What `index.tuning_queries` names; None where it is not set.
+
+    Raises:
+        LookalikeError: if it names nothing.
+        OSError: if it cannot be read.
+    """
+    path = config.index.tuning_queries
+    if path is None:
+        return None
+    listed = files.list_files(path) if files.is_folder(path) else files.glob(path)
+    if not listed:
+        raise LookalikeError(f"index.tuning_queries: expected queries. Received: the empty folder {path}")
+    digest = sha256_json([files.sha256(file.path) for file in listed])
+    return AskedQueries(digest, functools.partial(_vectors, config, path))
+
+
+def _vectors(config: Config, path: str, plan: Plan) -> np.ndarray:
+    """The vectors of queries of any kind, float32 (q, dim); the log tells how many have none.
+
+    Raises:
+        LookalikeError: if none has one.
+        OSError: if they cannot be read.
+    """
+    found: list[np.ndarray] = []
+    failed = 0
+    for block in _blocks(config, path, plan):
+        found.append(block.vectors)
+        failed += len(block.failures)
+    if not sum(map(len, found)):
+        raise LookalikeError(
+            f"index.tuning_queries: expected queries that can be asked. Received: {path}, where all {failed:,} fail"
+        )
+    if failed:
+        logger.warning("index.tuning_queries: %s queries of %s cannot be asked", f"{failed:,}", path)
+    return np.concatenate(found)
+
+
+def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
+    kind = kind_of(path)
+    if kind == "vectors":
+        return vector_blocks(path, plan.dim, config.metric, plan.fingerprint)
+    if kind == "images":
+        encoder = functools.partial(Encoder.load, config.encoder, max_pixels=config.corpus.max_pixels)
+        return image_blocks(path, config.corpus, config.metric, encoder)
+    return _of_items(config, path, plan)
+
+
+def _of_items(config: Config, path: str, plan: Plan) -> Iterator[Block]:
+    """Vectors of items by their ids, from the embedding files: the index that has them is not built yet."""
+    wanted, unreadable = [], []
+    for names, failures in text_ids(path):
+        wanted += names
+        unreadable += failures
+    left = pa.array(dict.fromkeys(wanted), pa.string())
+    for note in plan.notes:
+        with files.open_read(files.join(config.store, note.path)) as file:
+            parquet = pq.ParquetFile(file)
+            hits = pc.is_in(parquet.read(columns=["item_id"])["item_id"], left)
+            if not pc.any(hits).as_py():
+                continue
+            table = parquet.read(columns=["item_id", "embedding"]).filter(hits)
+        left = left.filter(pc.invert(pc.is_in(left, table["item_id"])))
+        embedding = table["embedding"].combine_chunks()
+        yield Block(table["item_id"].to_pylist(), embedding.flatten().to_numpy().reshape(-1, plan.dim), [])
+    missing = [(name, "lookup", "no item has this id") for name in left.to_pylist()]
+    yield Block([], np.empty((0, plan.dim), np.float32), unreadable + missing)

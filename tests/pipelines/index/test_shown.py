@@ -1,0 +1,87 @@
+"""Items behind vectors that many of them share, against every one of them compared."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lookalike.index.search import search, take_items, vectors_by_id
+from lookalike.index.shard import OFFSETS, ShardContent, open_index_shard, write_index_shard
+from lookalike.index.tuning import BuildOptions
+from tests.support.index_shards import shard_of
+
+DIM = 5
+
+
+def rows(count, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
+
+
+def answers(shards, matches, queries):
+    ids = take_items(shards, matches)["item_id"].to_pylist()
+    found = [[] for _ in range(queries)]
+    for query, rank, item in zip(matches.query, matches.rank, ids, strict=True):
+        found[query].append(item)
+        assert rank == len(found[query])
+    return found
+
+
+def compared(ids, vectors, queries, k, gone, skip):
+    """The ids of the nearest, compared one by one."""
+    found = []
+    for query, skipped in zip(queries.astype(np.float64), skip, strict=True):
+        far = np.round(np.linalg.norm(vectors - query, axis=1), 5)
+        order = sorted(zip(far, [i.encode() for i in ids], strict=True))
+        left = [item.decode() for _, item in order if item.decode() not in gone | {skipped}]
+        found.append(left[:k])
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_copies_are_listed_as_if_each_had_a_vector_of_its_own(data):
+    kinds = data.draw(st.integers(1, 6))
+    number = data.draw(st.lists(st.integers(0, kinds - 1), min_size=1, max_size=40))
+    vectors = rows(kinds)[number]
+    ids = [f"{i * 31 % 41:02d}" for i in range(len(number))]
+    parts = data.draw(st.integers(1, 3))
+    shards = [shard_of(ids[p::parts], vectors[p::parts], "euclidean") for p in range(parts)]
+    queries = np.concatenate([rows(kinds), rows(2, seed=1)])
+    skip = [data.draw(st.sampled_from([None, "unknown", *ids])) for _ in queries]
+    gone = data.draw(st.sets(st.sampled_from(ids), max_size=20))
+    k = data.draw(st.integers(1, 45))
+    matches = search(shards, queries, k, excluded=gone, skip=skip)
+    assert answers(shards, matches, len(queries)) == compared(ids, vectors, queries, k, gone, skip)
+
+
+@pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree"])
+def test_a_vector_with_thousands_of_copies_takes_one_place_in_the_index(tmp_path, algorithm):
+    vectors = np.concatenate([np.repeat(rows(1, seed=3), 4000, axis=0), rows(1000)])
+    ids = pa.array([f"{i * 7919 % 5003:04d}" for i in range(5000)])
+    items = pa.table({"item_id": ids, "price": pa.array(range(5000), pa.int64())})
+    content = ShardContent(items, vectors, "cosine", "abc")
+    manifest = write_index_shard(str(tmp_path), content, BuildOptions(algorithm=algorithm))
+    shard = open_index_shard(str(tmp_path))
+    assert (manifest.count, len(shard.items), len(shard.searcher)) == (5000, 5000, 1001)
+    assert OFFSETS in manifest.files
+    asked = []
+    usual = shard.searcher.search
+    shard.searcher.search = lambda queries, k, exact=False: asked.append(k) or usual(queries, k, exact=exact)
+    found = search([shard], vectors[:1], 10)
+    assert take_items([shard], found)["item_id"].to_pylist() == sorted(ids[:4000].to_pylist())[:10]
+    # Each id kept its own metadata, and is found by it.
+    some = pa.array(["0000", ids[17].as_py(), ids[4500].as_py()])
+    prices = shard.items["price"].combine_chunks().take(pa.array(shard.rows_of(some))).to_pylist()
+    assert prices == [ids.index(i.as_py()).as_py() for i in some]
+    np.testing.assert_allclose(
+        vectors_by_id([shard], some), [v / np.linalg.norm(v) for v in vectors[prices]], rtol=1e-6
+    )
+    assert asked == [11]
+
+
+def test_without_copies_nothing_is_kept_beside_the_items(tmp_path):
+    items = pa.table({"item_id": pa.array(["b", "a"])})
+    manifest = write_index_shard(str(tmp_path), ShardContent(items, rows(2), "cosine", "abc"), BuildOptions())
+    assert OFFSETS not in manifest.files
+    assert open_index_shard(str(tmp_path)).items["item_id"].to_pylist() == ["b", "a"]

@@ -1,0 +1,77 @@
+"""A file of real queries that the index is tuned with, in each form that queries have."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from lookalike.embedding.plan import make_plan
+from lookalike.index import searcher
+from lookalike.index.tuning import parameters_for
+from lookalike.query.tuning_queries import tuning_queries
+from tests.conftest import picture
+from tests.support.queries import corpus, noisy
+
+
+def asked(job, path):
+    return tuning_queries(job.set(index={"tuning_queries": str(path)}).loaded)
+
+
+def vectors_of(job, path):
+    return asked(job, path).load(make_plan(job.loaded))
+
+
+def test_images_vectors_and_ids_give_the_vectors_that_queries_would_be_asked_with(copied, pictures):
+    ids, vectors = corpus(copied)
+    np.testing.assert_array_equal(vectors_of(copied, copied.vectors_file(vectors)), vectors)
+    text = copied.folder / "yesterday.txt"
+    text.write_text("".join(f"{i}\n" for i in ids))
+    by_id = vectors_of(copied, text)
+    assert sorted(map(tuple, by_id.tolist())) == sorted(map(tuple, vectors.tolist()))
+    some = {name: pictures[name] for name in list(pictures)[:3]}
+    encoded = vectors_of(copied, copied.query_file(some))
+    np.testing.assert_allclose(encoded, vectors[[ids.index(name) for name in some]], atol=1e-6)
+
+
+def test_queries_that_cannot_be_asked_are_counted_in_the_log(copied, caplog):
+    text = copied.folder / "ids.txt"
+    text.write_bytes(b"p01.jpg\nunknown\n\xff\n")
+    with caplog.at_level(logging.WARNING):
+        assert vectors_of(copied, text).shape == (1, 16)
+    assert "2 queries of" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"unknown\n"])
+def test_a_file_of_which_nothing_can_be_asked_ends_the_run_with_a_sentence(copied, content):
+    (copied.folder / "ids.txt").write_bytes(content)
+    done = copied.set(index={"tuning_queries": str(copied.folder / "ids.txt")}).run("index")
+    assert done.code == 2
+    assert "index.tuning_queries: expected queries that can be asked" in done.sentence
+
+
+def test_a_path_that_names_nothing_is_refused_before_anything_is_embedded(copied):
+    copied.pack({"new.jpg": picture(900)})
+    done = copied.set(index={"tuning_queries": "/no/such.parquet"}).run("nightly")
+    assert done.code == 2
+    assert "/no/such.parquet" in done.sentence
+    assert json.loads((copied.store / "reports" / "latest.json").read_text())["records"] == {}
+
+
+def test_other_content_builds_the_index_again_and_the_same_content_does_not(copied, monkeypatch):
+    seen = []
+    usual = searcher.tune
+    # So few pictures would be compared one by one.
+    monkeypatch.setattr(searcher, "parameters_for", lambda count, _: parameters_for(count, "ah"))
+    monkeypatch.setattr(searcher, "tune", lambda *arguments: seen.append(arguments[2]) or usual(*arguments))
+    _, vectors = corpus(copied)
+    path = copied.vectors_file(noisy(vectors, 9))
+    job = copied.set(index={"tuning_queries": str(path)})
+    assert "published" in job.run("nightly").out
+    assert seen[0].shape == (9, 16)
+    assert "unchanged" in job.run("nightly").out
+    assert job.run("nightly", "--dry-run").out.count("at most 0 of 1 shards to build") == 1
+    copied.vectors_file(noisy(vectors, 10))
+    assert "at most 1 of 1 shards to build" in job.run("nightly", "--dry-run").out
+    assert "published" in job.run("nightly").out
+    assert seen[1].shape == (10, 16)
