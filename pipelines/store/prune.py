@@ -243,14 +243,13 @@ def _older(found: Sequence[FileInfo], cutoff: float) -> bool:
 
 
 def _delete_artifacts(root: str, paths: Collection[str]) -> None:
-    """Deletes first what makes artifacts count as finished, and surely so, then the rest, before its tombstone."""
+    """Deletes first what makes artifacts count as finished, then the rest; surely so, before a tombstone goes."""
     bases = {path: files.join(root, path.removesuffix(".parquet")) for path in paths}
     marks = [
         files.join(base, index_manifest.MANIFEST) if path.startswith("indexes/") else f"{base}.json"
         for path, base in bases.items()
     ]
     files.delete(marks)
-    _sync(marks)
     data: list[str] = []
     for path, base in bases.items():
         data += [base] if path.startswith("indexes/") else [f"{base}.parquet", f"{base}.rejects.parquet"]
