@@ -90,6 +90,7 @@ def test_a_glob_and_a_brace_list_give_each_file_once_in_order(tmp_path):
         ("a{1,3}b", ["a1b", "a3b"]),
         ("{a,b}{1..2}", ["a1", "a2", "b1", "b2"]),
         ("{08..10}", ["08", "09", "10"]),
+        ("{3..1}", ["3", "2", "1"]),
     ],
 )
 def test_braces_are_written_out_as_a_shell_does(pattern, expected):
@@ -201,3 +202,12 @@ def test_a_folder_that_is_written_is_made_below_folders_that_last(tmp_path):
                 files.write_bytes(os.path.join(folder, name), b"new")
 
     assert after_a_power_cut(store, write) == {"indexes/one/data": b"new", "indexes/one/last": b"new"}
+
+
+def test_others_may_read_what_was_moved_in(tmp_path):
+    (made := tmp_path / "made").mkdir(mode=0o700)
+    (file := tmp_path / "file").touch(mode=0o600)
+    files.move_folder_in(str(made), str(tmp_path / "folder"), "last")
+    files.move_in(str(file), str(tmp_path / "moved"))
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "moved").stat().st_mode & 0o777 == 0o644

@@ -235,3 +235,26 @@ def test_ids_of_lines_are_looked_up_in_every_shard(tmp_path):
     assert block.ids == ["c", "a"]
     np.testing.assert_allclose(block.vectors, [[0.6, 0.8], [1, 0]], atol=1e-7)
     assert block.failures == [("none", "lookup", "no indexed item has this id")]
+
+
+def test_ids_stored_as_text_that_is_not_utf8_are_failures(copied):
+    raw = pa.array([b"good", b"caf\xe9", b"fine"], pa.binary())
+    path = copied.folder / "text.parquet"
+    text = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    pq.write_table(pa.table({"id": text, "vector": [[1.0] * 16] * 3}), path)
+    assert copied.query(path, "-k", 1).code == 0
+    assert copied.results["query_id"].to_pylist() == ["good", "fine"]
+    assert [(f["query_id"], f["stage"]) for f in copied.failures] == [("caf\\xe9", "id")]
+
+
+def test_an_id_that_comes_again_in_a_later_block_of_a_file_is_a_failure(copied, monkeypatch):
+    monkeypatch.setattr(inputs, "BLOCK", 2)
+    assert copied.query(copied.vectors_file([[1.0] * 16] * 5, ["a", "b", "c", "a", "d"]), "-k", 1).code == 0
+    assert copied.results["query_id"].to_pylist() == ["a", "b", "c", "d"]
+    assert [(f["query_id"], f["stage"]) for f in copied.failures] == [("a", "duplicate")]
+
+
+def test_row_numbers_are_ids_over_all_blocks(copied, monkeypatch):
+    monkeypatch.setattr(inputs, "BLOCK", 2)
+    assert copied.query(copied.vectors_file([[1.0] * 16] * 5), "-k", 1).code == 0
+    assert copied.results["query_id"].to_pylist() == ["0", "1", "2", "3", "4"]

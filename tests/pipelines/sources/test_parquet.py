@@ -1,3 +1,5 @@
+import errno
+import io
 import re
 
 import pyarrow as pa
@@ -121,3 +123,27 @@ def test_a_missing_column_ends_the_shard_naming_columns_and_key(tmp_path, column
 
 def test_a_file_without_rows_has_no_records(tmp_path):
     assert read_table(tmp_path, {"id": pa.array([], pa.string()), "image": pa.array([], pa.binary())}) == []
+
+
+def test_fewer_rows_than_the_footer_says_are_told(tmp_path, monkeypatch):
+    class Short(pq.ParquetFile):
+        def iter_batches(self, *arguments, **options):
+            return iter(list(super().iter_batches(*arguments, **options))[:-1])
+
+    monkeypatch.setattr("lookalike.sources.parquet.pq.ParquetFile", Short)
+    items = read_table(tmp_path, {"id": [str(i) for i in range(20)], "image": [b"x"] * 20})
+    assert [item.position for item in items] == list(range(17))
+    assert items[16] == Reject(None, 16, "read", "the footer promises 20 rows", ends_shard=True)
+
+
+def test_what_the_file_system_reports_is_no_damage(tmp_path, monkeypatch):
+    class Failing(io.FileIO):
+        def readinto(self, buffer):
+            raise OSError(errno.EIO, "Input/output error")
+
+        def read(self, size=-1):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("lookalike.filesystem.files.open_read", lambda path: Failing(path))
+    with pytest.raises(OSError, match="Input/output error"):
+        read_table(tmp_path, {"id": ["a"], "image": [b"x"]})
