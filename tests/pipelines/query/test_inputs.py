@@ -258,3 +258,22 @@ def test_row_numbers_are_ids_over_all_blocks(copied, monkeypatch):
     monkeypatch.setattr(inputs, "BLOCK", 2)
     assert copied.query(copied.vectors_file([[1.0] * 16] * 5), "-k", 1).code == 0
     assert copied.results["query_id"].to_pylist() == ["0", "1", "2", "3", "4"]
+
+
+def test_a_damaged_vector_is_noticed_where_the_file_has_checksums(copied):
+    path = copied.folder / "sealed.parquet"
+    vectors = noisy(corpus(copied)[1], 20)
+    table = pa.table({"vector": pa.array(list(vectors), pa.list_(pa.float32()))})
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(vectors[3].tobytes())] ^= 1
+    path.write_bytes(content)
+    assert "sealed.parquet is not a whole Parquet file" in refused(copied, path)
+
+
+def test_every_image_that_cannot_be_read_is_told_once_though_there_are_many_blocks(copied, monkeypatch):
+    monkeypatch.setattr(inputs, "IMAGE_BLOCK", 1)
+    images = {f"q{i:02}.jpg": picture(i) if i % 3 else b"no image" for i in range(30)}
+    assert copied.query(copied.query_file(images), "-k", 1).code == 0
+    assert [failure["query_id"] for failure in copied.failures] == [f"q{i:02}.jpg" for i in range(0, 30, 3)]
+    assert copied.results["query_id"].to_pylist() == [f"q{i:02}.jpg" for i in range(30) if i % 3]

@@ -213,6 +213,10 @@ def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monk
     made = published(small, [("a0",), ("b0",), ("a0", "b0")])
     bucket, url = Bucket(), "mem://bucket/store"
     bucket.upload(small.root, url)
+    # Older than the generation that is kept, and than a day: age alone would condemn them.
+    for path, (content, modified) in bucket.objects.items():
+        if "/generations/" not in path:
+            bucket.objects[path] = (content, modified - 5 * DAY)
     monkeypatch.setattr(files, "_beam", lambda: bucket)
     bucket.now += 10 * DAY
     opener = set(bucket.objects)
@@ -275,3 +279,23 @@ def test_what_a_generation_in_use_is_made_of_is_kept_with_it(small):
         assert prune(small.path, 1).in_use == (made[0].name,)
     assert small.files_of(made[0]) <= small.files
     assert verify(small.path) == []
+
+
+def test_work_younger_than_a_day_is_left_though_a_generation_was_published_since(small):
+    now = time.time()
+    generation = small.publish(0, ["a0"])
+    small.embed("b0")
+    small.index(["b0"])
+    small.age(0.5, now)
+    os.utime(small.root / "generations" / generation.name / "manifest.json", (now - 0.1 * DAY,) * 2)
+    assert prune(small.path, 1, now=now).artifacts == ()
+
+
+def test_what_has_no_known_age_is_left(small):
+    generation = small.publish(0, ["a0"])
+    small.embed("b0")
+    small.age(5, time.time())
+    for path in small.root.glob("embeddings/*/b.tar*"):
+        os.utime(path, (0, 0))
+    os.utime(small.root / "generations" / generation.name / "manifest.json")
+    assert prune(small.path, 1).artifacts == ()
