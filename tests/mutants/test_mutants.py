@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+
 from tests.mutants.trial import ALL, not_found, suites_of
+from tests.support.places import ROOT
 
 
 def test_every_change_finds_its_place_exactly_once() -> None:
@@ -15,3 +18,8 @@ def test_every_change_has_tests_to_try_and_a_reason() -> None:
 
 def test_no_change_is_made_twice() -> None:
     assert len({(file, change.find, change.replace) for file, change in ALL}) == len(ALL)
+
+
+def test_every_change_leaves_the_file_a_program() -> None:
+    for file, change in ALL:
+        ast.parse((ROOT / file).read_text("utf-8").replace(change.find, change.replace), file)
