@@ -75,10 +75,10 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/search.py": [
-        wrong("            near[gone[row]] = -np.inf\n", "", "items that were taken down are found"),
+        wrong("near[gone[row]] = -np.inf", "pass", "items that were taken down are found"),
         wrong(
-            "            near[row == skips[number][:, None]] = -np.inf\n",
-            "",
+            "near[row == skips[number][:, None]] = -np.inf",
+            "pass",
             "a query finds itself though it is to be skipped",
         ),
         wrong(
