@@ -40,9 +40,6 @@ CHANGES: dict[str, list[Change]] = {
             "return 0, extension",
             "a mask is embedded for its picture",
         ),
-        wrong(
-            "    if len(data) != member.size:", "    if False:", "half a picture at a cut is taken for whole"
-        ),
         loses(
             "                _check_end(archive)\n",
             "",

@@ -147,3 +147,31 @@ def test_what_the_file_system_reports_is_no_damage(tmp_path, monkeypatch):
     monkeypatch.setattr("lookalike.filesystem.files.open_read", lambda path: Failing(path))
     with pytest.raises(OSError, match="Input/output error"):
         read_table(tmp_path, {"id": ["a"], "image": [b"x"]})
+
+
+def test_a_damaged_image_is_noticed_where_the_file_has_checksums(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pa.table({"id": ["a"], "image": [b"an image of many bytes"]})
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"many bytes", b"many cytes"))
+    shard = Shard(str(path), "parquet", (FileInfo(str(path), path.stat().st_size, "0"),))
+    (item,) = read(shard, SourceOptions())
+    assert isinstance(item, Reject)
+    assert item.ends_shard
+
+
+def test_the_columns_that_are_configured_are_taken_though_others_are_named_like_them(tmp_path):
+    columns = {"id": ["a"], "name": ["b"], "image": [b"1"], "photo": [b"2"]}
+    assert read_table(tmp_path, columns, image_field="photo", id_field="name") == [Record("b", b"2", 0)]
+
+
+def test_of_two_columns_of_one_name_none_is_taken(tmp_path):
+    table = pa.Table.from_arrays(
+        [pa.array(["a"]), pa.array([b"1"]), pa.array([b"2"])], ["id", "image", "image"]
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    (item,) = read(Shard(path, "parquet", (FileInfo(path, 1, "0"),)), SourceOptions())
+    assert isinstance(item, Reject)
+    assert item.error.startswith("no image column")
