@@ -120,11 +120,6 @@ CHANGES: dict[str, list[Change]] = {
             "    vectors = np.zeros((len(ids), shards[0].manifest.dim), np.float32)",
             "an unknown id has a vector",
         ),
-        wrong(
-            "fetch = k + 1 + (skip is not None)",
-            "fetch = k",
-            "each query takes two rounds, or has fewer matches",
-        ),
     ],
     "pipelines/index/drift.py": [
         wrong(
