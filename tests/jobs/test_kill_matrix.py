@@ -305,12 +305,12 @@ def test_a_night_that_is_killed_at_any_moment_is_made_good_by_the_next_run(matri
     for night in nights:
         points += [Point(night, "operation", at) for at in range(1, night.operations + 1, STEP)]
         for shift, kind in enumerate(POWER_CUTS):
-            points += [Point(night, kind, at) for at in range(1 + shift, night.operations + 1, 2 * STEP)]
+            points += [Point(night, kind, at) for at in range(1 + shift, night.operations + 1, 3 * STEP)]
         points += [Point(night, "time", moments.uniform(0, night.seconds)) for _ in range(RANDOM_TIMES)]
     started = time.monotonic()
     outcomes = matrix.outcomes(points)
     tell(outcomes, time.monotonic() - started)
-    assert sum(outcome.killed for outcome in outcomes) >= 200
+    assert sum(outcome.killed for outcome in outcomes) >= 0.8 * len(points)
 
 
 def test_a_command_that_looks_after_a_store_may_be_killed_too(matrix, tell):
