@@ -17,6 +17,8 @@ from lookalike.index.gates import EXIT_CODES
 from lookalike.index.shard import open_index_shard
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
+from tests.conftest import picture
+from tests.support.shards import tfrecord
 from tests.support.small_stores import a_note
 
 
@@ -247,3 +249,13 @@ def test_whatever_is_served_makes_another_generation(published, change):
 def test_a_night_with_smaller_index_shards_publishes(copied):
     assert "shards built" in copied.nightly("--set", "index.shard_vectors=12").out
     assert len(copied.generation["indexes"]) == 2
+
+
+def test_of_an_id_in_two_shards_the_record_of_the_first_is_served(job):
+    job.shards.mkdir()
+    (job.shards / "a.tfrecord").write_bytes(tfrecord((b"x", picture(1))))
+    (job.shards / "b.tfrecord").write_bytes(tfrecord((b"x", picture(2)), (b"y", picture(3))))
+    job.nightly()
+    assert job.query(job.query_file({"q.jpg": picture(1)}), "-k", 1).code == 0
+    (found,) = job.results.to_pylist()
+    assert (found["item_id"], found["score"] > 0.9999) == ("x", True)
