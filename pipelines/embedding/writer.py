@@ -62,7 +62,7 @@ class EmbeddingWriter:
         self._rejects: list[Reject] = []
         folder = embeddings_folder(store, encoder)
         if not files.is_remote(folder):
-            os.makedirs(folder, exist_ok=True)
+            files.make_folder(folder)
         # The name depends on the digest of the whole shard, which is known only after its last record.
         descriptor, self._temporary = tempfile.mkstemp(
             prefix=f".embedding{files.TEMPORARY}", dir=None if files.is_remote(folder) else folder

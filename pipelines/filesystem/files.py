@@ -154,7 +154,7 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
         return
     path = _local(path)
     folder = os.path.dirname(path) or "."
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     # Not by the process's number: in two containers it is the same one.
     temporary = os.path.join(folder, f".{os.path.basename(path)}{TEMPORARY}{secrets.token_hex(8)}")
     try:
@@ -205,7 +205,7 @@ def write_folder(folder: str, last: str) -> Iterator[str]:
     """
     parent, name = os.path.split(_local(folder))
     if not is_remote(folder):
-        os.makedirs(parent, exist_ok=True)
+        make_folder(parent)
     temporary = tempfile.mkdtemp(prefix=f".{name}{TEMPORARY}", dir=None if is_remote(folder) else parent)
     try:
         yield temporary
@@ -231,6 +231,16 @@ def move_folder_in(temporary: str, folder: str, last: str) -> None:
     delete([folder])
     os.rename(temporary, _local(folder))
     sync(os.path.dirname(_local(folder)))
+
+
+def make_folder(folder: str) -> None:
+    """Makes a local folder, and those above it, so that they survive a power cut; one that is there is no error."""
+    if os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder) or "."
+    make_folder(parent)
+    os.makedirs(folder, exist_ok=True)
+    sync(parent)
 
 
 def sync(path: str) -> None:

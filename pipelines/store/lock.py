@@ -97,7 +97,7 @@ def hold(store: str, what: str) -> Iterator[Callable[[], None]]:
         with Lease(path, holder).kept() as check:
             yield check
         return
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    files.make_folder(os.path.dirname(path) or ".")
     with contextlib.ExitStack() as stack:
         try:
             descriptor = stack.enter_context(flocked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
@@ -140,6 +140,6 @@ def briefly(path: str, what: str) -> Iterator[None]:
         with Lease(path, this_process(what)).kept(patient=True):
             yield
         return
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    files.make_folder(os.path.dirname(path) or ".")
     with flocked(path, fcntl.LOCK_EX):
         yield

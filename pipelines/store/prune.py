@@ -243,18 +243,18 @@ def _older(found: Sequence[FileInfo], cutoff: float) -> bool:
 
 
 def _delete_artifacts(root: str, paths: Collection[str]) -> None:
-    """Deletes first what makes artifacts count as finished, and surely so, then the rest."""
+    """Deletes first what makes artifacts count as finished, then the rest; surely so, before a tombstone goes."""
     bases = {path: files.join(root, path.removesuffix(".parquet")) for path in paths}
     marks = [
         files.join(base, index_manifest.MANIFEST) if path.startswith("indexes/") else f"{base}.json"
         for path, base in bases.items()
     ]
     files.delete(marks)
-    _sync(marks)
+    data: list[str] = []
     for path, base in bases.items():
-        files.delete(
-            [base] if path.startswith("indexes/") else [f"{base}.parquet", f"{base}.rejects.parquet"]
-        )
+        data += [base] if path.startswith("indexes/") else [f"{base}.parquet", f"{base}.rejects.parquet"]
+    files.delete(data)
+    _sync(data)
 
 
 def _sync(paths: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ FORMS = ("parquet", "csv", "jsonl")
 
 
 def command(
-    store: str, arguments: list[str], at: int | None = None, power_cut: bool = False
+    store: str, arguments: list[str], at: int | None = None, power_cut: str | None = None
 ) -> dict[str, Any]:
     """Runs a command line, which dies before operation `at` on the store.
 
@@ -46,12 +46,14 @@ def command(
         store: folder of the store.
         arguments: of the command line.
         at: number of the operation, from 1; None for a run to its end.
-        power_cut: when it dies, what was not flushed to the disk is lost by half.
+        power_cut: when it dies, `all` or `some` of what was not flushed to the disk is lost; see `PowerCut`.
 
     Returns:
         For a run that came to its end: exit code, what it wrote, and its operations.
     """
-    points = PowerCut(store, at) if power_cut else FaultPoints(store, at, die)
+    points = (
+        PowerCut(store, at, at if power_cut == "some" else None) if power_cut else FaultPoints(store, at, die)
+    )
     with watched(points):
         done = run(*arguments)
     return {"code": done.code, "out": done.out, "err": done.err, "operations": points.seen}

@@ -8,6 +8,7 @@ import pytest
 
 from lookalike.model.encoder.bundle import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
 from lookalike.model.errors import LookalikeError
+from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from tests.conftest import DIM, SPEC, picture, tiny_network
 from tests.support.encoding import encode
 
@@ -177,3 +178,44 @@ def test_gem_pools_the_feature_map_outside_the_network(make_encoder, tmp_path, p
     feature_map = tiny_network(pool=False)((pixels[None].astype(np.float32) - 127) / 128).numpy()
     expected = np.cbrt((np.maximum(feature_map, 1e-6) ** 3).mean(axis=(1, 2)))
     np.testing.assert_allclose(encode(opened, [pictures["p00.jpg"]])[0], expected, rtol=1e-4)
+
+
+DECIDES = {
+    "format": 2,
+    "dim": 17,
+    "preprocessing": SPEC.replace("127", "126"),
+    "pooling": "gem",
+    "unit_length": False,
+    "variant": "float",
+    "views": {"flip": True, "scales": [1.0]},
+}
+"""Field of the manifest -> another value, by which vectors become others."""
+DOES_NOT = {"name": "other", "digest": "0", "retrieval": {"reranking": {"short_list": 9}}, "projection": {}}
+"""What is said of an encoder, or done after the vectors; the projection itself is one of the files."""
+
+
+@pytest.fixture(scope="module")
+def full_manifest(make_encoder, tmp_path_factory):
+    """With every field that there can be."""
+    folder = tmp_path_factory.mktemp("full") / "encoder"
+    make_encoder(folder, test_time_augmentation=TestTimeAugmentation(flip=True, scales=(1.0, 1.1)))
+    return read_manifest(folder)
+
+
+def test_of_every_field_of_a_manifest_it_is_known_whether_it_decides_the_fingerprint(full_manifest):
+    assert set(full_manifest) == {*DECIDES, *DOES_NOT, "files"}
+
+
+@pytest.mark.parametrize("field", [*DECIDES, *DOES_NOT])
+def test_a_field_decides_the_fingerprint_if_it_decides_vectors(full_manifest, field):
+    changed = {**full_manifest, field: {**DECIDES, **DOES_NOT}[field]}
+    assert changed != full_manifest
+    assert (fingerprint(changed) != fingerprint(full_manifest)) == (field in DECIDES)
+
+
+@pytest.mark.parametrize("variant", ["int8", "float"])
+def test_the_files_of_a_variant_decide_its_fingerprint(full_manifest, variant):
+    for file in full_manifest["files"]:
+        changed = {**full_manifest, "files": {**full_manifest["files"], file: "0" * 64}}
+        of_variant = file == "projection.npz" or (file == "int8.tflite") == (variant == "int8")
+        assert (fingerprint(changed, variant) != fingerprint(full_manifest, variant)) == of_variant, file

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from lookalike.model.encoder import export
 from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
 from lookalike.model.encoder.export import BundleRecipe, Example, build_bundle
 from lookalike.model.encoder.post_processing import PostProcessing, Reranking
-from lookalike.model.encoder.projection import WhitenedPCA, unit_length
+from lookalike.model.encoder.projection import LDA, WhitenedPCA, unit_length
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from lookalike.model.networks import Backbone
@@ -102,3 +103,34 @@ def test_the_steps_of_an_encoder_are_given_when_it_is_built(pictures, make_encod
     assert one["retrieval"]["reranking"] == {"short_list": 9, "k1": 4, "k2": 2, "mix": 0.3}
     assert two["retrieval"] is None
     assert fingerprint(one) == fingerprint(two)
+
+
+def test_a_discriminant_projection_pairs_features_with_the_classes_of_their_images(make_encoder, tmp_path):
+    images = [picture(seed) for seed in range(40)]
+    labels = [f"class {seed // 10}" if seed % 3 else None for seed in range(40)]
+    # Neither an image without a class nor one that cannot be read may shift those behind it.
+    sample = [Example(b"no image", "class 0"), *map(Example, images, labels)]
+    recipe = BundleRecipe("n", dim=3, projection="lda", shrinkage=0.1)
+    build_bundle(tmp_path / "own", Backbone(tiny_network(), SPEC), sample, BundleRecipe("n", dim=None))
+    build_bundle(tmp_path / "lda", Backbone(tiny_network(), SPEC), sample, recipe)
+    features, _ = encode(Encoder.load(tmp_path / "own"), images)
+    known = [i for i, label in enumerate(labels) if label]
+    fitted = LDA(3, 0.1).fit(features[known], [str(labels[i]) for i in known])
+    found, _ = encode(Encoder.load(tmp_path / "lda"), images)
+    np.testing.assert_allclose(found, unit_length(fitted.apply(features)), atol=1e-4)
+
+
+def test_int8_is_calibrated_on_images_from_all_over_the_sample(make_encoder, tmp_path, monkeypatch, pictures):
+    seen = []
+
+    def noted(saved_model, preprocess, pixels):
+        seen.append(pixels)
+        return quantise(saved_model, preprocess, pixels)
+
+    quantise = export._quantise
+    monkeypatch.setattr(export, "_quantise", noted)
+    monkeypatch.setattr(export, "CALIBRATION_IMAGES", 4)
+    make_encoder(tmp_path / "new")
+    opened, images = Encoder.load(tmp_path / "new"), list(pictures.values())
+    expected = [opened.preprocess.pixels(images[place])[0] for place in (0, 7, 15, 23)]
+    np.testing.assert_array_equal(seen[0], expected)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lookalike.model.images.levels import PercentileWindow, Window, ramp
+from lookalike.model.images.levels import PercentileWindow, Window, from_16_bit, ramp
 
 SAMPLES = arrays.arrays(
     st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32]), st.integers(1, 40)
@@ -89,3 +89,8 @@ def test_all_that_is_outside_is_an_end(center, width):
 
 def test_the_ends_of_a_ramp():
     assert ramp(np.array([1.0, 2.0, 3.0]), 1, 3).tolist() == [0, 128, 255]
+
+
+def test_16_bits_are_rounded_to_the_nearest_of_256_levels():
+    samples = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(from_16_bit(samples), np.rint(samples / 257))

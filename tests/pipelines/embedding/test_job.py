@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from lookalike.embedding import job as embed_module
+from lookalike.embedding.plan import make_plan
 from lookalike.embedding.shard_work import ShardWork
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
-from tests.conftest import run
+from lookalike.sources.tfrecord import Example, frame
+from tests.conftest import picture, run
 from tests.support.encoding import encode
-from tests.support.shards import FORMATS, corpus
+from tests.support.shards import FORMATS, corpus, one_shard, tfrecord
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -216,3 +218,67 @@ def test_a_failure_names_the_shard_that_was_written_and_leaves_nothing_of_any(jo
     assert (done.code, done.sentence) == (2, f"{failed[0]}: No space left on device")
     assert len(failed) == 1
     assert not [path for path in job.store.rglob("embeddings/*/*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    "other", [{"max_pixels": 1_000_000}, {"id_field": "id"}, {"metadata": {"n": "int64"}}]
+)
+def test_shards_that_are_read_otherwise_get_other_files_and_those_of_before_stay(job, other):
+    one_shard(job, tfrecord(*((b"p%d" % i, picture(i)) for i in range(4))), "a.tfrecord")
+    assert job.run("embed").code == 0
+    before = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    job.set(corpus=other)
+    assert "1 embedded, 0 finished before" in job.run("embed").out
+    after = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    assert after.items() >= before.items()
+    assert len(list(job.store.glob("embeddings/*/*.json"))) == 2
+
+
+def shard(*records, damaged: int = 0) -> bytes:
+    """A TFRecord file of (id, image, number); the data of the last record can be damaged, or cut off."""
+    data = []
+    for item_id, image, number in records:
+        example = Example()
+        example.features.feature["id"].bytes_list.value.append(item_id)
+        example.features.feature["image/encoded"].bytes_list.value.append(image)
+        example.features.feature["n"].int64_list.value.append(number)
+        data.append(frame(example.SerializeToString()))
+    content = b"".join(data)
+    return content[:-damaged] if damaged else content
+
+
+A, B = (b"a", picture(1), 1), (b"b", picture(2), 2)
+BROKEN = frame(b"no example")
+OTHERS = {
+    "an id": shard(A, (b"c", picture(2), 2)),
+    "an image": shard(A, (b"b", picture(3), 2)),
+    "metadata": shard(A, (b"b", picture(2), 3)),
+    "the order": shard(B, A),
+    "a record less": shard(A),
+    "what cannot be read": shard(A, B) + BROKEN,
+    "where it is": BROKEN + shard(A, B),
+    "a cut": shard(A, B, A, damaged=3),
+}
+
+
+def test_the_digest_of_a_shard_changes_with_all_that_its_records_hold(job):
+    job.shards.mkdir()
+    for name, content in {"it": shard(A, B), "the same": shard(A, B), **OTHERS}.items():
+        (job.shards / f"{name}.tfrecord").write_bytes(content)
+    job.set(corpus={"metadata": {"n": "int64"}})
+    assert job.run("embed").code in (0, 3)
+    digests = {name.removesuffix(".tfrecord"): note["digest"] for name, note in job.notes.items()}
+    assert digests.pop("the same") == digests["it"]
+    assert len(set(digests.values())) == len(digests) == 1 + len(OTHERS)
+
+
+def test_an_encoder_that_is_another_than_when_the_job_was_planned_is_refused(job, encoder, other_encoder):
+    one_shard(job, tfrecord((b"a", picture(1))), "a.tfrecord")
+    shutil.copytree(encoder, job.folder / "encoder")
+    config = job.set(encoder=str(job.folder / "encoder")).loaded
+    plan = make_plan(config)
+    shutil.rmtree(job.folder / "encoder")
+    shutil.copytree(other_encoder, job.folder / "encoder")
+    with pytest.raises(LookalikeError, match="The encoder changed while the job ran"):
+        embed_module.embed(config, plan)
+    assert not list(job.store.glob("embeddings/*/*.parquet"))

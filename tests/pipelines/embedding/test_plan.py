@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from lookalike.config.job import Corpus
 from lookalike.embedding.plan import make_plan
 from lookalike.model.encoder.post_processing import DatabaseAugmentation, PostProcessing
 from lookalike.model.errors import LookalikeError
-from tests.conftest import Job, picture
+from lookalike.sources import SourceOptions
+from tests.conftest import picture
 from tests.support.shards import counts, tfrecord
 
 
@@ -86,20 +89,30 @@ def test_where_the_content_alone_is_trusted_nothing_counts_as_finished(published
     assert make_plan(published.loaded, trust="metadata").missing == []
 
 
-@pytest.mark.parametrize(
-    ("corpus", "same"),
-    [
-        ({"images_per_shard": 7}, True),
-        ({"max_pixels": 1_000_000}, False),
-        ({"item_id": "shard/key"}, False),
-        ({"metadata": {"number": "int64"}}, False),
-    ],
-)
-def test_only_what_decides_what_a_record_becomes_decides_the_digest_of_the_options(published, corpus, same):
-    job = Job(published.folder, Path(published.settings["encoder"]))
-    job.config = published.folder / "other.yaml"
-    job.settings = {**published.settings, "corpus": published.settings["corpus"] | corpus}
-    before, after = make_plan(published.loaded), make_plan(job.loaded)
+IN_THE_OPTIONS = {
+    "item_id": "shard/key",
+    "id_field": "id",
+    "image_field": "image",
+    "metadata": {"number": "int64"},
+    "max_pixels": 1_000_000,
+}
+"""Setting of the corpus that decides what a record becomes -> another value."""
+NOT_IN_THEM = {"format": "tfrecord", "images_per_shard": 7, "duplicate_ids": "error"}
+
+
+def test_of_every_setting_of_a_corpus_it_is_known_whether_it_is_in_the_digest_of_the_options():
+    assert {*IN_THE_OPTIONS, *NOT_IN_THEM, "shards", "trust"} == set(Corpus.model_fields)
+    assert {field.name for field in fields(SourceOptions)} <= set(Corpus.model_fields)
+
+
+@pytest.mark.parametrize("name", [*IN_THE_OPTIONS, *NOT_IN_THEM])
+def test_only_what_decides_what_a_record_becomes_decides_the_digest_of_the_options(published, name):
+    config = published.loaded
+    value = (IN_THE_OPTIONS | NOT_IN_THEM)[name]
+    assert getattr(config.corpus, name) != value
+    other = config.model_copy(update={"corpus": config.corpus.model_copy(update={name: value})})
+    before, after = make_plan(config), make_plan(other)
+    same = name in NOT_IN_THEM
     assert (after.options_digest == before.options_digest) == same
     assert (after.missing == []) == same
 

@@ -77,15 +77,17 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(bucket, tmp_path):
 
 def test_what_nobody_asked_for_in_a_while_is_deleted_when_another_is_fetched(bucket, tmp_path):
     folder = tmp_path / "cache"
-    for digest in ("unused", "used"):
+    for digest in ("unused", "used", "lately"):
         cache.local_copy(FOLDER, digest)
     (folder / ".lookalike-killed").mkdir()
     old = time.time() - (UNUSED_DAYS + 1) * 86400
     for path in (folder / "unused" / "state.json", folder / "used" / "state.json", *folder.iterdir()):
         os.utime(path, (old, old))
+    lately = time.time() - (UNUSED_DAYS - 1) * 86400
+    os.utime(folder / "lately" / "state.json", (lately, lately))
     cache.local_copy(FOLDER, "used")
     cache.local_copy(FOLDER, "new")
-    assert sorted(os.listdir(folder)) == ["new", "used"]
+    assert sorted(os.listdir(folder)) == ["lately", "new", "used"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from lookalike.filesystem import files
 from lookalike.filesystem.files import TEMPORARY
 from lookalike.model.errors import LookalikeError
+from tests.support.fault_points import after_a_power_cut
 from tests.support.small_stores import Bucket
 
 ABC = hashlib.sha256(b"abc").hexdigest()
@@ -89,6 +90,7 @@ def test_a_glob_and_a_brace_list_give_each_file_once_in_order(tmp_path):
         ("a{1,3}b", ["a1b", "a3b"]),
         ("{a,b}{1..2}", ["a1", "a2", "b1", "b2"]),
         ("{08..10}", ["08", "09", "10"]),
+        ("{3..1}", ["3", "2", "1"]),
     ],
 )
 def test_braces_are_written_out_as_a_shell_does(pattern, expected):
@@ -162,3 +164,66 @@ def test_a_file_of_the_same_bytes_keeps_its_time_of_change(tmp_path, there):
         assert not files.write_if_changed(str(path), lambda file, content=content: file.write(content))
         assert (path.read_bytes(), path.stat().st_mtime) == (content, 1)
         assert os.listdir(tmp_path) == ["file"]
+
+
+def a_file(folder, content: bytes = b"new") -> str:
+    path = folder / "unfinished"
+    path.write_bytes(content)
+    return str(path)
+
+
+def a_folder(folder) -> str:
+    made = folder / "unfinished"
+    made.mkdir()
+    for name in ("data", "last"):
+        with open(made / name, "wb") as file:
+            file.write(b"new")
+            file.flush()
+            os.fsync(file.fileno())
+    files.sync(str(made))
+    return str(made)
+
+
+WRITTEN = {
+    "a file": (lambda store: files.write_bytes(f"{store}/there", b"new"), {"there": b"new"}),
+    "a file in new folders": (
+        lambda store: files.write_bytes(f"{store}/a/b/new", b"new"),
+        {"there": b"old", "a/b/new": b"new"},
+    ),
+    "a file that is moved in": (
+        lambda store: files.move_in(a_file(store), f"{store}/there"),
+        {"there": b"new"},
+    ),
+    "a folder that is moved in": (
+        lambda store: files.move_folder_in(a_folder(store), f"{store}/made", "last"),
+        {"there": b"old", "made/data": b"new", "made/last": b"new"},
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+@pytest.mark.parametrize(("write", "left"), WRITTEN.values(), ids=WRITTEN)
+def test_what_was_written_is_still_there_after_a_power_cut(tmp_path, write, left, seed):
+    (store := tmp_path / "store").mkdir()
+    (store / "there").write_bytes(b"old")
+    assert after_a_power_cut(store, lambda: write(store), seed) == left
+
+
+def test_a_folder_that_is_written_is_made_below_folders_that_last(tmp_path):
+    (store := tmp_path / "store").mkdir()
+
+    def write() -> None:
+        with files.write_folder(f"{store}/indexes/one", "last") as folder:
+            for name in ("data", "last"):
+                files.write_bytes(os.path.join(folder, name), b"new")
+
+    assert after_a_power_cut(store, write) == {"indexes/one/data": b"new", "indexes/one/last": b"new"}
+
+
+def test_others_may_read_what_was_moved_in(tmp_path):
+    (made := tmp_path / "made").mkdir(mode=0o700)
+    (file := tmp_path / "file").touch(mode=0o600)
+    files.move_folder_in(str(made), str(tmp_path / "folder"), "last")
+    files.move_in(str(file), str(tmp_path / "moved"))
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "moved").stat().st_mode & 0o777 == 0o644

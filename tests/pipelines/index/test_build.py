@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
 
 from lookalike.embedding.plan import make_plan
-from lookalike.index.build import assign, make_tasks, number_of
+from lookalike.index import build
+from lookalike.index.build import IndexTask, assign, build_index_shard, make_tasks, number_of
+from lookalike.model.encoder.post_processing import DatabaseAugmentation
+from lookalike.model.errors import LookalikeError
 from lookalike.store.notes import EmbeddedShard
+from tests.conftest import Job
 from tests.support.small_stores import a_note
 
 LENIENT = ("--set", "gates.max_reject_fraction=1", "--set", "gates.max_shrink_fraction=1")
@@ -78,20 +87,72 @@ def test_a_shards_index_follows_from_its_name_alone():
     assert [number_of(f"s{i}.tfrecord", 8) for i in range(6)] == [5, 6, 6, 3, 2, 5]
 
 
-def test_the_name_of_an_index_says_all_that_it_is_made_from(published):
-    def names(left_out=(), **sections):
-        config = published.loaded.model_copy(update=sections)
-        return [task.path for task in make_tasks(config, make_plan(config), dict(left_out), "runs/r")]
+IN_THE_NAME = {
+    "inputs": {"sha256": "1" * 64},
+    "left_out": {"left_out": ["p00.jpg"]},
+    "encoder": {"fingerprint": "f" * 64},
+    "metric": {"metric": "euclidean"},
+    "metadata": {"corpus": {"metadata": {"title": "string"}}},
+    "options": {"index": {"recall_target": 0.5}},
+    "augmentation": {"augmentation": DatabaseAugmentation(k=2)},
+    "scann": {"scann": "0.0.0"},
+}
+"""What an index shard is made of -> a change of it."""
+NOT_IN_IT = {
+    "store": {"store": "elsewhere"},
+    "run_folder": {"run_folder": "runs/other"},
+    "threads": {"index": {"threads": 1}},
+}
+FOLLOWS = {"path", "dim"}
+"""The path is the name, and the encoder decides the dimension."""
 
-    index = published.loaded.index
-    (name,) = names()
-    assert names() == [name]
-    assert name.startswith("indexes/00000-of-00001-")
-    shard = make_plan(published.loaded).notes[0].shard
-    others = [
-        names(left_out={shard: ["p00.jpg"]}),
-        names(metric="euclidean"),
-        names(index=index.model_copy(update={"recall_target": 0.5})),
-    ]
-    assert len({name, *(other for (other,) in others)}) == 4
-    assert names(index=index.model_copy(update={"threads": 1})) == [name]
+
+def name_of(job: Job, monkeypatch, change: dict[str, Any]) -> str:
+    """The path of the one index shard that a job builds, after a change of the job, the plan or a note."""
+    config, plan = job.loaded, make_plan(job.loaded)
+    run_folder = change.get("run_folder", "runs/r")
+    for name, value in change.items():
+        if name in ("fingerprint", "augmentation"):
+            plan = replace(plan, **{name: value})
+        elif name == "sha256":
+            shard = plan.shards[0].name
+            plan = replace(
+                plan, finished=plan.finished | {shard: replace(plan.finished[shard], sha256=value)}
+            )
+        elif name == "scann":
+            monkeypatch.setattr(build, "version", {"scann": value}.__getitem__)
+        elif isinstance(value, dict):
+            config = config.model_copy(update={name: getattr(config, name).model_copy(update=value)})
+        elif name in type(config).model_fields:
+            config = config.model_copy(update={name: value})
+    left_out = {plan.notes[0].shard: change.get("left_out", [])}
+    (task,) = make_tasks(config, plan, left_out, run_folder)
+    return task.path
+
+
+def test_of_every_part_of_a_task_it_is_known_whether_it_is_in_the_name():
+    parts = {field.name for field in fields(IndexTask)}
+    assert parts == (IN_THE_NAME.keys() | NOT_IN_IT.keys() | FOLLOWS) - {"left_out", "scann", "threads"}
+
+
+@pytest.mark.parametrize("part", [*IN_THE_NAME, *NOT_IN_IT])
+def test_the_name_of_an_index_says_all_that_it_is_made_from(published, monkeypatch, part):
+    usual = name_of(published, monkeypatch, {})
+    assert usual.startswith("indexes/00000-of-00001-")
+    assert name_of(published, monkeypatch, {}) == usual
+    changed = name_of(published, monkeypatch, (IN_THE_NAME | NOT_IN_IT)[part])
+    assert (changed != usual) == (part in IN_THE_NAME)
+
+
+def test_an_embedding_file_is_compared_with_its_digest_when_it_is_indexed(copied):
+    config = copied.loaded.model_copy(update={"metric": "euclidean"})
+    (task,) = make_tasks(config, make_plan(config), {}, "runs/r")
+    path = copied.store / task.inputs[1].path
+    content = bytearray(path.read_bytes())
+    # In a vector, where Parquet itself notices nothing.
+    at = content.index(np.float32(copied.embeddings["embedding"][8].as_py()[0]).tobytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LookalikeError, match=path.name):
+        build_index_shard(task)
+    assert not (copied.store / task.path).exists()

@@ -48,3 +48,8 @@ def test_only_items_that_are_in_both_are_asked():
 def test_without_an_item_in_both_or_without_others_there_is_nothing_to_measure():
     assert overlap([shard_of(["a"], CIRCLE[:1])], [shard_of(["b"], CIRCLE[:1])]) is None
     assert overlap([shard_of(["a"], CIRCLE[:1])], [shard_of(["a"], CIRCLE[:1])]) is None
+
+
+def test_an_answer_that_became_shorter_has_changed():
+    # a and b had each other and c; now each has the other alone.
+    assert overlap([shard_of(IDS, CIRCLE)], [shard_of(IDS[:2], CIRCLE[:2])]) == 0.5

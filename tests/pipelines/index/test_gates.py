@@ -1,5 +1,10 @@
 """The gates: a run that fails one exits with its code, says which, and leaves what is served alone."""
 
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -7,8 +12,11 @@ import pytest
 from lookalike.config.job import load_config
 from lookalike.index.gates import EXIT_CODES, check_index
 from lookalike.model.errors import GateError
+from lookalike.store import exclusions
 from lookalike.store.generation import IndexRef
+from tests.conftest import Job, picture
 from tests.support.places import DOCS
+from tests.support.small_stores import flip
 
 LOSSY = {"a.jpg": b"", "b.jpg": b"no picture"}
 
@@ -111,3 +119,122 @@ def test_every_gate_has_an_exit_code_of_its_own_and_the_pages_tell_it():
     page = (DOCS / "operations.md").read_text()
     for gate, code in EXIT_CODES.items():
         assert f"| {code} | `{gate}` |" in page
+
+
+@pytest.fixture(scope="module")
+def two_indexes(tmp_path_factory, encoder, pictures) -> Job:
+    """A job with two index shards, published. Not to be changed: see `night`."""
+    job = Job(tmp_path_factory.mktemp("gates"), encoder)
+    job.pack(pictures, per_shard=2)
+    job.set(index={"shard_vectors": 12}).nightly()
+    assert all(ref["count"] for ref in job.generation["indexes"])
+    assert len(job.generation["indexes"]) == 2
+    return job
+
+
+@pytest.fixture
+def night(two_indexes, tmp_path) -> Iterator[Job]:
+    """The night after, on a copy: its corpus may be changed."""
+    shutil.copytree(two_indexes.store, tmp_path / "store")
+    # Elsewhere, the shards would have other names and times.
+    shutil.copytree(two_indexes.shards, tmp_path / "before")
+    job = Job(two_indexes.folder, Path(two_indexes.settings["encoder"]))
+    job.settings = {**two_indexes.settings, "store": str(tmp_path / "store")}
+    job.store = tmp_path / "store"
+    yield job
+    shutil.rmtree(job.shards)
+    shutil.copytree(tmp_path / "before", job.shards)
+
+
+def shards_of(job: Job) -> list[Path]:
+    return sorted(job.shards.iterdir())
+
+
+def changed(job: Job) -> None:
+    """Makes a run publish that would find nothing new."""
+    exclusions.add(str(job.store), ["nobody"])
+
+
+def note_that_does_not_add_up(job: Job) -> None:
+    path = next(job.store.glob("embeddings/*/*.json"))
+    path.write_text(path.read_text().replace('"read": 2', '"read": 3'))
+
+
+def cut_shard(job: Job) -> None:
+    path = shards_of(job)[-1]
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def unreadable_images(job: Job) -> None:
+    job.pack({**dict.fromkeys(LOSSY, b"x"), **{f"p{i}.jpg": picture(i) for i in range(24)}}, per_shard=2)
+
+
+def no_readable_image(job: Job) -> None:
+    job.pack(dict.fromkeys(LOSSY, b"x"))
+
+
+def id_in_two_shards(job: Job) -> None:
+    shutil.copy(shards_of(job)[0], job.shards / "zz.tfrecord")
+
+
+def fewer_images(job: Job) -> None:
+    for path in shards_of(job)[6:]:
+        path.unlink()
+
+
+def damaged_file(job: Job) -> None:
+    changed(job)
+    flip(sorted(job.store.glob("embeddings/*/*.parquet"))[-1], 100)
+
+
+def recall(job: Job, value: float) -> None:
+    """Makes the second index shard say that it reaches no more than this."""
+    changed(job)
+    path = job.store / job.generation["indexes"][1]["path"] / "manifest.json"
+    manifest = json.loads(path.read_text())
+    told = [key for key in manifest["settings"] if "recall" in key]
+    manifest["settings"].update(dict.fromkeys(told, value))
+    path.write_text(json.dumps(manifest))
+
+
+def other_images(job: Job) -> None:
+    job.pack({f"p{i:02}.{'png' if i % 4 == 3 else 'jpg'}": picture(500 + i) for i in range(24)}, per_shard=2)
+
+
+FAILING: dict[str, tuple[Callable[[Job], None], tuple[str, ...]]] = {
+    "counts": (note_that_does_not_add_up, ()),
+    "allow_damaged_shards": (cut_shard, ()),
+    "max_reject_fraction": (unreadable_images, ()),
+    "no_items": (no_readable_image, ("gates.max_reject_fraction=1", "gates.max_shrink_fraction=1")),
+    "duplicate_ids": (id_in_two_shards, ("corpus.duplicate_ids=error",)),
+    "max_shrink_fraction": (fewer_images, ()),
+    "digests": (damaged_file, ()),
+    "min_recall": (lambda job: recall(job, 0.98), ()),
+    "min_top10_overlap": (other_images, ("gates.min_top10_overlap=0.999",)),
+}
+"""Gate -> what makes it fail, and settings."""
+
+
+def test_every_gate_is_made_to_fail_below() -> None:
+    assert set(FAILING) == set(EXIT_CODES)
+
+
+@pytest.mark.parametrize("gate", FAILING)
+def test_a_gate_that_fails_leaves_what_is_served_to_the_byte(night, gate):
+    fail, settings = FAILING[gate]
+    fail(night)
+    before = (night.store / "CURRENT").read_bytes()
+    generations = sorted((night.store / "generations").iterdir())
+    done = night.run("nightly", *(word for setting in settings for word in ("--set", setting)))
+    assert (done.code, "nothing was published" in done.sentence) == (EXIT_CODES[gate], True), done
+    assert (night.store / "CURRENT").read_bytes() == before
+    assert sorted((night.store / "generations").iterdir()) == generations
+
+
+@pytest.mark.parametrize(
+    ("reached", "asked", "code"),
+    [(0.98, 0.97, 0), (0.98, 0.985, EXIT_CODES["min_recall"]), (0.995, 0.999, EXIT_CODES["min_recall"])],
+)
+def test_of_every_index_shard_the_recall_that_is_configured_is_asked(night, reached, asked, code):
+    recall(night, reached)
+    assert night.run("nightly", "--set", f"gates.min_recall={asked}").code == code

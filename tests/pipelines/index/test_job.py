@@ -7,10 +7,19 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from lookalike.config.job import Config, Corpus, Index
+from lookalike.embedding.plan import make_plan
+from lookalike.index import job as index_job
 from lookalike.index.gates import EXIT_CODES
 from lookalike.index.shard import open_index_shard
+from lookalike.model.encoder.post_processing import DatabaseAugmentation
+from lookalike.model.errors import LookalikeError
+from tests.conftest import picture
+from tests.support.shards import tfrecord
+from tests.support.small_stores import a_note
 
 
 def flip(path: Path, at: float) -> None:
@@ -158,3 +167,95 @@ def test_a_store_that_becomes_read_only_is_told(job, pictures, mounted):
 def test_a_manifest_is_json_that_others_can_read(published):
     (manifest,) = published.store.glob("generations/*/manifest.json")
     assert json.loads(manifest.read_text())["format"] == 1
+
+
+def test_who_lost_the_store_publishes_nothing(copied):
+    def lost():
+        raise LookalikeError("the lock was lost")
+
+    config = copied.loaded.model_copy(update={"metric": "euclidean"})
+    before = published_name(copied)
+    with pytest.raises(LookalikeError, match="the lock was lost"):
+        index_job.index(config, make_plan(config), still_mine=lost)
+    assert published_name(copied) == before
+
+
+def setting(**sections):
+    """A change of the job, by section or key."""
+
+    def change(config: Config) -> Config:
+        made = {
+            name: getattr(config, name).model_copy(update=value) if isinstance(value, dict) else value
+            for name, value in sections.items()
+        }
+        return config.model_copy(update=made)
+
+    return change
+
+
+DECIDES = {
+    "metric": setting(metric="euclidean"),
+    "corpus.metadata": setting(corpus={"metadata": {"title": "string"}}),
+    "index.recall_target": setting(index={"recall_target": 0.5}),
+    "index.shard_vectors": setting(index={"shard_vectors": 5}),
+}
+"""Setting that decides what is served of embedding files -> a change of it."""
+DOES_NOT = {"index.threads": setting(index={"threads": 1}), "query": setting(query={"k": 7})}
+BY_THE_NOTES = {f"corpus.{name}" for name in Corpus.model_fields} - DECIDES.keys() - {"corpus.duplicate_ids"}
+"""What decides embedding files, which a night is compared by."""
+NOTES = (a_note(),)
+BY_OTHERS = {"encoder", "store", "embed", "gates", "retention", "corpus.duplicate_ids"}
+"""The encoder by its fingerprint; gates are asked in any case; the rest is how, not what."""
+
+
+def test_of_every_setting_it_is_known_whether_it_makes_another_generation():
+    settings = {f"corpus.{name}" for name in Corpus.model_fields} | {f"index.{n}" for n in Index.model_fields}
+    settings |= Config.model_fields.keys() - {"corpus", "index"}
+    assert settings == DECIDES.keys() | DOES_NOT.keys() | BY_THE_NOTES | BY_OTHERS
+
+
+def content(config, notes=NOTES, encoder="e", excluded=(), augmentation=None) -> str:
+    return index_job.made_from(config, notes, encoder, pa.array(excluded, pa.string()), augmentation)
+
+
+@pytest.mark.parametrize("name", [*DECIDES, *DOES_NOT])
+def test_a_setting_that_decides_what_is_served_makes_another_generation(published, name):
+    changed = (DECIDES | DOES_NOT)[name](published.loaded)
+    assert changed != published.loaded
+    assert (content(changed) != content(published.loaded)) == (name in DECIDES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"notes": (a_note(shard="b.tar"),)},
+        {"notes": (a_note(path="embeddings/e/b.parquet"),)},
+        {"notes": (a_note(sha256="1" * 64),)},
+        {"notes": (a_note(), a_note(shard="b.tar"))},
+        {"encoder": "f"},
+        {"excluded": ["a"]},
+        {"augmentation": DatabaseAugmentation(k=2)},
+        {"augmentation": DatabaseAugmentation(k=3)},
+    ],
+    ids=str,
+)
+def test_whatever_is_served_makes_another_generation(published, change):
+    config = published.loaded
+    assert content(config, **change) != content(config)
+    if "augmentation" in change:
+        assert content(config, **change) != content(config, augmentation=DatabaseAugmentation(k=1))
+
+
+def test_a_night_with_smaller_index_shards_publishes(copied):
+    assert "shards built" in copied.nightly("--set", "index.shard_vectors=12").out
+    assert len(copied.generation["indexes"]) == 2
+
+
+def test_of_an_id_in_two_shards_the_record_of_the_first_is_served(job):
+    job.shards.mkdir()
+    (job.shards / "a.tfrecord").write_bytes(tfrecord((b"x", picture(1))))
+    (job.shards / "b.tfrecord").write_bytes(tfrecord((b"x", picture(2)), (b"y", picture(3))))
+    job.nightly()
+    assert job.query(job.query_file({"q.jpg": picture(1)}), "-k", 1).code == 0
+    (found,) = job.results.to_pylist()
+    assert (found["item_id"], found["score"] > 0.9999) == ("x", True)

@@ -58,3 +58,12 @@ def test_columns_are_gathered_from_the_right_shard_in_the_order_asked_for():
     assert gather(shards, shard, row, "number").to_pylist() == [21, 10, 20, 11]
     assert gather(shards[:1], np.array([0, 0]), np.array([1, 0]), "item_id").to_pylist() == ["b", "ü"]
     assert gather(shards, np.array([], int), np.array([], int), "number").to_pylist() == []
+
+
+def test_near_ties_that_are_scored_again_come_in_the_order_of_their_scores():
+    near, nearer = [0.6, 0.8], [np.sqrt(1 - 0.8000003**2), 0.8000003]
+    shards = [shard_of(["far", "near", "nearer"], [[0, 1], near, nearer])]
+    given = candidates([0.9, 0.8, 0.8 - 1e-7], [0, 0, 0], [0, 1, 2])
+    found = level_ties(shards, np.float32([[0, 1]]), given, "cosine")
+    assert found.row.tolist() == [[0, 2, 1]]
+    assert (np.diff(found.near) <= 0).all()

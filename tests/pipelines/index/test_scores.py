@@ -91,3 +91,11 @@ def test_the_radius_reaches_the_farthest_vector():
     assert centre(vectors).tolist() == [2, 0]
     assert radius(vectors) == 3
     assert radius(rows(0)) == 0
+
+
+def test_a_cosine_is_never_beyond_one():
+    vectors = checked(rows(3000, dim=37), "cosine")
+    same = np.arange(3000)[:, None]
+    assert np.einsum("nd,nd->n", vectors, vectors).max() > 1
+    assert pair_scores(vectors, vectors, same, "cosine").max() == 1
+    assert pair_scores(vectors, -vectors, same, "cosine").min() == -1

@@ -195,3 +195,37 @@ def test_a_library_that_cannot_be_imported_is_not_told_as_a_damaged_index(tmp_pa
     monkeypatch.setattr("lookalike.index.searcher._NATIVE", "scann_ops/cc/python/no_such.so")
     with pytest.raises(LookalikeError, match="ScaNN is installed wrongly"):
         load(str(tmp_path))
+
+
+def test_euclidean_near_ties_are_decided_by_exact_distances_though_the_search_errs():
+    """Two tight clusters far apart: their squared distances, some 1e5 from the mean, are an ulp of it apart."""
+    random = np.random.default_rng(0)
+    middles = 100 * random.standard_normal(16) * np.array([[1], [-1]])
+    rows, queries = (
+        (middles[np.arange(count) % 2] + 0.3 * random.standard_normal((count, 16))).astype(np.float32)
+        for count in (400, 50)
+    )
+    found, scores = build(rows, "euclidean", BuildOptions()).search(queries, 5, exact=True)
+    expected, distances = nearest(rows, queries, 5, "euclidean")
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(scores, distances, rtol=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ["ah", "tree"])
+def test_for_more_results_the_search_is_wider_and_deeper(monkeypatch, algorithm):
+    built = build(clustered(1500), "cosine", BuildOptions(threads=2, algorithm=algorithm))
+    leaves = built.parameters.leaves
+    built.settings = dataclasses.replace(built.settings, leaves_to_search=min(2, leaves), pre_reorder=20)
+    asked = {}
+    for k in (1, 10, 100):
+        monkeypatch.setattr(built, "approximate", lambda *a: asked.setdefault(a[1], a[2:]) and _one_row(a))
+        built.search(clustered(1, seed=1), k)
+    (few, low), (usual, middle), (many, deep) = asked[1], asked[10], asked[100]
+    assert (few, low) == (usual, middle) == (min(2, leaves), 20)
+    assert deep >= 8 * middle
+    assert many >= min(leaves, 8 * usual)
+
+
+def _one_row(asked):
+    queries, k, *_ = asked
+    return np.zeros((len(queries), k), np.int64), np.ones((len(queries), k), np.float32)

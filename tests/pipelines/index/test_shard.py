@@ -8,6 +8,7 @@ from lookalike.index.shard import ShardContent, open_index_shard, write_index_sh
 from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 from lookalike.store.index_manifest import MANIFEST, read_manifest
+from tests.support.fault_points import after_a_power_cut
 
 DIM = 8
 TREE_FILES = (
@@ -149,3 +150,9 @@ def test_a_folder_with_files_is_refused(tmp_path):
     (tmp_path / "left over").touch()
     with pytest.raises(LookalikeError, match="empty folder"):
         write(tmp_path, 5)
+
+
+def test_an_index_shard_that_was_written_is_whole_after_a_power_cut(tmp_path):
+    (folder := tmp_path / "shard").mkdir()
+    after_a_power_cut(folder, lambda: write(folder, 40))
+    assert len(open_index_shard(str(folder)).items) == 40

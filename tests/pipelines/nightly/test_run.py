@@ -207,3 +207,17 @@ def test_old_generations_are_pruned_by_retention(job, pictures):
         job.nightly("--set", f"index.recall_target={target}", "--set", "retention.generations=2")
     assert len(list((job.store / "generations").iterdir())) == 2
     assert len(list((job.store / "indexes").iterdir())) == 2
+
+
+def test_a_night_that_lost_the_store_while_it_built_publishes_nothing(copied, monkeypatch):
+    def lock_deleted(*arguments):
+        (copied.store / "LOCK").unlink()
+        return check_index(*arguments)
+
+    check_index = index_job.check_index
+    monkeypatch.setattr(index_job, "check_index", lock_deleted)
+    before = (copied.store / "CURRENT").read_bytes()
+    done = copied.run("nightly", "--set", "metric=euclidean")
+    assert done.code == 2
+    assert "was deleted while this run was writing" in done.sentence
+    assert (copied.store / "CURRENT").read_bytes() == before

@@ -235,3 +235,45 @@ def test_ids_of_lines_are_looked_up_in_every_shard(tmp_path):
     assert block.ids == ["c", "a"]
     np.testing.assert_allclose(block.vectors, [[0.6, 0.8], [1, 0]], atol=1e-7)
     assert block.failures == [("none", "lookup", "no indexed item has this id")]
+
+
+def test_ids_stored_as_text_that_is_not_utf8_are_failures(copied):
+    raw = pa.array([b"good", b"caf\xe9", b"fine"], pa.binary())
+    path = copied.folder / "text.parquet"
+    text = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    pq.write_table(pa.table({"id": text, "vector": [[1.0] * 16] * 3}), path)
+    assert copied.query(path, "-k", 1).code == 0
+    assert copied.results["query_id"].to_pylist() == ["good", "fine"]
+    assert [(f["query_id"], f["stage"]) for f in copied.failures] == [("caf\\xe9", "id")]
+
+
+def test_an_id_that_comes_again_in_a_later_block_of_a_file_is_a_failure(copied, monkeypatch):
+    monkeypatch.setattr(inputs, "BLOCK", 2)
+    assert copied.query(copied.vectors_file([[1.0] * 16] * 5, ["a", "b", "c", "a", "d"]), "-k", 1).code == 0
+    assert copied.results["query_id"].to_pylist() == ["a", "b", "c", "d"]
+    assert [(f["query_id"], f["stage"]) for f in copied.failures] == [("a", "duplicate")]
+
+
+def test_row_numbers_are_ids_over_all_blocks(copied, monkeypatch):
+    monkeypatch.setattr(inputs, "BLOCK", 2)
+    assert copied.query(copied.vectors_file([[1.0] * 16] * 5), "-k", 1).code == 0
+    assert copied.results["query_id"].to_pylist() == ["0", "1", "2", "3", "4"]
+
+
+def test_a_damaged_vector_is_noticed_where_the_file_has_checksums(copied):
+    path = copied.folder / "sealed.parquet"
+    vectors = noisy(corpus(copied)[1], 20)
+    table = pa.table({"vector": pa.array(list(vectors), pa.list_(pa.float32()))})
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(vectors[3].tobytes())] ^= 1
+    path.write_bytes(content)
+    assert "sealed.parquet is not a whole Parquet file" in refused(copied, path)
+
+
+def test_every_image_that_cannot_be_read_is_told_once_though_there_are_many_blocks(copied, monkeypatch):
+    monkeypatch.setattr(inputs, "IMAGE_BLOCK", 1)
+    images = {f"q{i:02}.jpg": picture(i) if i % 3 else b"no image" for i in range(30)}
+    assert copied.query(copied.query_file(images), "-k", 1).code == 0
+    assert [failure["query_id"] for failure in copied.failures] == [f"q{i:02}.jpg" for i in range(0, 30, 3)]
+    assert copied.results["query_id"].to_pylist() == [f"q{i:02}.jpg" for i in range(30) if i % 3]

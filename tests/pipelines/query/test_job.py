@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.model.encoder.bundle import Encoder
+from lookalike.query import job as query_job
+from lookalike.store import generations
+from lookalike.store.prune import prune
 from tests.conftest import DIM, picture
 from tests.support.encoding import encode
 from tests.support.queries import corpus, noisy, refused
@@ -285,3 +288,23 @@ def test_an_index_and_its_shards_may_be_moved(published, copied):
     copied.set(store=str(copied.folder / "elsewhere"))
     assert copied.query(vectors).code == 0
     assert before.equals(copied.results)
+
+
+def test_what_a_query_reads_is_not_pruned_while_it_is_answered(copied, monkeypatch):
+    first = copied.generation["name"]
+    copied.nightly("--set", "index.recall_target=0.95")
+    second = copied.generation["name"]
+    store = str(copied.store)
+    generations.rollback(store, first)
+    done = []
+
+    def meanwhile(*arguments, **options):
+        generations.rollback(store, second)
+        done.append(prune(store, 1))
+        return search(*arguments, **options)
+
+    search = query_job.search_in_steps
+    monkeypatch.setattr(query_job, "search_in_steps", meanwhile)
+    assert copied.query(copied.vectors_file([[1.0] * DIM])).code == 0
+    assert done[0].in_use == (first,)
+    assert generations.names(store) == [first, second]

@@ -25,6 +25,9 @@ SHARD = Shard("a/b-01.tar.gz", "webdataset", ())
         ("bool", 0, False),
         ("bool", "True", True),
         ("bool", b"0", False),
+        ("bool", "false", False),
+        ("bool", "1", True),
+        ("bool", 1, True),
     ],
 )
 def test_a_value_that_loses_nothing_is_converted(kind, value, expected):

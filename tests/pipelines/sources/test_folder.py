@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 from pathlib import Path
@@ -98,3 +99,14 @@ def test_a_file_that_is_gone_is_rejected_alone(tmp_path):
     first, second = read_shard(shard, OPTIONS)
     assert first == Reject("a.jpg", 0, "read", "No such file or directory")
     assert isinstance(second, Record)
+
+
+def test_a_disk_that_fails_ends_the_run_and_not_the_image(tmp_path, monkeypatch):
+    def failing(path):
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    make(tmp_path, ["a.jpg", "b.jpg"])
+    (shard,) = find_shards(str(tmp_path), OPTIONS)
+    monkeypatch.setattr("lookalike.filesystem.files.read_bytes", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        list(read_shard(shard, OPTIONS))

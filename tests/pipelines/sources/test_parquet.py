@@ -1,3 +1,5 @@
+import errno
+import io
 import re
 
 import pyarrow as pa
@@ -121,3 +123,55 @@ def test_a_missing_column_ends_the_shard_naming_columns_and_key(tmp_path, column
 
 def test_a_file_without_rows_has_no_records(tmp_path):
     assert read_table(tmp_path, {"id": pa.array([], pa.string()), "image": pa.array([], pa.binary())}) == []
+
+
+def test_fewer_rows_than_the_footer_says_are_told(tmp_path, monkeypatch):
+    class Short(pq.ParquetFile):
+        def iter_batches(self, *arguments, **options):
+            return iter(list(super().iter_batches(*arguments, **options))[:-1])
+
+    monkeypatch.setattr("lookalike.sources.parquet.pq.ParquetFile", Short)
+    items = read_table(tmp_path, {"id": [str(i) for i in range(20)], "image": [b"x"] * 20})
+    assert [item.position for item in items] == list(range(17))
+    assert items[16] == Reject(None, 16, "read", "the footer promises 20 rows", ends_shard=True)
+
+
+def test_what_the_file_system_reports_is_no_damage(tmp_path, monkeypatch):
+    class Failing(io.FileIO):
+        def readinto(self, buffer):
+            raise OSError(errno.EIO, "Input/output error")
+
+        def read(self, size=-1):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("lookalike.filesystem.files.open_read", lambda path: Failing(path))
+    with pytest.raises(OSError, match="Input/output error"):
+        read_table(tmp_path, {"id": ["a"], "image": [b"x"]})
+
+
+def test_a_damaged_image_is_noticed_where_the_file_has_checksums(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pa.table({"id": ["a"], "image": [b"an image of many bytes"]})
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"many bytes", b"many cytes"))
+    shard = Shard(str(path), "parquet", (FileInfo(str(path), path.stat().st_size, "0"),))
+    (item,) = read(shard, SourceOptions())
+    assert isinstance(item, Reject)
+    assert item.ends_shard
+
+
+def test_the_columns_that_are_configured_are_taken_though_others_are_named_like_them(tmp_path):
+    columns = {"id": ["a"], "name": ["b"], "image": [b"1"], "photo": [b"2"]}
+    assert read_table(tmp_path, columns, image_field="photo", id_field="name") == [Record("b", b"2", 0)]
+
+
+def test_of_two_columns_of_one_name_none_is_taken(tmp_path):
+    table = pa.Table.from_arrays(
+        [pa.array(["a"]), pa.array([b"1"]), pa.array([b"2"])], ["id", "image", "image"]
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    (item,) = read(Shard(path, "parquet", (FileInfo(path, 1, "0"),)), SourceOptions())
+    assert isinstance(item, Reject)
+    assert item.error.startswith("no image column")

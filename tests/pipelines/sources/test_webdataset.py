@@ -40,9 +40,15 @@ def test_neighbours_with_one_key_are_one_record_whose_key_keeps_the_directory(tm
 
 def test_the_plain_image_extension_wins_then_the_alphabet(tmp_path):
     content = tar(
-        ("a.mask.jpg", b"1"), ("a.png", b"2"), ("a.jpg", b"3"), ("a.webp", b"4"), ("b.seg.png", b"5")
+        ("a.mask.jpg", b"1"),
+        ("a.png", b"2"),
+        ("a.jpg", b"3"),
+        ("a.webp", b"4"),
+        ("b.seg.png", b"5"),
+        ("c.mask.jpg", b"6"),
+        ("c.png", b"7"),
     )
-    assert [item.image for item in read_bytes(tmp_path, content)] == [b"3", b"5"]
+    assert [item.image for item in read_bytes(tmp_path, content)] == [b"3", b"5", b"7"]
 
 
 def test_a_key_that_comes_again_is_another_record(tmp_path):
@@ -145,3 +151,9 @@ def test_data_behind_the_end_mark_are_damage(tmp_path):
 
 def test_an_archive_without_members_has_no_records(tmp_path):
     assert read_bytes(tmp_path, tar()) == []
+
+
+def test_a_field_of_the_json_goes_before_the_member_of_its_name(tmp_path):
+    content = tar(("a.txt", b"of the member"), ("a.jpg", b"1"), ("a.json", b'{"txt": "of the json"}'))
+    (item,) = read_bytes(tmp_path, content, metadata={"txt": "string"})
+    assert item.metadata == {"txt": "of the json"}

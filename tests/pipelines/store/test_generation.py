@@ -87,3 +87,11 @@ def test_what_is_no_manifest_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(LookalikeError, match="is no manifest of format 1"):
         read_generation(str(tmp_path), "x")
+
+
+@pytest.mark.parametrize("seconds", [-86400, -1, 0, 1])
+def test_a_name_sorts_behind_the_one_before_whatever_the_clock_says(seconds):
+    noon = datetime(2025, 1, 2, 12, tzinfo=timezone.utc)
+    before = generation_name(noon, "f" * 8)
+    name = generation_name(noon + timedelta(seconds=seconds), "0" * 8, before)
+    assert name == "20250102T120001Z-00000000" > before

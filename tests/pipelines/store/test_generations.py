@@ -1,5 +1,6 @@
 """Generations: listing, showing, reading and rolling back."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -9,7 +10,7 @@ import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions, generations
-from lookalike.store.generation import read_current
+from lookalike.store.generation import publish, read_current
 from lookalike.store.generations import list_generations, reading, rollback, show
 from lookalike.store.prune import prune
 from tests.support.small_stores import SmallStore, flip
@@ -28,6 +29,13 @@ def test_generations_are_listed_in_order_and_the_served_one_is_marked(small):
     assert (one.items, one.shards, one.indexes, one.previous) == (4, 2, 1, None)
     assert (two.items, two.shards, two.created, two.previous) == (2, 1, second.created, first.name)
     assert two.encoder == "tiny eeeeeeee"
+
+
+def test_the_recall_of_a_generation_is_that_of_its_worst_index_shard(small):
+    made = small.publish(0, ["a0"])
+    refs = [dataclasses.replace(made.indexes[0], recall=recall) for recall in (0.97, None, 0.99)]
+    publish(small.path, dataclasses.replace(made, indexes=tuple(refs)))
+    assert list_generations(small.path)[0].recall == 0.97
 
 
 def test_a_store_without_generations_lists_none(small):

@@ -141,3 +141,22 @@ def test_brief_changes_wait_for_each_other(tmp_path):
     assert (tmp_path / "n").read_text() == "100"
     with briefly(str(tmp_path / "x.lock"), "exclude add"):
         pass
+
+
+def test_a_lock_whose_file_is_replaced_while_one_waits_is_not_had(tmp_path, monkeypatch):
+    path = tmp_path / "LOCK"
+
+    def replaced_meanwhile(descriptor, operation):
+        (tmp_path / "other").touch()
+        os.replace(tmp_path / "other", path)
+
+    monkeypatch.setattr(lock.fcntl, "flock", replaced_meanwhile)
+    with pytest.raises(FileNotFoundError, match="Replaced"), lock.flocked(str(path), lock.fcntl.LOCK_EX):
+        pass
+
+
+def test_nothing_of_an_earlier_holder_is_left_in_the_lock(path):
+    Path(path).mkdir()
+    Path(path, "LOCK").write_text('{"what": "' + "x" * 2000 + '"}')
+    with hold(path, "nightly"):
+        assert parse_holder(Path(path, "LOCK").read_bytes()).what == "nightly"

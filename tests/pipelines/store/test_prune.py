@@ -15,6 +15,8 @@ from lookalike.model.errors import LookalikeError
 from lookalike.store.generations import list_generations, names, reading, rollback
 from lookalike.store.prune import GRACE_SECONDS, prune
 from lookalike.store.verify import verify
+from tests.support import fault_points
+from tests.support.fault_points import PowerCut, watched
 from tests.support.small_stores import FIRST_NIGHT, Bucket, SmallStore, flip
 
 SHARDS = ("a0", "a1", "b0", "b1")
@@ -211,6 +213,10 @@ def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monk
     made = published(small, [("a0",), ("b0",), ("a0", "b0")])
     bucket, url = Bucket(), "mem://bucket/store"
     bucket.upload(small.root, url)
+    # Older than the generation that is kept, and than a day: age alone would condemn them.
+    for path, (content, modified) in bucket.objects.items():
+        if "/generations/" not in path:
+            bucket.objects[path] = (content, modified - 5 * DAY)
     monkeypatch.setattr(files, "_beam", lambda: bucket)
     bucket.now += 10 * DAY
     opener = set(bucket.objects)
@@ -233,3 +239,63 @@ def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monk
     assert verify(url) == []
     with reading(url) as opened:
         assert opened == made[2]
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_a_power_cut_at_any_moment_leaves_a_store_that_verifies_and_the_next_prune_finishes(
+    small, tmp_path, monkeypatch, seed
+):
+    def killed(*_):
+        raise Killed
+
+    made = published(small, [("a0",), ("a1",), ("b0",), ("b1",)])
+    prune(str(whole := shutil.copytree(small.root, tmp_path / "whole")), 2)
+    expected = SmallStore(whole).files
+    monkeypatch.setattr(fault_points, "die", killed)
+    last, finished = 0, False
+    while not finished:
+        last += 1
+        (place := tmp_path / str(last)).mkdir()
+        copy = SmallStore(Path(shutil.copytree(small.root, place / "store")))
+        points = PowerCut(copy.root, last, None if seed is None else 1000 * seed + last)
+        try:
+            with watched(points):
+                prune(copy.path, 2)
+            points.lose_power()
+            finished = True
+        except Killed:
+            pass
+        assert verify(copy.path) == []
+        assert {made[2].name, made[3].name} <= set(names(copy.path))
+        prune(copy.path, 2)
+        assert {name for name in copy.files if files.TEMPORARY not in name} == expected
+        shutil.rmtree(place)
+    assert last > 20
+
+
+def test_what_a_generation_in_use_is_made_of_is_kept_with_it(small):
+    made = published(small, [("a0",), ("b0",)])
+    with reading(small.path, made[0].name):
+        assert prune(small.path, 1).in_use == (made[0].name,)
+    assert small.files_of(made[0]) <= small.files
+    assert verify(small.path) == []
+
+
+def test_work_younger_than_a_day_is_left_though_a_generation_was_published_since(small):
+    now = time.time()
+    generation = small.publish(0, ["a0"])
+    small.embed("b0")
+    small.index(["b0"])
+    small.age(0.5, now)
+    os.utime(small.root / "generations" / generation.name / "manifest.json", (now - 0.1 * DAY,) * 2)
+    assert prune(small.path, 1, now=now).artifacts == ()
+
+
+def test_what_has_no_known_age_is_left(small):
+    generation = small.publish(0, ["a0"])
+    small.embed("b0")
+    small.age(5, time.time())
+    for path in small.root.glob("embeddings/*/b.tar*"):
+        os.utime(path, (0, 0))
+    os.utime(small.root / "generations" / generation.name / "manifest.json")
+    assert prune(small.path, 1).artifacts == ()

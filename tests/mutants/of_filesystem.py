@@ -1,0 +1,114 @@
+"""Changes to reading, writing and caching files."""
+
+from .change import Change, loses, worse, wrong
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/filesystem/files.py": [
+        loses(
+            "            os.fsync(file.fileno())\n",
+            "",
+            "a file that was written may be half as long after a power cut",
+        ),
+        loses(
+            "        os.replace(temporary, path)\n        sync(folder)\n",
+            "        os.replace(temporary, path)\n",
+            "a file that was written may be gone after a power cut",
+        ),
+        loses(
+            "    sync(temporary)\n    os.chmod(temporary, 0o644)\n",
+            "    os.chmod(temporary, 0o644)\n",
+            "an embedding file may be half as long after a power cut",
+        ),
+        loses(
+            '    sync(os.path.dirname(_local(path)) or ".")\n',
+            "",
+            "an embedding file may be gone after a power cut, though its note is there",
+        ),
+        loses(
+            "    sync(os.path.dirname(_local(folder)))\n",
+            "",
+            "an index shard may be gone after a power cut, though a generation names it",
+        ),
+        loses("    sync(parent)\n", "", "a new folder with all in it may be gone after a power cut"),
+        worse("os.chmod(temporary, 0o644)", "pass", "nobody but the writer can read an embedding file"),
+        worse("os.chmod(temporary, 0o755)", "pass", "nobody but the writer can open an index shard"),
+        loses(
+            "            io.RawIOBase.close(upload.raw)\n            raise\n",
+            "            raise\n",
+            "half an object is completed when an upload fails",
+            "tests/pipelines/filesystem/test_s3.py",
+        ),
+        loses(
+            'if f.path == path or f.path.startswith(f"{path}/"))',
+            "if f.path.startswith(path))",
+            "deleting a remote folder deletes its neighbours whose names begin alike",
+        ),
+        wrong(
+            "key=lambda name: (name == last, name)):",
+            "key=lambda name: name):",
+            "a remote folder counts as finished before all of it is there",
+        ),
+        wrong(
+            "return sorted((f for f in found if TEMPORARY not in os.path.basename(f.path)), key=lambda f: f.path)",
+            "return sorted(found, key=lambda f: f.path)",
+            "unfinished files are taken for whole ones",
+        ),
+        worse(
+            "if error.errno != errno.ESTALE:",
+            "if True:",
+            "an object that is replaced while it is read ends the run",
+            "tests/pipelines/filesystem/test_s3.py",
+        ),
+        worse(
+            'width = len(ends[1]) if ends[1].startswith("0") else 0',
+            "width = 0",
+            "a brace list loses its leading zeros",
+        ),
+        worse("step = 1 if last >= first else -1", "step = 1", "a brace list that counts down is empty"),
+        worse(
+            "        if not files:\n            raise LookalikeError(",
+            "        if False:\n            raise LookalikeError(",
+            "a part of a pattern that matches nothing is left out in silence",
+        ),
+        wrong(
+            '    if found != expected:\n        raise LookalikeError(f"The file is damaged',
+            '    if False:\n        raise LookalikeError(f"The file is damaged',
+            "no file is compared with its digest",
+        ),
+        worse(
+            "secrets.token_hex(8)",
+            "os.getpid()",
+            "two containers write to one temporary file",
+        ),
+        worse(
+            '_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)',
+            '_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")',
+            "GS:// is taken for a local folder",
+        ),
+    ],
+    "pipelines/filesystem/cache.py": [
+        loses(
+            "if set(os.listdir(folder)) != {_COPY, _STATE}:",
+            "if not {_COPY, _STATE} <= set(os.listdir(folder)):",
+            "an old folder of the user's in LOOKALIKE_CACHE may be deleted",
+        ),
+        loses(
+            "if not unfinished and not _is_entry(entry.path):",
+            "if False:",
+            "any old folder in LOOKALIKE_CACHE is deleted",
+        ),
+        wrong(
+            "return bool(json.load(state) == _state(entry))",
+            "return bool(json.load(state))",
+            "a changed or incomplete copy is taken for whole",
+        ),
+        worse(
+            "    os.utime(os.path.join(entry, _STATE))\n",
+            "",
+            "a copy that is asked for every day is deleted after a week",
+        ),
+        worse(
+            "time.time() - UNUSED_DAYS * 86400", "time.time() - UNUSED_DAYS * 3600", "copies live for hours"
+        ),
+    ],
+}

@@ -1,0 +1,337 @@
+"""Changes to search, publication and the jobs around them."""
+
+from .change import Change, loses, worse, wrong
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/index/scores.py": [
+        wrong("    scores[rows < 0] = np.nan\n", "", "no row has the score of the last vector"),
+        wrong(
+            "    if off.any():\n        vectors = vectors / ",
+            "    if False:\n        vectors = vectors / ",
+            "long vectors are nearer than short ones under cosine",
+        ),
+        wrong(
+            'near = scores if metric == "cosine" else -scores',
+            "near = scores",
+            "under euclidean the farthest is nearest",
+        ),
+        wrong(
+            "np.where(np.isnan(near), np.float32(-np.inf), near)",
+            "np.nan_to_num(near)",
+            "what is no candidate is one of score 0",
+        ),
+        worse(
+            'np.clip(np.einsum("qd,qwd->qw", queries[part], gathered), -1, 1, out=scores[part])',
+            'scores[part] = np.einsum("qd,qwd->qw", queries[part], gathered)',
+            "a cosine may be a little above 1",
+        ),
+        wrong(
+            "for start in range(worker * step,",
+            "for start in range(0 * step,",
+            "with two threads some scores are missing",
+        ),
+        worse(
+            "    if bad.any():\n        row = int(np.argmax(bad))\n        raise",
+            "    if False:\n        row = int(np.argmax(bad))\n        raise",
+            "NaN is indexed",
+        ),
+        wrong(
+            '    return float(np.sqrt(np.einsum("nd,nd->n", off, off).max()))',
+            '    return float(np.sqrt(np.einsum("nd,nd->n", off, off).min()))',
+            "near ties far from the centre are taken for clear",
+        ),
+    ],
+    "pipelines/index/ordering.py": [
+        wrong("    part = by_nearness(part)\n", "", "near ties that were scored again are not sorted again"),
+        wrong(
+            'order = np.argsort(-found.near, axis=1, kind="stable")',
+            'order = np.argsort(found.near, axis=1, kind="stable")',
+            "the farthest come first",
+        ),
+        wrong(
+            "    members[:, :-1] |= equal\n",
+            "",
+            "the first of a tie is not in it",
+        ),
+        wrong(
+            "order = np.lexsort((place, -part_near), axis=1)",
+            "order = np.lexsort((-place, -part_near), axis=1)",
+            "ties go against the order of their ids",
+        ),
+        wrong(
+            "    back[np.concatenate(places)] = np.arange(len(row))\n",
+            "    back[:] = np.arange(len(row))\n",
+            "of several shards, matches get each other's ids",
+        ),
+        wrong(
+            "of_shard = members & (part.shard == number)",
+            "of_shard = members & (part.shard <= number)",
+            "near ties of two shards are scored with each other's vectors",
+        ),
+        wrong(
+            'room = ROUNDING if metric == "cosine" else ROUNDING * np.abs(near[:, 1:])',
+            "room = 0",
+            "copies of one picture have two scores",
+        ),
+    ],
+    "pipelines/index/search.py": [
+        wrong("near[gone[row]] = -np.inf", "pass", "items that were taken down are found"),
+        wrong(
+            "near[row == skips[number][:, None]] = -np.inf",
+            "pass",
+            "a query finds itself though it is to be skipped",
+        ),
+        wrong(
+            "        fetch *= 2\n", "        break\n", "queries with ties or hidden items are not answered"
+        ),
+        wrong(
+            "return everything | (clear & np.isfinite(kth))",
+            "return np.ones(len(everything), bool)",
+            "ties across the last place are broken by chance",
+        ),
+        wrong(
+            "            clear = kth - horizon > ROUNDING\n",
+            "            clear = kth - horizon >= 0\n",
+            "ties across the last place are broken by chance",
+        ),
+        wrong(
+            "clear = horizon**2 - kth**2 > ROUNDING",
+            "clear = horizon**2 - kth**2 >= 0 * ROUNDING",
+            "ties across the last place are broken by chance under euclidean",
+        ),
+        wrong(
+            "np.maximum(horizon, last, out=horizon)",
+            "np.minimum(horizon, last, out=horizon)",
+            "the shard that was searched least is not asked for more",
+        ),
+        wrong(
+            '    order = np.argsort(query, kind="stable")\n    return Matches(',
+            "    order = np.arange(len(query))\n    return Matches(",
+            "matches come out of order where queries took several rounds",
+        ),
+        worse(
+            'for what in ("metric", "dim", "encoder_fingerprint"):',
+            'for what in ("metric", "dim"):',
+            "vectors of two encoders are compared",
+        ),
+        wrong('score = near if metric == "cosine" else -near', "score = near", "distances are negative"),
+        wrong(
+            "    vectors = np.full((len(ids), shards[0].manifest.dim), np.nan, np.float32)",
+            "    vectors = np.zeros((len(ids), shards[0].manifest.dim), np.float32)",
+            "an unknown id has a vector",
+        ),
+    ],
+    "pipelines/index/drift.py": [
+        wrong(
+            "matches = search(shards, vectors, K, skip=ids)",
+            "matches = search(shards, vectors, K)",
+            "drift counts each item as its own match",
+        ),
+        wrong(
+            "len(a & b) / max(len(a), len(b))",
+            "len(a & b) / max(1, min(len(a), len(b)))",
+            "answers that were lost do not count as drift",
+        ),
+        wrong(
+            "both = np.flatnonzero(np.isfinite(old).all(axis=1) & np.isfinite(new).all(axis=1))",
+            "both = np.flatnonzero(np.isfinite(old).all(axis=1))",
+            "items that are gone are asked for",
+        ),
+        wrong(
+            "rows = np.unique(np.linspace(0, count - 1,",
+            "rows = np.unique(np.linspace(0, count // 2,",
+            "drift of the last items is not seen",
+        ),
+    ],
+    "pipelines/index/duplicates.py": [
+        wrong(
+            "list(shard ORDER BY shard)",
+            "list(shard ORDER BY shard DESC)",
+            "the last shard's record is served, not the first's",
+        ),
+        wrong("HAVING count(*) > 1", "HAVING count(*) > 2", "an id in two shards is served twice"),
+        loses("for shard in shards[1:])", "for shard in shards)", "an id in two shards is not served at all"),
+        worse('"memory_limit": MEMORY}', "}", "the search for duplicates takes all the memory there is"),
+        worse("dir=spill) as folder", ") as folder", "what does not fit into memory fills the system's disk"),
+        wrong(
+            "found[note.shard] = sorted(hits)",
+            "found[note.shard] = sorted(hits)[:1]",
+            "of the items of a shard that are taken down one vanishes",
+        ),
+    ],
+    "pipelines/index/job.py": [
+        loses("    still_mine()\n", "", "a run publishes though it lost the store"),
+        wrong(
+            "        and all(_whole(config.store, ref.path) for ref in previous.indexes)\n",
+            "",
+            "a night whose index was deleted is taken for unchanged",
+        ),
+        wrong("    check_digests(config, plan.notes, previous)\n", "", "damaged embedding files are indexed"),
+        wrong("    check_index(config, indexes, overlap)\n", "", "an index of too low a recall is published"),
+        wrong(
+            '    check_counts(config, plan.notes, {**counts, "between_shards": len(duplicates)}, previous)\n',
+            "",
+            "a corpus that shrank is published",
+        ),
+        wrong(
+            "        check_counts(config, plan.notes, {**previous.counts,",
+            "        (lambda *_: None)(config, plan.notes, {**previous.counts,",
+            "a gate that was made stricter is not asked in an unchanged night",
+        ),
+        wrong(
+            '        "excluded": sha256_json(excluded.to_pylist()),\n',
+            "",
+            "a night after a takedown is taken for unchanged",
+        ),
+        wrong(
+            '        "metadata": dict(config.corpus.metadata),\n        "index"',
+            '        "index"',
+            "a night with other metadata is taken for unchanged",
+        ),
+        wrong(
+            '"index": [config.index.recall_target, config.index.shard_vectors],',
+            '"index": [config.index.recall_target],',
+            "a night with smaller index shards is taken for unchanged",
+        ),
+        wrong(
+            '        "encoder": encoder,\n        "metric"',
+            '        "metric"',
+            "a night with another encoder is taken for unchanged",
+        ),
+        wrong(
+            '        decides["augmentation"] = augmentation.model_dump()\n',
+            "        pass\n",
+            "a night with other augmentation is taken for unchanged",
+        ),
+        wrong(
+            "    left_out = _united(duplicates, taken_down)\n",
+            "    left_out = _united(duplicates, {})\n",
+            "what was taken down is indexed",
+        ),
+        worse(
+            "max(generations.names(config.store), default=None)",
+            "previous.name if previous else None",
+            "after a rollback a generation may take the name of another",
+        ),
+        wrong(
+            '        left_out.setdefault(row["shard"], set())',
+            '        left_out.setdefault(row["kept_shard"], set())',
+            "duplicates are left out of the shard that keeps them",
+        ),
+    ],
+    "pipelines/index/opening.py": [
+        wrong(
+            "    files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)\n",
+            "",
+            "an index shard of another generation may be opened",
+        ),
+        worse(
+            "    files.delete([local])  # the copy",
+            "    # the copy",
+            "a damaged copy in the cache is never mended",
+        ),
+        wrong(
+            "        if (found := sha256_file(path)) != expected:",
+            "        if (found := expected) != expected:",
+            "damaged vectors are evaluated",
+        ),
+    ],
+    "pipelines/index/post_processing.py": [
+        wrong(
+            "    if fingerprint(manifest) != generation.encoder:",
+            "    if False:",
+            "steps of another encoder are taken around the search",
+        ),
+        wrong(
+            "    wide = max(k, reranking.short_list + 1)\n", "    wide = k\n", "only k items are re-ranked"
+        ),
+        wrong(
+            "    kept = found.rank <= k\n", "    kept = found.rank <= wide\n", "more than k matches are given"
+        ),
+        wrong(
+            "own |= (found.shard == number) & (found.row == rows[found.query])",
+            "own |= (found.row == rows[found.query])",
+            "an item of another shard is taken for the query's own",
+        ),
+        wrong(
+            "found = search(shards, vectors[part], step.k, exact=exact, excluded=excluded, skip=ids[part])",
+            "found = search(shards, vectors[part], step.k, exact=exact, excluded=excluded)",
+            "a query is expanded with itself",
+        ),
+        wrong(
+            "found = search(shards, vectors[part], step.k, exact=exact, excluded=excluded, skip=ids[part])",
+            "found = search(shards, vectors[part], step.k, exact=exact, skip=ids[part])",
+            "what was taken down draws queries towards it",
+        ),
+        worse(
+            '    if generation.metric != "cosine":',
+            "    if False:",
+            "distances are re-ranked as if they were cosines",
+        ),
+    ],
+    "pipelines/query/job.py": [
+        worse(
+            "    files.delete([results, failures])\n",
+            "",
+            "tables of before lie beside an error",
+            "tests/pipelines/query/test_job.py",
+        ),
+        loses(
+            "        tables.enter_context(_neither_alone(failures))\n",
+            "",
+            "failures are left without their results",
+        ),
+        wrong(
+            "    excluded = exclusions.excluded_ids(config.store)\n",
+            "    excluded = exclusions.excluded_ids(config.store)[:0]\n",
+            "what was taken down is shown",
+        ),
+        wrong("exclude_self=options.exclude_self,", "exclude_self=False,", "a query finds itself"),
+        loses(
+            "with generations.reading(config.store) as generation,",
+            "with contextlib.nullcontext(generations.read_current(config.store)) as generation,",
+            "a generation is pruned while a query reads it",
+        ),
+    ],
+    "pipelines/nightly/run.py": [
+        loses(
+            "index(config, embedded.plan, flags, still_mine)",
+            "index(config, embedded.plan, flags)",
+            "a night publishes though it lost the store",
+        ),
+        loses(
+            "prune(config.store, keep.generations, keep.days)",
+            "prune(config.store, keep.generations)",
+            "young generations are deleted against retention.days",
+        ),
+        worse(
+            "if indexed.published or may_be_due(config.store, keep.generations):",
+            "if indexed.published:",
+            "what a killed night did not prune is never pruned",
+        ),
+        worse(
+            "recalls = [ref.recall for ref in generation.indexes if ref.recall is not None]\n    report.recall = min(",
+            "recalls = [ref.recall for ref in generation.indexes if ref.recall is not None]\n    report.recall = max(",
+            "the report tells the best recall",
+        ),
+    ],
+    "pipelines/config/job.py": [
+        wrong("            item_id=self.item_id,\n", "", "corpus.item_id is not looked at"),
+        wrong("            id_field=self.id_field,\n", "", "corpus.id_field is not looked at"),
+        worse(
+            'False, description="publish although',
+            'True, description="publish although',
+            "damaged shards are published unless one forbids it",
+        ),
+        worse(
+            '0.05, description="of the records read"',
+            '0.5, description="of the records read"',
+            "half of the records may be rejected",
+        ),
+        worse(
+            "if taken := [name for name in metadata if name in _OUR_COLUMNS or not name]:",
+            "if taken := [name for name in metadata if not name]:",
+            "a field of metadata hides a column of ours",
+        ),
+    ],
+}

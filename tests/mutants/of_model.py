@@ -1,0 +1,393 @@
+"""Changes to encoders, decoding and measuring."""
+
+from .change import Change, worse, wrong
+
+CHANGES: dict[str, list[Change]] = {
+    "model/encoder/bundle.py": [
+        wrong(
+            "if k == PROJECTION or k.startswith(network)}",
+            "if k.startswith(network)}",
+            "two encoders with other projections have one fingerprint",
+        ),
+        wrong(
+            "if k == PROJECTION or k.startswith(network)}",
+            "if k == PROJECTION}",
+            "two encoders with other networks have one fingerprint",
+        ),
+        wrong(
+            '"pooling", "unit_length")}',
+            '"pooling")}',
+            "vectors of unit length and others have one fingerprint",
+        ),
+        wrong(
+            '("format", "dim", "preprocessing",',
+            '("format", "dim",',
+            "two encoders with other preprocessing have one fingerprint",
+        ),
+        wrong(
+            '        decides["views"] = manifest["views"]\n',
+            "        pass\n",
+            "encoders with and without test-time augmentation have one fingerprint",
+        ),
+        wrong(
+            "            if found != expected:\n                raise LookalikeError(",
+            "            if False:\n                raise LookalikeError(",
+            "a damaged encoder is used",
+        ),
+        wrong(
+            'expected, found = manifest.get("digest"), manifest_digest(manifest)',
+            'expected = found = manifest.get("digest")',
+            "an encoder whose settings were changed is used",
+        ),
+        wrong("        vectors[list(errors)] = np.nan\n", "", "an image without a direction has a vector"),
+        wrong(
+            "                yield running.popleft().result()\n            while",
+            "                yield running.pop().result()\n            while",
+            "vectors come in another order than their images",
+        ),
+        worse(
+            "            elif self.unit_length and not vectors[i].any():",
+            "            elif False:",
+            "an image of which the network makes zeros is indexed",
+        ),
+        wrong(
+            "        return unit_length(vectors) if self.unit_length else vectors\n\n    def features",
+            "        return vectors\n\n    def features",
+            "vectors are not of unit length",
+        ),
+        worse(
+            "if len(running) > 3 * self.threads:",
+            "if len(running) > 300 * self.threads:",
+            "memory grows with the corpus",
+        ),
+        wrong(
+            "variants += [variant[:, :, ::-1] for variant in variants]",
+            "variants += [variant[:, ::-1] for variant in variants]",
+            "the mirrored variant stands on its head",
+        ),
+        wrong(
+            "read_pixels(self._scales, image, max_pixels=self._max_pixels)",
+            "read_pixels(self._scales, image)",
+            "corpus.max_pixels is not looked at",
+        ),
+        wrong(
+            'self._projection = Projection.load(folder / PROJECTION) if manifest["projection"] else None',
+            "self._projection = Projection.load(folder / PROJECTION) if False else None",
+            "the projection is left out",
+        ),
+        wrong(
+            "        batch = np.zeros((BATCH, *pixels.shape[1:]), np.float32)\n",
+            "        batch = np.zeros((len(pixels), *pixels.shape[1:]), np.float32)\n",
+            "a vector depends on the batch it came in",
+        ),
+    ],
+    "model/encoder/export.py": [
+        wrong(
+            "np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels)))",
+            "np.arange(min(CALIBRATION_IMAGES, len(pixels)))",
+            "int8 is calibrated on the first images alone, which may be of one class",
+        ),
+        wrong(
+            "features, labels = features[known], [label for label in labels if label is not None]",
+            "features, labels = features[: known.sum()], [label for label in labels if label is not None]",
+            "LDA is fitted with the labels of other images",
+        ),
+        wrong(
+            "            unreadable[position] = str(error)\n",
+            "            unreadable[position] = str(error)\n            labels.append(None)\n",
+            "behind an image that cannot be read, labels are those of other images",
+        ),
+        worse("        folder.chmod(0o755)\n", "", "nobody but the maker can open an encoder"),
+        wrong(
+            "max(1, len(set(labels)) - 1)), shrinkage)",
+            "max(1, len(set(labels)) - 2)), shrinkage)",
+            "LDA has one dimension too few",
+        ),
+        worse(
+            "agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])",
+            "agreement = _agreement(folder, pixels[chosen][:64])",
+            "the agreement of int8 is measured on what it was calibrated on",
+        ),
+        wrong(
+            "    if out.exists() and any(out.iterdir()):",
+            "    if False:",
+            "an encoder is built over files that were there",
+        ),
+        wrong("        extremes[:, ::2] = 255\n", "", "pixels are rounded on their way into int8"),
+        wrong(
+            "_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen, 0])",
+            "_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen[:1], 0])",
+            "int8 is calibrated on one image",
+        ),
+    ],
+    "model/encoder/projection.py": [
+        wrong(
+            "features.astype(np.float32) - self.mean_",
+            "features.astype(np.float32)",
+            "the mean is not subtracted",
+        ),
+        worse(
+            "        components = components * np.sign(components[np.arange(len(components)), largest])[:, None]\n",
+            "",
+            "two fits of one sample differ in their signs",
+        ),
+        wrong(
+            "spread = (middles - mean) * np.sqrt(counts / len(x))[:, None]",
+            "spread = middles - mean",
+            "small classes count as much as large ones",
+        ),
+        wrong(
+            "self._set(mean, directions * scale[:, None])",
+            "self._set(mean, directions)",
+            "whitening does not whiten",
+        ),
+        wrong(
+            "shrunk = (1 - share) * variances + share * (centred**2).mean()",
+            "shrunk = share * variances + (1 - share) * (centred**2).mean()",
+            "shrinkage goes the other way",
+        ),
+        worse(
+            "    if dim > min(features.shape):",
+            "    if dim > features.shape[1]:",
+            "a projection of more dimensions than images is fitted",
+        ),
+        wrong(
+            "norms = np.linalg.norm(vectors.astype(np.float64), axis=-1, keepdims=True)",
+            "norms = np.linalg.norm(vectors, axis=-1, keepdims=True)",
+            "very small vectors become zero",
+        ),
+    ],
+    "model/encoder/post_processing.py": [
+        wrong(
+            "weight = np.where(similarity > 0, np.maximum(similarity, 0) ** alpha, 0)",
+            "weight = np.maximum(similarity, 0) ** alpha",
+            "with alpha 0 what is unlike counts as much as what is alike",
+        ),
+        wrong(
+            "    return unit_length(total)\n",
+            "    return total.astype(np.float32)\n",
+            "expanded queries are not of unit length",
+        ),
+        wrong(
+            "near_enough = mutual * (3 * shared >= 2 * half.sum(axis=2)[:, None])",
+            "near_enough = mutual * (2 * shared >= 2 * half.sum(axis=2)[:, None])",
+            "fewer neighbours are added than in the paper",
+        ),
+        wrong(
+            "nearest = place < k2",
+            "nearest = place <= k2",
+            "vectors of neighbours are averaged over one too many",
+        ),
+        wrong(
+            "return (1 - mix) * jaccard + mix * plain[:, 0, 1:]",
+            "return mix * jaccard + (1 - mix) * plain[:, 0, 1:]",
+            "the two distances are mixed the wrong way",
+        ),
+        wrong("    near = place <= k\n", "    near = place < k\n", "one neighbour too few is looked at"),
+        worse("        if self.k2 > self.k1:", "        if False:", "k2 above k1 is taken"),
+    ],
+    "model/images/decode.py": [
+        wrong(
+            "        if orientation in formats.TURNED:\n            height, width = width, height\n",
+            "",
+            "width and height of a turned JPEG are swapped",
+        ),
+        wrong(
+            "        pixels = formats.upright(pixels, orientation)\n",
+            "",
+            "turned photographs are not turned back",
+        ),
+        worse(
+            "        check_size(width, height, max_pixels)\n        factor",
+            "        factor",
+            "a huge JPEG is decompressed",
+        ),
+        wrong(
+            "while min_side and factor < 8 and side >= 2 * factor * min_side:",
+            "while min_side and factor < 8 and side >= factor * min_side:",
+            "pictures are decoded too small and blown up again",
+        ),
+        worse(
+            'if data[128:132] == b"DICM":\n        return "DICOM"',
+            'if data[:4] == b"DICM":\n        return "DICOM"',
+            "DICOM is no image",
+            "tests/model/images/test_dicom.py",
+        ),
+    ],
+    "model/images/formats.py": [
+        wrong(
+            "    if orientation in (3, 4, 7, 8):",
+            "    if orientation in (3, 4, 5, 8):",
+            "two of the eight orientations are wrong",
+        ),
+        wrong(
+            "white * (white - alpha) + white // 2) // white)",
+            "white // 2) // white)",
+            "transparent pixels are black",
+        ),
+        wrong(
+            "    if total > max_pixels:",
+            "    if total >= max_pixels:",
+            "a picture of exactly the limit is refused",
+        ),
+        wrong(
+            'transparent = bool(data[25] & 4) or b"tRNS" in data[: data.find(b"IDAT")]',
+            "transparent = bool(data[25] & 4)",
+            "a palette's transparency is not composited on white",
+        ),
+        wrong('    if b"eXIf" in data:', "    if False:", "a turned PNG is not turned back"),
+        wrong(
+            "deep = data[24] == 16",
+            "deep = False",
+            "a deep PNG loses its lower bits before its window is laid on it",
+        ),
+        worse(
+            "        check_size(*picture.size, max_pixels)\n        picture.load()",
+            "        picture.load()",
+            "a huge GIF is decompressed",
+        ),
+        wrong(
+            'or "transparency" in picture.info:', "or False:", "a transparent GIF is not composited on white"
+        ),
+        wrong(
+            "return grey(255 - levels if _white_is_zero(picture) else levels)",
+            "return grey(levels)",
+            "a TIFF in which white is 0 is a negative under a window",
+        ),
+    ],
+    "model/images/levels.py": [
+        wrong(
+            "middle, half = self.center - 0.5, (self.width - 1) / 2",
+            "middle, half = self.center, self.width / 2",
+            "a window is not that of DICOM",
+        ),
+        wrong(
+            "((samples.astype(np.uint32) + 128) // 257)",
+            "(samples.astype(np.uint32) // 257)",
+            "16 bits become 8 a level too dark",
+        ),
+        wrong(
+            "        return np.where(values > high, 255, 0).astype(np.uint8)",
+            "        return np.where(values >= high, 255, 0).astype(np.uint8)",
+            "a window of width 1 has its edge a level too low",
+        ),
+        wrong(
+            "return np.rint((values - low) * (255 / max(high - low, 1e-12)))",
+            "return np.rint(values * (255 / max(high - low, 1e-12)))",
+            "levels that do not begin at 0 are stretched wrongly",
+        ),
+    ],
+    "model/images/geometry.py": [
+        wrong(
+            "scale = n / min(height, width)",
+            "scale = n / max(height, width)",
+            "the longer side becomes n pixels",
+        ),
+        wrong(
+            "return cv2.resize(pixels, (width, height), interpolation=method)",
+            "return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST)",
+            "pictures are resized without smoothing",
+        ),
+        wrong(
+            "top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2",
+            "top, left = 0, 0",
+            "the corner is cropped, not the middle",
+        ),
+        wrong(
+            "max(width, pixels.shape[1]), 255)",
+            "max(width, pixels.shape[1]), 0)",
+            "what a small picture lacks is black, not white",
+        ),
+    ],
+    "model/images/dicom.py": [
+        wrong(
+            "return grey(255 - levels if inverted else levels)",
+            "return grey(levels)",
+            "MONOCHROME1 is a negative",
+        ),
+        wrong("frame * slope + intercept", "frame * slope - intercept", "Hounsfield units are wrong"),
+    ],
+    "model/images/preprocess.py": [
+        wrong(
+            "        rows /= np.tile(self.std, width)\n",
+            "",
+            "pixels are not divided by the standard deviation",
+        ),
+        wrong(
+            "return max(first.arguments) if first",
+            "return min(first.arguments) if first",
+            "a picture is decoded smaller than the resize needs",
+        ),
+        worse(
+            "            check_size(width, height, max_pixels)\n",
+            "",
+            "a narrow picture fills the memory when it is resized",
+        ),
+    ],
+    "model/images/test_time_augmentation.py": [
+        wrong(
+            "    size = round(side * scale)\n",
+            "    size = round(side / scale)\n",
+            "a larger scale shows the picture smaller",
+        ),
+        wrong("*variants[0][1:]", "*variants[0][2:0:-1]", "width and height are swapped"),
+    ],
+    "model/digests.py": [
+        wrong(
+            "sort_keys=True, separators",
+            "sort_keys=False, separators",
+            "the same settings in another order have another digest",
+        ),
+        wrong(
+            "    while chunk := file.read(1 << 20):\n        digest.update(chunk)\n",
+            "    digest.update(file.read(1 << 20))\n",
+            "only the first MiB of a file decides its digest",
+        ),
+    ],
+    "model/measuring/retrieval_metrics.py": [
+        wrong(
+            "rows, columns + 1, np.arange(len(rows)) - first[rows] + 1",
+            "rows, columns + 1, np.arange(len(rows)) - first[rows]",
+            "precision at a hit does not count the hit",
+        ),
+        wrong(
+            "before = np.where(ranks == 1, 1.0,",
+            "before = np.where(ranks == 1, 0.0,",
+            "the trapezoid of a first hit begins at 0",
+        ),
+        wrong(
+            "np.log2(np.arange(2, grades.shape[1] + 2))",
+            "np.log2(np.arange(1, grades.shape[1] + 1) + 2)",
+            "the first rank is discounted",
+        ),
+        wrong(
+            "enough = number >= -(-level * totals[rows] // (RECALL_LEVELS - 1))",
+            "enough = number >= level * totals[rows] // (RECALL_LEVELS - 1)",
+            "precision is told for a recall that is not reached",
+        ),
+        wrong(
+            "depth = np.where(relevant.sum(axis=1) == totals, np.minimum(last, k), k)",
+            "depth = np.minimum(last, k)",
+            "a ranking that lacks relevant items is not marked down",
+        ),
+        worse("    if (totals < 1).any():", "    if False:", "a query without relevant items counts as NaN"),
+    ],
+    "model/measuring/significance.py": [
+        wrong(
+            "[(1 - level) / 2, (1 + level) / 2]", "[1 - level, level]", "an interval of 95 % is one of 90 %"
+        ),
+        wrong(
+            "return _ends(after - before, level)",
+            "return _ends(before - after, level)",
+            "the difference has the wrong sign",
+        ),
+        wrong(
+            "return (1 + _in_parts(rounds, len(differences), as_far).sum(axis=0)) / (1 + rounds)",
+            "return _in_parts(rounds, len(differences), as_far).sum(axis=0) / rounds",
+            "p may be 0",
+        ),
+        wrong(
+            "np.abs(signs @ differences) >= seen", "(signs @ differences) >= seen", "the test is one-sided"
+        ),
+    ],
+}

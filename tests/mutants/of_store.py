@@ -1,0 +1,273 @@
+"""Changes to generations, locks, exclusions and pruning."""
+
+from .change import Change, loses, worse, wrong
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/store/prune.py": [
+        loses(
+            "    wanted = {path for name in kept for path in named_artifacts(generations.read(root, name))}\n",
+            "    wanted: set[str] = set()\n",
+            "prune deletes what kept generations are made of",
+        ),
+        loses("            wanted |= named\n", "", "prune deletes what a generation in use is made of"),
+        loses(
+            "keep = {*names[-keep_count:], current_name(root)}",
+            "keep = {*names[-keep_count:]}",
+            "prune deletes the generation that is served after a rollback",
+        ),
+        loses(
+            "            _sync([manifest])\n",
+            "",
+            "a generation may be listed after a power cut though what it is made of is deleted",
+        ),
+        loses(
+            "max(keep_days or 0.0, 1.0) * _DAY)",
+            "(keep_days or 0.0) * _DAY)",
+            "prune deletes the work of a run that is still to be published",
+        ),
+        loses(
+            "return min(newest, now - ",
+            "return max(newest, now - ",
+            "prune deletes embeddings that are younger than the newest generation",
+        ),
+        loses(
+            "    return all(0 < _modified(file) < cutoff for file in found)",
+            "    return all(_modified(file) < cutoff for file in found)",
+            "prune deletes what has no known age",
+        ),
+        loses(
+            "held.enter_context(flocked(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_RDWR))",
+            "pass",
+            "prune deletes a generation that a query reads",
+        ),
+        loses(
+            "    wanted = wanted.union(*(grave.artifacts for grave in graves if not grave.due))\n",
+            "",
+            "prune deletes at once what a remote reader may still need",
+        ),
+        loses("< now - GRACE_SECONDS", "< now", "a remote generation is deleted under its readers"),
+        loses(
+            "if now - _published(name) < keep_days * _DAY)",
+            "if now - _published(name) > keep_days * _DAY)",
+            "prune keeps the old and deletes the young",
+        ),
+        worse(
+            "if TOMBSTONE in held and MANIFEST not in held:",
+            "if False:",
+            "what an interrupted prune left is never deleted",
+        ),
+        worse("keep_count < 1", "keep_count < 0", "prune may be told to keep nothing"),
+        loses(
+            "    _sync(data)\n",
+            "",
+            "a tombstone may be gone after a power cut and what it names still there, for ever",
+        ),
+    ],
+    "pipelines/store/lock.py": [
+        loses(
+            "        if not is_same_file(descriptor, path):\n            raise FileNotFoundError",
+            "        if False:\n            raise FileNotFoundError",
+            "two hold the lock if its file is replaced while one waits",
+        ),
+        loses(
+            "            if not is_same_file(descriptor, path):\n                raise LookalikeError",
+            "            if False:\n                raise LookalikeError",
+            "a run publishes though its lock was deleted",
+        ),
+        loses(
+            "flocked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))",
+            "flocked(path, fcntl.LOCK_SH | fcntl.LOCK_NB))",
+            "two runs write to one store",
+        ),
+        loses(
+            "os.register_at_fork(after_in_child=_let_go)\n",
+            "",
+            "a worker that outlives its run keeps the store locked",
+        ),
+        worse(
+            "            os.ftruncate(descriptor, len(data))\n\n".replace("            ", "        ", 1),
+            "\n",
+            "the name of the holder may end in that of an earlier one",
+        ),
+        loses(
+            "    with flocked(path, fcntl.LOCK_EX):\n        yield\n",
+            "    yield\n",
+            "of two changes to the exclusions one is lost",
+        ),
+    ],
+    "pipelines/store/lease.py": [
+        loses(
+            "        if not self.is_ours():\n            raise refusal(",
+            "        if False:\n            raise refusal(",
+            "two have a lease that they took at once",
+        ),
+        loses(
+            "            if watched >= DEAD_SECONDS:",
+            "            if True:",
+            "a living holder loses its lease",
+        ),
+        loses(
+            "            if now is not None and now != seen:",
+            "            if False:",
+            "a lease that is renewed is taken over",
+        ),
+        loses(
+            "        if not self.is_ours():\n            other =",
+            "        if False:\n            other =",
+            "a run publishes though another took its lease",
+        ),
+        loses(
+            "        if self.is_ours():\n            files.delete",
+            "        if True:\n            files.delete",
+            "a run that ends deletes another's lease",
+        ),
+        worse("watched += SETTLE_SECONDS", "watched += DEAD_SECONDS", "a holder is dead after one look"),
+        loses(
+            "return holder is not None and holder.token == self._holder.token",
+            "return holder is not None",
+            "any lease is taken for ours",
+        ),
+    ],
+    "pipelines/store/leftovers.py": [
+        loses(
+            'found = [n for n in (*folders, *names) if n.startswith(".") and files.TEMPORARY in n]',
+            'found = [n for n in (*folders, *names) if n.startswith(".") or files.TEMPORARY in n]',
+            "the user's hidden files in the store are deleted",
+        ),
+        worse(
+            'e.name.startswith(f".{CURRENT}{files.TEMPORARY}")',
+            'e.name.startswith(f".{files.TEMPORARY}")',
+            "an unfinished CURRENT is left for ever",
+        ),
+        worse(
+            "    read_manifest(config.encoder)  # before",
+            "    # before",
+            "a store is made for a job that cannot run",
+        ),
+        loses(
+            "if folder != os.path.join(root, ours) and not folders and set(names) <= set(found):",
+            "if folder != os.path.join(root, ours) and not folders:",
+            "every finished folder is deleted when a run starts",
+        ),
+    ],
+    "pipelines/store/generations.py": [
+        wrong("if name == MANIFEST)", "if name == SEAL)", "an unfinished generation is listed"),
+        wrong(
+            "        return read_generation(root, name, sealed)\n",
+            "        return read_generation(root, name)\n",
+            "a damaged manifest is read as if it were whole",
+        ),
+        wrong(
+            "    files.check_digest(path, data, ref.manifest_sha256)\n",
+            "",
+            "a damaged manifest of an index shard is read as if it were whole",
+        ),
+        wrong(
+            "    for ref in generation.indexes:\n        _check_whole(root, ref)\n",
+            "",
+            "rollback serves a generation whose index is not there",
+        ),
+        loses(
+            "held.enter_context(flocked(path, fcntl.LOCK_SH, os.O_RDONLY))",
+            "pass",
+            "a generation is pruned while it is read",
+        ),
+        worse(
+            "            if name is None and wanted != gone:",
+            "            if False:",
+            "a query fails if another generation is published and pruned in that moment",
+        ),
+        wrong(
+            "if found.get(name) != size:",
+            "if name not in found:",
+            "rollback serves an index whose files were cut",
+        ),
+        worse(
+            "min((ref.recall for ref in generation.indexes if ref.recall is not None), default=None)",
+            "max((ref.recall for ref in generation.indexes if ref.recall is not None), default=None)",
+            "the list of generations tells the best recall",
+        ),
+    ],
+    "pipelines/store/generation.py": [
+        wrong(
+            "if sha256 is not None and found != sha256:",
+            "if False:",
+            "a damaged manifest is served",
+        ),
+        loses(
+            "if previous is not None and stamp <= previous[: len(stamp)]:",
+            "if False:",
+            "with a clock that went back, a generation sorts before the older one and is pruned",
+        ),
+        loses(
+            "last + timedelta(seconds=1)",
+            "last",
+            "two generations may have one time, and so one name",
+        ),
+        wrong(
+            "    return read_generation(store, name, sha256)\n\n",
+            "    return read_generation(store, name)\n\n",
+            "CURRENT's digest is not looked at",
+        ),
+    ],
+    "pipelines/store/exclusions.py": [
+        wrong(
+            "page_checksum_verification=True",
+            "page_checksum_verification=False",
+            "a damaged list shows what was taken down",
+        ),
+        wrong(
+            "        if table.schema != SCHEMA:\n            raise pa.ArrowInvalid",
+            "        if False:\n            raise pa.ArrowInvalid",
+            "a list of other columns is taken for one of exclusions",
+        ),
+        loses(
+            "            rows |= {item_id: {",
+            "            rows = {item_id: {",
+            "adding an id brings back all that was taken down before",
+        ),
+        worse(
+            "new = [item_id for item_id in asked if item_id not in rows]",
+            "new = [item_id for item_id in asked]",
+            "adding an id again changes its date and reason",
+        ),
+        loses(
+            'table.filter(pc.invert(pc.is_in(table["item_id"]',
+            'table.filter((pc.is_in(table["item_id"]',
+            "lifting one exclusion lifts all others",
+        ),
+        worse(
+            "for item_id in sorted(rows)]",
+            "for item_id in rows]",
+            "the list is not in the order of its ids",
+        ),
+        worse(
+            'return [line.rstrip(b"\\r").decode("utf-8") for line in lines if line.rstrip(b"\\r")]',
+            'return [line.decode("utf-8") for line in lines if line.rstrip(b"\\r")]',
+            "ids from a file of Windows end in a carriage return and are unknown",
+        ),
+    ],
+    "pipelines/store/verify.py": [
+        worse(
+            "yield from _of_table(path, None, generation.duplicates)",
+            "return",
+            "lost duplicates are not told",
+        ),
+        worse(
+            "return None if found == sha256 else",
+            "return None if found else",
+            "verify compares no digest",
+        ),
+        worse(
+            "        if found != rows:", "        if found < rows:", "a table of too many rows is not told"
+        ),
+        worse(
+            "if generation.counts.get(kind) != total:", "if False:", "counts that do not add up are not told"
+        ),
+        worse(
+            "for name in sorted(held - set(manifest.files)",
+            "for name in sorted(set()",
+            "a file that no manifest names is not told",
+        ),
+    ],
+}
