@@ -25,7 +25,7 @@ from ..store.index_manifest import FORMAT, MANIFEST, Metric
 from ..store.notes import EmbeddedShard, embedding_schema
 from .post_processing import drawn_to_neighbours
 from .shard import ShardContent, in_memory, write_index_shard
-from .tuning import TUNED_KS, AskedQueries, BuildOptions
+from .tuning import AskedQueries, BuildOptions, tuned_ks
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ def assign(notes: Sequence[EmbeddedShard], shard_vectors: int) -> list[list[Embe
 
 def tuned_by(config: Config, asked: AskedQueries | None) -> list[Any]:
     """What decides the settings of an index besides its vectors; first the layout that it is written in."""
-    ks = sorted({*TUNED_KS, config.query.k})
-    return [FORMAT, config.index.recall_target, ks, asked.digest if asked else None]
+    return [FORMAT, config.index.recall_target, tuned_ks(config.query.k), asked.digest if asked else None]
 
 
 def tuning_file(run_folder: str) -> str:

@@ -18,7 +18,7 @@ _TREE_FROM = 100_000
 _TRAINING_SAMPLE = 250_000
 """Trained on 200,000 of 200,000 vectors in 2,000 clusters, 2 leaves gave recall 0.993; on 100,000, 0.981."""
 TUNED_KS = (10, 100)
-"""Results a query that settings are tuned for, whatever else the job asks for."""
+"""Results a query that settings are tuned for, whatever the job asks for."""
 _SEED = 0
 _FAR = 0.01
 """Share of the tuning queries that are farther from everything than `IndexManifest.farthest` tells."""
@@ -45,7 +45,7 @@ class BuildOptions:
         recall_target: recall that the search settings must reach, 0 to 1.
         threads: cores to use; None for all.
         algorithm: None for what suits the number of vectors.
-        k: results a query that is tuned for besides `TUNED_KS`.
+        k: the most results a query that the job asks for; see `tuned_ks`.
     """
 
     recall_target: float = 0.99
@@ -174,6 +174,11 @@ def depth_for(settings: Sequence[SearchSettings], k: int) -> tuple[int, int] | N
     return math.ceil(leaves), math.ceil(candidates)
 
 
+def tuned_ks(k: int) -> list[int]:
+    """Results a query that settings are tuned for, where `k` is the most that the job asks for; ascending."""
+    return [*TUNED_KS, *([k] if k > TUNED_KS[-1] else [])]
+
+
 def is_exact(count: int, k: int) -> bool:
     """Whether so many of `count` vectors are wanted that all may as well be compared."""
     return k * _EXACT_FROM >= count
@@ -193,7 +198,7 @@ def tune(
         The settings, one for each k, ascending; and `IndexManifest.farthest`.
     """
     count, target = len(searcher), options.recall_target
-    ks = sorted(k for k in {*TUNED_KS, options.k} if not is_exact(count, k))
+    ks = [k for k in tuned_ks(options.k) if not is_exact(count, k)]
     if not ks:
         return (exactly(TUNED_KS[0], target),), None
     if not (trials := make_trials(searcher, ks[-1], asked)):

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from pydicom.data import get_testdata_file
 
-from lookalike.index import tuning
+from lookalike.index import searcher, tuning
+from lookalike.store.index_manifest import SearchSettings
 from tests.conftest import SPEC, Job, picture, tiny_network
 from tests.support.places import ROOT
 
@@ -53,6 +54,9 @@ def asked(request, tmp_path_factory, encoder, pictures) -> Job:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "_BRUTE_FORCE_BELOW", 10**9 if request.param == "brute_force" else 17)
         patch.setattr(tuning, "_TREE_FROM", 17 if request.param == "tree" else 10**9)
+        # So few pictures would be compared one by one, whatever the index.
+        settings = (SearchSettings(10, 2 if request.param == "tree" else 0, 20, 0.99, {}),)
+        patch.setattr(searcher, "tune", lambda *_: (settings, None))
         job = with_queries(Job(tmp_path_factory.mktemp(request.param), encoder), pictures)
     assert [ref["algorithm"] for ref in job.generation["indexes"]] == [request.param]
     return job

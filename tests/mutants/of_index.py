@@ -75,11 +75,10 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/search.py": [
-        wrong("near[gone[row]] = -np.inf", "pass", "items that were taken down are found"),
         wrong(
-            "near[row == skips[number][:, None]] = -np.inf",
+            "near[items.counts(positions, row) == 0] = -np.inf",
             "pass",
-            "a query finds itself though it is to be skipped",
+            "items that were taken down are found",
         ),
         wrong(
             "        fetch *= 2\n", "        break\n", "queries with ties or hidden items are not answered"
@@ -189,8 +188,8 @@ CHANGES: dict[str, list[Change]] = {
             "a night with other metadata is taken for unchanged",
         ),
         wrong(
-            '"index": [config.index.recall_target, config.index.shard_vectors],',
-            '"index": [config.index.recall_target],',
+            '"index": [*tuned_by(config, asked), config.index.shard_vectors],',
+            '"index": tuned_by(config, asked),',
             "a night with smaller index shards is taken for unchanged",
         ),
         wrong(
@@ -295,8 +294,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/nightly/run.py": [
         loses(
-            "index(config, embedded.plan, flags, still_mine)",
-            "index(config, embedded.plan, flags)",
+            "index(config, embedded.plan, flags, still_mine, asked)",
+            "index(config, embedded.plan, flags, asked=asked)",
             "a night publishes though it lost the store",
         ),
         loses(

@@ -352,7 +352,7 @@ class Nights(RuleBasedStateMachine):
             shard = open_index(STORE, ref)
             for row, item in enumerate(shard.items.to_pylist()):
                 assert item["item_id"] not in found
-                found[item["item_id"]] = (item["number"], shard.searcher.vectors[row].tobytes())
+                found[item["item_id"]] = (item["number"], shard.vectors_of(np.array([row]))[0].tobytes())
         assert found == {
             item_id: (number, vector(served.encoder, picture).tobytes())
             for item_id, (picture, number) in served.items.items()

@@ -14,6 +14,7 @@ import pytest
 from lookalike.embedding.plan import make_plan
 from lookalike.index import build
 from lookalike.index.build import IndexTask, assign, build_index_shard, make_tasks, number_of
+from lookalike.index.tuning import AskedQueries
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 from lookalike.store.notes import EmbeddedShard
@@ -94,6 +95,8 @@ IN_THE_NAME = {
     "metric": {"metric": "euclidean"},
     "metadata": {"corpus": {"metadata": {"title": "string"}}},
     "options": {"index": {"recall_target": 0.5}},
+    "largest k": {"query": {"k": 101}},
+    "tuning": {"asked": AskedQueries("digest", lambda plan: plan.dim)},
     "augmentation": {"augmentation": DatabaseAugmentation(k=2)},
     "scann": {"scann": "0.0.0"},
 }
@@ -102,7 +105,10 @@ NOT_IN_IT = {
     "store": {"store": "elsewhere"},
     "run_folder": {"run_folder": "runs/other"},
     "threads": {"index": {"threads": 1}},
+    "a k that others stand for": {"query": {"k": 100}},
 }
+NO_FIELDS = {"left_out", "scann", "threads", "largest k", "a k that others stand for"}
+"""What stands in a field beside others, or in none."""
 FOLLOWS = {"path", "dim"}
 """The path is the name, and the encoder decides the dimension."""
 
@@ -126,13 +132,13 @@ def name_of(job: Job, monkeypatch, change: dict[str, Any]) -> str:
         elif name in type(config).model_fields:
             config = config.model_copy(update={name: value})
     left_out = {plan.notes[0].shard: change.get("left_out", [])}
-    (task,) = make_tasks(config, plan, left_out, run_folder)
+    (task,) = make_tasks(config, plan, left_out, run_folder, change.get("asked"))
     return task.path
 
 
 def test_of_every_part_of_a_task_it_is_known_whether_it_is_in_the_name():
     parts = {field.name for field in fields(IndexTask)}
-    assert parts == (IN_THE_NAME.keys() | NOT_IN_IT.keys() | FOLLOWS) - {"left_out", "scann", "threads"}
+    assert parts == (IN_THE_NAME.keys() | NOT_IN_IT.keys() | FOLLOWS) - NO_FIELDS
 
 
 @pytest.mark.parametrize("part", [*IN_THE_NAME, *NOT_IN_IT])

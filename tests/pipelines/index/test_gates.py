@@ -192,8 +192,8 @@ def recall(job: Job, value: float) -> None:
     changed(job)
     path = job.store / job.generation["indexes"][1]["path"] / "manifest.json"
     manifest = json.loads(path.read_text())
-    told = [key for key in manifest["settings"] if "recall" in key]
-    manifest["settings"].update(dict.fromkeys(told, value))
+    kinds = {"members": 1.0, "disturbed": value}
+    manifest["settings"][-1]["recalls"] = {k: {"mean": v, "lower": v, "queries": 9} for k, v in kinds.items()}
     path.write_text(json.dumps(manifest))
 
 

@@ -198,20 +198,29 @@ DECIDES = {
     "corpus.metadata": setting(corpus={"metadata": {"title": "string"}}),
     "index.recall_target": setting(index={"recall_target": 0.5}),
     "index.shard_vectors": setting(index={"shard_vectors": 5}),
+    "query": setting(query={"k": 101}),
 }
 """Setting that decides what is served of embedding files -> a change of it."""
-DOES_NOT = {"index.threads": setting(index={"threads": 1}), "query": setting(query={"k": 7})}
+DOES_NOT = {"index.threads": setting(index={"threads": 1}), "a small query.k": setting(query={"k": 100})}
 BY_THE_NOTES = {f"corpus.{name}" for name in Corpus.model_fields} - DECIDES.keys() - {"corpus.duplicate_ids"}
 """What decides embedding files, which a night is compared by."""
 NOTES = (a_note(),)
-BY_OTHERS = {"encoder", "store", "embed", "gates", "retention", "corpus.duplicate_ids"}
-"""The encoder by its fingerprint; gates are asked in any case; the rest is how, not what."""
+BY_OTHERS = {
+    "encoder",
+    "store",
+    "embed",
+    "gates",
+    "retention",
+    "corpus.duplicate_ids",
+    "index.tuning_queries",
+}
+"""The encoder by its fingerprint, queries by their digest; gates are asked in any case; the rest is how, not what."""
 
 
 def test_of_every_setting_it_is_known_whether_it_makes_another_generation():
     settings = {f"corpus.{name}" for name in Corpus.model_fields} | {f"index.{n}" for n in Index.model_fields}
     settings |= Config.model_fields.keys() - {"corpus", "index"}
-    assert settings == DECIDES.keys() | DOES_NOT.keys() | BY_THE_NOTES | BY_OTHERS
+    assert settings == DECIDES.keys() | DOES_NOT.keys() - {"a small query.k"} | BY_THE_NOTES | BY_OTHERS
 
 
 def content(config, notes=NOTES, encoder="e", excluded=(), augmentation=None) -> str:

@@ -215,7 +215,7 @@ def test_euclidean_near_ties_are_decided_by_exact_distances_though_the_search_er
 def test_for_more_results_the_search_is_wider_and_deeper(monkeypatch, algorithm):
     built = build(clustered(1500), "cosine", BuildOptions(threads=2, algorithm=algorithm))
     leaves = built.parameters.leaves
-    built.settings = dataclasses.replace(built.settings, leaves_to_search=min(2, leaves), pre_reorder=20)
+    built.settings = [dataclasses.replace(built.settings[0], leaves_to_search=min(2, leaves), pre_reorder=20)]
     asked = {}
     for k in (1, 10, 100):
         monkeypatch.setattr(built, "approximate", lambda *a: asked.setdefault(a[1], a[2:]) and _one_row(a))

@@ -133,9 +133,11 @@ def test_things_that_the_catalogue_does_not_hold_are_found_as_well_as_the_target
     assert all(set(s.recalls) == {"members", "without_near_copies", "disturbed"} for s in built.settings)
 
 
-def test_a_k_that_the_job_is_configured_for_is_tuned_too():
-    built = build(things(250, 16), "cosine", BuildOptions(recall_target=0.9, threads=2, algorithm="ah", k=30))
-    assert [settings.k for settings in built.settings] == [10, 30, 100]
+def test_the_largest_k_that_the_job_is_configured_for_is_tuned_too():
+    built = build(
+        things(250, 16), "cosine", BuildOptions(recall_target=0.9, threads=2, algorithm="ah", k=200)
+    )
+    assert [settings.k for settings in built.settings] == [10, 100, 200]
 
 
 def test_queries_of_the_user_decide_too():
