@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from lookalike.model.encoder.bundle import BATCH, EncodedBatch
 
 from ..sources import Shard, SourceOptions, read_records
 from ..sources.records import Record, Reject
-from ..store.notes import DUPLICATE, EmbeddedShard, write_note
+from ..store.notes import DUPLICATE, EmbeddedShard, standing_note, write_note
 from .writer import Embedding, EmbeddingWriter, KnownVectors
 
 MOST_ROWS = 512
@@ -99,6 +99,19 @@ class Batch:
     def is_full(self) -> bool:
         """Whether there is room for no other record."""
         return len(self.images) == BATCH or len(self.rows) == MOST_ROWS
+
+
+def keep_standing(shard: Shard, digest: str, task: EmbedTask) -> EmbeddedShard | None:
+    """Marks a shard as unchanged whose content was embedded before, if those files are whole; gives its note.
+
+    Raises:
+        OSError: if the store cannot be read or written.
+    """
+    note = standing_note(task.store, shard.name, digest, task.fingerprint, task.options_digest)
+    if note and note.token != shard.token:
+        note = replace(note, token=shard.token)
+        write_note(task.store, note)
+    return note
 
 
 class ShardWork:
@@ -197,9 +210,13 @@ class ShardWork:
         self._writer.add((row.item_id, row.content_hash, *embedding.size, *row.metadata), embedding.vector)
 
     def finish(self) -> EmbeddedShard:
-        """Writes the files and, last, the note. Raises OSError."""
+        """Writes the files and, last, the note; where whole ones of this content are, only the note. Raises OSError."""
+        digest = self._digest.hexdigest()
+        if note := keep_standing(self.shard, digest, self._task):
+            self.abandon()
+            return note
         with self._timed("write"):
-            written = self._writer.close(self._digest.hexdigest(), self._task.options_digest)
+            written = self._writer.close(digest, self._task.options_digest)
         note = EmbeddedShard(
             **written,
             token=self.shard.token,
@@ -213,7 +230,8 @@ class ShardWork:
             bytes=self.shard.size,
             seconds={stage: round(seconds, 4) for stage, seconds in self._seconds.items()},
         )
-        return write_note(self._task.store, note)
+        write_note(self._task.store, note)
+        return note
 
     def abandon(self) -> None:
         """Leaves nothing behind."""

@@ -11,12 +11,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from lookalike.embedding import writer as writer_module
 from lookalike.embedding.writer import EmbeddingWriter, KnownVectors
 from lookalike.model.digests import sha256_file
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.sources.records import Reject
+from lookalike.store.notes import write_note
+from lookalike.store.verify import verify
 from tests.conftest import DIM
 from tests.support.small_stores import a_note, flip
 
@@ -88,6 +91,50 @@ def test_names_come_from_the_content_and_the_same_rows_give_the_same_bytes(tmp_p
     assert re.fullmatch(r"embeddings/e{16}/a-b\.tar-[0-9a-f]{16}\.parquet", one["path"])
     assert one["sha256"] == sha256_file(tmp_path / "one" / one["path"])
     assert one["rejects_sha256"] == sha256_file(tmp_path / "one" / one["rejects_path"])
+
+
+def other_bytes(monkeypatch) -> None:
+    """Parquet as another version of pyarrow may write it."""
+    real = pq.ParquetWriter
+
+    def write_table(table, where, **_) -> None:
+        with real(where, table.schema, compression="gzip") as writer:
+            writer.write_table(table)
+
+    monkeypatch.setattr(pq, "ParquetWriter", lambda *a, **o: real(*a, **{**o, "compression": "gzip"}))
+    monkeypatch.setattr(pq, "write_table", write_table)
+
+
+def test_a_touched_shard_leaves_published_files_as_they_are_whatever_bytes_would_be_written_now(
+    job, pictures, monkeypatch
+):
+    shards = job.pack(pictures | {"broken.jpg": b"no picture"})
+    job.nightly()
+    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.parquet")}
+    old = written(job.folder / "old", [[1, 2]])
+    other_bytes(monkeypatch)
+    assert written(job.folder / "new", [[1, 2]])["sha256"] != old["sha256"], "the bytes are others now"
+    for shard in shards:
+        os.utime(shard, (1, 1))
+    job.nightly()
+    assert {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.parquet")} == before
+    assert verify(str(job.store)) == []
+
+
+@pytest.mark.parametrize("lost", ["path", "rejects_path"])
+def test_of_a_shard_that_lost_one_file_the_other_stays(tmp_path, monkeypatch, lost):
+    rejects = [Reject("b", 7, "decode", "no")]
+    first = written(tmp_path, [[1, 2]], rejects)
+    counts = {"read": 2, "embedded": 1, "rejected": 1, "duplicates": 0}
+    write_note(str(tmp_path), a_note(**first, **counts))
+    kept = {"path": "rejects_path", "rejects_path": "path"}[lost]
+    content = (tmp_path / first[kept]).read_bytes()
+    (tmp_path / first[lost]).unlink()
+    other_bytes(monkeypatch)
+    again = written(tmp_path, [[1, 2]], rejects)
+    assert (tmp_path / first[kept]).read_bytes() == content
+    for path, digest in (("path", "sha256"), ("rejects_path", "rejects_sha256")):
+        assert sha256_file(tmp_path / again[path]) == again[digest]
 
 
 def test_more_rows_than_are_held_are_written_in_groups_in_order(tmp_path, monkeypatch):
