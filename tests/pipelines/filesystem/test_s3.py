@@ -576,6 +576,6 @@ def test_arrow_tells_what_s3_said(server, bucket, environ):
     pa.parquet.write_table(pa.table({"id": ["a"], "image": [b"x"]}), table)
     files.write_bytes(f"s3://{bucket}/x.parquet", table.getvalue())
     [shard] = find_shards(f"s3://{bucket}/x.parquet", SourceOptions())
-    server.reset(from_the(2))
+    server.reset(from_the(3))
     with pytest.raises(OSError, match="InternalServerError"):
         list(read_shard(shard, SourceOptions()))

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lookalike.filesystem.files import FileInfo
+from lookalike.filesystem import files
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.parquet import read
 from lookalike.sources.records import Record, Reject
@@ -13,7 +13,7 @@ from lookalike.sources.records import Record, Reject
 def read_table(tmp_path, columns: dict, **options):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table(columns), path)
-    shard = Shard(str(path), "parquet", (FileInfo(str(path), path.stat().st_size, "0"),))
+    shard = Shard(str(path), "parquet", (files.look(str(path)),))
     return list(read(shard, SourceOptions(**options)))
 
 
