@@ -1,14 +1,13 @@
-"""An embedding file and its rejects on their way to the store, and vectors that are known from an earlier one."""
+"""An embedding file and its rejects on their way to the store."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,6 @@ from ..filesystem import files
 from ..sources.records import Reject
 from ..store.notes import (
     REJECTS_SCHEMA,
-    EmbeddedShard,
     base_path,
     earlier_note,
     embedding_schema,
@@ -30,18 +28,8 @@ from ..store.notes import (
     table_of,
 )
 
-logger = logging.getLogger(__name__)
-
-
 ROW_GROUP = 8192
 """Rows that are held in memory before they are written: 8 MiB of 256-dimensional vectors."""
-
-
-class Embedding(NamedTuple):
-    """The vector of an image, float32 (dim,), and [width, height] of the original in pixels."""
-
-    vector: np.ndarray
-    size: list[int]
 
 
 class EmbeddingWriter:
@@ -163,35 +151,3 @@ class EmbeddingWriter:
             self._writer.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._temporary)
-
-
-class KnownVectors:
-    """The vectors of a shard's earlier embedding file, all of them in memory, by the digest of the image.
-
-    Args:
-        store: folder of the store.
-        note: the earlier embedding file; None for a shard that is new.
-    """
-
-    def __init__(self, store: str, note: EmbeddedShard | None) -> None:
-        self._rows: dict[str, int] = {}
-        if note is None:
-            return
-        try:
-            data = files.read_bytes(files.join(store, note.path))
-        except FileNotFoundError:
-            return
-        if files.sha256_bytes(data) != note.sha256:
-            logger.warning("%s is damaged and not used again: its images are embedded anew", note.path)
-            return
-        columns = ["content_hash", "embedding", "width", "height"]
-        table = pq.read_table(pa.BufferReader(data), columns=columns).combine_chunks()
-        self._rows = {digest: row for row, digest in enumerate(table["content_hash"].to_pylist())}
-        embedding = table["embedding"].combine_chunks()
-        self._vectors = embedding.flatten().to_numpy().reshape(len(table), embedding.type.list_size)
-        self._sizes = np.column_stack([table["width"].to_numpy(), table["height"].to_numpy()])
-
-    def get(self, content_hash: str) -> Embedding | None:
-        """What is known of an image by its SHA-256, in hexadecimal; None if it is new."""
-        row = self._rows.get(content_hash)
-        return None if row is None else Embedding(self._vectors[row], self._sizes[row].tolist())

@@ -1,4 +1,4 @@
-"""The embedding file that a shard becomes, and vectors that are known from an earlier one."""
+"""The embedding file that a shard becomes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.embedding import writer as writer_module
-from lookalike.embedding.writer import EmbeddingWriter, KnownVectors
+from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.model.digests import sha256_file
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.sources.records import Reject
 from lookalike.store.notes import write_note
 from lookalike.store.verify import verify
 from tests.conftest import DIM
-from tests.support.small_stores import a_note, flip
+from tests.support.small_stores import a_note
 
 
 def test_an_embedding_file_has_the_columns_of_the_contract(job, pictures, encoder):
@@ -158,21 +158,3 @@ def test_what_is_abandoned_leaves_nothing(tmp_path):
     writer.add(("a", "hash", 8, 8), np.zeros(2))
     writer.abandon()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_a_known_image_has_the_vector_and_size_that_it_had(tmp_path):
-    note = a_note(**written(tmp_path, [[1, 2], [3, 4]]))
-    known = KnownVectors(str(tmp_path), note)
-    vector, size = known.get("hash 1")
-    assert (vector.tolist(), size) == ([3, 4], [9, 4])
-    assert known.get("hash 9") is None
-    assert KnownVectors(str(tmp_path), None).get("hash 1") is None
-
-
-def test_nothing_is_known_of_a_file_that_is_damaged_or_gone(tmp_path, caplog):
-    note = a_note(**written(tmp_path, [[1, 2]]))
-    flip(tmp_path / note.path, 10)
-    assert KnownVectors(str(tmp_path), note).get("hash 0") is None
-    assert "is damaged and not used again" in caplog.text
-    (tmp_path / note.path).unlink()
-    assert KnownVectors(str(tmp_path), note).get("hash 0") is None

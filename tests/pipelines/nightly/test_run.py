@@ -52,7 +52,7 @@ def test_only_new_images_of_a_changed_shard_meet_the_network(job, pictures):
     job.nightly()
     records = report(job)["records"]
     assert (records["embedded"], records["reused"], records["items"]) == (1, 23, 24)
-    assert report(job)["shards"] == {"read": 1, "unchanged": 2}
+    assert report(job)["shards"] == {"read": 1, "unchanged": 2, "unfinished": 0, "late": 0}
 
 
 def test_reused_vectors_are_the_ones_a_fresh_store_would_have(job, pictures):
