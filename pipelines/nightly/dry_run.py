@@ -85,7 +85,7 @@ def dry_run_report(plan: DryRun) -> str:
     lines = [
         f"shards       {plan.unchanged:,} unchanged, {plan.changed:,} changed, {plan.new:,} new, "
         f"{plan.removed:,} removed",
-        f"images       about {plan.images:,} to read; of a changed shard only new images meet the network",
+        f"images       about {plan.images:,} to read; only those that the store does not know meet the network",
         f"index        at most {plan.rebuilt:,} of {plan.indexes:,} shards to build",
     ]
     if plan.seconds is not None:

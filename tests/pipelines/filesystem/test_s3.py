@@ -220,7 +220,7 @@ def test_an_unchanged_night_publishes_nothing_and_a_new_shard_costs_that_shard(s
     assert current(copied) != before
     assert not [request for request in server.seen if request.startswith("GET") and "/shards/" in request]
     report = json.loads(files.read_bytes(files.join(copied.settings["store"], "reports/latest.json")))
-    assert report["shards"] == {"read": 1, "unchanged": 3}
+    assert report["shards"] == {"read": 1, "unchanged": 3, "unfinished": 0, "late": 0}
     assert report["records"]["embedded"] == 4
 
 
