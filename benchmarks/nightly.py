@@ -7,6 +7,8 @@ no two are alike: about 25,000 images in TFRecord shards of 512. Every row is th
 process of its own, its start included, on one store:
   first              all is embedded and indexed
   unchanged          the same again
+  all shards renamed the same records, every file under another name
+  as WebDataset      the same images, packed in another format; the rows behind it are of that, too
   1 % changed        as many images replaced, all in one shard
   1 shard added      512 images, 2 % of the corpus
   8 shards added     4,096 images, 17 % of the corpus
@@ -16,6 +18,7 @@ process of its own, its start included, on one store:
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +34,7 @@ import simplejpeg
 import yaml
 
 from lookalike.model.cores import cores
+from lookalike.sources import FileFormat
 from lookalike.sources.pack import pack
 
 IMAGES_PER_SHARD = 512
@@ -54,6 +58,7 @@ class Corpus:
     def __init__(self, work: Path, photographs: Sequence[Path], encoder: Path, images_per_shard: int) -> None:
         self._work, self._photographs, self._per_shard = work, photographs, images_per_shard
         self.shards = 0
+        self._format: FileFormat = "tfrecord"
         work.mkdir()
         settings = {"corpus": {"shards": str(work / "shards")}, "encoder": str(encoder)}
         self._config = work / "job.yaml"
@@ -75,7 +80,7 @@ class Corpus:
         pack(
             str(images),
             str(self._work / "shards" / f"{shard:05}"),
-            format="tfrecord",
+            format=self._format,
             images_per_shard=1 << 20,
         )
         for path in images.iterdir():
@@ -87,6 +92,18 @@ class Corpus:
         for _ in range(shards):
             self.write(self.shards)
             self.shards += 1
+
+    def rename(self) -> None:
+        """Gives every shard another name."""
+        for folder in sorted((self._work / "shards").iterdir()):
+            folder.rename(folder.with_name(f"renamed-{folder.name}"))
+
+    def pack_as(self, format: FileFormat) -> None:
+        """Writes all shards in another format."""
+        shutil.rmtree(self._work / "shards")
+        self._format = format
+        for shard in range(self.shards):
+            self.write(shard)
 
     def nightly(self) -> dict[str, Any]:
         """Runs the command. Gives what it took and what its report says."""
@@ -124,6 +141,10 @@ def nights(
     corpus.add(shards)
     found = {"first": corpus.nightly()}
     found["unchanged"] = unchanged(corpus, rounds)
+    corpus.rename()
+    found["all shards renamed"] = corpus.nightly()
+    corpus.pack_as("webdataset")
+    found["packed as WebDataset"] = corpus.nightly()
     corpus.write(shards // 2, changed=shards * IMAGES_PER_SHARD // 100)
     found["1 % changed, in one shard"] = corpus.nightly()
     for added in (1, 8):

@@ -57,7 +57,7 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     with writing(job, "embed"):
         summary = embed_missing(job, ctx.args)
     _print_embedded(job, summary)
-    _exit_if_damaged(summary)
+    _exit_if_in_part(summary)
 
 
 def _print_embedded(job: Config, summary: EmbedSummary) -> None:
@@ -120,11 +120,11 @@ def nightly(
     _print_embedded(job, summary.embedded)
     _print_indexed(job, summary.indexed)
     print(f"report       {summary.report_path}")
-    _exit_if_damaged(summary.embedded)
+    _exit_if_in_part(summary.embedded)
 
 
-def _exit_if_damaged(summary: EmbedSummary) -> None:
-    if any(note.damaged for note in summary.plan.notes):
+def _exit_if_in_part(summary: EmbedSummary) -> None:
+    if summary.unfinished or any(note.damaged for note in summary.plan.notes):
         raise typer.Exit(IN_PART)
 
 

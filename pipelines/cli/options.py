@@ -16,4 +16,5 @@ Overrides = Annotated[
 ]
 
 IN_PART = 3
-"""Exit code: done, but a shard could be read only in part, no query answered or measured, or a file is damaged."""
+"""Exit code: done, but a shard could be read only in part or was not as it was listed, no query answered or measured,
+or a file is damaged."""

@@ -8,10 +8,8 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
@@ -23,13 +21,17 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..runner import progress
-from ..runner.beam import counters, run_pipeline, workers_on_this_machine
+from ..runner.beam import run_pipeline, workers_on_this_machine
 from ..sources import Shard
 from ..sources.fields import escape
-from ..store.notes import COUNTS, EmbeddedShard
-from .plan import Plan, make_plan
+from ..sources.opening import NotAsListedError
+from .contents import ReadContents
+from .known import find_known
+from .outcomes import Outcome, has_outcome, read_outcomes, write_outcome
+from .plan import Plan
 from .report import EmbedSummary
 from .shard_work import NO_IMAGES, Batch, EmbedTask, ShardWork
+from .summary import summarise
 
 
 def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary:
@@ -43,25 +45,44 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
     Raises:
         LookalikeError: for what the user can mend.
     """
-    missing = plan.missing
     task = _task(config, plan, flags)
-    elements = [ShardToEmbed(shard, plan.earlier.get(shard.name)) for shard in missing]
+    started = time.perf_counter()
+    try:
+        missing = _look_up(task, plan, flags) if plan.stored else plan.missing
+        if missing:
+            _embed_shards(task, missing, flags)
+        outcomes = read_outcomes(task.run_folder)
+    finally:
+        with contextlib.suppress(OSError):
+            files.delete([task.run_folder])
+    return summarise(config, plan, outcomes, time.perf_counter() - started)
+
+
+def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
+    """Finds what the store knows of the missing shards by its content; gives those that are left to be embedded."""
 
     def build(pipeline: beam.Pipeline) -> None:
-        shards = pipeline | "Shards" >> beam.Create(elements) | "Spread" >> beam.Reshuffle()
-        _ = shards | "Embed" >> beam.ParDo(EmbedShards(task))
+        elements = pipeline | "Shards" >> beam.Create(plan.missing) | "Spread" >> beam.Reshuffle()
+        _ = elements | "Read contents" >> beam.ParDo(ReadContents(task))
 
-    started = time.perf_counter()
-    with progress.shown("embedding", task.run_folder, len(missing), sum(s.size for s in missing), "images"):
-        result = run_pipeline(build, flags)
-    seconds = time.perf_counter() - started
-    done = make_plan(config, trust="metadata")
-    if changed := [escape(shard.place) for shard in done.missing]:
-        raise LookalikeError(f"Shards changed while they were read, run again: {', '.join(changed[:5])}")
-    names = {shard.name for shard in missing}
-    embedded = tuple(note for note in done.notes if note.shard in names)
-    counts = dict.fromkeys(COUNTS, 0) | {k: v for k, v in counters(result).items() if k in COUNTS}
-    return EmbedSummary(done, embedded, counts, seconds)
+    work = sum(shard.size for shard in plan.missing)
+    with progress.shown("looking up", task.progress_folder, len(plan.missing), work, "records"):
+        run_pipeline(build, flags)
+    done = read_outcomes(task.run_folder)
+    left = [shard for shard in plan.missing if shard.name not in done]
+    if left:
+        find_known(task.store, plan.stored, left, task.run_folder, task.dim, task.max_pixels)
+    return left
+
+
+def _embed_shards(task: EmbedTask, shards: Sequence[Shard], flags: Sequence[str]) -> None:
+    def build(pipeline: beam.Pipeline) -> None:
+        elements = pipeline | "Shards" >> beam.Create(shards) | "Spread" >> beam.Reshuffle()
+        _ = elements | "Embed" >> beam.ParDo(EmbedShards(task))
+
+    work = sum(shard.size for shard in shards)
+    with progress.shown("embedding", task.progress_folder, len(shards), work, "images"):
+        run_pipeline(build, flags)
 
 
 def _task(config: Config, plan: Plan, flags: Sequence[str]) -> EmbedTask:
@@ -81,22 +102,14 @@ def _task(config: Config, plan: Plan, flags: Sequence[str]) -> EmbedTask:
     )
 
 
-@dataclass(frozen=True)
-class ShardToEmbed:
-    """An element of the pipeline: a shard, and the embedding file of what it was before, if any."""
-
-    shard: Shard
-    earlier: EmbeddedShard | None
-
-
-@beam.typehints.with_input_types(ShardToEmbed)
+@beam.typehints.with_input_types(Shard)
 @beam.typehints.with_output_types(str)
 class EmbedShards(beam.DoFn):
-    """Shard -> its embedding file; gives the name of each finished shard.
+    """Shard -> its embedding file and its outcome; gives the name of each finished shard.
 
     Batches of all shards of a bundle wait in one queue in the order they were read, so that the cores have work
     while one shard is written and the next is opened. At most three batches a thread are under way. What does
-    grow with a shard is the set of its ids, its rejects and, if it was embedded before, the vectors of that file.
+    grow with a shard is the set of its ids and its rejects.
     """
 
     def __init__(self, task: EmbedTask) -> None:
@@ -105,18 +118,23 @@ class EmbedShards(beam.DoFn):
 
     def setup(self) -> None:
         self._threads = self._task.threads or cores()
-        self._progress = progress.WorkerNote(self._task.run_folder)
+        self._progress = progress.WorkerNote(self._task.progress_folder)
         self._open: set[ShardWork] = set()
         self._queue: deque[tuple[ShardWork, Batch, Future[EncodedBatch] | None]] = deque()
 
-    def process(self, element: ShardToEmbed) -> Iterator[str]:
-        with self._all_or_none(), _naming(element.shard):
-            work = ShardWork(element.shard, self._task, element.earlier)
+    def process(self, shard: Shard) -> Iterator[str]:
+        with self._all_or_none(), _naming(shard):
+            if has_outcome(self._task.run_folder, shard):
+                return  # the runner runs a bundle again
+            work = ShardWork(shard, self._task)
             self._open.add(work)
-            for batch in work.batches():
-                self._queue.append((work, batch, self._encoding(batch.images)))
-                self._progress.add(images=len(batch.rows), work=sum(map(len, batch.images)))
-                yield from self._write(most_left=3 * self._threads)
+            try:
+                for batch in work.batches():
+                    self._queue.append((work, batch, self._encoding(batch.images)))
+                    self._progress.add(images=len(batch.rows), work=sum(map(len, batch.images)))
+                    yield from self._write(most_left=3 * self._threads)
+            except NotAsListedError as error:
+                self._give_up(work, error)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         with self._all_or_none():
@@ -141,12 +159,18 @@ class EmbedShards(beam.DoFn):
                     yield self._finish(work)
 
     def _finish(self, work: ShardWork) -> str:
-        note = work.finish()
+        outcome = Outcome(work.shard.name, work.finish(), dict(work.counts))
         self._open.remove(work)
-        for name in COUNTS:
-            Metrics.counter("embed", name).inc(work.counts[name])
+        write_outcome(self._task.run_folder, work.shard, outcome)
         self._progress.add(shards=1)
-        return note.shard
+        return work.shard.name
+
+    def _give_up(self, work: ShardWork, error: NotAsListedError) -> None:
+        """Leaves a shard to the next run; the others of the bundle go on."""
+        self._open.remove(work)
+        self._queue = deque(waiting for waiting in self._queue if waiting[0] is not work)
+        work.abandon()
+        write_outcome(self._task.run_folder, work.shard, Outcome(work.shard.name, None, {}, str(error)))
 
     @contextlib.contextmanager
     def _all_or_none(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ class Plan:
         options_digest: digest of how records are read.
         shards: all shards of the corpus, in order of their names.
         finished: shard name -> its embedding file's note, for those that need no work.
-        earlier: shard name -> the newest note of any content it had, whose vectors can be used again.
+        stored: all notes of the encoder in the store, the newest last.
         augmentation: what the index does to the vectors of its items; None for nothing.
     """
 
@@ -39,13 +39,18 @@ class Plan:
     options_digest: str
     shards: tuple[Shard, ...]
     finished: dict[str, EmbeddedShard]
-    earlier: dict[str, EmbeddedShard]
+    stored: tuple[EmbeddedShard, ...]
     augmentation: DatabaseAugmentation | None = None
 
     @property
     def missing(self) -> list[Shard]:
         """The shards that must be embedded."""
         return [shard for shard in self.shards if shard.name not in self.finished]
+
+    @property
+    def earlier(self) -> dict[str, EmbeddedShard]:
+        """Shard name -> the newest note of any content that a shard of this name had."""
+        return {note.shard: note for note in self.stored}
 
     @property
     def notes(self) -> list[EmbeddedShard]:
@@ -89,5 +94,6 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         for note in notes
         if trusted and note.options == digest and (note.shard, note.token) in tokens
     }
-    earlier = {note.shard: note for note in notes}
-    return Plan(encoder, manifest["name"], manifest["dim"], digest, shards, finished, earlier, augmentation)
+    return Plan(
+        encoder, manifest["name"], manifest["dim"], digest, shards, finished, tuple(notes), augmentation
+    )

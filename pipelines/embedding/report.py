@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..store.notes import COUNTS, EmbeddedShard, reasons_of, stage_seconds
 from .plan import Plan
+
+FEW = 5
+"""Shards that are named; of the others only the number is told."""
 
 
 @dataclass(frozen=True)
@@ -14,21 +17,39 @@ class EmbedSummary:
     """What an embedding run did.
 
     Attributes:
-        plan: the corpus, every shard finished.
-        embedded: notes of the shards read by this run, in order.
+        plan: the corpus, of which every shard is finished or served as it was; what is neither is left out.
+        embedded: notes of the shards finished by this run, in order.
         counts: records read, embedded, reused, rejected and duplicates of this run.
-        seconds: wall-clock time of the pipeline.
+        seconds: wall-clock time of the pipelines.
+        unfinished: name of each shard that is not as it was listed -> one sentence.
+        late: names of the shards that arrived or changed after the corpus was listed.
     """
 
     plan: Plan
     embedded: tuple[EmbeddedShard, ...]
     counts: dict[str, int]
     seconds: float
+    unfinished: Mapping[str, str] = field(default_factory=dict)
+    late: tuple[str, ...] = ()
 
     @property
     def skipped(self) -> int:
         """Number of shards that were finished before."""
-        return len(self.plan.shards) - len(self.embedded)
+        return sum(shard.name not in self.unfinished for shard in self.plan.shards) - len(self.embedded)
+
+
+def unfinished_lines(unfinished: Mapping[str, str], late: Sequence[str]) -> list[str]:
+    """How many shards wait for the next run, with the first few of them."""
+    lines = []
+    if unfinished:
+        lines.append(f"UNFINISHED   {len(unfinished):,} shards are left to the next run")
+        lines += [f"UNFINISHED   {shard}: {sentence}" for shard, sentence in [*unfinished.items()][:FEW]]
+    if late:
+        more = ", ..." if len(late) > FEW else ""
+        lines.append(
+            f"late         {len(late):,} shards arrived or changed during the run: {', '.join(late[:FEW])}{more}"
+        )
+    return lines
 
 
 def count_lines(counts: Mapping[str, int], notes: Sequence[EmbeddedShard]) -> list[str]:
@@ -50,6 +71,7 @@ def embed_report(summary: EmbedSummary, folder: str) -> str:
         rate = summary.counts["embedded"] / max(wall, 1e-9)
         lines += count_lines(summary.counts, embedded)
         lines.append(f"seconds      {wall:,.1f} in all, {rate:,.0f} images/s; of work: {stages}")
+    lines += unfinished_lines(summary.unfinished, summary.late)
     lines.append(f"embeddings   {folder}")
     if any(note.rejected or note.duplicates for note in embedded):
         lines.append(f"rejected     {folder}/*.rejects.parquet")

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from lookalike.model.encoder.bundle import BATCH, EncodedBatch
 
-from ..sources import Shard, SourceOptions, read_records
-from ..sources.records import Record, Reject
-from ..store.notes import DUPLICATE, EmbeddedShard, write_note
-from .writer import Embedding, EmbeddingWriter, KnownVectors
+from ..filesystem import files
+from ..sources import Shard, SourceOptions
+from ..sources.records import Reject
+from ..store.notes import DUPLICATE, EmbeddedShard, standing_note, write_note
+from .known import Embedding, KnownEmbeddings
+from .outcomes import run_file
+from .reading import Entry, ShardReading
+from .writer import EmbeddingWriter
 
 MOST_ROWS = 512
 """Records in a batch, most of them with a known vector and so without an image to wait for."""
@@ -39,7 +41,7 @@ class EmbedTask:
         options_digest: its digest, a part of the embedding file's name.
         max_pixels: larger images are refused.
         threads: threads a worker process; None is one for each core.
-        run_folder: where progress is noted.
+        run_folder: where a run keeps outcomes, contents, what is known of them, and notes of progress.
     """
 
     store: str
@@ -51,6 +53,11 @@ class EmbedTask:
     max_pixels: int
     threads: int | None
     run_folder: str
+
+    @property
+    def progress_folder(self) -> str:
+        """Where workers note how far they are."""
+        return files.join(self.run_folder, "progress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +95,30 @@ class Batch:
     images: list[bytes] = field(default_factory=list)
     is_last: bool = False
 
-    def add(self, record: Record, content_hash: str, metadata: list[Any], known: Embedding | None) -> None:
+    def add(self, entry: Entry, known: Embedding | None) -> None:
         """Adds a record, and its image if that must be encoded."""
         image = len(self.images) if known is None else -1
-        self.rows.append(Row(record.item_id, record.position, content_hash, metadata, known, image))
+        self.rows.append(Row(entry.item_id, entry.position, entry.content_hash, entry.metadata, known, image))
         if known is None:
-            self.images.append(record.image)
+            self.images.append(entry.image)
 
     @property
     def is_full(self) -> bool:
         """Whether there is room for no other record."""
         return len(self.images) == BATCH or len(self.rows) == MOST_ROWS
+
+
+def keep_standing(shard: Shard, digest: str, task: EmbedTask) -> EmbeddedShard | None:
+    """Marks a shard as unchanged whose content was embedded before, if those files are whole; gives its note.
+
+    Raises:
+        OSError: if the store cannot be read or written.
+    """
+    note = standing_note(task.store, shard.name, digest, task.fingerprint, task.options_digest)
+    if note and note.token != shard.token:
+        note = replace(note, token=shard.token)
+        write_note(task.store, note)
+    return note
 
 
 class ShardWork:
@@ -107,64 +127,51 @@ class ShardWork:
     Args:
         shard: the shard.
         task: how it is read, and where its files go.
-        earlier: the embedding file of what it was before, whose vectors are used again.
 
     Attributes:
         shard: the shard.
         counts: records read, embedded, reused, rejected and duplicates so far.
     """
 
-    def __init__(self, shard: Shard, task: EmbedTask, earlier: EmbeddedShard | None) -> None:
+    def __init__(self, shard: Shard, task: EmbedTask) -> None:
         self.shard = shard
         self.counts: Counter[str] = Counter()
         self._task = task
-        self._known = KnownVectors(task.store, earlier)
+        self._known = KnownEmbeddings(run_file(task.run_folder, "known", shard), task.dim)
         self._writer = EmbeddingWriter(
             task.store, shard.name, task.fingerprint, task.dim, task.options.metadata
         )
-        self._digest = hashlib.sha256()
-        self._seen: set[str] = set()
+        self._reading = ShardReading(shard, task.options)
         self._reasons: Counter[str] = Counter()
         self._seconds = dict.fromkeys(("read", "decode", "network", "write"), 0.0)
-        self._damaged: str | None = None
 
     def batches(self) -> Iterator[Batch]:
-        """Reads the shard; gives at least one batch, of which the last says so. Raises OSError."""
-        records = read_records(self.shard, self._task.options, self._unreadable)
+        """Reads the shard; gives at least one batch, of which the last says so.
+
+        Raises:
+            NotAsListedError: if it is not the shard that was listed.
+            OSError: if the file system fails otherwise.
+        """
+        entries = iter(self._reading)
         while True:
             with self._timed("read"):
-                batch = self._next_batch(records)
+                batch = self._next_batch(entries)
             yield batch
             if batch.is_last:
                 return
 
-    def _next_batch(self, records: Iterator[Record]) -> Batch:
+    def _next_batch(self, entries: Iterator[Entry | Reject]) -> Batch:
         batch = Batch()
-        for record in records:
+        for entry in entries:
             self.counts["read"] += 1
-            content_hash = hashlib.sha256(record.image).hexdigest()
-            metadata = [record.metadata.get(name) for name in self._task.options.metadata]
-            self._add_to_digest([record.item_id, content_hash, metadata])
-            if record.item_id in self._seen:
-                error = "the id occurred before in this shard"
-                self._reject(Reject(record.item_id, record.position, DUPLICATE, error))
+            if isinstance(entry, Reject):
+                self._reject(entry)
                 continue
-            self._seen.add(record.item_id)
-            batch.add(record, content_hash, metadata, self._known.get(content_hash))
+            batch.add(entry, self._known.get(entry.position, entry.content_hash))
             if batch.is_full:
                 return batch
         batch.is_last = True
         return batch
-
-    def _unreadable(self, reject: Reject) -> None:
-        self.counts["read"] += 1
-        self._add_to_digest([reject.item_id, reject.position, reject.error])
-        if reject.ends_shard:
-            self._damaged = reject.error
-        self._reject(reject)
-
-    def _add_to_digest(self, stored: list[Any]) -> None:
-        self._digest.update(json.dumps(stored).encode() + b"\n")
 
     def _reject(self, reject: Reject) -> None:
         self.counts["duplicates" if reject.stage == DUPLICATE else "rejected"] += 1
@@ -197,9 +204,13 @@ class ShardWork:
         self._writer.add((row.item_id, row.content_hash, *embedding.size, *row.metadata), embedding.vector)
 
     def finish(self) -> EmbeddedShard:
-        """Writes the files and, last, the note. Raises OSError."""
+        """Writes the files and, last, the note; where whole ones of this content are, only the note. Raises OSError."""
+        digest = self._reading.digest
+        if note := keep_standing(self.shard, digest, self._task):
+            self.abandon()
+            return note
         with self._timed("write"):
-            written = self._writer.close(self._digest.hexdigest(), self._task.options_digest)
+            written = self._writer.close(digest, self._task.options_digest)
         note = EmbeddedShard(
             **written,
             token=self.shard.token,
@@ -209,11 +220,12 @@ class ShardWork:
             rejected=self.counts["rejected"],
             duplicates=self.counts["duplicates"],
             reasons=dict(self._reasons),
-            damaged=self._damaged,
+            damaged=self._reading.damaged,
             bytes=self.shard.size,
             seconds={stage: round(seconds, 4) for stage, seconds in self._seconds.items()},
         )
-        return write_note(self._task.store, note)
+        write_note(self._task.store, note)
+        return note
 
     def abandon(self) -> None:
         """Leaves nothing behind."""

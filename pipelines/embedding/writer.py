@@ -1,46 +1,35 @@
-"""An embedding file and its rejects on their way to the store, and vectors that are known from an earlier one."""
+"""An embedding file and its rejects on their way to the store."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import logging
 import os
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lookalike.model.digests import sha256_file, sha256_json
+from lookalike.model.digests import sha256_file
 
 from ..filesystem import files
 from ..sources.records import Reject
 from ..store.notes import (
     REJECTS_SCHEMA,
-    EmbeddedShard,
+    base_path,
+    earlier_note,
     embedding_schema,
     embeddings_folder,
+    is_whole,
     reject_row,
     table_of,
 )
 
-logger = logging.getLogger(__name__)
-
-
 ROW_GROUP = 8192
 """Rows that are held in memory before they are written: 8 MiB of 256-dimensional vectors."""
-
-
-class Embedding(NamedTuple):
-    """The vector of an image, float32 (dim,), and [width, height] of the original in pixels."""
-
-    vector: np.ndarray
-    size: list[int]
 
 
 class EmbeddingWriter:
@@ -59,6 +48,7 @@ class EmbeddingWriter:
         self._schema = embedding_schema(dim, metadata)
         self._rows: list[tuple[Any, ...]] = []
         self._vectors: list[np.ndarray] = []
+        self._written = 0
         self._rejects: list[Reject] = []
         folder = embeddings_folder(store, encoder)
         if not files.is_remote(folder):
@@ -93,10 +83,11 @@ class EmbeddingWriter:
         self._writer.write_table(
             pa.Table.from_arrays([pa.array(item_id, pa.string()), embedding, *arrays], schema=self._schema)
         )
+        self._written += len(self._rows)
         self._rows, self._vectors = [], []
 
     def close(self, digest: str, options: str) -> dict[str, str]:
-        """Finishes the embedding and rejects files and gives them their names.
+        """Finishes the embedding and rejects files and gives them their names; whole ones of this content stay.
 
         Args:
             digest: of the shard's records.
@@ -113,16 +104,27 @@ class EmbeddingWriter:
         facts = {"encoder": self._encoder, "shard": self._shard, "shard_digest": digest}
         self._writer.add_key_value_metadata({f"lookalike.{key}": value for key, value in facts.items()})
         self._writer.close()
-        key = sha256_json([self._shard, digest, self._encoder, options])[:16]
-        base = f"embeddings/{self._encoder[:16]}/{_slug(self._shard)}-{key}"
-        sha256 = sha256_file(self._temporary)
-        files.move_in(self._temporary, files.join(self._store, f"{base}.parquet"))
-        # Sorted, because more threads reject in another order.
-        rejects = sorted(self._rejects, key=lambda reject: reject.position)
-        table = table_of([reject_row(self._shard, reject) for reject in rejects], REJECTS_SCHEMA)
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        files.write_bytes(files.join(self._store, f"{base}.rejects.parquet"), buffer.getvalue())
+        base = base_path(self._shard, digest, self._encoder, options)
+        before = earlier_note(self._store, self._shard, digest, self._encoder, options)
+        # A generation may name what is there, and other versions of pyarrow write other bytes.
+        if (
+            before
+            and before.embedded + before.reused == self._written
+            and is_whole(self._store, before.path, before.sha256)
+        ):
+            os.unlink(self._temporary)
+            sha256 = before.sha256
+        else:
+            sha256 = sha256_file(self._temporary)
+            files.move_in(self._temporary, files.join(self._store, f"{base}.parquet"))
+        if (
+            before
+            and before.rejected + before.duplicates == len(self._rejects)
+            and is_whole(self._store, before.rejects_path, before.rejects_sha256)
+        ):
+            rejects_sha256 = before.rejects_sha256
+        else:
+            rejects_sha256 = self._write_rejects(f"{base}.rejects.parquet")
         return {
             "shard": self._shard,
             "encoder": self._encoder,
@@ -131,8 +133,17 @@ class EmbeddingWriter:
             "path": f"{base}.parquet",
             "sha256": sha256,
             "rejects_path": f"{base}.rejects.parquet",
-            "rejects_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+            "rejects_sha256": rejects_sha256,
         }
+
+    def _write_rejects(self, path: str) -> str:
+        # Sorted, because more threads reject in another order.
+        rejects = sorted(self._rejects, key=lambda reject: reject.position)
+        table = table_of([reject_row(self._shard, reject) for reject in rejects], REJECTS_SCHEMA)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        files.write_bytes(files.join(self._store, path), buffer.getvalue())
+        return files.sha256_bytes(buffer.getvalue())
 
     def abandon(self) -> None:
         """Deletes the unfinished file."""
@@ -140,40 +151,3 @@ class EmbeddingWriter:
             self._writer.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._temporary)
-
-
-class KnownVectors:
-    """The vectors of a shard's earlier embedding file, all of them in memory, by the digest of the image.
-
-    Args:
-        store: folder of the store.
-        note: the earlier embedding file; None for a shard that is new.
-    """
-
-    def __init__(self, store: str, note: EmbeddedShard | None) -> None:
-        self._rows: dict[str, int] = {}
-        if note is None:
-            return
-        try:
-            data = files.read_bytes(files.join(store, note.path))
-        except FileNotFoundError:
-            return
-        if files.sha256_bytes(data) != note.sha256:
-            logger.warning("%s is damaged and not used again: its images are embedded anew", note.path)
-            return
-        columns = ["content_hash", "embedding", "width", "height"]
-        table = pq.read_table(pa.BufferReader(data), columns=columns).combine_chunks()
-        self._rows = {digest: row for row, digest in enumerate(table["content_hash"].to_pylist())}
-        embedding = table["embedding"].combine_chunks()
-        self._vectors = embedding.flatten().to_numpy().reshape(len(table), embedding.type.list_size)
-        self._sizes = np.column_stack([table["width"].to_numpy(), table["height"].to_numpy()])
-
-    def get(self, content_hash: str) -> Embedding | None:
-        """What is known of an image by its SHA-256, in hexadecimal; None if it is new."""
-        row = self._rows.get(content_hash)
-        return None if row is None else Embedding(self._vectors[row], self._sizes[row].tolist())
-
-
-def _slug(shard: str) -> str:
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(shard.rstrip("/")))
-    return base.strip("-.")[:80] or "shard"

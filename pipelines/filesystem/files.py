@@ -302,6 +302,25 @@ def exists(path: str) -> bool:
         return bool(beam.exists(path))
 
 
+def look(path: str) -> FileInfo:
+    """One file as it would be listed now.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        OSError: if its file system fails otherwise.
+    """
+    if not is_remote(path):
+        return info_of(path, os.stat(_local(path)))
+    with _remote(path) as beam:
+        try:
+            found = beam.get_filesystem(path).metadata(path)
+        except Exception:
+            if beam.exists(path):
+                raise
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+    return _remote_info(found)
+
+
 def is_folder(path: str) -> bool:
     """Whether `path` is a local folder, or a URL under which files lie."""
     if not is_remote(path):
@@ -333,17 +352,22 @@ def _walk(folder: str) -> Iterator[FileInfo]:
             continue
         with contextlib.suppress(FileNotFoundError):  # an unfinished file that got its name meanwhile
             if entry.is_file():
-                yield _info(entry.path, entry.stat())
+                yield info_of(entry.path, entry.stat())
 
 
-def _info(path: str, stat: os.stat_result) -> FileInfo:
+def info_of(path: str, stat: os.stat_result) -> FileInfo:
+    """A local file as it is listed, from what its file system tells of it."""
     return FileInfo(path, stat.st_size, str(stat.st_mtime_ns))
 
 
 def _match(pattern: str, limit: int | None = None) -> list[FileInfo]:
     with _remote(pattern) as beam:
         found = beam.match([pattern], [limit])[0].metadata_list
-    return [FileInfo(m.path, m.size_in_bytes, str(m.last_updated_in_seconds)) for m in found]
+    return [_remote_info(metadata) for metadata in found]
+
+
+def _remote_info(metadata: Any) -> FileInfo:
+    return FileInfo(metadata.path, metadata.size_in_bytes, str(metadata.last_updated_in_seconds))
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -379,9 +403,9 @@ def glob(pattern: str) -> list[FileInfo]:
             files = _match(part)
         elif _WILDCARD.search(part) and not os.path.exists(_local(part)):
             paths = local_glob.glob(_local(part), recursive=True)
-            files = [_info(p, os.stat(p)) for p in paths if os.path.isfile(p)]
+            files = [info_of(p, os.stat(p)) for p in paths if os.path.isfile(p)]
         else:
-            files = [_info(_local(part), os.stat(_local(part)))] if os.path.isfile(_local(part)) else []
+            files = [info_of(_local(part), os.stat(_local(part)))] if os.path.isfile(_local(part)) else []
         files = [f for f in files if TEMPORARY not in os.path.basename(f.path)]
         if not files:
             raise LookalikeError(

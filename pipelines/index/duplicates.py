@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 
 import duckdb
@@ -14,17 +12,16 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..store.database import database
 from ..store.notes import EmbeddedShard
 
-MEMORY = "2GB"
-"""What the search for duplicate ids may take before it spills to the disk."""
 SCHEMA = pa.schema([("item_id", pa.string()), ("shard", pa.string()), ("kept_shard", pa.string())])
 
 
 def find_duplicates(store: str, notes: Sequence[EmbeddedShard], spill: str | None = None) -> pa.Table:
     """Every record whose id an earlier shard has already.
 
-    DuckDB does the grouping, and spills to disk when the ids of the corpus do not fit into `MEMORY`.
+    DuckDB does the grouping, and spills to disk when the ids of the corpus do not fit into `database.MEMORY`.
 
     Args:
         store: folder of the store.
@@ -46,13 +43,7 @@ def find_duplicates(store: str, notes: Sequence[EmbeddedShard], spill: str | Non
                     shard = pa.repeat(pa.scalar(number, pa.int32()), len(batch))
                     yield pa.record_batch([batch["item_id"], shard], schema=schema)
 
-    if spill:
-        os.makedirs(spill, exist_ok=True)
-    # DuckDB's own choice would be a folder .tmp where the command runs.
-    with (
-        tempfile.TemporaryDirectory(dir=spill) as folder,
-        duckdb.connect(config={"temp_directory": folder, "memory_limit": MEMORY}) as connection,
-    ):
+    with database(spill) as connection:
         connection.register("ids", pa.RecordBatchReader.from_batches(schema, batches()))
         try:
             rows = connection.execute(

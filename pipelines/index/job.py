@@ -20,6 +20,7 @@ from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..runner import progress
+from ..sources.fields import escape
 from ..store import exclusions, generations, index_manifest
 from ..store.generation import (
     FORMAT,
@@ -64,7 +65,7 @@ def index(
         GateError: if a gate fails; nothing is published.
     """
     if plan.missing:
-        names = ", ".join(shard.name for shard in plan.missing[:3])
+        names = ", ".join(escape(shard.place) for shard in plan.missing[:3])
         raise LookalikeError(
             f"{len(plan.missing)} of {len(plan.shards)} shards are not embedded ({names}, ...): "
             f"run `lookalike embed` first, or `lookalike nightly`"

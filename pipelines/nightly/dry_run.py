@@ -48,10 +48,11 @@ def dry_run(config: Config) -> DryRun:
     plan = make_plan(config)
     served = read_current(config.store) if current_name(config.store) else None
     known = {note.shard: note.path for note in served.shards} if served else {}
-    changed = [shard for shard in plan.missing if shard.name in plan.earlier]
-    new = [shard for shard in plan.missing if shard.name not in plan.earlier]
+    earlier = plan.earlier
+    changed = [shard for shard in plan.missing if shard.name in earlier]
+    new = [shard for shard in plan.missing if shard.name not in earlier]
     removed = known.keys() - {shard.name for shard in plan.shards}
-    notes = list(plan.earlier.values())
+    notes = list(earlier.values())
     size = sum(note.bytes for note in notes) / max(1, sum(note.read for note in notes))
     images = round(sum(shard.size for shard in plan.missing) / size) if size else 0
     work = sum(sum(stage_seconds([note]).values()) for note in notes if note.embedded and not note.reused)
@@ -86,7 +87,7 @@ def dry_run_report(plan: DryRun) -> str:
     lines = [
         f"shards       {plan.unchanged:,} unchanged, {plan.changed:,} changed, {plan.new:,} new, "
         f"{plan.removed:,} removed",
-        f"images       about {plan.images:,} to read; of a changed shard only new images meet the network",
+        f"images       about {plan.images:,} to read; only those that the store does not know meet the network",
         f"index        at most {plan.rebuilt:,} of {plan.indexes:,} shards to build",
     ]
     if plan.seconds is not None:

@@ -41,7 +41,10 @@ class RunReport:
             this run; `reused` kept the vector of an earlier one.
         rejects: stage -> records.
         damaged: name of a shard that could be read only in part -> how far.
-        shards: embedded and unchanged image shards.
+        shards: image shards that were read, were unchanged, are left unfinished, and came late: arrived or changed
+            during the run.
+        unfinished: name of a shard that is not as it was listed -> one sentence; the first few.
+        late: names of the first few that came late.
         indexes: built and unchanged index shards.
         seconds: stage -> seconds; read, decode, network and write are work of all threads, the others wall
             clock.
@@ -69,6 +72,8 @@ class RunReport:
     rejects: dict[str, int] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
     shards: dict[str, int] = field(default_factory=dict)
+    unfinished: dict[str, str] = field(default_factory=dict)
+    late: tuple[str, ...] = ()
     indexes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     images_per_second: float = 0.0
@@ -156,6 +161,12 @@ def _lines(report: RunReport) -> Iterator[str]:
         yield "rejects      " + ", ".join(f"{count:,} at {stage}" for stage, count in report.rejects.items())
     for shard, how_far in report.damaged.items():
         yield f"DAMAGED      {shard}: {how_far}"
+    for shard, sentence in report.unfinished.items():
+        yield f"UNFINISHED   {shard}: {sentence}"
+    if report.late:
+        yield f"late         {', '.join(report.late)}" + (
+            ", ..." if report.shards["late"] > len(report.late) else ""
+        )
     for name in ("shards", "indexes"):
         if counts := getattr(report, name):
             yield f"{name:<12} " + ", ".join(f"{count:,} {what}" for what, count in counts.items())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from lookalike.model.errors import LookalikeError
+from lookalike.model.errors import GateError, LookalikeError
 
 from ..config.job import Config
 from ..embedding.missing import embed_missing
-from ..embedding.report import EmbedSummary
+from ..embedding.report import FEW, EmbedSummary
 from ..filesystem import files
 from ..store import exclusions, generations, index_manifest
 from ..store.leftovers import writing
@@ -88,7 +88,8 @@ def _run(
     from ..index.job import index
 
     indexing = time.perf_counter()
-    indexed = index(config, embedded.plan, flags, still_mine, asked)
+    with _naming(embedded.unfinished):
+        indexed = index(config, embedded.plan, flags, still_mine, asked)
     _note_index(config, report, indexed, time.perf_counter() - indexing)
     keep = config.retention
     # Also where nothing changed: the run before may have been killed between publishing and pruning.
@@ -104,6 +105,19 @@ def _run(
     return embedded, indexed
 
 
+@contextlib.contextmanager
+def _naming(unfinished: Mapping[str, str]) -> Iterator[None]:
+    """Adds to what a gate says the shards that are missing from what it saw."""
+    try:
+        yield
+    except GateError as error:
+        if not unfinished:
+            raise
+        first = "; ".join([*unfinished.values()][:FEW])
+        message = f"{error}; {len(unfinished):,} shards are not finished: {first}"
+        raise GateError(message, error.gates, error.exit_code) from None
+
+
 def _note_embedding(report: RunReport, embedded: EmbedSummary, seconds: float) -> None:
     plan = embedded.plan
     records = dict(totals(plan.notes))
@@ -113,7 +127,14 @@ def _note_embedding(report: RunReport, embedded: EmbedSummary, seconds: float) -
     report.records = records
     report.rejects = dict(reasons_of(plan.notes))
     report.damaged = {note.shard: note.damaged for note in plan.notes if note.damaged}
-    report.shards = {"read": len(embedded.embedded), "unchanged": embedded.skipped}
+    report.shards = {
+        "read": len(embedded.embedded),
+        "unchanged": embedded.skipped,
+        "unfinished": len(embedded.unfinished),
+        "late": len(embedded.late),
+    }
+    report.unfinished = dict([*embedded.unfinished.items()][:FEW])
+    report.late = embedded.late[:FEW]
     report.seconds = {"embed": seconds, **(stage_seconds(embedded.embedded) if embedded.embedded else {})}
     report.images_per_second = records["embedded"] / embedded.seconds if embedded.seconds else 0.0
     report.bytes_read = sum(note.bytes for note in embedded.embedded)

@@ -26,15 +26,12 @@ def workers_on_this_machine(flags: Sequence[str]) -> int:
     return max(1, direct.direct_num_workers) if direct.direct_running_mode == "multi_processing" else 1
 
 
-def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any:
+def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> None:
     """Builds and runs a pipeline to its end.
 
     Args:
         build: adds the transforms to a `beam.Pipeline`.
         flags: Beam's own flags. Without `--runner` it is the in-process runner.
-
-    Returns:
-        Beam's result, for its metrics.
 
     Raises:
         LookalikeError: if a worker raised one, with its sentence, or for flags that Beam does not know.
@@ -63,8 +60,7 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
         raise LookalikeError(f"The runner {standard.runner} cannot be used: {error}") from None
     try:
         build(pipeline)
-        result = pipeline.run()
-        result.wait_until_finish()
+        pipeline.run().wait_until_finish()
     except Exception as error:
         # A worker's exception comes back as the text of its stack trace, or with the step's name behind it.
         if str(error).startswith("KeyboardInterrupt"):
@@ -73,7 +69,6 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Any
         if not sentences:
             raise
         raise LookalikeError(sentences[-1]) from None
-    return result
 
 
 def _options(flags: Sequence[str]) -> Any:
@@ -95,15 +90,6 @@ def _options(flags: Sequence[str]) -> Any:
     if unknown and not _REMOTE.search(options.view_as(StandardOptions).runner or ""):
         raise LookalikeError(f"Beam's flags: none is named {', '.join(f'--{name}' for name in unknown)}")
     return options
-
-
-def counters(result: Any) -> dict[str, int]:
-    """Beam's counters of a finished run, name -> sum over all steps."""
-    found: dict[str, int] = {}
-    for counter in result.metrics().query()["counters"]:
-        name = counter.key.metric.name
-        found[name] = found.get(name, 0) + (counter.committed or counter.attempted or 0)
-    return found
 
 
 def _only_what_people_need() -> None:

@@ -1,6 +1,7 @@
 """Image shards in: TFRecord, WebDataset tar, Parquet and folders, each read by one small module; and packed.
 
-Others use `find_shards`, `read_records`, `SourceOptions` and what is in `records`. May import filesystem and model.
+Others use `find_shards`, `read_records`, `SourceOptions` and what is in `records` and `opening`. May import filesystem
+and model.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def read_shard(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject
     Damage behind which nothing can be read comes as one last Reject with `ends_shard` set.
 
     Raises:
-        OSError: if the file system fails, which a repetition may mend; never for what a shard holds.
+        NotAsListedError: if the file of a shard is gone, may not be read or is another than was listed.
+        OSError: if the file system fails otherwise, which a repetition may mend; never for what a shard holds.
     """
     return _READERS[shard.format](shard, options)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..filesystem import files
 from ..filesystem.files import FileInfo
 from .base import Shard, SourceOptions
 from .cuts import cut
 from .fields import Stored, build, escape
+from .opening import NotAsListedError, open_listed
 from .records import Record, Reject
 from .roots import absolute, relative_path
 
@@ -39,14 +39,15 @@ def virtual_shards(root: str, images: list[FileInfo], images_per_shard: int) -> 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """The images of one virtual shard, in order; see `lookalike.sources.read_shard`.
 
-    A file that is gone or may not be read is rejected alone.
+    A file that is gone, may not be read or is another than was listed is rejected alone, as `not_as_listed`.
     """
     for position, file in enumerate(shard.files):
         path = relative_path(shard.root, file.path)
         try:
-            image = files.read_bytes(file.path)
-        except (FileNotFoundError, PermissionError) as error:
-            yield Reject(escape(path), position, "read", error.strerror or str(error))
+            with open_listed(file) as opened:
+                image = opened.read()
+        except NotAsListedError as error:
+            yield Reject(escape(path), position, "read", str(error), not_as_listed=True)
             continue
         fields = {"directory": path.rpartition("/")[0]}
         key = path.encode("utf-8", "surrogateescape")

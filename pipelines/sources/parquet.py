@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..filesystem import files
 from .base import Shard, SourceOptions
 from .fields import Stored, build, damage
+from .opening import open_listed
 from .records import Record, Reject
 
 IMAGE_COLUMNS = (
@@ -98,7 +98,7 @@ class _Columns:
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """The rows of one file, in order; see `lookalike.sources.read_shard`."""
-    with files.open_read(shard.files[0].path) as file:
+    with open_listed(shard.files[0]) as file:
         source = _Source(file)
         position = 0
         try:

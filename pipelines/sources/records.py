@@ -37,6 +37,7 @@ class Reject:
         stage: `read`, `id`, `metadata`, `decode`, `encode` or `duplicate`.
         error: the reason, one sentence.
         ends_shard: True if nothing behind this position could be read.
+        not_as_listed: True for a file of a folder that is gone, may not be read or has changed: it may be read later.
     """
 
     item_id: str | None
@@ -44,6 +45,7 @@ class Reject:
     stage: str
     error: str
     ends_shard: bool = False
+    not_as_listed: bool = False
 
 
 def directory_of(item_id: str) -> str | None:

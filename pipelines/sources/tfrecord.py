@@ -16,9 +16,9 @@ import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from ..filesystem import files
 from .base import Shard, SourceOptions
 from .fields import Stored, build, damage
+from .opening import open_listed
 from .records import Record, Reject
 
 IMAGE_FIELD = "image/encoded"
@@ -94,7 +94,7 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     A record whose data fail their checksum is rejected alone. A file cut exactly between two records cannot
     be told from a whole one: the format has no end mark.
     """
-    with files.open_read(shard.files[0].path) as raw:
+    with open_listed(shard.files[0]) as raw:
         head = raw.read(_HEADER.size)
         if not head:
             yield damage(shard, 0, 0, "empty file")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
-from ..filesystem import files
 from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
 from .fields import Stored, build, damage
+from .opening import open_listed
 from .records import Record, Reject
 
 TEXT_MEMBERS = ("txt", "cls")
@@ -64,7 +64,7 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     (`jpg` before `png` before `mask.png`). Members whose names begin with a dot or have no extension belong
     to no record. A record that damage may have cut is counted as the reject that ends the shard.
     """
-    with files.open_read(shard.files[0].path) as raw:
+    with open_listed(shard.files[0]) as raw:
         unpacked = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         file = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if unpacked else raw

@@ -2,28 +2,31 @@
 
 Three files share a name made from the shard's content, the encoder and the reader's options:
 `NAME.parquet`, `NAME.rejects.parquet` and, written last, `NAME.json`. Without the last the others do not count.
+Notes have carried a format since the second one; those of the first name shards as they were listed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..sources.records import Reject
 
-logger = logging.getLogger(__name__)
+FORMAT = 2
+"""Of the notes that are written; older ones are read."""
 ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 REJECTS_SCHEMA = pa.schema(
     [
@@ -100,37 +103,75 @@ def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
     )
 
 
-def write_note(store: str, note: EmbeddedShard) -> EmbeddedShard:
-    """Marks a shard as finished. Raises OSError.
+def base_path(shard: str, digest: str, encoder: str, options: str) -> str:
+    """The name that a shard's three files share, relative to the store and without an ending."""
+    key = sha256_json([shard, digest, encoder, options])[:16]
+    return f"embeddings/{encoder[:16]}/{_slug(shard)}-{key}"
 
-    Returns:
-        The note as it stands: if the same content was embedded before, that one's, with the new token. What a
-        generation says of a shard then stays true.
+
+def _slug(shard: str) -> str:
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(shard.rstrip("/")))
+    return base.strip("-.")[:80] or "shard"
+
+
+def write_note(store: str, note: EmbeddedShard) -> None:
+    """Marks a shard as finished. Raises OSError."""
+    data = json.dumps({"format": FORMAT, **asdict(note)}, indent=1, sort_keys=True).encode()
+    files.write_bytes(_beside(store, note.path), data)
+
+
+def _beside(store: str, path: str) -> str:
+    return files.join(store, path.removesuffix(".parquet") + ".json")
+
+
+def earlier_note(store: str, shard: str, digest: str, encoder: str, options: str) -> EmbeddedShard | None:
+    """The note of a shard of just this content, whether its files are still there or not; None without one.
+
+    Raises:
+        OSError: if the store cannot be read.
+        LookalikeError: if a newer version wrote it.
     """
-    path = files.join(store, note.path.removesuffix(".parquet") + ".json")
-    if files.exists(path):
-        with contextlib.suppress(ValueError, TypeError):
-            before = EmbeddedShard(**json.loads(files.read_bytes(path)))
-            if _says_the_same(before, note):
-                note = replace(before, token=note.token)
-    files.write_bytes(path, json.dumps(asdict(note), indent=1, sort_keys=True).encode())
-    return note
+    path = f"{base_path(shard, digest, encoder, options)}.parquet"
+    try:
+        note = parse_note(files.read_bytes(_beside(store, path)), path)
+    except FileNotFoundError:
+        return None
+    except DamagedNoteError:
+        return None
+    told = (note.shard, note.digest, note.encoder, note.options, note.path)
+    return note if told == (shard, digest, encoder, options, path) else None
 
 
-def _says_the_same(before: EmbeddedShard, note: EmbeddedShard) -> bool:
-    """Whether two notes agree in all but what depends on the run; one that was damaged does not."""
-    of_the_run = ("token", "embedded", "reused", "bytes", "seconds")
-    same = all(
-        getattr(before, f.name) == getattr(note, f.name) for f in fields(note) if f.name not in of_the_run
-    )
-    return same and before.embedded + before.reused == note.embedded + note.reused
+def standing_note(store: str, shard: str, digest: str, encoder: str, options: str) -> EmbeddedShard | None:
+    """The note of a shard of just this content whose files are whole: it needs no work. None without one.
+
+    Raises:
+        OSError: if the store cannot be read.
+        LookalikeError: if a newer version wrote it.
+    """
+    note = earlier_note(store, shard, digest, encoder, options)
+    if (
+        note
+        and is_whole(store, note.path, note.sha256)
+        and is_whole(store, note.rejects_path, note.rejects_sha256)
+    ):
+        return note
+    return None
+
+
+def is_whole(store: str, path: str, sha256: str) -> bool:
+    """Whether a file of the store is there and what its digest says. Raises OSError."""
+    try:
+        return files.sha256(files.join(store, path)) == sha256
+    except FileNotFoundError:
+        return False
 
 
 def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
     """All notes of an encoder in a store whose files are there, the newest last.
 
     Raises:
-        LookalikeError: if a note cannot be read as one.
+        LookalikeError: if a note cannot be read as one, or a newer version wrote it.
     """
     listed = sorted(
         files.list_files(embeddings_folder(store, fingerprint)), key=lambda file: float(file.modified)
@@ -145,10 +186,31 @@ def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
 
 
 def _read_note(path: str) -> EmbeddedShard:
+    return parse_note(files.read_bytes(path), path)
+
+
+class DamagedNoteError(LookalikeError):
+    """A file in a note's place that is none."""
+
+
+def parse_note(data: bytes, path: str) -> EmbeddedShard:
+    """A note from its file's content; `path` is for the sentence.
+
+    Raises:
+        DamagedNoteError: if it is not a note.
+        LookalikeError: if a newer version wrote it.
+    """
     try:
-        return EmbeddedShard(**json.loads(files.read_bytes(path)))
-    except (ValueError, TypeError):
-        raise LookalikeError(
+        told = json.loads(data)
+        written = told.pop("format", 1)
+        if isinstance(written, int) and written > FORMAT:
+            raise LookalikeError(
+                f"A newer Lookalike wrote this store: use that one, or another store. Expected notes up to format "
+                f"{FORMAT}. Received: {written} in {path}"
+            )
+        return EmbeddedShard(**told)
+    except (ValueError, TypeError, AttributeError):
+        raise DamagedNoteError(
             f"{path} is not a finished shard's note; delete it to have the shard embedded again"
         ) from None
 

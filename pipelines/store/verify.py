@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +13,7 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from . import generations
 from .generation import CURRENT, Generation, IndexRef, current_name, generation_folder, read_current
-from .notes import COUNTS, EmbeddedShard
+from .notes import COUNTS, EmbeddedShard, parse_note
 
 _CONTENT = (
     *("shard", "digest", "encoder", "options", "read", "rejected", "duplicates", "damaged"),
@@ -100,11 +99,11 @@ def _of_shard(root: str, note: EmbeddedShard) -> Iterator[str]:
     )
     path = files.join(root, note.path.removesuffix(".parquet") + ".json")
     try:
-        beside = EmbeddedShard(**json.loads(files.read_bytes(path)))
+        beside = parse_note(files.read_bytes(path), path)
     except OSError as error:
         yield f"{path} cannot be read: {files.reason(error)}"
-    except (ValueError, TypeError):
-        yield f"{path} is not a finished shard's note"
+    except LookalikeError as error:
+        yield str(error)
     else:
         differs = [name for name in _CONTENT if getattr(beside, name) != getattr(note, name)]
         if differs:

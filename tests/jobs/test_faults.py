@@ -148,7 +148,9 @@ def test_a_store_that_cannot_be_read_is_told_and_the_next_run_completes(night, n
 
 
 def test_progress_that_cannot_be_noted_stops_nothing(night):
-    notes = FaultPoints(night.job.store, 0, disk_full, lambda _, path: fnmatch(path, "runs/*.tmp-*"))
+    notes = FaultPoints(
+        night.job.store, 0, disk_full, lambda _, path: fnmatch(path, "runs/*/progress/*.tmp-*")
+    )
     with watched(notes):
         night.job.nightly()
     assert notes.seen

@@ -150,8 +150,6 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("HAVING count(*) > 1", "HAVING count(*) > 2", "an id in two shards is served twice"),
         loses("for shard in shards[1:])", "for shard in shards)", "an id in two shards is not served at all"),
-        worse('"memory_limit": MEMORY}', "}", "the search for duplicates takes all the memory there is"),
-        worse("dir=spill) as folder", ") as folder", "what does not fit into memory fills the system's disk"),
         wrong(
             "found[note.shard] = sorted(hits)",
             "found[note.shard] = sorted(hits)[:1]",

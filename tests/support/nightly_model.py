@@ -257,13 +257,15 @@ class Model:
         """The first half of a run, which stays if the second fails."""
         self.runs += 1
         pictures = embedded = 0
+        known = self._known()
         for name, key in self.keys().items():
             if self.settings.trust == "metadata" and self._is_finished(name):
                 continue
-            reading, known = self.shards[name].reading, self._known(name)
-            met = [picture for picture in reading.tried if picture not in known]
-            pictures += len(met)
-            embedded += sum(picture >= 0 for picture in met)
+            reading = self.shards[name].reading
+            if not self._stands(key):
+                met = [picture for picture in reading.tried if picture not in known]
+                pictures += len(met)
+                embedded += sum(picture >= 0 for picture in met)
             held = frozenset(picture for picture, _ in reading.rows.values())
             self.notes[key] = Note(self.token(name), held, self.runs)
         readings = [shard.reading for shard in self.shards.values()]
@@ -277,11 +279,14 @@ class Model:
         token = self.token(name)
         return any(k[:2] == (self.encoder, name) and note.token == token for k, note in self.notes.items())
 
-    def _known(self, name: str) -> frozenset[int]:
-        """The pictures in the newest embedding file of a shard."""
-        notes = [note for key, note in self.notes.items() if key[:2] == (self.encoder, name)]
-        newest = max(notes, key=lambda note: note.run, default=None)
-        return newest.pictures if newest and newest.whole else frozenset()
+    def _stands(self, key: NoteKey) -> bool:
+        """Whether just this content is embedded already under this name."""
+        return key in self.notes and self.notes[key].whole
+
+    def _known(self) -> frozenset[int]:
+        """The pictures in all embedding files of the encoder."""
+        notes = [note for key, note in self.notes.items() if key[0] == self.encoder and note.whole]
+        return frozenset().union(*(note.pictures for note in notes))
 
     def _publish(self, index_is_whole: bool) -> str:
         keys = self.keys()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -104,20 +102,13 @@ class InThisThread:
 @contextlib.contextmanager
 def stand_ins() -> Iterator[None]:
     """Puts `StandInEncoder` and `InThisThread` in place while the block runs."""
-    counts: Counter[str] = Counter()
 
     def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> None:
-        counts.clear()
         build(InThisThread())
-
-    def counter(namespace: str, name: str) -> Any:
-        return SimpleNamespace(inc=lambda n: counts.update({name: n}))
 
     with (
         patch.object(Encoder, "load", StandInEncoder),
         patch.object(embed, "run_pipeline", run_pipeline),
         patch.object(runner_beam, "run_pipeline", run_pipeline),
-        patch.object(embed, "counters", lambda result: dict(counts)),
-        patch.object(embed, "Metrics", SimpleNamespace(counter=counter)),
     ):
         yield

@@ -142,7 +142,8 @@ def _files(store: Path, current: str | None) -> Any:
 
 _NOT_COMPARED = ("CURRENT", "LOCK", "excluded.lock", "excluded.parquet", "runs/")
 """CURRENT is told otherwise; the list of exclusions holds times, what it does is in the tables."""
-_TIMES = {"name", "created", "seconds"}
+_OF_THE_RUN = {"name", "created", "seconds", "embedded", "reused"}
+"""Times, and what a run embedded itself: one that goes on finds what the dead one had finished."""
 
 
 def _digest_of_file(path: Path) -> str:
@@ -158,5 +159,5 @@ def _digest_of_file(path: Path) -> str:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(held) for key, held in value.items() if key not in _TIMES}
+        return {key: _timeless(held) for key, held in value.items() if key not in _OF_THE_RUN}
     return [_timeless(held) for held in value] if isinstance(value, list) else value

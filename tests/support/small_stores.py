@@ -191,13 +191,16 @@ class Bucket:
         for path in paths:
             del self.objects[path]
 
+    def get_filesystem(self, path: str) -> Bucket:
+        return self
+
+    def metadata(self, path: str) -> SimpleNamespace:
+        content, modified = self.objects[path]
+        return SimpleNamespace(path=path, size_in_bytes=len(content), last_updated_in_seconds=modified)
+
     def match(self, patterns: list[str], limits: object = None) -> list[SimpleNamespace]:
         prefix = patterns[0].rstrip("*")
-        found = [
-            SimpleNamespace(path=path, size_in_bytes=len(content), last_updated_in_seconds=modified)
-            for path, (content, modified) in self.objects.items()
-            if path.startswith(prefix)
-        ]
+        found = [self.metadata(path) for path in self.objects if path.startswith(prefix)]
         return [SimpleNamespace(metadata_list=found)]
 
     def upload(self, folder: Path, url: str) -> None:

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 
@@ -12,13 +14,16 @@ import numpy as np
 import pytest
 
 from lookalike.embedding import job as embed_module
+from lookalike.embedding.outcomes import read_outcomes
 from lookalike.embedding.plan import make_plan
 from lookalike.embedding.shard_work import ShardWork
+from lookalike.embedding.summary import summarise
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources.tfrecord import Example, frame
 from tests.conftest import picture, run
 from tests.support.encoding import encode
+from tests.support.fault_points import FaultPoints, die, watched
 from tests.support.shards import FORMATS, corpus, one_shard, tfrecord
 
 
@@ -76,7 +81,9 @@ def test_a_stopped_run_goes_on_where_it_was_without_repeating_finished_shards(jo
     assert job.embeddings["item_id"].to_pylist() == sorted(pictures)
 
 
-def test_a_shard_that_vanishes_while_the_run_goes_is_named(job, pictures, monkeypatch):
+def test_a_shard_that_vanishes_while_the_run_goes_is_left_to_the_next_and_the_others_are_embedded(
+    job, pictures, monkeypatch
+):
     shards = job.pack(pictures)
     load = embed_module.open_encoder
 
@@ -86,11 +93,15 @@ def test_a_shard_that_vanishes_while_the_run_goes_is_named(job, pictures, monkey
 
     monkeypatch.setattr(embed_module, "open_encoder", slow)
     done = job.run("embed")
-    assert done.code == 2
-    assert done.sentence == f"{shards[1]}: No such file or directory: {shards[1]}"
+    assert done.code == 3
+    assert "2 embedded, 0 finished before" in done.out
+    assert "UNFINISHED   1 shards are left to the next run" in done.out
+    assert f"{shards[1]} on {socket.gethostname()} is not as it was listed" in done.out
+    assert "Received: No such file or directory" in done.out
+    assert len(job.notes) == 2
 
 
-def test_a_shard_that_changes_while_the_run_goes_is_named(job, pictures, monkeypatch):
+def test_a_shard_that_changes_after_it_was_read_is_late_and_read_by_the_next_run(job, pictures, monkeypatch):
     shards = job.pack(pictures)
     finish = embed_module.EmbedShards._finish
 
@@ -98,11 +109,85 @@ def test_a_shard_that_changes_while_the_run_goes_is_named(job, pictures, monkeyp
         os.utime(shards[0], (1, 1))
         return finish(self, work)
 
-    monkeypatch.setattr(embed_module.EmbedShards, "_finish", changing)
-    done = job.run("embed")
-    assert done.code == 2
-    assert "changed while they were read" in done.sentence
-    assert shards[0] in done.sentence
+    with monkeypatch.context() as patched:
+        patched.setattr(embed_module.EmbedShards, "_finish", changing)
+        done = job.run("embed")
+    assert done.code == 0
+    assert (
+        f"late         1 shards arrived or changed during the run: {os.path.basename(shards[0])}\n"
+        in done.out
+    )
+    assert "1 embedded, 2 finished before" in job.run("embed").out
+
+
+def through(fn, shards) -> None:
+    """One bundle of a DoFn."""
+    fn.setup()
+    for shard in shards:
+        list(fn.process(shard))
+    list(fn.finish_bundle() or ())
+
+
+@pytest.fixture
+def bundle(job, pictures, monkeypatch):
+    """A task and its shards, and the numbers of images that met the encoder in each batch."""
+    job.pack(pictures)
+    plan = make_plan(job.loaded)
+    met, encode = [], Encoder.encode_batch
+    monkeypatch.setattr(
+        Encoder, "encode_batch", lambda self, images: (met.append(len(images)), encode(self, images))[1]
+    )
+    return embed_module._task(job.loaded, plan, ()), plan, met
+
+
+def test_a_bundle_that_is_run_again_embeds_nothing_and_counts_nothing_twice(job, bundle):
+    task, plan, met = bundle
+    through(embed_module.EmbedShards(task), plan.missing)
+    before = {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*")}
+    for _ in range(2):
+        through(embed_module.EmbedShards(task), [*plan.missing, *plan.missing])
+    assert sum(met) == 24
+    assert {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*")} == before
+    summary = summarise(job.loaded, plan, read_outcomes(task.run_folder), 1.0)
+    assert (summary.counts["read"], summary.counts["embedded"], len(summary.embedded)) == (24, 24, 3)
+
+
+def test_of_a_bundle_whose_worker_was_killed_only_what_is_not_finished_is_embedded_again(job, bundle):
+    task, plan, met = bundle
+
+    def last_outcome(operation: str, path: str) -> bool:
+        return operation == "rename" and "outcomes" in path
+
+    child = os.fork()
+    if not child:
+        with watched(FaultPoints(job.store, 3, die, last_outcome)):
+            through(embed_module.EmbedShards(task), plan.missing)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(read_outcomes(task.run_folder)) == 2
+    assert len(job.notes) == 3, "it died between the note and the outcome"
+    files = {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*.parquet")}
+    through(embed_module.EmbedShards(task), plan.missing)
+    assert sum(met) == 8
+    assert {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*.parquet")} == files
+    summary = summarise(job.loaded, plan, read_outcomes(task.run_folder), 1.0)
+    assert summary.counts["embedded"] == summary.counts["read"] == 24
+
+
+def test_a_shard_of_a_bundle_that_is_not_as_listed_takes_no_other_with_it(job, bundle):
+    task, plan, _ = bundle
+    os.utime(plan.missing[1].place, (1, 1))
+    through(embed_module.EmbedShards(task), plan.missing)
+    outcomes = read_outcomes(task.run_folder)
+    assert [bool(outcomes[shard.name].note) for shard in plan.missing] == [True, False, True]
+    assert "changed 1970-01-01" in outcomes[plan.missing[1].name].unfinished
+    assert not [path for path in job.store.rglob("*") if ".tmp-" in path.name]
+
+
+def test_workers_that_see_another_store_are_told_of(job, bundle):
+    _, plan, _ = bundle
+    with pytest.raises(LookalikeError, match="do all workers see this store"):
+        summarise(job.loaded, plan, {}, 1.0)
 
 
 def test_a_pattern_that_matches_no_shard_is_refused(job):

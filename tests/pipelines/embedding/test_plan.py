@@ -85,7 +85,7 @@ def test_a_plan_tells_what_is_finished_what_changed_and_what_is_new(copied):
 
 def test_where_the_content_alone_is_trusted_nothing_counts_as_finished(published):
     plan = make_plan(published.loaded, trust="content")
-    assert len(plan.missing) == len(plan.earlier) == 3
+    assert len(plan.missing) == len(plan.stored) == 3
     assert make_plan(published.loaded, trust="metadata").missing == []
 
 

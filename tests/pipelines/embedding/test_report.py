@@ -9,7 +9,7 @@ COUNTS = {"read": 1_004, "embedded": 1_000, "reused": 2, "rejected": 1, "duplica
 
 
 def summary(*notes, shards=3, counts=COUNTS) -> EmbedSummary:
-    return EmbedSummary(SimpleNamespace(shards=(None,) * shards), notes, counts, 2.0)
+    return EmbedSummary(SimpleNamespace(shards=(SimpleNamespace(name="x"),) * shards), notes, counts, 2.0)
 
 
 def test_counts_add_up_in_one_line_with_the_reasons_below():

@@ -1,4 +1,4 @@
-"""The embedding file that a shard becomes, and vectors that are known from an earlier one."""
+"""The embedding file that a shard becomes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from lookalike.embedding import writer as writer_module
-from lookalike.embedding.writer import EmbeddingWriter, KnownVectors
+from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.model.digests import sha256_file
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.sources.records import Reject
+from lookalike.store.notes import write_note
+from lookalike.store.verify import verify
 from tests.conftest import DIM
-from tests.support.small_stores import a_note, flip
+from tests.support.small_stores import a_note
 
 
 def test_an_embedding_file_has_the_columns_of_the_contract(job, pictures, encoder):
@@ -90,6 +93,50 @@ def test_names_come_from_the_content_and_the_same_rows_give_the_same_bytes(tmp_p
     assert one["rejects_sha256"] == sha256_file(tmp_path / "one" / one["rejects_path"])
 
 
+def other_bytes(monkeypatch) -> None:
+    """Parquet as another version of pyarrow may write it."""
+    real = pq.ParquetWriter
+
+    def write_table(table, where, **_) -> None:
+        with real(where, table.schema, compression="gzip") as writer:
+            writer.write_table(table)
+
+    monkeypatch.setattr(pq, "ParquetWriter", lambda *a, **o: real(*a, **{**o, "compression": "gzip"}))
+    monkeypatch.setattr(pq, "write_table", write_table)
+
+
+def test_a_touched_shard_leaves_published_files_as_they_are_whatever_bytes_would_be_written_now(
+    job, pictures, monkeypatch
+):
+    shards = job.pack(pictures | {"broken.jpg": b"no picture"})
+    job.nightly()
+    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.parquet")}
+    old = written(job.folder / "old", [[1, 2]])
+    other_bytes(monkeypatch)
+    assert written(job.folder / "new", [[1, 2]])["sha256"] != old["sha256"], "the bytes are others now"
+    for shard in shards:
+        os.utime(shard, (1, 1))
+    job.nightly()
+    assert {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.parquet")} == before
+    assert verify(str(job.store)) == []
+
+
+@pytest.mark.parametrize("lost", ["path", "rejects_path"])
+def test_of_a_shard_that_lost_one_file_the_other_stays(tmp_path, monkeypatch, lost):
+    rejects = [Reject("b", 7, "decode", "no")]
+    first = written(tmp_path, [[1, 2]], rejects)
+    counts = {"read": 2, "embedded": 1, "rejected": 1, "duplicates": 0}
+    write_note(str(tmp_path), a_note(**first, **counts))
+    kept = {"path": "rejects_path", "rejects_path": "path"}[lost]
+    content = (tmp_path / first[kept]).read_bytes()
+    (tmp_path / first[lost]).unlink()
+    other_bytes(monkeypatch)
+    again = written(tmp_path, [[1, 2]], rejects)
+    assert (tmp_path / first[kept]).read_bytes() == content
+    for path, digest in (("path", "sha256"), ("rejects_path", "rejects_sha256")):
+        assert sha256_file(tmp_path / again[path]) == again[digest]
+
+
 def test_more_rows_than_are_held_are_written_in_groups_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(writer_module, "ROW_GROUP", 2)
     table = pq.ParquetFile(tmp_path / written(tmp_path, [[i, -i] for i in range(5)])["path"])
@@ -111,21 +158,3 @@ def test_what_is_abandoned_leaves_nothing(tmp_path):
     writer.add(("a", "hash", 8, 8), np.zeros(2))
     writer.abandon()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_a_known_image_has_the_vector_and_size_that_it_had(tmp_path):
-    note = a_note(**written(tmp_path, [[1, 2], [3, 4]]))
-    known = KnownVectors(str(tmp_path), note)
-    vector, size = known.get("hash 1")
-    assert (vector.tolist(), size) == ([3, 4], [9, 4])
-    assert known.get("hash 9") is None
-    assert KnownVectors(str(tmp_path), None).get("hash 1") is None
-
-
-def test_nothing_is_known_of_a_file_that_is_damaged_or_gone(tmp_path, caplog):
-    note = a_note(**written(tmp_path, [[1, 2]]))
-    flip(tmp_path / note.path, 10)
-    assert KnownVectors(str(tmp_path), note).get("hash 0") is None
-    assert "is damaged and not used again" in caplog.text
-    (tmp_path / note.path).unlink()
-    assert KnownVectors(str(tmp_path), note).get("hash 0") is None

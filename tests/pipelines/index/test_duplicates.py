@@ -96,7 +96,7 @@ def test_what_does_not_fit_into_memory_goes_into_a_folder_of_the_run_and_nowhere
     """400,000 ids in 30 MB; DuckDB alone would spill to `.tmp` in the working folder."""
     store, spilled = tmp_path / "store", []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lookalike.index.duplicates.MEMORY", "30MB")
+    monkeypatch.setattr("lookalike.store.database.MEMORY", "30MB")
     folder = store / "embeddings"
     folder.mkdir(parents=True)
     ids = pa.table({"item_id": [f"a rather long name of an item {number:09}" for number in range(200_000)]})

@@ -59,7 +59,7 @@ def test_the_report_tells_minutes_only_where_they_are_known():
     plan = DryRun(1, 2, 3, 4, images=5_000, indexes=8, rebuilt=6, seconds=125.4)
     assert dry_run_report(plan).splitlines() == [
         "shards       1 unchanged, 2 changed, 3 new, 4 removed",
-        "images       about 5,000 to read; of a changed shard only new images meet the network",
+        "images       about 5,000 to read; only those that the store does not know meet the network",
         "index        at most 6 of 8 shards to build",
         "time         about 2:05 for embedding, if all images are new",
     ]

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from datetime import datetime, timezone
 
 import pytest
 
+from lookalike.embedding import job as embed_job
 from lookalike.embedding.shard_work import ShardWork
 from lookalike.index import job as index_job
 from lookalike.index.gates import EXIT_CODES
@@ -16,8 +18,9 @@ from lookalike.model.encoder.bundle import Encoder
 from lookalike.store import exclusions, generations
 from lookalike.store.generation import current_name
 from lookalike.store.lock import hold
+from lookalike.store.verify import verify
 from tests.conftest import picture
-from tests.support.shards import pack_again
+from tests.support.shards import corpus, pack_again
 
 
 class Still(datetime):
@@ -52,7 +55,7 @@ def test_only_new_images_of_a_changed_shard_meet_the_network(job, pictures):
     job.nightly()
     records = report(job)["records"]
     assert (records["embedded"], records["reused"], records["items"]) == (1, 23, 24)
-    assert report(job)["shards"] == {"read": 1, "unchanged": 2}
+    assert report(job)["shards"] == {"read": 1, "unchanged": 2, "unfinished": 0, "late": 0}
 
 
 def test_reused_vectors_are_the_ones_a_fresh_store_would_have(job, pictures):
@@ -221,3 +224,88 @@ def test_a_night_that_lost_the_store_while_it_built_publishes_nothing(copied, mo
     assert done.code == 2
     assert "was deleted while this run was writing" in done.sentence
     assert (copied.store / "CURRENT").read_bytes() == before
+
+
+def meanwhile(monkeypatch, change):
+    """Something happens to the corpus after it was listed."""
+    task = embed_job._task
+    monkeypatch.setattr(embed_job, "_task", lambda *a: (change(), task(*a))[1])
+
+
+def test_what_changes_after_it_was_listed_is_served_as_it_was_named_and_read_by_the_next_run(
+    job, pictures, monkeypatch
+):
+    shards = job.pack(pictures)
+    job.nightly()
+    job.pack({**pictures, "p00.jpg": picture(900), "p09.jpg": picture(909)})
+    served = {note["shard"]: note for note in job.generation["shards"]}
+
+    def change():
+        os.utime(shards[0], (1, 1))
+        shutil.copy(shards[2], job.shards / "zz.tfrecord")
+
+    with monkeypatch.context() as patched:
+        meanwhile(patched, change)
+        done = job.run("nightly")
+    assert done.code == 3, done
+    after = {note["shard"]: note for note in job.generation["shards"]}
+    assert after.keys() == served.keys()
+    first, second = (os.path.basename(shard) for shard in shards[:2])
+    assert after[first] == served[first]
+    assert after[second] != served[second]
+    assert report(job)["shards"] == {"read": 2, "unchanged": 0, "unfinished": 1, "late": 1}
+    sentence = report(job)["unfinished"][first]
+    assert f"{shards[0]} on {socket.gethostname()} is not as it was listed" in sentence
+    for told in (done.out, (job.store / "reports" / "latest.txt").read_text()):
+        assert f"UNFINISHED   {first}: {sentence}" in told
+        assert "zz.tfrecord" in told
+    metrics = (job.store / "reports" / "lookalike.prom").read_text()
+    assert f'lookalike_run_shards{{state="unfinished",store="{job.store}"}} 1.0' in metrics
+    assert verify(str(job.store)) == []
+    job.nightly()
+    assert report(job)["shards"] == {"read": 2, "unchanged": 2, "unfinished": 0, "late": 0}
+    assert report(job)["records"]["embedded"] == 1
+
+
+def test_where_a_worker_sees_nothing_of_the_corpus_the_gate_names_the_shards_and_the_machine(
+    job, pictures, monkeypatch
+):
+    for format in ("folder", "tfrecord"):
+        job.store = job.folder / format
+        job.set(store=str(job.store))
+        shutil.rmtree(job.shards, ignore_errors=True)
+        corpus(job, pictures, format)
+        away = job.folder / f"away-{format}"
+        with monkeypatch.context() as patched:
+            meanwhile(patched, lambda away=away: job.shards.rename(away))
+            done = job.run("nightly")
+        assert done.code == EXIT_CODES["no_items"]
+        assert "no image could be embedded" in done.sentence
+        assert "shards are not finished: " in done.sentence
+        assert f"on {socket.gethostname()} is not as it was listed" in done.sentence
+        away.rename(job.shards)
+        job.nightly()
+        assert job.generation["counts"]["items"] == 24
+
+
+def test_a_corpus_that_is_gone_from_the_workers_serves_on_what_is_served(job, pictures, monkeypatch):
+    job.pack(pictures)
+    job.nightly()
+    before = current_name(str(job.store))
+    for path in job.shards.iterdir():
+        os.utime(path, (1, 1))
+    meanwhile(monkeypatch, lambda: job.shards.rename(job.folder / "away"))
+    done = job.run("nightly")
+    assert done.code == 3
+    assert current_name(str(job.store)) == before
+    assert "the corpus cannot be listed again" in done.err
+    assert report(job)["shards"] == {"read": 0, "unchanged": 0, "unfinished": 3, "late": 0}
+
+
+def test_an_index_alone_is_not_made_of_a_part(job, pictures, monkeypatch):
+    shards = job.pack(pictures)
+    meanwhile(monkeypatch, lambda: os.utime(shards[0], (1, 1)))
+    assert job.run("embed").code == 3
+    done = job.run("index")
+    assert done.code == 2
+    assert "1 of 3 shards are not embedded" in done.sentence

@@ -157,6 +157,9 @@ class _SlashedFileSystem(LocalFileSystem):
     def open(self, path, *args, **kwargs):
         return super().open(self._bare(path), *args, **kwargs)
 
+    def metadata(self, path):
+        return super().metadata(self._bare(path))
+
 
 @pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet", "folder"])
 def test_urls_are_read_through_beams_file_systems(here, format):

@@ -92,13 +92,19 @@ def test_a_name_that_is_not_utf8_is_rejected_escaped(tmp_path):
     assert (second.item_id, second.stage, second.position) == ("caf\\xe9.jpg", "id", 1)
 
 
-def test_a_file_that_is_gone_is_rejected_alone(tmp_path):
-    make(tmp_path, ["a.jpg", "b.jpg"])
+def test_a_file_that_is_gone_or_another_is_rejected_alone_as_not_listed(tmp_path):
+    make(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
     (shard,) = find_shards(str(tmp_path), OPTIONS)
     (tmp_path / "a.jpg").unlink()
-    first, second = read_shard(shard, OPTIONS)
-    assert first == Reject("a.jpg", 0, "read", "No such file or directory")
-    assert isinstance(second, Record)
+    (tmp_path / "b.jpg").write_bytes(b"longer")
+    first, second, third = read_shard(shard, OPTIONS)
+    for reject, name, found in (
+        (first, "a.jpg", "No such file or directory"),
+        (second, "b.jpg", "6 bytes, changed"),
+    ):
+        assert (reject.item_id, reject.stage, reject.not_as_listed) == (name, "read", True)
+        assert f"Received: {found}" in reject.error
+    assert isinstance(third, Record)
 
 
 def test_a_disk_that_fails_ends_the_run_and_not_the_image(tmp_path, monkeypatch):
@@ -107,6 +113,6 @@ def test_a_disk_that_fails_ends_the_run_and_not_the_image(tmp_path, monkeypatch)
 
     make(tmp_path, ["a.jpg", "b.jpg"])
     (shard,) = find_shards(str(tmp_path), OPTIONS)
-    monkeypatch.setattr("lookalike.filesystem.files.read_bytes", failing)
+    monkeypatch.setattr("lookalike.filesystem.files.open_read", failing)
     with pytest.raises(OSError, match="Input/output error"):
         list(read_shard(shard, OPTIONS))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lookalike.filesystem.files import FileInfo
+from lookalike.filesystem import files
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.parquet import read
 from lookalike.sources.records import Record, Reject
@@ -15,7 +15,7 @@ from lookalike.sources.records import Record, Reject
 def read_table(tmp_path, columns: dict, **options):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table(columns), path)
-    shard = Shard(str(path), "parquet", (FileInfo(str(path), path.stat().st_size, "0"),))
+    shard = Shard(str(path), "parquet", (files.look(str(path)),))
     return list(read(shard, SourceOptions(**options)))
 
 
@@ -155,7 +155,7 @@ def test_a_damaged_image_is_noticed_where_the_file_has_checksums(tmp_path):
     pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
     content = path.read_bytes()
     path.write_bytes(content.replace(b"many bytes", b"many cytes"))
-    shard = Shard(str(path), "parquet", (FileInfo(str(path), path.stat().st_size, "0"),))
+    shard = Shard(str(path), "parquet", (files.look(str(path)),))
     (item,) = read(shard, SourceOptions())
     assert isinstance(item, Reject)
     assert item.ends_shard
@@ -172,6 +172,6 @@ def test_of_two_columns_of_one_name_none_is_taken(tmp_path):
     )
     pq.write_table(table, tmp_path / "a.parquet")
     path = str(tmp_path / "a.parquet")
-    (item,) = read(Shard(path, "parquet", (FileInfo(path, 1, "0"),)), SourceOptions())
+    (item,) = read(Shard(path, "parquet", (files.look(path),)), SourceOptions())
     assert isinstance(item, Reject)
     assert item.error.startswith("no image column")

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from lookalike.filesystem import files
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_records, read_shard
+from lookalike.sources.opening import NotAsListedError
 from lookalike.sources.pack import pack
 from lookalike.sources.records import Record, Reject
 from tests.support.places import ROOT
@@ -223,7 +225,7 @@ def test_any_ids_bytes_and_metadata_come_back_as_they_were_packed(format, images
     assert {r.item_id: r.metadata for r in items} == rows
 
 
-class _FailingFile(io.BytesIO):
+class _FailingFile(io.FileIO):
     """A file on a network that goes away after some bytes."""
 
     def read(self, size=-1):
@@ -236,21 +238,23 @@ class _FailingFile(io.BytesIO):
 def test_a_failing_file_system_is_an_oserror_and_not_a_reject(monkeypatch, tmp_path, shard, compressed):
     format, content, _ = shard
     path = tmp_path / "x"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(content) if compressed and format != "parquet" else content)
     options = options_for(format, format=format)
     (found,) = find_shards(str(path), options)
-    served = gzip.compress(content) if compressed and format != "parquet" else content
-    monkeypatch.setattr(files, "open_read", lambda path: _FailingFile(served))
+    monkeypatch.setattr(files, "open_read", _FailingFile)
     with pytest.raises(OSError, match="Input/output error"):
         list(read_shard(found, options))
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
-def test_a_shard_that_is_gone_is_an_oserror(tmp_path, format):
-    path = write(tmp_path, format)
-    (found,) = find_shards(path, options_for(format))
-    Path(path).unlink()
-    with pytest.raises(FileNotFoundError):
+def test_a_shard_that_is_gone_or_another_is_not_as_listed(tmp_path, format):
+    path = Path(write(tmp_path, format))
+    (found,) = find_shards(str(path), options_for(format))
+    os.utime(path, (1, 1))
+    with pytest.raises(NotAsListedError, match="changed 1970-01-01"):
+        list(read_shard(found, options_for(format)))
+    path.unlink()
+    with pytest.raises(NotAsListedError, match="Received: No such file or directory"):
         list(read_shard(found, options_for(format)))
 
 

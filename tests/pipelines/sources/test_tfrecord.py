@@ -1,6 +1,6 @@
 import pytest
 
-from lookalike.filesystem.files import FileInfo
+from lookalike.filesystem import files
 from lookalike.sources import Shard, SourceOptions, find_shards
 from lookalike.sources.records import Record, Reject
 from lookalike.sources.tfrecord import Example, frame, masked_crc, read
@@ -25,7 +25,7 @@ GOOD = example(image__encoded=[b"i"], image__filename=[b"k"])
 def read_bytes(tmp_path, content: bytes, **options):
     path = tmp_path / "a.tfrecord"
     path.write_bytes(content)
-    shard = Shard(str(path), "tfrecord", (FileInfo(str(path), len(content), "0"),))
+    shard = Shard(str(path), "tfrecord", (files.look(str(path)),))
     return list(read(shard, SourceOptions(**options)))
 
 

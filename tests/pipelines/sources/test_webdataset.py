@@ -3,7 +3,7 @@ import tarfile
 
 import pytest
 
-from lookalike.filesystem.files import FileInfo
+from lookalike.filesystem import files
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.records import Record, Reject
 from lookalike.sources.webdataset import read
@@ -24,7 +24,7 @@ def tar(*members: tuple[str, bytes], format=tarfile.GNU_FORMAT) -> bytes:
 def read_bytes(tmp_path, content: bytes, **options):
     path = tmp_path / "a.tar"
     path.write_bytes(content)
-    shard = Shard(str(path), "webdataset", (FileInfo(str(path), len(content), "0"),))
+    shard = Shard(str(path), "webdataset", (files.look(str(path)),))
     return list(read(shard, SourceOptions(**options)))
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lookalike.model.errors import LookalikeError
 from lookalike.store.notes import (
     COUNTS,
     EmbeddedShard,
+    earlier_note,
     finished_shards,
     read_rejects,
     reasons_of,
     stage_seconds,
+    standing_note,
     totals,
     write_note,
 )
-from tests.support.small_stores import ENCODER, SmallStore, a_note
+from tests.support.small_stores import ENCODER, SmallStore, a_note, flip
 
 
 def test_what_a_killed_run_left_half_written_is_never_read(job, pictures):
@@ -51,7 +54,8 @@ def written(store: Path, note: EmbeddedShard) -> EmbeddedShard:
     for path in (note.path, note.rejects_path):
         (store / path).parent.mkdir(parents=True, exist_ok=True)
         (store / path).touch()
-    return write_note(str(store), note)
+    write_note(str(store), note)
+    return note
 
 
 def test_a_note_counts_only_beside_both_of_its_files(tmp_path):
@@ -75,21 +79,54 @@ def test_the_newest_note_comes_last(tmp_path):
     assert [note.shard for note in finished_shards(str(tmp_path), a.encoder)] == [b.shard, a.shard]
 
 
-def test_the_same_content_keeps_its_note_but_for_what_tells_that_it_is_unchanged(tmp_path):
-    first = written(tmp_path, a_note())
-    again = a_note(token="2", embedded=0, reused=2, bytes=11, seconds={"read": 9.0})
-    assert write_note(str(tmp_path), again) == replace(first, token="2")
+def test_a_note_tells_its_format_and_one_without_is_of_the_first(tmp_path):
+    note = written(tmp_path, a_note())
+    path = tmp_path / note.path.replace(".parquet", ".json")
+    told = json.loads(path.read_text())
+    assert told.pop("format") == 2
+    path.write_text(json.dumps(told))
+    assert finished_shards(str(tmp_path), note.encoder) == [note]
 
 
-@pytest.mark.parametrize("change", [{"damaged": "cut"}, {"embedded": 1, "reused": 0}, "unreadable"])
-def test_another_content_or_a_note_that_cannot_be_read_is_written_over(tmp_path, change):
-    first = written(tmp_path, a_note())
-    if change == "unreadable":
-        (tmp_path / first.path.replace(".parquet", ".json")).write_text("{")
-        change = {}
-    second = a_note(token="2", bytes=11, **change)
-    assert write_note(str(tmp_path), second) == second
-    assert finished_shards(str(tmp_path), first.encoder) == [second]
+def test_a_note_of_a_newer_version_is_refused_and_says_what_to_do(tmp_path):
+    note = written(tmp_path, a_note())
+    path = tmp_path / note.path.replace(".parquet", ".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3, "colour": "red"}))
+    with pytest.raises(LookalikeError, match=r"A newer Lookalike wrote this store: .*Received: 3 in .*json"):
+        finished_shards(str(tmp_path), note.encoder)
+
+
+def embedded(store: SmallStore) -> tuple[EmbeddedShard, tuple[str, ...]]:
+    """A finished shard, and what its files are found by."""
+    note = store.embed("a0")
+    return note, (note.shard, note.digest, note.encoder, note.options)
+
+
+def test_a_note_stands_for_its_content_while_both_files_are_whole(tmp_path):
+    store = SmallStore(tmp_path)
+    note, key = embedded(store)
+    assert standing_note(store.path, *key) == note
+    for number in range(len(key)):
+        other = tuple(part + "x" if i == number else part for i, part in enumerate(key))
+        assert standing_note(store.path, *other) is None
+    for path in (note.path, note.rejects_path):
+        content = flip(tmp_path / path, 30)
+        assert standing_note(store.path, *key) is None
+        assert earlier_note(store.path, *key) == note
+        (tmp_path / path).unlink()
+        assert standing_note(store.path, *key) is None
+        (tmp_path / path).write_bytes(content)
+    assert standing_note(store.path, *key) == note
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff", None])
+def test_a_note_that_is_none_stands_for_nothing(tmp_path, content):
+    store = SmallStore(tmp_path)
+    note, key = embedded(store)
+    path = tmp_path / note.path.replace(".parquet", ".json")
+    told = json.dumps({**json.loads(path.read_text()), "shard": "b.tar"}).encode()
+    path.write_bytes(told if content is None else content)
+    assert earlier_note(store.path, *key) is None
 
 
 def test_what_shards_come_to_is_the_sum_of_each_part():

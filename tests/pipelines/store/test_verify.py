@@ -124,7 +124,9 @@ def test_a_note_that_was_written_again_for_a_touched_shard_is_no_problem(small):
     path.write_text(json.dumps({**content, "sha256": "0" * 64}))
     assert verify(small.path) == [f"{path} differs from the generation's manifest: sha256"]
     path.write_text("[]")
-    assert verify(small.path) == [f"{path} is not a finished shard's note"]
+    assert verify(small.path) == [
+        f"{path} is not a finished shard's note; delete it to have the shard embedded again"
+    ]
 
 
 def test_a_lost_current_is_found(small):

@@ -1,0 +1,97 @@
+"""What the missing shards hold: read once before anything is embedded, for the digests of their images.
+
+A shard whose content is embedded already, under its name and in the same way, is finished by that. Of the others
+a table of positions and digests is left in the run's folder, by which `known` finds what needs no encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from ..runner import progress
+from ..sources import Shard
+from ..sources.fields import escape
+from ..sources.opening import NotAsListedError
+from ..sources.records import Reject
+from ..store.notes import EmbeddedShard
+from .outcomes import Outcome, has_outcome, run_file, write_outcome
+from .reading import ShardReading
+from .shard_work import EmbedTask, keep_standing
+
+SCHEMA = pa.schema([("position", pa.int64()), ("content_hash", pa.string())])
+_ROWS = 8192
+
+
+@beam.typehints.with_input_types(Shard)
+@beam.typehints.with_output_types(str)
+class ReadContents(beam.DoFn):
+    """Shard -> the table of what it holds, or its outcome; gives its name."""
+
+    def __init__(self, task: EmbedTask) -> None:
+        self._task = task
+
+    def setup(self) -> None:
+        self._progress = progress.WorkerNote(self._task.progress_folder)
+
+    def process(self, shard: Shard) -> Iterator[str]:
+        if not has_outcome(self._task.run_folder, shard):
+            try:
+                note = read_contents(shard, self._task, self._progress)
+            except NotAsListedError as error:
+                write_outcome(self._task.run_folder, shard, Outcome(shard.name, None, {}, str(error)))
+            except OSError as error:
+                raise LookalikeError(f"{escape(shard.place)}: {files.reason(error)}") from error
+            else:
+                if note:
+                    write_outcome(self._task.run_folder, shard, Outcome(shard.name, note, _all_reused(note)))
+        self._progress.add(shards=1)
+        yield shard.name
+
+    def finish_bundle(self) -> None:
+        self._progress.write()
+
+
+def read_contents(shard: Shard, task: EmbedTask, noted: progress.WorkerNote) -> EmbeddedShard | None:
+    """Writes the table of what a shard holds; gives its note if just that is embedded already.
+
+    Raises:
+        NotAsListedError: if it is not the shard that was listed.
+        OSError: if the file system fails otherwise.
+    """
+    reading = ShardReading(shard, task.options)
+    with (
+        files.write_atomic(run_file(task.run_folder, "contents", shard)) as file,
+        pq.ParquetWriter(file, SCHEMA) as writer,
+    ):
+        rows: list[tuple[int, str]] = []
+        for entry in reading:
+            if not isinstance(entry, Reject):
+                rows.append((entry.position, entry.content_hash))
+                noted.add(records=1, work=len(entry.image))
+            if len(rows) == _ROWS:
+                _write(writer, rows)
+                rows = []
+        _write(writer, rows)
+    return keep_standing(shard, reading.digest, task)
+
+
+def _write(writer: pq.ParquetWriter, rows: list[tuple[int, str]]) -> None:
+    if rows:
+        writer.write_table(pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA))
+
+
+def _all_reused(note: EmbeddedShard) -> dict[str, int]:
+    """What a run counts of a shard whose content was embedded before."""
+    return {
+        "read": note.read,
+        "reused": note.embedded + note.reused,
+        "rejected": note.rejected,
+        "duplicates": note.duplicates,
+    }

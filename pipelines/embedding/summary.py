@@ -1,0 +1,86 @@
+"""What a run comes to: how its shards ended, what is served of those that are not finished, and what came late."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from lookalike.model.errors import LookalikeError
+
+from ..config.job import Config
+from ..sources import find_shards
+from ..store.generation import current_name, read_current
+from ..store.notes import COUNTS, EmbeddedShard
+from .outcomes import Outcome
+from .plan import Plan
+from .report import EmbedSummary, unfinished_lines
+
+logger = logging.getLogger(__name__)
+
+
+def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], seconds: float) -> EmbedSummary:
+    """What a run did, and the plan as it stands then.
+
+    A shard that is not finished is served as it was, if it is served and is to be read in the same way; else it is
+    left out until a run finishes it.
+
+    Args:
+        config: the job.
+        plan: what was to be done.
+        outcomes: shard name -> how it ended, of all that were missing.
+        seconds: wall-clock time of the run so far.
+
+    Raises:
+        LookalikeError: if a shard has no outcome.
+    """
+    names = [shard.name for shard in plan.missing]
+    if lost := [name for name in names if name not in outcomes]:
+        raise LookalikeError(
+            f"Expected an outcome of every shard in {config.store}: do all workers see this store? "
+            f"Received: none of {', '.join(lost[:5])}"
+        )
+    embedded = {name: note for name in names if (note := outcomes[name].note)}
+    unfinished = {name: outcomes[name].unfinished for name in names if name not in embedded}
+    finished = {**plan.finished, **embedded, **_served(config.store, plan, unfinished)}
+    counts = Counter(dict.fromkeys(COUNTS, 0))
+    for outcome in outcomes.values():
+        counts.update(outcome.counts)
+    summary = EmbedSummary(
+        plan=replace(plan, shards=tuple(s for s in plan.shards if s.name in finished), finished=finished),
+        embedded=tuple(embedded.values()),
+        counts=dict(counts),
+        seconds=seconds,
+        unfinished=unfinished,
+        late=_late(config, plan, unfinished),
+    )
+    for line in unfinished_lines(summary.unfinished, summary.late):
+        logger.warning("%s", line)
+    return summary
+
+
+def _served(store: str, plan: Plan, names: Collection[str]) -> dict[str, EmbeddedShard]:
+    """The notes by which some shards are served now, with vectors of this encoder and the same metadata."""
+    if not names:
+        return {}
+    try:
+        served = read_current(store).shards if current_name(store) else ()
+    except LookalikeError:
+        return {}  # whoever publishes will tell
+    return {
+        note.shard: note
+        for note in served
+        if note.shard in names and (note.encoder, note.options) == (plan.fingerprint, plan.options_digest)
+    }
+
+
+def _late(config: Config, plan: Plan, unfinished: Collection[str]) -> tuple[str, ...]:
+    """Names of the shards that arrived or changed after the corpus was listed, but for those that are unfinished."""
+    tokens = {shard.name: shard.token for shard in plan.shards}
+    try:
+        now = find_shards(config.corpus.shards, config.corpus.source_options())
+    except (LookalikeError, OSError) as error:
+        logger.warning("the corpus cannot be listed again: %s", error)
+        return ()
+    return tuple(s.name for s in now if tokens.get(s.name) != s.token and s.name not in unfinished)

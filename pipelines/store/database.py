@@ -1,0 +1,31 @@
+"""DuckDB for what may not fit into memory: it spills to a folder of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+import duckdb
+
+MEMORY = "2GB"
+"""What DuckDB may take before it spills to the disk."""
+
+
+@contextlib.contextmanager
+def database(spill: str | None, memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty database that is gone behind the block.
+
+    Args:
+        spill: local folder for a folder of what does not fit; None is that of the system's temporary files.
+        memory: what it may take, as DuckDB writes sizes; None is `MEMORY`.
+    """
+    if spill:
+        os.makedirs(spill, exist_ok=True)
+    # DuckDB's own choice would be a folder .tmp where the command runs.
+    with (
+        tempfile.TemporaryDirectory(dir=spill) as folder,
+        duckdb.connect(config={"temp_directory": folder, "memory_limit": memory or MEMORY}) as connection,
+    ):
+        yield connection

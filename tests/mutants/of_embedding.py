@@ -1,0 +1,251 @@
+"""Changes to what makes embedding files of image shards."""
+
+from __future__ import annotations
+
+from .change import Change, loses, worse, wrong
+
+REUSE = "tests/jobs/test_reuse.py"
+JOB = "tests/pipelines/embedding/test_job.py"
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/embedding/plan.py": [
+        wrong(
+            'sha256_json({**options, "max_pixels": config.corpus.max_pixels})',
+            "sha256_json(options)",
+            "a shard counts as finished though the limit of pixels changed",
+            REUSE,
+        ),
+        wrong(
+            "if trusted and note.options == digest and",
+            "if trusted and",
+            "a shard counts as finished though it is to be read in another way",
+        ),
+        wrong(
+            "(note.shard, note.token) in tokens",
+            "True",
+            "a shard counts as finished though it changed",
+        ),
+        worse(
+            'trusted = (trust or config.corpus.trust) == "metadata"',
+            "trusted = True",
+            "corpus.trust: content reads nothing",
+        ),
+        wrong(
+            'del options["images_per_shard"], options["format"]',
+            'del options["images_per_shard"], options["format"], options["metadata"]',
+            "embedding files without the metadata that is configured are served",
+        ),
+    ],
+    "pipelines/embedding/contents.py": [
+        worse(
+            "if not has_outcome(self._task.run_folder, shard):",
+            "if True:",
+            "a bundle that is run again reads its shards again",
+        ),
+        loses(
+            "        _write(writer, rows)\n    return",
+            "    return",
+            "the last images of a shard are embedded again",
+            REUSE,
+        ),
+        worse(
+            "rows.append((entry.position, entry.content_hash))",
+            'rows.append((entry.position, entry.content_hash[:8] + "0" * 56))',
+            "what is known is embedded again",
+            REUSE,
+        ),
+        wrong('"reused": note.embedded + note.reused,', '"reused": note.reused,', "counts do not add up"),
+    ],
+    "pipelines/embedding/known.py": [
+        wrong(
+            'or known["content"] != content_hash.encode():',
+            "or False:",
+            "an image gets the vector of another that lay in its place",
+        ),
+        worse(
+            'while self._next is not None and self._next["position"] < position:',
+            "while False:",
+            "behind a record that was rejected all images are embedded again",
+        ),
+        wrong(
+            'known is None or known["position"] != position or',
+            "known is None or",
+            "an image gets the vector of another",
+        ),
+        wrong(
+            "width::BIGINT * height <= {max_pixels} ",
+            "true ",
+            "an image above the limit of pixels is served",
+            REUSE,
+        ),
+        worse(
+            "width::BIGINT * height <=",
+            "width * height <=",
+            "an image of 65536 x 65536 pixels ends the night",
+        ),
+        wrong(
+            "if not is_whole(store, note.path, note.sha256):",
+            "if False:",
+            "vectors of a damaged embedding file are served",
+        ),
+        wrong("        start += len(batch)\n", "", "vectors of other images from the second thousand on"),
+        wrong("row += len(batch)", "row += 0", "vectors of other images from the second thousand on"),
+        wrong(
+            "np.flatnonzero(np.diff(slots) != 1) + 1",
+            "np.flatnonzero(np.diff(slots) != 1)",
+            "vectors lie in the place of others",
+        ),
+        wrong(
+            'file.write(known[known["content"] != b""].tobytes())',
+            "file.write(known.tobytes())",
+            "vectors of zeros are taken for known",
+        ),
+        worse(
+            "SELECT key, max(file) AS file, arg_max(row, file) AS row FROM held GROUP BY key",
+            "SELECT key, file, row FROM held",
+            "a content that lies in two files is laid down in a place too many",
+        ),
+    ],
+    "pipelines/embedding/outcomes.py": [
+        wrong(
+            "sha256_json([shard.name, shard.token])[:32]",
+            "sha256_json([shard.token])[:32]",
+            "of two copied shards one has the outcome of the other",
+            "tests/pipelines/embedding/test_outcomes.py",
+        ),
+    ],
+    "pipelines/embedding/summary.py": [
+        loses(
+            "**_served(config.store, plan, unfinished)}",
+            "}",
+            "a shard that changed during the night vanishes from what is served",
+            "tests/pipelines/nightly/test_run.py",
+        ),
+        wrong(
+            "(note.encoder, note.options) == (plan.fingerprint, plan.options_digest)",
+            "True",
+            "vectors of another encoder are served",
+        ),
+        worse(
+            "if lost := [name for name in names if name not in outcomes]:",
+            "if lost := []:",
+            "a night whose workers see another store ends in a stack trace",
+        ),
+        worse("tokens.get(s.name) != s.token and", "", "every shard is told to have come late"),
+        wrong("counts.update(outcome.counts)", "pass", "the counts of a run are zero"),
+    ],
+    "pipelines/embedding/reading.py": [
+        wrong(
+            "self._add([record.item_id, content_hash, metadata])",
+            "self._add([record.item_id, content_hash])",
+            "metadata that changed is not noticed",
+            JOB,
+        ),
+        wrong(
+            "self._add([record.item_id, content_hash, metadata])",
+            "self._add([content_hash, metadata])",
+            "an id that changed is not noticed",
+            JOB,
+        ),
+        wrong(
+            "self._add([reject.item_id, reject.position, reject.error])",
+            "pass",
+            "a record that cannot be read any more is not noticed",
+            JOB,
+        ),
+        wrong(
+            "        check_listed(self._shard)\n", "", "a shard that is replaced while it is read is mixed"
+        ),
+        wrong(
+            "        if reject.not_as_listed:\n",
+            "        if False:\n",
+            "a worker without the mount rejects every image, for ever",
+        ),
+        wrong("self.damaged = reject.error", "pass", "a shard that is cut short counts as whole"),
+        wrong("self._seen.add(record.item_id)", "pass", "an id that is twice in a shard is served twice"),
+    ],
+    "pipelines/embedding/shard_work.py": [
+        wrong(
+            "if note := keep_standing(self.shard, digest, self._task):",
+            "if note := None:",
+            "a published embedding file is written again",
+            "tests/pipelines/embedding/test_writer.py",
+            JOB,
+        ),
+        worse(
+            "        write_note(task.store, note)\n    return note",
+            "    return note",
+            "a shard that was touched is read every night",
+        ),
+        wrong(
+            "size = encoded.sizes[row.image].tolist()",
+            "size = encoded.sizes[0].tolist()",
+            "images have the size of others",
+            JOB,
+        ),
+        wrong(
+            'self._write_row(row, row.known, "reused")\n                    continue',
+            'self._write_row(row, row.known, "embedded")\n                    continue',
+            "what was used again is told as embedded",
+            REUSE,
+        ),
+        worse(
+            "len(self.images) == BATCH or len(self.rows) == MOST_ROWS",
+            "len(self.images) == BATCH",
+            "a shard of which all is known is held in memory as a whole",
+        ),
+    ],
+    "pipelines/embedding/writer.py": [
+        loses(
+            "        if self._rows:\n            self._flush()\n        facts",
+            "        facts",
+            "the last rows are lost",
+            JOB,
+        ),
+        wrong(
+            "            and is_whole(self._store, before.path, before.sha256)\n",
+            "",
+            "a damaged embedding file stays",
+        ),
+        worse(
+            "rejects = sorted(self._rejects,",
+            "rejects = list(self._rejects) or sorted([],",
+            "rejects differ from run to run",
+        ),
+    ],
+    "pipelines/embedding/job.py": [
+        wrong(
+            "if encoder.fingerprint != task.fingerprint:",
+            "if False:",
+            "vectors of an encoder that was swapped meanwhile are mixed in",
+        ),
+        worse(
+            "if plan.stored else plan.missing",
+            "if False else plan.missing",
+            "nothing is looked up by its content",
+            REUSE,
+        ),
+        worse(
+            "            if has_outcome(self._task.run_folder, shard):\n                return",
+            "            if False:\n                return",
+            "a bundle that is run again embeds its shards again",
+        ),
+        loses(
+            "self._queue = deque(waiting for waiting in self._queue if waiting[0] is not work)",
+            "self._queue.clear()",
+            "a shard that is not finished takes others of its bundle with it",
+        ),
+    ],
+    "pipelines/store/notes.py": [
+        worse(
+            'finished = [base for base in bases if {f"{base}.parquet", f"{base}.rejects.parquet"} <= names]',
+            "finished = bases",
+            "a shard whose embedding file is gone counts as finished",
+        ),
+        wrong(
+            "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS})",
+            "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS[:2]})",
+            "counts do not add up",
+        ),
+    ],
+}

@@ -1,0 +1,349 @@
+"""Changes to how an index is tuned, and to the copies behind its vectors."""
+
+from __future__ import annotations
+
+from .change import Change, loses, worse, wrong
+
+SHOWN = "tests/pipelines/index/test_shown.py"
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/index/copies.py": [
+        wrong(
+            "    if not _agree(vectors, first, which):\n",
+            "    if False:\n",
+            "two vectors of one hash are taken for one",
+        ),
+        wrong(
+            "return first[order].astype(np.int64), place[which.reshape(-1)]",
+            "return first[order].astype(np.int64), which.reshape(-1)",
+            "ids stand behind vectors of others",
+        ),
+    ],
+    "pipelines/index/shown.py": [
+        wrong(
+            "behind = (numbers == self._skipped_number[queries]) & (rows >= self._skipped[queries])",
+            "behind = False",
+            "of copies the one that is to be skipped is listed, and another is not",
+        ),
+        wrong(
+            "(rows >= self._skipped[queries])",
+            "(rows > self._skipped[queries])",
+            "of copies the one that is to be skipped is listed",
+        ),
+        loses(
+            "self._skipped = np.where(np.isin(rows, hidden), -1, rows)",
+            "self._skipped = rows",
+            "a copy vanishes where another is taken down and skipped",
+        ),
+        wrong("appears[hidden] = False", "pass", "what is taken down is listed"),
+        wrong(
+            "np.where(found.near >= _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)",
+            "np.where(found.near > _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)",
+            "the k-th item is missing",
+        ),
+        wrong("np.minimum(counts, k), 0)", "np.minimum(counts, 1), 0)", "of copies only one is listed"),
+        wrong(
+            "enough = np.cumsum(counts, axis=1) >= k",
+            "enough = np.cumsum(counts, axis=1) > 0",
+            "an answer is taken for complete after its first vector",
+        ),
+        wrong(
+            "return np.where(enough[:, -1], kth, np.float32(-np.inf))",
+            "return kth",
+            "answers are shorter than k where more must be asked for",
+        ),
+    ],
+    "pipelines/index/shard.py": [
+        wrong(
+            'return np.searchsorted(self.offsets, rows, side="right") - 1',
+            'return np.searchsorted(self.offsets, rows, side="left")',
+            "an id has the vector of another",
+            SHOWN,
+        ),
+        wrong(
+            '[("number", "ascending"), (ITEM_ID, "ascending")]',
+            '[("number", "ascending")]',
+            "of copies not the first by id are listed",
+            SHOWN,
+        ),
+        wrong(
+            "        count=len(items),\n",
+            "        count=len(vectors),\n",
+            "an index tells fewer items than it has",
+            SHOWN,
+        ),
+        wrong(
+            "    vectors = checked(content.vectors, content.metric)\n",
+            "    vectors = content.vectors\n",
+            "a vector that cannot be searched is named by another number",
+        ),
+        loses(
+            "        sync(os.path.join(folder, name))\n", "        pass\n", "a power cut leaves half an index"
+        ),
+        loses("    sync(path)\n", "", "a power cut leaves an index without its manifest"),
+    ],
+    "pipelines/index/trials.py": [
+        wrong(
+            "return (rows == own[:, None]) | (near > self._limit)",
+            "return near > self._limit",
+            "a tuning query is its own hit",
+        ),
+        wrong(
+            "return (rows == own[:, None]) | (near > self._limit)",
+            "return rows == own[:, None]",
+            "recall is measured with near copies, which every setting finds",
+        ),
+        wrong(
+            "near >= self._near[part, k - 1 : k]",
+            "near >= self._near[part, -1:]",
+            "recall at 10 is measured as recall at the largest k",
+        ),
+        wrong(
+            "return np.minimum(hits.sum(axis=1), k) / k",
+            "return hits.sum(axis=1) / k",
+            "ties make a recall above 1",
+        ),
+        worse(
+            "leaves, pre_reorder + int(skipped[0])",
+            "leaves, pre_reorder",
+            "near copies take the places of candidates, and the index is searched too deeply",
+        ),
+        wrong(
+            "kept = np.flatnonzero((~aside).sum(axis=1) >= most)",
+            "kept = np.arange(len(queries))",
+            "queries in a heap of copies find nothing and count as found",
+        ),
+        wrong("mean - _CONFIDENCE * error", "mean", "the target is reached by luck"),
+        wrong(
+            '"disturbed": Trial(searcher, _disturbed(members, others, metric), most),\n',
+            "",
+            "recall is measured with members only",
+            "tests/pipelines/index/test_tuning.py",
+        ),
+        wrong(
+            'trials["tuning_queries"] = Trial(searcher, _spread(asked), most)',
+            "pass",
+            "the user's queries decide nothing",
+        ),
+        wrong(
+            "limit = 1 - _NEAR_COPY * apart / 2",
+            "limit = 1 - _NEAR_COPY * apart / 200",
+            "near copies are not taken out",
+        ),
+    ],
+    "pipelines/index/tuning.py": [
+        wrong(
+            "enough = tried.recall_lower >= target",
+            "enough = tried.recall >= target",
+            "the target is reached by luck",
+        ),
+        worse(
+            "if enough and (price := cost(shape, leaves, pre_reorder)) < best_cost:",
+            "if enough and (price := cost(shape, leaves, pre_reorder)):",
+            "not the cheapest setting is chosen",
+        ),
+        wrong(
+            "if not below.pre_reorder or not (above or below).pre_reorder:",
+            "if not below.pre_reorder:",
+            "a k whose neighbour needs exact search is searched with no candidates",
+        ),
+        wrong("        grown = k / below.k\n", "        grown = 1\n", "beyond the tuned k recall falls"),
+        wrong(
+            "leaves = below.leaves_to_search + share *",
+            "leaves = below.leaves_to_search + 0 *",
+            "between two k recall falls",
+        ),
+        wrong(
+            "return [*TUNED_KS, *([k] if k > TUNED_KS[-1] else [])]",
+            "return list(TUNED_KS)",
+            "a large query.k is not tuned for",
+        ),
+        wrong(
+            "return exactly(k, target, reached.recall)",
+            "return reached",
+            "an index is published that misses its recall",
+        ),
+        worse("return k * _EXACT_FROM >= count", "return False", "a tiny index is searched by codes"),
+        worse(
+            "cost(shape, deepest, 2 * pre_reorder) < best_cost",
+            "False",
+            "where the grid ends all vectors are compared",
+        ),
+    ],
+    "pipelines/index/searcher.py": [
+        wrong(
+            "depth = None if exact else depth_for(self.settings, max(1, wanted - _SLACK))",
+            "depth = None if exact else depth_for(self.settings, 1)",
+            "for more results the search is no deeper",
+        ),
+        wrong("_EXACT_SLACK = 8", "_EXACT_SLACK = 0", "near ties of distances come in another order"),
+        wrong(
+            "settings, farthest = tune(searcher, options, asked)",
+            "settings, farthest = tune(searcher, options, None)",
+            "the user's queries decide nothing",
+            "tests/pipelines/index/test_tuning.py",
+        ),
+        wrong(
+            'parameters = replace(parameters, algorithm="brute_force", leaves=0)',
+            "pass",
+            "an index that is searched exactly says that it has codes",
+            "tests/pipelines/index/test_tuning.py",
+        ),
+    ],
+    "pipelines/index/build.py": [
+        wrong(
+            '            "tuning": tuned_by(config, asked),\n',
+            "",
+            "an index of another recall target is used again",
+        ),
+        wrong(
+            '            "metadata": dict(config.corpus.metadata),\n            "scann"',
+            '            "scann"',
+            "an index without the metadata that is configured is used again",
+        ),
+        worse('            "scann": version("scann"),\n', "", "files of another ScaNN are used again"),
+        wrong(
+            "        files.check_digest(source.path, data, source.sha256)\n",
+            "",
+            "damaged vectors are indexed",
+        ),
+        wrong(
+            'made_from["augmentation"] = plan.augmentation.model_dump()',
+            "pass",
+            "an index of vectors that are not augmented is used again",
+        ),
+        wrong(
+            "tuned_ks(config.query.k), asked.digest if asked else None]",
+            "tuned_ks(config.query.k)]",
+            "an index tuned with other queries is used again",
+        ),
+        wrong(
+            "return replace(content, items=plain.items, vectors=drawn)",
+            "return replace(content, vectors=drawn)",
+            "after augmentation ids stand behind vectors of others",
+            "tests/pipelines/index/test_post_processing.py",
+        ),
+    ],
+    "pipelines/index/gates.py": [
+        wrong(
+            "    least = config.gates.min_recall\n",
+            "    least = config.index.recall_target\n",
+            "gates.min_recall is not used",
+        ),
+        wrong(
+            "    for ref in indexes:\n",
+            "    for ref in indexes[:1]:\n",
+            "only the first index shard must reach its recall",
+        ),
+    ],
+    "pipelines/query/far_queries.py": [
+        worse(
+            "limits.min(initial=np.inf)",
+            "limits.max(initial=-np.inf)",
+            "queries near to one index shard are told as far",
+        ),
+        worse("self._told = True", "pass", "the warning is given for every block"),
+        worse("self._far <= _MANY * self._queries", "self._far <= 0", "one far query is a warning"),
+    ],
+    "pipelines/query/tuning_queries.py": [
+        wrong(
+            "digest = sha256_json([files.sha256(file.path) for file in listed])",
+            "digest = sha256_json([path])",
+            "an index tuned with yesterday's queries is taken for one of today's",
+        ),
+    ],
+    "pipelines/store/index_manifest.py": [
+        wrong(
+            "return min((kind.mean for kind in self.recalls.values()), default=1.0)",
+            "return max((kind.mean for kind in self.recalls.values()), default=1.0)",
+            "the gate takes the higher recall",
+            "tests/pipelines/index/test_tuning.py",
+        ),
+        wrong(
+            "if isinstance(written, dict):",
+            "if False:",
+            "an index of before cannot be opened",
+        ),
+    ],
+    "pipelines/sources/cuts.py": [
+        worse(
+            "ranks[start + least : end - least + 1].argmin()",
+            "ranks[start + least : start + least + 1].argmin()",
+            "one image more changes all shards behind it",
+        ),
+        wrong("middle = start + least + int(", "middle = start + int(", "parts are smaller than the least"),
+        loses(
+            "waiting += [(middle, end), (start, middle)]",
+            "waiting += [(start, middle)]",
+            "images are in no shard",
+        ),
+        worse(
+            "_names(digests[start][8:].hex() for start in starts[1:])",
+            '_names(f"{n:012x}" for n, _ in enumerate(starts[1:], 1))',
+            "one shard more renames all behind it",
+        ),
+    ],
+    "pipelines/sources/roots.py": [
+        worse(
+            'return "/" + os.path.abspath(path.removeprefix("file://")).replace(os.sep, "/").lstrip("/")',
+            'return path.removeprefix("file://")',
+            "a relative path names other shards than an absolute one",
+        ),
+        worse(
+            "if len(set(parts)) > 1:\n            break",
+            "if False:\n            break",
+            "shards of two folders have names of one",
+        ),
+    ],
+    "pipelines/sources/find.py": [
+        wrong(
+            "        if not _is_same(first, named):\n",
+            "        if False:\n",
+            "of two shards of one name one vanishes",
+        ),
+    ],
+    "pipelines/sources/pack.py": [
+        loses(
+            "in reversed(parts.items()):",
+            "in parts.items():",
+            "an interrupted pack loses images of the one before",
+        ),
+        loses(
+            "files.delete(files.join(out, shard) for shard in removed)",
+            "files.delete(files.join(out, shard) for shard in present - parts.keys() - {NOTE})",
+            "pack deletes files that are not its own",
+        ),
+        worse(
+            "unchanged += not files.write_if_changed(",
+            "unchanged += not (lambda p, w: files.write_if_changed(p, w) or True)(",
+            "a second pack tells every shard as written",
+        ),
+        wrong(
+            "removed = sorted((earlier & present) - parts.keys())",
+            "removed = []",
+            "images that were deleted stay in shards of before",
+        ),
+    ],
+    "pipelines/sources/opening.py": [
+        wrong(
+            "listed.size != found.size or not _same_time(listed, found)",
+            "listed.size != found.size",
+            "a file of the same size that was replaced is read under the note of the other",
+        ),
+        wrong(
+            "    if listed.size != found.size or not",
+            "    if not",
+            "a file that grew is read under the note of before",
+        ),
+        worse(
+            "_NOT_THERE = (errno.ENOENT, errno.ENOTDIR,",
+            "_NOT_THERE = (errno.ENOTDIR,",
+            "a shard that is gone ends the night",
+        ),
+        wrong(
+            "        if error.errno not in _NOT_THERE:\n            raise\n",
+            "",
+            "a disk that fails counts as a shard that changed",
+        ),
+    ],
+}
