@@ -1,7 +1,7 @@
 """What the missing shards hold: read once before anything is embedded, for the digests of their images.
 
 A shard whose content is embedded already, under its name and in the same way, is finished by that. Of the others
-a table of positions and digests is left in the run's folder, by which `known` finds what needs no encoder.
+all but the images is left in the run's folder (see `recorded`), by which `known` finds what needs no encoder.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import apache_beam as beam
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
@@ -19,20 +17,17 @@ from ..runner import progress
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
-from ..sources.records import Reject
 from ..store.notes import EmbeddedShard
 from .outcomes import Outcome, has_outcome, run_file, write_outcome
 from .reading import ShardReading
+from .recorded import record
 from .shard_work import EmbedTask, keep_standing
-
-SCHEMA = pa.schema([("position", pa.int64()), ("content_hash", pa.string())])
-_ROWS = 8192
 
 
 @beam.typehints.with_input_types(Shard)
 @beam.typehints.with_output_types(str)
 class ReadContents(beam.DoFn):
-    """Shard -> the table of what it holds, or its outcome; gives its name."""
+    """Shard -> the file of what it holds, or its outcome; gives its name."""
 
     def __init__(self, task: EmbedTask) -> None:
         self._task = task
@@ -59,32 +54,17 @@ class ReadContents(beam.DoFn):
 
 
 def read_contents(shard: Shard, task: EmbedTask, noted: progress.WorkerNote) -> EmbeddedShard | None:
-    """Writes the table of what a shard holds; gives its note if just that is embedded already.
+    """Writes the file of what a shard holds; gives its note if just that is embedded already.
 
     Raises:
         NotAsListedError: if it is not the shard that was listed.
         OSError: if the file system fails otherwise.
     """
     reading = ShardReading(shard, task.options)
-    with (
-        files.write_atomic(run_file(task.run_folder, "contents", shard)) as file,
-        pq.ParquetWriter(file, SCHEMA) as writer,
-    ):
-        rows: list[tuple[int, str]] = []
-        for entry in reading:
-            if not isinstance(entry, Reject):
-                rows.append((entry.position, entry.content_hash))
-                noted.add(records=1, work=len(entry.image))
-            if len(rows) == _ROWS:
-                _write(writer, rows)
-                rows = []
-        _write(writer, rows)
+    with files.write_atomic(run_file(task.run_folder, "contents", shard)) as file:
+        for entry in record(reading, task.options.metadata, file):
+            noted.add(records=1, work=len(entry.image))
     return keep_standing(shard, reading.digest, task)
-
-
-def _write(writer: pq.ParquetWriter, rows: list[tuple[int, str]]) -> None:
-    if rows:
-        writer.write_table(pa.table(list(map(list, zip(*rows, strict=True))), schema=SCHEMA))
 
 
 def _all_reused(note: EmbeddedShard) -> dict[str, int]:

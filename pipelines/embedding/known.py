@@ -70,7 +70,7 @@ class KnownEmbeddings:
     """
 
     def __init__(self, path: str, dim: int) -> None:
-        self._rows = _read_known(path, dim) if files.exists(path) else iter(())
+        self._rows = read_known(path, dim) if files.exists(path) else iter(())
         self._next = next(self._rows, None)
 
     def get(self, position: int, content_hash: str) -> Embedding | None:
@@ -83,7 +83,8 @@ class KnownEmbeddings:
         return Embedding(known["vector"], [int(known["width"]), int(known["height"])])
 
 
-def _read_known(path: str, dim: int) -> Iterator[Any]:
+def read_known(path: str, dim: int) -> Iterator[Any]:
+    """What is known of a shard's images, in order of their positions: records of `_record`. Raises OSError."""
     record = _record(dim)
     with files.open_read(path) as file:
         while data := file.read(_BATCH * record.itemsize):
@@ -162,7 +163,7 @@ def _insert(
 def _contents_of(shards: Sequence[Shard], run_folder: str) -> Iterator[pa.RecordBatch]:
     for number, shard in enumerate(shards):
         with files.open_read(run_file(run_folder, "contents", shard)) as file:
-            for batch in pq.ParquetFile(file).iter_batches():
+            for batch in pq.ParquetFile(file).iter_batches(columns=["position", "content_hash"]):
                 numbers = pa.repeat(pa.scalar(number, pa.int32()), len(batch))
                 columns = [numbers, batch["position"], _keys(_digests(batch))]
                 yield pa.record_batch(columns, schema=_WANTED)

@@ -20,6 +20,7 @@ from ..store.notes import DUPLICATE, EmbeddedShard, standing_note, write_note
 from .known import Embedding, KnownEmbeddings
 from .outcomes import run_file
 from .reading import Entry, ShardReading
+from .recorded import RecordedReading, all_known
 from .writer import EmbeddingWriter
 
 MOST_ROWS = 512
@@ -141,7 +142,9 @@ class ShardWork:
         self._writer = EmbeddingWriter(
             task.store, shard.name, task.fingerprint, task.dim, task.options.metadata
         )
-        self._reading = ShardReading(shard, task.options)
+        self._reading: ShardReading | RecordedReading = ShardReading(shard, task.options)
+        if all_known(task.run_folder, shard, task.dim):
+            self._reading = RecordedReading(run_file(task.run_folder, "contents", shard))
         self._reasons: Counter[str] = Counter()
         self._seconds = dict.fromkeys(("read", "decode", "network", "write"), 0.0)
 

@@ -26,6 +26,8 @@ _MOST_NEAR_COPIES = 512
 """Members with more are left out of that kind: what lies behind them would have to be searched for too deeply."""
 _ITS_OWN = 0.7
 """Share of itself in a disturbed member; sqrt(1 - 0.7^2) is of another one, so that its spread is a member's."""
+_FEWER, _FEWER_FROM = 4, 25
+"""From k = 100 on every fourth query: the error of the mean of 1,000 was 0.0002 there, 0.001 at 10."""
 _CONFIDENCE = 1.645
 """One-sided 95 % quantile of the normal distribution."""
 
@@ -103,27 +105,28 @@ class Trial:
 
     def recall(self, k: int, leaves: int, pre_reorder: int) -> Recall:
         """Recall at `k` with these settings; what does not count has candidates of its own."""
-        found = [self._recalls(part, k, leaves, pre_reorder) for part in self._parts()]
+        found = [self._recalls(rows, k, leaves, pre_reorder) for rows in self._parts(k)]
         recalls = np.concatenate(found)
         mean, error = float(recalls.mean()), float(recalls.std()) / math.sqrt(len(recalls))
         return Recall(mean, mean - _CONFIDENCE * error, len(recalls))
 
-    def _parts(self) -> Iterator[slice]:
-        """Queries with about as many items that do not count."""
+    def _parts(self, k: int) -> Iterator[np.ndarray]:
+        """Numbers of queries with about as many items that do not count; of many results a query fewer say as much."""
+        rows = np.arange(0, len(self), max(1, min(_FEWER, k // _FEWER_FROM)))
+        skipped = self._skipped[rows]
         start = 0
-        while start < len(self):
-            most = 1 + math.ceil(1.1 * self._skipped[start])
-            end = int(np.searchsorted(self._skipped, most, side="right"))
-            yield slice(start, end)
+        while start < len(rows):
+            end = int(np.searchsorted(skipped, 1 + math.ceil(1.1 * skipped[start]), side="right"))
+            yield rows[start:end]
             start = end
 
-    def _recalls(self, part: slice, k: int, leaves: int, pre_reorder: int) -> np.ndarray:
-        searcher, queries, skipped = self._searcher, self._queries[part], self._skipped[part]
+    def _recalls(self, asked: np.ndarray, k: int, leaves: int, pre_reorder: int) -> np.ndarray:
+        searcher, queries, skipped = self._searcher, self._queries[asked], self._skipped[asked]
         width = min(len(searcher), k + int(skipped[-1]))
         rows, _ = searcher.approximate(queries, width, leaves, pre_reorder + int(skipped[0]))
         scores = pair_scores(searcher.vectors, queries, rows, searcher.metric, searcher.threads)
         near = nearness(scores, searcher.metric)
-        hits = (near >= self._near[part, k - 1 : k]) & ~self._aside(rows, near, self._own[part])
+        hits = (near >= self._near[asked, k - 1 : k]) & ~self._aside(rows, near, self._own[asked])
         return np.minimum(hits.sum(axis=1), k) / k
 
 

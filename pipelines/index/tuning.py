@@ -131,10 +131,14 @@ def choose(shape: Shape, measure: Measure, *, k: int, target: float) -> SearchSe
     for leaves in leaf_steps:
         if not columns or cost(shape, leaves, reorder_steps[0]) >= best_cost:
             break
-        if is_enough(leaves, reorder_steps[columns - 1]):
+        # Few leaves seldom suffice with any number of candidates, which the most of them tell at once; where there
+        # is no other step, the most are asked for only if fewer do not suffice.
+        if leaves == leaf_steps[-1] or is_enough(leaves, reorder_steps[columns - 1]):
             columns = bisect.bisect_left(
                 range(columns - 1), True, key=lambda column: is_enough(leaves, reorder_steps[column])
             )
+    if not best.pre_reorder:
+        is_enough(leaf_steps[-1], reorder_steps[-1])
     deepest, pre_reorder = leaf_steps[-1], reorder_steps[-1]
     while not best.pre_reorder and cost(shape, deepest, 2 * pre_reorder) < best_cost:
         pre_reorder *= 2

@@ -61,12 +61,14 @@ class WorkerNote:
         self._path = files.join(folder, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.json")
         self._counts: Counter[str] = Counter()
         self._written = 0.0
+        self._lock = threading.Lock()
 
     def add(self, **counts: int) -> None:
-        """Adds to the counts; writes them if the last time is more than `NOTE_SECONDS` ago."""
-        self._counts.update(counts)
-        if time.monotonic() - self._written >= NOTE_SECONDS:
-            self.write()
+        """Adds to the counts, from any thread; writes them if the last time is more than `NOTE_SECONDS` ago."""
+        with self._lock:
+            self._counts.update(counts)
+            if time.monotonic() - self._written >= NOTE_SECONDS:
+                self.write()
 
     def write(self) -> None:
         """Writes the counts; that a note cannot be written is no reason to stop work."""

@@ -42,19 +42,38 @@ CHANGES: dict[str, list[Change]] = {
             "if True:",
             "a bundle that is run again reads its shards again",
         ),
-        loses(
-            "        _write(writer, rows)\n    return",
-            "    return",
+        wrong('"reused": note.embedded + note.reused,', '"reused": note.reused,', "counts do not add up"),
+    ],
+    "pipelines/embedding/recorded.py": [
+        worse(
+            "        writer.write_table(table_of(rows, schema))\n        rest",
+            "        rest",
             "the last images of a shard are embedded again",
             REUSE,
         ),
-        worse(
-            "rows.append((entry.position, entry.content_hash))",
-            'rows.append((entry.position, entry.content_hash[:8] + "0" * 56))',
-            "what is known is embedded again",
+        wrong(
+            "return all(one == other for one, other in zip_longest(wanted, found))",
+            "return True",
+            "a shard of which some images are new loses them",
             REUSE,
         ),
-        wrong('"reused": note.embedded + note.reused,', '"reused": note.reused,', "counts do not add up"),
+        loses(
+            '        yield from (Reject(**reject) for reject in self._rest["rejects"])\n',
+            "",
+            "what was rejected vanishes from a shard of which all else is known",
+            REUSE,
+        ),
+        wrong(
+            'damaged: str | None = self._rest["damaged"]',
+            "damaged: str | None = None",
+            "a shard that is cut short counts as whole when all else is known",
+        ),
+        wrong(
+            "(entry.position, entry.content_hash, entry.item_id, *entry.metadata)",
+            "(entry.position, entry.content_hash, entry.item_id, *[None for _ in entry.metadata])",
+            "a shard of which all is known loses its metadata",
+            REUSE,
+        ),
     ],
     "pipelines/embedding/known.py": [
         wrong(

@@ -94,8 +94,8 @@ CHANGES: dict[str, list[Change]] = {
             "recall is measured with near copies, which every setting finds",
         ),
         wrong(
-            "near >= self._near[part, k - 1 : k]",
-            "near >= self._near[part, -1:]",
+            "near >= self._near[asked, k - 1 : k]",
+            "near >= self._near[asked, -1:]",
             "recall at 10 is measured as recall at the largest k",
         ),
         wrong(

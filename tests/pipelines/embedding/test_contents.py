@@ -28,7 +28,7 @@ def look(job) -> tuple:
 
 
 def test_what_a_shard_holds_is_listed_by_place_and_content(job, pictures, monkeypatch):
-    monkeypatch.setattr(contents_module, "_ROWS", 3)
+    monkeypatch.setattr("lookalike.embedding.recorded._ROWS", 3)
     job.pack(pictures)
     plan, task = look(job)
     tables = [pq.read_table(run_file(task.run_folder, "contents", shard)) for shard in plan.missing]

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.embedding import known as known_module
-from lookalike.embedding.contents import SCHEMA
 from lookalike.embedding.known import KnownEmbeddings, find_known
 from lookalike.embedding.outcomes import run_file
 from lookalike.embedding.writer import EmbeddingWriter
@@ -49,7 +48,8 @@ class Case:
         shard = Shard(name, "webdataset", (FileInfo(name, 1, "1"),))
         path = Path(run_file(self.run, "contents", shard))
         path.parent.mkdir(parents=True, exist_ok=True)
-        table = pa.table([range(len(images)), [content(image) for image in images]], schema=SCHEMA)
+        columns = {"position": range(len(images)), "content_hash": [content(image) for image in images]}
+        table = pa.table(columns, schema=pa.schema([("position", pa.int64()), ("content_hash", pa.string())]))
         pq.write_table(table, path)
         self.shards.append(shard)
         return shard
