@@ -14,6 +14,7 @@ import pytest
 
 from lookalike.embedding.shard_work import ShardWork
 from lookalike.model.encoder.bundle import Encoder
+from lookalike.sources.pack import pack
 from lookalike.store.verify import verify
 from tests.conftest import Job, picture
 from tests.support.shards import corpus
@@ -171,6 +172,28 @@ def test_only_new_images_meet_the_encoder_when(nights, monkeypatch, event):
     change(nights)
     assert nights.night() == new
     assert nights.night() == 0
+
+
+@pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet", "folder"])
+def test_one_image_more_in_a_catalogue_of_300_is_one_image_embedded_and_a_shard_or_two_read(job, format):
+    """At 256 a folder used to be cut anew as a whole, and a pack from the new image on."""
+    images = job.folder / "images"
+    images.mkdir()
+    shards = images if format == "folder" else job.folder / "packed"
+    job.set(corpus={"shards": str(shards), "images_per_shard": 32})
+    read = []
+    for number in [*range(256), *range(296, 300)]:
+        (images / f"{number * 7919 % 1000:03}.jpg").write_bytes(picture(number))
+    for count, new in ((260, 260), (261, 1), (262, 1)):
+        (images / f"{count}x.jpg").write_bytes(picture(count))
+        if format != "folder":
+            pack(str(images), str(shards), format=format, images_per_shard=32)
+        job.nightly()
+        report = json.loads((job.store / "reports" / "latest.json").read_text())
+        assert report["records"]["embedded"] == new + (count == 260)
+        read.append(report["shards"]["read"])
+    assert read[0] >= 5
+    assert max(read[1:]) <= 3
 
 
 def test_a_catalogue_may_wander_through_all_formats(nights):
