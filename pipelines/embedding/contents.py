@@ -7,6 +7,7 @@ all but the images is left in the run's folder (see `recorded`), by which `known
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import apache_beam as beam
 
@@ -17,11 +18,11 @@ from ..runner import progress
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
-from ..store.notes import EmbeddedShard
+from ..store.notes import EmbeddedShard, standing_note, write_note
 from .outcomes import Outcome, has_outcome, run_file, write_outcome
 from .reading import ShardReading
 from .recorded import record
-from .shard_work import EmbedTask, keep_standing
+from .shard_work import EmbedTask
 
 
 @beam.typehints.with_input_types(Shard)
@@ -64,7 +65,20 @@ def read_contents(shard: Shard, task: EmbedTask, noted: progress.WorkerNote) -> 
     with files.write_atomic(run_file(task.run_folder, "contents", shard)) as file:
         for entry in record(reading, task.options.metadata, file):
             noted.add(records=1, work=len(entry.image))
-    return keep_standing(shard, reading.digest, task)
+    return _keep_standing(shard, reading.digest, task)
+
+
+def _keep_standing(shard: Shard, digest: str, task: EmbedTask) -> EmbeddedShard | None:
+    """Marks a shard as unchanged whose content was embedded before, if those files are whole; gives its note.
+
+    Raises:
+        OSError: if the store cannot be read or written.
+    """
+    note = standing_note(task.store, shard.name, digest, task.fingerprint, task.options_digest)
+    if note and note.token != shard.token:
+        note = replace(note, token=shard.token)
+        write_note(task.store, note)
+    return note
 
 
 def _all_reused(note: EmbeddedShard) -> dict[str, int]:

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from lookalike.model.encoder.bundle import BATCH, EncodedBatch
 from ..filesystem import files
 from ..sources import Shard, SourceOptions
 from ..sources.records import Reject
-from ..store.notes import DUPLICATE, EmbeddedShard, standing_note, write_note
+from ..store.notes import DUPLICATE, EmbeddedShard, write_note
 from .known import Embedding, KnownEmbeddings
 from .outcomes import run_file
 from .reading import Entry, ShardReading
@@ -109,19 +109,6 @@ class Batch:
         return len(self.images) == BATCH or len(self.rows) == MOST_ROWS
 
 
-def keep_standing(shard: Shard, digest: str, task: EmbedTask) -> EmbeddedShard | None:
-    """Marks a shard as unchanged whose content was embedded before, if those files are whole; gives its note.
-
-    Raises:
-        OSError: if the store cannot be read or written.
-    """
-    note = standing_note(task.store, shard.name, digest, task.fingerprint, task.options_digest)
-    if note and note.token != shard.token:
-        note = replace(note, token=shard.token)
-        write_note(task.store, note)
-    return note
-
-
 class ShardWork:
     """One shard and all that is noted of it until its embedding file is finished.
 
@@ -207,13 +194,9 @@ class ShardWork:
         self._writer.add((row.item_id, row.content_hash, *embedding.size, *row.metadata), embedding.vector)
 
     def finish(self) -> EmbeddedShard:
-        """Writes the files and, last, the note; where whole ones of this content are, only the note. Raises OSError."""
-        digest = self._reading.digest
-        if note := keep_standing(self.shard, digest, self._task):
-            self.abandon()
-            return note
+        """Writes the files and, last, the note; whole files of this content stay. Raises OSError."""
         with self._timed("write"):
-            written = self._writer.close(digest, self._task.options_digest)
+            written = self._writer.close(self._reading.digest, self._task.options_digest)
         note = EmbeddedShard(
             **written,
             token=self.shard.token,

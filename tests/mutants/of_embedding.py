@@ -38,6 +38,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/embedding/contents.py": [
         worse(
+            "        write_note(task.store, note)\n    return note",
+            "    return note",
+            "a shard that was touched is read every night",
+        ),
+        worse(
             "if not has_outcome(self._task.run_folder, shard):",
             "if True:",
             "a bundle that is run again reads its shards again",
@@ -87,11 +92,6 @@ CHANGES: dict[str, list[Change]] = {
             "behind a record that was rejected all images are embedded again",
         ),
         wrong(
-            'known is None or known["position"] != position or',
-            "known is None or",
-            "an image gets the vector of another",
-        ),
-        wrong(
             "width::BIGINT * height <= {max_pixels} ",
             "true ",
             "an image above the limit of pixels is served",
@@ -118,11 +118,6 @@ CHANGES: dict[str, list[Change]] = {
             'file.write(known[known["content"] != b""].tobytes())',
             "file.write(known.tobytes())",
             "vectors of zeros are taken for known",
-        ),
-        worse(
-            "SELECT key, max(file) AS file, arg_max(row, file) AS row FROM held GROUP BY key",
-            "SELECT key, file, row FROM held",
-            "a content that lies in two files is laid down in a place too many",
         ),
     ],
     "pipelines/embedding/outcomes.py": [
@@ -184,18 +179,6 @@ CHANGES: dict[str, list[Change]] = {
         wrong("self._seen.add(record.item_id)", "pass", "an id that is twice in a shard is served twice"),
     ],
     "pipelines/embedding/shard_work.py": [
-        wrong(
-            "if note := keep_standing(self.shard, digest, self._task):",
-            "if note := None:",
-            "a published embedding file is written again",
-            "tests/pipelines/embedding/test_writer.py",
-            JOB,
-        ),
-        worse(
-            "        write_note(task.store, note)\n    return note",
-            "    return note",
-            "a shard that was touched is read every night",
-        ),
         wrong(
             "size = encoded.sizes[row.image].tolist()",
             "size = encoded.sizes[0].tolist()",

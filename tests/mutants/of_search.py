@@ -163,7 +163,6 @@ CHANGES: dict[str, list[Change]] = {
             "return reached",
             "an index is published that misses its recall",
         ),
-        worse("return k * _EXACT_FROM >= count", "return False", "a tiny index is searched by codes"),
         worse(
             "cost(shape, deepest, 2 * pre_reorder) < best_cost",
             "False",

@@ -1,9 +1,12 @@
 """The job file: every mistake is named with its key, what was found and what is allowed."""
 
+from dataclasses import asdict, fields
+
 import pytest
 import yaml
 
 from lookalike.config.job import load_config
+from lookalike.sources import SourceOptions
 from tests.support.job_files import LEAST, changed, loader, refused
 from tests.support.places import CONFIG
 
@@ -17,6 +20,20 @@ def test_what_is_left_out_has_its_default(load):
     config = load(LEAST)
     assert (config.metric, config.query.k, config.index.recall_target) == ("cosine", 10, 0.99)
     assert (config.gates.max_reject_fraction, config.gates.allow_damaged_shards) == (0.05, False)
+
+
+def test_the_readers_get_every_option_of_the_corpus(load):
+    given = {
+        "format": "tfrecord",
+        "item_id": "shard/key",
+        "image_field": "photo",
+        "id_field": "name",
+        "metadata": {"price": "float64"},
+        "images_per_shard": 7,
+    }
+    options = load(changed(corpus=given)).corpus.source_options()
+    assert given == asdict(options)
+    assert given.keys() == {field.name for field in fields(SourceOptions)}
 
 
 @pytest.mark.parametrize("name", ["demo.yaml", "nightly.yaml"])

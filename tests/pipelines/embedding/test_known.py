@@ -117,6 +117,15 @@ def test_what_is_above_the_limit_is_not_known(case):
     assert case.find(max_pixels=31) == [[None, None]]
 
 
+def test_an_image_of_more_pixels_than_32_bits_count_is_compared_with_the_limit(case):
+    writer = EmbeddingWriter(case.store, "huge", "e" * 64, 2, {})
+    writer.add((content(7), content(7), 65_536, 65_536), np.array([7, 0], np.float32))
+    case.notes.append(a_note(**writer.close("huge", "o"), embedded=1))
+    (shard,) = [case.wants(7)]
+    find_known(case.store, case.notes, [shard], case.run, 2, 1 << 32)
+    assert KnownEmbeddings(run_file(case.run, "known", shard), 2).get(0, content(7)).size == [65_536, 65_536]
+
+
 def test_sizes_come_with_the_vectors(case):
     case.holds(1)
     shard = case.wants(5, 1)

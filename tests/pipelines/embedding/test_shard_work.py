@@ -14,6 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lookalike.embedding.known import Embedding
+from lookalike.embedding.reading import Entry
+from lookalike.embedding.shard_work import MOST_ROWS, Batch
 from tests.conftest import picture
 from tests.support.shards import FORMATS, corpus, counts, one_shard, tfrecord
 
@@ -187,3 +190,11 @@ def test_an_image_to_which_the_network_gives_zeros_is_rejected(job, make_encoder
     assert "zeros" in reject["error"]
     assert job.query(job.query_file({"grey.png": grey})).code == 3
     assert job.failures[0]["query_id"] == "grey.png"
+
+
+def test_a_batch_of_known_records_is_full_before_a_shard_of_them_is_in_memory():
+    batch, known = Batch(), Embedding(np.zeros(2, np.float32), [1, 1])
+    for number in range(MOST_ROWS):
+        assert not batch.is_full
+        batch.add(Entry(str(number), number, "", [], b""), known)
+    assert batch.is_full

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lookalike.embedding.plan import make_plan
 from lookalike.index import build
 from lookalike.index.build import IndexTask, assign, build_index_shard, make_tasks, number_of
-from lookalike.index.tuning import AskedQueries
+from lookalike.index.shard import ShardContent
+from lookalike.index.tuning import AskedQueries, BuildOptions
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 from lookalike.store.notes import EmbeddedShard
@@ -162,3 +164,15 @@ def test_an_embedding_file_is_compared_with_its_digest_when_it_is_indexed(copied
     with pytest.raises(LookalikeError, match=path.name):
         build_index_shard(task)
     assert not (copied.store / task.path).exists()
+
+
+def test_after_augmentation_every_id_has_its_own_vector_also_among_copies():
+    """Copies lie in another order behind their vector than they came in."""
+    which = [2, 0, 1, 0, 2, 2, 1]
+    vectors = np.eye(4, dtype=np.float32)[which]
+    ids = [f"i{number}" for number in (6, 3, 5, 0, 4, 1, 2)]
+    content = ShardContent(pa.table({"item_id": ids}), vectors, "cosine", "e")
+    drawn = build._augmented(content, BuildOptions(threads=1), DatabaseAugmentation(k=2))
+    of_id = dict(zip(drawn.items["item_id"].to_pylist(), drawn.vectors, strict=True))
+    for item_id, vector in zip(ids, vectors, strict=True):
+        assert of_id[item_id] @ vector > 0.9

@@ -97,6 +97,22 @@ def test_ties_across_the_kth_place_are_broken_by_id(metric, algorithm, parts):
     assert all(len(items) == 10 for items in found.values())
 
 
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_different_vectors_at_one_distance_are_ordered_by_id_however_many_there_are(metric, exact):
+    """Copies are one vector; these are not, and more of them tie than are asked for at first."""
+    axes = np.concatenate([np.eye(DIM - 1), -np.eye(DIM - 1)])
+    vectors = np.concatenate([np.full((10, 1), 0.75), axes * 0.6614378], axis=1).astype(np.float32)
+    ids = [f"{i * 7 % 10}" for i in range(10)]
+    query = np.eye(DIM, dtype=np.float32)[:1]
+    for k in (1, 3, 8):
+        for shards in (
+            [shard_of(ids, vectors, metric)],
+            [shard_of(ids[:4], vectors[:4], metric), shard_of(ids[4:], vectors[4:], metric)],
+        ):
+            assert answers(shards, search(shards, query, k, exact=exact)) == {0: sorted(ids)[:k]}
+
+
 def test_excluded_items_never_appear_and_their_places_are_filled():
     vectors, queries = random_rows(300), random_rows(20, seed=1)
     ids = [f"{i:03d}" for i in range(300)]

@@ -65,6 +65,14 @@ def test_a_tie_with_the_kth_is_a_hit():
     assert trial.recall(1, 0, 9).mean == 1.0
 
 
+def test_more_hits_than_asked_for_are_no_more_than_all():
+    """Two tie with the nearest, and a query beside it has one that does not count more."""
+    searcher = Looking(circle(0, 10, -10, 90, 91, 180))
+    limit = float(np.cos(np.radians(5)))
+    trial = Trial(searcher, searcher.vectors[[0, 3]], 1, np.array([0, 3]), limit)
+    assert trial.recall(1, 0, 9).mean == 1.0
+
+
 def test_queries_with_fewer_neighbours_than_asked_are_left_out():
     searcher = Looking(circle(0, 1, 2, 180))
     own = np.arange(4)

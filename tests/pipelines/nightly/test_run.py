@@ -212,6 +212,15 @@ def test_old_generations_are_pruned_by_retention(job, pictures):
     assert len(list((job.store / "indexes").iterdir())) == 2
 
 
+def test_what_a_killed_night_did_not_prune_a_night_without_changes_does(job, pictures):
+    job.pack(pictures)
+    for target in (0.9, 0.91):
+        job.nightly("--set", f"index.recall_target={target}")
+    keep = ("--set", "index.recall_target=0.91", "--set", "retention.generations=1")
+    assert "unchanged" in job.nightly(*keep).out
+    assert len(list((job.store / "generations").iterdir())) == 1
+
+
 def test_a_night_that_lost_the_store_while_it_built_publishes_nothing(copied, monkeypatch):
     def lock_deleted(*arguments):
         (copied.store / "LOCK").unlink()

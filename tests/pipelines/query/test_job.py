@@ -1,6 +1,8 @@
 """The query job: right answers by NumPy, tables that are the same every time, and every bad query a row."""
 
+import contextlib
 import csv
+import errno
 import json
 import os
 import shutil
@@ -246,6 +248,23 @@ def test_an_output_folder_that_is_a_file_is_refused(copied):
     assert done.code == 2
     assert str(copied.folder / "out") in done.sentence
     assert (copied.folder / "out").read_text() == "mine"
+
+
+def test_where_the_results_cannot_be_written_there_are_no_failures_either(copied, monkeypatch):
+    """The failures are written first: alone they would be those of no answer."""
+    usual = query_job.open_table
+
+    @contextlib.contextmanager
+    def full(path, *arguments):
+        with usual(path, *arguments) as table:
+            yield table
+            if "results" in path:
+                raise OSError(errno.ENOSPC, "No space left on device", path)
+
+    monkeypatch.setattr(query_job, "open_table", full)
+    done = copied.query(copied.query_file({"a.jpg": picture(1), "b.jpg": b"none"}))
+    assert done.code == 2
+    assert list((copied.folder / "out").iterdir()) == []
 
 
 def test_a_folder_in_the_place_of_a_table_is_refused_and_kept(copied):

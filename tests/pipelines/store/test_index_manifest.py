@@ -14,6 +14,7 @@ from lookalike.store.index_manifest import (
     Recall,
     SearchSettings,
     parse_manifest,
+    parse_settings,
     read_manifest,
 )
 
@@ -62,3 +63,31 @@ def test_a_manifest_that_is_cut_or_missing_is_refused(tmp_path):
     (tmp_path / MANIFEST).unlink()
     with pytest.raises(LookalikeError, match="No such file"):
         read_manifest(str(tmp_path))
+
+
+@pytest.mark.parametrize("pre_reorder", [0, 30])
+def test_an_index_of_before_knew_one_k_and_is_read_as_such(pre_reorder):
+    before = {
+        "k": 10,
+        "leaves_to_search": 2,
+        "pre_reorder": pre_reorder,
+        "recall": 0.995,
+        "recall_lower": 0.992,
+        "target": 0.99,
+        "queries": 2000,
+    }
+    manifest = json.loads(ONE.to_json()) | {"format": 1, "settings": before}
+    del manifest["farthest"]
+    (settings,) = parse_manifest(json.dumps(manifest).encode(), "m").settings
+    measured = {"members": Recall(0.995, 0.992, 2000)} if pre_reorder else {}
+    assert settings == SearchSettings(10, 2, pre_reorder, 0.99, measured)
+    assert parse_settings(before) == (settings,)
+    assert settings.recall == (0.995 if pre_reorder else 1.0)
+
+
+@pytest.mark.parametrize(
+    "damage", [{"format": 1}, {"format": 1, "settings": {}}, {"format": 1, "settings": 3}]
+)
+def test_a_damaged_manifest_of_before_is_refused(damage):
+    with pytest.raises(LookalikeError, match="Expected an index shard's manifest"):
+        parse_manifest(json.dumps(damage).encode(), "m")
