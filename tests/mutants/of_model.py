@@ -64,6 +64,7 @@ CHANGES: dict[str, list[Change]] = {
             "variants += [variant[:, :, ::-1] for variant in variants]",
             "variants += [variant[:, ::-1] for variant in variants]",
             "the mirrored variant stands on its head",
+            "tests/model/images/test_test_time_augmentation.py",
         ),
         wrong(
             "read_pixels(self._scales, image, max_pixels=self._max_pixels)",
