@@ -149,6 +149,8 @@ class Copy:
             return True, f"more than {SECONDS} s"
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        if process.returncode < 0:
+            return True, f"ended by signal {-process.returncode}"
         if process.returncode not in (0, 1):
             raise RuntimeError(f"the tests {tests} cannot be run:\n{said[-3000:]}")
         failed = [line.split(" ")[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
