@@ -120,14 +120,6 @@ CHANGES: dict[str, list[Change]] = {
             "vectors of zeros are taken for known",
         ),
     ],
-    "pipelines/embedding/outcomes.py": [
-        wrong(
-            "sha256_json([shard.name, shard.token])[:32]",
-            "sha256_json([shard.token])[:32]",
-            "of two copied shards one has the outcome of the other",
-            "tests/pipelines/embedding/test_outcomes.py",
-        ),
-    ],
     "pipelines/embedding/summary.py": [
         loses(
             "**_served(config.store, plan, unfinished)}",

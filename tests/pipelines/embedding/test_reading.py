@@ -37,6 +37,14 @@ def test_records_come_with_their_digests_and_an_id_that_comes_again_as_a_reject(
     assert (third.item_id, third.position, third.stage) == ("a", 2, "duplicate")
 
 
+def test_an_image_that_is_not_as_it_was_listed_leaves_the_shard_unfinished(tmp_path, monkeypatch):
+    """Also where no file is looked at again, as in a remote folder."""
+    reject = Reject("a", 0, "read", "other", not_as_listed=True)
+    monkeypatch.setattr("lookalike.embedding.reading.read_shard", lambda *_: iter([reject]))
+    with pytest.raises(NotAsListedError, match="other"):
+        list(reading(tmp_path, tfrecord(*RECORDS)))
+
+
 def test_the_digest_is_of_what_is_read_and_of_nothing_else(tmp_path):
     usual = digest(tmp_path, tfrecord(*RECORDS))
     assert digest(tmp_path, tfrecord(*RECORDS)) == usual

@@ -104,13 +104,18 @@ def test_different_vectors_at_one_distance_are_ordered_by_id_however_many_there_
     axes = np.concatenate([np.eye(DIM - 1), -np.eye(DIM - 1)])
     vectors = np.concatenate([np.full((10, 1), 0.75), axes * 0.6614378], axis=1).astype(np.float32)
     ids = [f"{i * 7 % 10}" for i in range(10)]
-    query = np.eye(DIM, dtype=np.float32)[:1]
-    for k in (1, 3, 8):
-        for shards in (
-            [shard_of(ids, vectors, metric)],
-            [shard_of(ids[:4], vectors[:4], metric), shard_of(ids[4:], vectors[4:], metric)],
-        ):
-            assert answers(shards, search(shards, query, k, exact=exact)) == {0: sorted(ids)[:k]}
+    parts = (slice(0, 4), slice(4, 10))
+    # The second is nearest to one of them.
+    queries = np.stack([np.eye(DIM)[0], vectors[3] + 0.01 * np.arange(DIM)]).astype(np.float32)
+    for shards in ([shard_of(ids, vectors, metric)], [shard_of(ids[p], vectors[p], metric) for p in parts]):
+        for k in (1, 3, 8):
+            matches = search(shards, queries, k, exact=exact)
+            assert matches.query.tolist() == [0] * k + [1] * k
+            found = answers(shards, matches)
+            assert found[0] == sorted(ids)[:k]
+            assert found[1][0] == ids[3]
+            expected = 0.75 if metric == "cosine" else np.sqrt(0.25**2 + 0.6614378**2)
+            np.testing.assert_allclose(matches.score[:k], expected, rtol=1e-5)
 
 
 def test_excluded_items_never_appear_and_their_places_are_filled():

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -210,6 +211,29 @@ def test_old_generations_are_pruned_by_retention(job, pictures):
         job.nightly("--set", f"index.recall_target={target}", "--set", "retention.generations=2")
     assert len(list((job.store / "generations").iterdir())) == 2
     assert len(list((job.store / "indexes").iterdir())) == 2
+
+
+def test_generations_younger_than_retention_days_are_kept(job, pictures):
+    job.pack(pictures)
+    for target in (0.9, 0.91, 0.92):
+        days = ("--set", "retention.generations=1", "--set", "retention.days=1")
+        job.nightly("--set", f"index.recall_target={target}", *days)
+    assert len(list((job.store / "generations").iterdir())) == 3
+
+
+def test_the_report_tells_the_lowest_recall_of_an_index_shard(job, pictures, monkeypatch):
+    job.pack(pictures)
+    recalls = iter((0.97, 0.95, 0.99, 0.98))
+    usual = index_job._index_ref
+    monkeypatch.setattr(
+        index_job,
+        "_index_ref",
+        lambda *a: replace(usual(*a), recall=next(recalls), recalls={"members": 0.999}),
+    )
+    sizes = ("--set", "index.shard_vectors=6", "--set", "gates.min_recall=0.9")
+    job.nightly(*sizes)
+    assert report(job)["recall"] == 0.95
+    assert report(job)["recalls"] == {"members": 0.999}
 
 
 def test_what_a_killed_night_did_not_prune_a_night_without_changes_does(job, pictures):

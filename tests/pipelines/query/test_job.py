@@ -16,7 +16,7 @@ import pytest
 
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.query import job as query_job
-from lookalike.store import generations
+from lookalike.store import exclusions, generations
 from lookalike.store.prune import prune
 from tests.conftest import DIM, picture
 from tests.support.encoding import encode
@@ -258,13 +258,34 @@ def test_where_the_results_cannot_be_written_there_are_no_failures_either(copied
     def full(path, *arguments):
         with usual(path, *arguments) as table:
             yield table
-            if "results" in path:
+            if os.path.basename(path).startswith("results"):
                 raise OSError(errno.ENOSPC, "No space left on device", path)
 
     monkeypatch.setattr(query_job, "open_table", full)
     done = copied.query(copied.query_file({"a.jpg": picture(1), "b.jpg": b"none"}))
     assert done.code == 2
     assert list((copied.folder / "out").iterdir()) == []
+
+
+def test_tables_of_before_do_not_lie_beside_an_error(copied, monkeypatch):
+    queries = copied.query_file({"a.jpg": picture(1)})
+    assert copied.query(queries).code == 0
+
+    def failing(*arguments, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(query_job, "search_in_steps", failing)
+    assert copied.query(queries).code == 2
+    assert list((copied.folder / "out").iterdir()) == []
+
+
+def test_what_was_taken_down_is_not_shown_from_the_next_query_on(copied):
+    queries = copied.query_file({"a.jpg": picture(1)})
+    assert copied.query(queries).code == 0
+    first = copied.results["item_id"][0].as_py()
+    exclusions.add(str(copied.store), [first], "on request")
+    assert copied.query(queries).code == 0
+    assert first not in copied.results["item_id"].to_pylist()
 
 
 def test_a_folder_in_the_place_of_a_table_is_refused_and_kept(copied):
