@@ -117,7 +117,13 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("what", WRITES)
+QUICK = ("an embedding file", "an index's place", "CURRENT")
+"""What is tried in any case; the rest is slow together."""
+
+
+@pytest.mark.parametrize(
+    "what", [what if what in QUICK else pytest.param(what, marks=pytest.mark.slow) for what in WRITES]
+)
 def test_a_full_disk_is_told_and_the_next_run_completes(night, what):
     points = first(night.job.store, *WRITES[what], disk_full)
     assert "No space left on device" in night.fails(points)

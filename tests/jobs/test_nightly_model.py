@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.support.nightly_machine import NightlyMachine
 from tests.support.nightly_stand_ins import stand_ins
 
-SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "125"))
+SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "80"))
 SEED = int(os.environ.get("LOOKALIKE_SEED", "0"))
 AT_ONCE = 250
 
@@ -46,7 +46,7 @@ def run_sequences(count, number):
 
 
 def test_the_store_is_what_the_model_says_after_any_sequence_of_nights():
-    run_sequences(20, 0)
+    run_sequences(10, 0)
 
 
 @pytest.mark.slow

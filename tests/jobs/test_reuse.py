@@ -165,7 +165,13 @@ EVENTS: dict[str, tuple[Callable[[Nights], None], int]] = {
 }
 
 
-@pytest.mark.parametrize("event", EVENTS)
+QUICK = ("all shards are renamed", "packed as WebDataset", "two images are replaced", "the corpus is moved")
+"""What is tried in any case; the rest is slow together."""
+
+
+@pytest.mark.parametrize(
+    "event", [event if event in QUICK else pytest.param(event, marks=pytest.mark.slow) for event in EVENTS]
+)
 def test_only_new_images_meet_the_encoder_when(nights, monkeypatch, event):
     monkeypatch.chdir(nights.job.folder)
     change, new = EVENTS[event]
@@ -174,7 +180,10 @@ def test_only_new_images_meet_the_encoder_when(nights, monkeypatch, event):
     assert nights.night() == 0
 
 
-@pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet", "folder"])
+@pytest.mark.parametrize(
+    "format",
+    ["tfrecord", *(pytest.param(f, marks=pytest.mark.slow) for f in ("webdataset", "parquet")), "folder"],
+)
 def test_one_image_more_in_a_catalogue_of_300_is_one_image_embedded_and_a_shard_or_two_read(job, format):
     """At 256 a folder used to be cut anew as a whole, and a pack from the new image on."""
     images = job.folder / "images"

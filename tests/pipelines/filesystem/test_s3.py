@@ -25,7 +25,7 @@ from tests.support.forks import Forks
 from tests.support.s3_server import HANG, Fault, S3Server, contents, from_the, once
 
 _numbers = itertools.count()
-EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "3"))
+EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "5"))
 """Which of the moments are tried."""
 
 
