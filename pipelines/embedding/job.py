@@ -124,17 +124,19 @@ class EmbedShards(beam.DoFn):
 
     def process(self, shard: Shard) -> Iterator[str]:
         with self._all_or_none(), _naming(shard):
-            if has_outcome(self._task.run_folder, shard):
-                return  # the runner runs a bundle again
-            work = ShardWork(shard, self._task)
-            self._open.add(work)
-            try:
-                for batch in work.batches():
-                    self._queue.append((work, batch, self._encoding(batch.images)))
-                    self._progress.add(images=len(batch.rows), work=sum(map(len, batch.images)))
-                    yield from self._write(most_left=3 * self._threads)
-            except NotAsListedError as error:
-                self._give_up(work, error)
+            if not has_outcome(self._task.run_folder, shard):  # a runner may run a bundle again
+                yield from self._embed(shard)
+
+    def _embed(self, shard: Shard) -> Iterator[str]:
+        work = ShardWork(shard, self._task)
+        self._open.add(work)
+        try:
+            for batch in work.batches():
+                self._queue.append((work, batch, self._encoding(batch.images)))
+                self._progress.add(images=len(batch.rows), work=sum(map(len, batch.images)))
+                yield from self._write(most_left=3 * self._threads)
+        except NotAsListedError as error:
+            self._give_up(work, error)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         with self._all_or_none():

@@ -114,11 +114,6 @@ CHANGES: dict[str, list[Change]] = {
             "np.flatnonzero(np.diff(slots) != 1)",
             "vectors lie in the place of others",
         ),
-        wrong(
-            'file.write(known[known["content"] != b""].tobytes())',
-            "file.write(known.tobytes())",
-            "vectors of zeros are taken for known",
-        ),
     ],
     "pipelines/embedding/summary.py": [
         loses(
@@ -220,8 +215,8 @@ CHANGES: dict[str, list[Change]] = {
             REUSE,
         ),
         worse(
-            "            if has_outcome(self._task.run_folder, shard):\n                return",
-            "            if False:\n                return",
+            "if not has_outcome(self._task.run_folder, shard):",
+            "if True:",
             "a bundle that is run again embeds its shards again",
         ),
         loses(
