@@ -231,7 +231,7 @@ def _index_ref(root: str, task: IndexTask) -> IndexRef:
         recall=min(settings.recall for settings in manifest.settings),
         recalls=_lowest(manifest.settings),
         best_approximate=min(
-            (s.best_approximate for s in manifest.settings if s.best_approximate), default=None
+            (s.best_approximate for s in manifest.settings if s.best_approximate is not None), default=None
         ),
     )
 

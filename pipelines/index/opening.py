@@ -53,11 +53,11 @@ def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
 def _open(store: str, ref: IndexRef) -> IndexShard:
     manifest = generations.read_index(store, ref)
     folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
-    for name in manifest.files.keys() & {VECTORS, ITEMS, OFFSETS}:
+    for name in [VECTORS, ITEMS, *([OFFSETS] if OFFSETS in manifest.files else [])]:
         path, expected = os.path.join(folder, name), manifest.files[name].sha256
         if (found := sha256_file(path)) != expected:
             raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
     vectors = np.load(os.path.join(folder, VECTORS), mmap_mode="r", allow_pickle=False)
-    items, offsets = read_items(folder)
+    items, offsets = read_items(folder, manifest)
     searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
     return IndexShard(searcher, items, manifest, offsets)

@@ -229,16 +229,17 @@ def open_index_shard(folder: str) -> IndexShard:
                 f"Index shard {folder}: expected {name} with SHA-256 {manifest.files[name].sha256}. "
                 f"Received: {digest.sha256}"
             )
-    items, offsets = read_items(folder)
+    items, offsets = read_items(folder, manifest)
     return IndexShard(load(folder), items, manifest, offsets)
 
 
-def read_items(folder: str) -> tuple[pa.Table, np.ndarray | None]:
-    """`IndexShard.items` and `IndexShard.offsets` from a folder whose digests were checked."""
+def read_items(folder: str, manifest: IndexManifest) -> tuple[pa.Table, np.ndarray | None]:
+    """`IndexShard.items` and `IndexShard.offsets` from a local folder whose digests were checked."""
     with pa.memory_map(os.path.join(folder, ITEMS)) as source:
         items = pa.ipc.open_file(source).read_all()
-    path = os.path.join(folder, OFFSETS)
-    return items, np.load(path, mmap_mode="r", allow_pickle=False) if os.path.exists(path) else None
+    if OFFSETS not in manifest.files:
+        return items, None
+    return items, np.load(os.path.join(folder, OFFSETS), mmap_mode="r", allow_pickle=False)
 
 
 def _digests(folder: str, names: list[str]) -> dict[str, FileDigest]:

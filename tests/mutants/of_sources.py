@@ -126,6 +126,7 @@ CHANGES: dict[str, list[Change]] = {
             "    if stored.problem:\n        return Reject",
             "    if False:\n        return Reject",
             "a .json that cannot be read gives a record without metadata",
+            "tests/pipelines/sources/test_webdataset.py",
         ),
         loses(
             'return Reject(None, position, "read", error, ends_shard=True)',

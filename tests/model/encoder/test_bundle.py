@@ -219,3 +219,27 @@ def test_the_files_of_a_variant_decide_its_fingerprint(full_manifest, variant):
         changed = {**full_manifest, "files": {**full_manifest["files"], file: "0" * 64}}
         of_variant = file == "projection.npz" or (file == "int8.tflite") == (variant == "int8")
         assert (fingerprint(changed, variant) != fingerprint(full_manifest, variant)) == of_variant, file
+
+
+def test_the_float_network_is_always_asked_with_as_many_images(encoder, monkeypatch):
+    """A product's rounding depends on the number of rows."""
+    opened = Encoder.load(encoder, variant="float")
+    serve, seen = opened._network._model.serve, []
+    monkeypatch.setattr(
+        opened._network._model, "serve", lambda batch: seen.append(len(batch)) or serve(batch), raising=False
+    )
+    for count in (1, BATCH):
+        encode(opened, [picture(number) for number in range(count)])
+    assert set(seen) == {BATCH}
+
+
+def test_an_image_that_has_no_direction_has_a_reason_and_no_vector(encoder, monkeypatch):
+    opened = Encoder.load(encoder)
+    usual = opened.encode_pixels
+    monkeypatch.setattr(
+        opened, "encode_pixels", lambda pixels: usual(pixels) * np.array([[1], [0]], np.float32)
+    )
+    batch = opened.encode_batch([picture(1), picture(2)])
+    assert batch.errors == {1: "the network gave a vector of zeros, which has no direction"}
+    assert np.isfinite(batch.vectors[0]).all()
+    assert np.isnan(batch.vectors[1]).all()

@@ -134,3 +134,17 @@ def test_int8_is_calibrated_on_images_from_all_over_the_sample(make_encoder, tmp
     opened, images = Encoder.load(tmp_path / "new"), list(pictures.values())
     expected = [opened.preprocess.pixels(images[place])[0] for place in (0, 7, 15, 23)]
     np.testing.assert_array_equal(seen[0], expected)
+
+
+def test_what_was_built_may_be_read_by_all(make_encoder, tmp_path):
+    make_encoder(tmp_path / "made")
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o755
+
+
+def test_pixels_enter_the_int8_network_as_they_are(encoder):
+    """Calibrated with the darkest and the lightest, its input scale is that of the pixels: nothing is rounded."""
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1).reshape(1, 16, 16, 3)
+    opened = Encoder.load(encoder, variant="int8")
+    network = opened._network
+    quantization = network._interpreter().get_input_details()[0]["quantization"]
+    np.testing.assert_array_equal(network._quantised(levels, quantization, opened.preprocess), levels)

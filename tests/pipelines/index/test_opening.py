@@ -37,6 +37,17 @@ def test_the_vectors_and_items_are_those_of_the_whole_shard(published):
     assert alone.manifest == whole.manifest
 
 
+def test_offsets_that_the_manifest_does_not_name_are_not_looked_at(copied):
+    """They would put ids behind vectors of others."""
+    with generations.reading(str(copied.store)) as generation:
+        (ref,) = generation.indexes
+        (whole,) = open_vectors(str(copied.store), generation)
+        np.save(copied.store / ref.path / "offsets.npy", np.arange(len(whole.items) + 1)[::-1])
+        (alone,) = open_vectors(str(copied.store), generation)
+    assert alone.offsets is None
+    np.testing.assert_array_equal(alone.vectors_of(np.arange(3)), whole.vectors_of(np.arange(3)))
+
+
 def test_a_shard_whose_manifest_is_another_is_refused(copied):
     with generations.reading(str(copied.store)) as generation:
         (ref,) = generation.indexes
