@@ -134,9 +134,7 @@ def earlier_note(store: str, shard: str, digest: str, encoder: str, options: str
     path = f"{base_path(shard, digest, encoder, options)}.parquet"
     try:
         note = parse_note(files.read_bytes(_beside(store, path)), path)
-    except FileNotFoundError:
-        return None
-    except DamagedNoteError:
+    except (FileNotFoundError, DamagedNoteError):
         return None
     told = (note.shard, note.digest, note.encoder, note.options, note.path)
     return note if told == (shard, digest, encoder, options, path) else None
