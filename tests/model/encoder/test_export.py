@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -141,10 +142,29 @@ def test_what_was_built_may_be_read_by_all(make_encoder, tmp_path):
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o755
 
 
-def test_pixels_enter_the_int8_network_as_they_are(encoder):
-    """Calibrated with the darkest and the lightest, its input scale is that of the pixels: nothing is rounded."""
-    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1).reshape(1, 16, 16, 3)
-    opened = Encoder.load(encoder, variant="int8")
+def test_pixels_enter_the_int8_network_as_they_are(tmp_path):
+    """Its input scale is that of all pixels, also if the sample has neither dark nor light ones: none is rounded."""
+    random = np.random.default_rng(0)
+    greys = (random.integers(100, 150, (32, 32, 3), np.uint8) for _ in range(24))
+    samples = [Example(cv2.imencode(".png", pixels)[1].tobytes()) for pixels in greys]
+    build_bundle(tmp_path / "grey", Backbone(tiny_network(), SPEC), samples, BundleRecipe("grey", dim=16))
+    opened = Encoder.load(tmp_path / "grey", variant="int8")
     network = opened._network
     quantization = network._interpreter().get_input_details()[0]["quantization"]
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1).reshape(1, 16, 16, 3)
     np.testing.assert_array_equal(network._quantised(levels, quantization, opened.preprocess), levels)
+
+
+def test_int8_is_compared_with_float_on_images_outside_its_calibration(
+    make_encoder, tmp_path, monkeypatch, pictures
+):
+    seen = []
+    usual = export._agreement
+    monkeypatch.setattr(
+        export, "_agreement", lambda folder, pixels: seen.append(pixels) or usual(folder, pixels)
+    )
+    monkeypatch.setattr(export, "CALIBRATION_IMAGES", 4)
+    make_encoder(tmp_path / "new")
+    opened, images = Encoder.load(tmp_path / "new"), list(pictures.values())
+    others = [opened.preprocess.pixels(images[n])[0] for n in range(24) if n not in (0, 7, 15, 23)]
+    np.testing.assert_array_equal(seen[0][:, 0], others)
