@@ -241,6 +241,7 @@ CHANGES: dict[str, list[Change]] = {
             "deep = data[24] == 16",
             "deep = False",
             "a deep PNG loses its lower bits before its window is laid on it",
+            "tests/model/images/test_windows.py",
         ),
         worse(
             "        check_size(*picture.size, max_pixels)\n        picture.load()",
