@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import LookalikeError
+from .memory_limit import unlimited
 
 one_at_a_time = threading.RLock()
 """Held by the thread that imports a large library."""
@@ -30,7 +31,7 @@ def importing(library: str) -> Iterator[None]:
     Raises:
         LookalikeError: if it cannot be imported, whatever the reason; no file of the user's is to blame.
     """
-    with one_at_a_time:
+    with one_at_a_time, unlimited():
         try:
             yield
         except Exception as error:

@@ -1,0 +1,91 @@
+"""A process that decodes images, one after the other, for the process that started it: see `isolated`."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import pickle
+import resource
+import signal
+import struct
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import ImageError, LookalikeError
+from ..memory_limit import limit_memory, taken
+from .decode import decode
+
+MOST_KEPT = 512 << 20
+"""Bytes that a process may have grown by; then it ends, and a new one takes its place. TensorFlow takes 330 MiB."""
+LENGTH = struct.Struct("<Q")
+"""What stands before each part of a message."""
+
+
+def main() -> None:
+    """Answers requests on file descriptor 0, each on 1, until there are no more.
+
+    A request is its options, pickled, and the image; an answer JSON, and the pixels if there are any. What native
+    libraries print goes nowhere.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    source, target = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(null, descriptor)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    before = taken()
+    while (head := read_part(source)) is not None:
+        options, data = pickle.loads(head), read_part(source)
+        answer, pixels = _answer(data or b"", **options)
+        del data
+        write_part(target, json.dumps(answer).encode())
+        if pixels is not None:
+            target.write(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+            del pixels
+        _trim()
+        ends = taken() > before + MOST_KEPT
+        write_part(target, b"last" if ends else b"")
+        target.flush()
+        if ends:
+            return
+
+
+def _answer(
+    data: bytes, memory: int, seconds: float, **options: Any
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    limit_memory(memory)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = int(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
+    try:
+        image = decode(data, **options)
+    except ImageError as error:
+        return {"refused": type(error).__name__, "reason": str(error)}, None
+    except LookalikeError as error:
+        return {"failed": str(error)}, None
+    return {"shape": image.pixels.shape, "width": image.width, "height": image.height}, image.pixels
+
+
+def _trim() -> None:
+    """Gives back what malloc keeps, which would count as taken before the next picture."""
+    with_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if with_trim:
+        with_trim(0)
+
+
+def read_part(source: IO[bytes]) -> bytes | None:
+    """One part of a message; None where there is none, or it is cut."""
+    head = source.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    data = source.read(length)
+    return data if len(data) == length else None
+
+
+def write_part(target: IO[bytes], data: bytes) -> None:
+    """One part of a message. Raises OSError if nobody reads it."""
+    target.write(LENGTH.pack(len(data)))
+    target.write(data)
