@@ -5,8 +5,10 @@ A format is told by its first bytes, never by a name. Only PNG and DICOM import 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +21,9 @@ from .formats import check_size
 from .levels import AnyWindow
 
 DECODERS: dict[str, formats.Decoder] = {**formats.DECODERS, "DICOM": dicom.first_frame}
-"""Of every format but JPEG."""
+"""Of every format; the fast one of JPEG is here."""
+COMMON = ("JPEG", "PNG", "WebP")
+"""The formats that `decode_common` reads."""
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded unless the caller says otherwise: 300 MB of RGB."""
 
@@ -70,12 +74,44 @@ def decode(
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.
         LookalikeError: a library that reads this format cannot be imported. Nothing else is raised.
     """
+    common = decode_common(data, max_pixels=max_pixels, min_side=min_side, window=window)
+    return common or decode_rare(data, max_pixels=max_pixels, min_side=min_side, window=window)
+
+
+def decode_common(
+    data: bytes, *, max_pixels: int, min_side: int | None, window: AnyWindow | None
+) -> Image | None:
+    """As `decode`, of JPEG, PNG and WebP as nearly all of them are; None for what `decode_rare` has to read.
+
+    These decoders are fast, and have met the world's files for decades.
+    """
     name = format_of(data)
-    try:
-        if name == "JPEG":
+    if name == "JPEG":
+        with _told(name):
             image = _jpeg(data, max_pixels, min_side)
-            return image._replace(pixels=window.apply(image.pixels)) if window else image
+            return image and image._replace(pixels=window.apply(image.pixels) if window else image.pixels)
+    return _decoded(name, data, max_pixels, window) if name in COMMON else None
+
+
+def decode_rare(data: bytes, *, max_pixels: int, min_side: int | None, window: AnyWindow | None) -> Image:
+    """As `decode`, of what `decode_common` returns None for.
+
+    Its decoders are not all as hardened: a file may end the process, hang or take memory without bound.
+    """
+    return _decoded(format_of(data), data, max_pixels, window)
+
+
+def _decoded(name: str, data: bytes, max_pixels: int, window: AnyWindow | None) -> Image:
+    with _told(name):
         pixels = DECODERS[name](data, max_pixels, window)
+        return Image(pixels, pixels.shape[1], pixels.shape[0])
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Context for a decoder of this format: whatever it raises becomes an `ImageError`."""
+    try:
+        yield
     except (ImageError, LookalikeError):  # LookalikeError: a library that cannot be imported
         raise
     except MemoryError:
@@ -84,11 +120,10 @@ def decode(
     # SyntaxError.
     except Exception as error:
         raise ImageError(f"{name} cut short or corrupt: {_brief(error)}") from error
-    return Image(pixels, pixels.shape[1], pixels.shape[0])
 
 
 def format_of(data: bytes) -> str:
-    """The format's name by its first bytes, a key of `DECODERS` or "JPEG".
+    """The format's name by its first bytes, a key of `DECODERS`.
 
     Raises:
         ImageError: none of the formats that `decode` knows.
@@ -139,7 +174,7 @@ def _looks_like(data: bytes) -> str:
     return f"starts with the bytes {start[:8].hex(' ')}"
 
 
-def _jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Image:
+def _jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Image | None:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         check_size(width, height, max_pixels)
@@ -152,8 +187,7 @@ def _jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Image:
     except ValueError as error:
         if not _HARMLESS_TO_JPEG.search(str(error)):
             raise
-        pixels = formats.by_pillow(data, max_pixels, None, "JPEG")
-        return Image(pixels, pixels.shape[1], pixels.shape[0])
+        return None
     # Looking first costs microseconds, the parse a tenth of a decode. APP1 precedes the picture, in practice
     # within the first segments.
     if b"Exif\0\0" in data[:65536]:

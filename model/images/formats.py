@@ -168,7 +168,7 @@ def _png(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
 
 Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
 DECODERS: dict[str, Decoder] = {
-    **{name: partial(by_pillow, name=name) for name in ("AVIF", "BMP", "GIF", "TIFF")},
+    **{name: partial(by_pillow, name=name) for name in ("AVIF", "BMP", "GIF", "JPEG", "TIFF")},
     "PNG": _png,
     "WebP": _webp,
 }
