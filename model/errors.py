@@ -25,3 +25,11 @@ class GateError(LookalikeError):
 
 class ImageError(ValueError):
     """An image that cannot be turned into pixels; the message is the reason, for a row in `rejects`."""
+
+
+class TooManyPixelsError(ImageError):
+    """A picture larger than the limit of pixels, told from its header."""
+
+
+class NotEnoughMemoryError(ImageError):
+    """A picture for which the memory did not suffice that its decoder may take."""

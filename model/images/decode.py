@@ -15,7 +15,7 @@ import numpy as np
 import simplejpeg
 from PIL import JpegImagePlugin
 
-from ..errors import ImageError, LookalikeError
+from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
 from . import dicom, formats
 from .formats import check_size
 from .levels import AnyWindow
@@ -115,7 +115,7 @@ def _told(name: str) -> Iterator[None]:
     except (ImageError, LookalikeError):  # LookalikeError: a library that cannot be imported
         raise
     except MemoryError:
-        raise ImageError(f"{name}: not enough memory to decode it") from None
+        raise NotEnoughMemoryError(f"{name}: not enough memory to decode it") from None
     # Pillow and pydicom raise whatever their parsers stumble upon: struct.error, KeyError, AttributeError,
     # SyntaxError.
     except Exception as error:

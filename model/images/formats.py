@@ -31,7 +31,7 @@ from PIL import (
 )
 
 from .. import imports
-from ..errors import ImageError
+from ..errors import ImageError, TooManyPixelsError
 from .levels import AnyWindow, from_16_bit, grey, stretched
 
 _EXIF_ORIENTATION = 0x0112
@@ -55,14 +55,15 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     """Refuse a picture by the size its header claims.
 
     Raises:
-        ImageError: no width or height, or `width` x `height` above `max_pixels`.
+        ImageError: no width or height.
+        TooManyPixelsError: `width` x `height` is above `max_pixels`.
     """
     if width <= 0 or height <= 0:
         raise ImageError(f"no pixels: the header says {width} x {height}")
     total = width * height
     if total > max_pixels:
         size = f"{width} x {height} = {total:,} pixels"
-        raise ImageError(f"{size}, more than the limit of {max_pixels:,}")
+        raise TooManyPixelsError(f"{size}, more than the limit of {max_pixels:,}")
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -26,8 +26,9 @@ import numpy as np
 
 from ..errors import LookalikeError
 from . import geometry
-from .decode import MAX_PIXELS, decode
+from .decode import MAX_PIXELS
 from .formats import check_size
+from .isolated import decode
 from .levels import AnyWindow
 from .operations import OPERATIONS, Operation, Shape
 

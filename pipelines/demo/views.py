@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lookalike.model.images.decode import decode
+from lookalike.model.images.isolated import decode
 
 LONGEST_SIDE = 1024
 """Photographs are reduced to this before views are made of them."""

@@ -19,7 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from lookalike.model.errors import ImageError, LookalikeError
-from lookalike.model.images.decode import decode
+from lookalike.model.images.isolated import decode
 from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
 
 from ..config.job import Config

@@ -1,4 +1,4 @@
-"""A process that decodes images, one after the other, for the process that started it: see `isolated`."""
+"""A process that decodes images, one after the other, for the process that started it: see `decoder_processes`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import ImageError, LookalikeError
+from ..errors import ImageError, LookalikeError, NotEnoughMemoryError, TooManyPixelsError
 from ..memory_limit import limit_memory, taken
 from .decode import decode
 
@@ -58,13 +58,17 @@ def _answer(
     limit_memory(memory)
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     try:
         image = decode(data, **options)
     except ImageError as error:
-        return {"refused": type(error).__name__, "reason": str(error)}, None
+        kinds = {"lacks_memory": NotEnoughMemoryError, "too_many_pixels": TooManyPixelsError}
+        return {
+            "refused": str(error),
+            **{name: isinstance(error, kind) for name, kind in kinds.items()},
+        }, None
     except LookalikeError as error:
-        return {"failed": str(error)}, None
+        return {"broken": str(error)}, None
     return {"shape": image.pixels.shape, "width": image.width, "height": image.height}, image.pixels
 
 
