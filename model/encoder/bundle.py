@@ -34,6 +34,10 @@ VARIANTS = ("int8", "float")
 
 BATCH = 8
 """Images a network call. With one thread a core, 8 was the fastest: 327 images/s on 2 cores, decoding included."""
+BATCH_BYTES = 16 << 20
+"""Encoded bytes from which a batch is full; eight photographs have 1 to 40 MB."""
+WAITING_BYTES = 128 << 20
+"""Encoded bytes from which a reader waits for the threads; a batch alone may have more."""
 
 
 @dataclass(frozen=True)
@@ -122,31 +126,37 @@ class Encoder:
                 )
         return cls(folder, manifest, variant, threads or cores(), max_pixels)
 
-    def map(self, batches: Iterable[Sequence[bytes]]) -> Iterator[EncodedBatch]:
+    def map(self, batches: Iterable[Sequence[bytes]], *, suspect: bool = False) -> Iterator[EncodedBatch]:
         """Encodes batches of at most `BATCH` images on all threads; results come in the order of the input.
 
-        Takes at most three batches a thread ahead of what has been consumed, so memory stays bounded.
+        How many it takes ahead of what has been consumed is bounded: see `is_far_ahead`. `suspect` is as for
+        `encode_batch`.
         """
-        running: deque[Future[EncodedBatch]] = deque()
+        running: deque[tuple[int, Future[EncodedBatch]]] = deque()
         try:
             for batch in batches:
-                running.append(self.submit(batch))
-                if len(running) > 3 * self.threads:
-                    yield running.popleft().result()
+                running.append((sum(map(len, batch)), self.submit(batch, suspect=suspect)))
+                while is_far_ahead([size for size, _ in running], self.threads):
+                    yield running.popleft()[1].result()
             while running:
-                yield running.popleft().result()
+                yield running.popleft()[1].result()
         finally:
-            for future in running:
+            for _, future in running:
                 future.cancel()
 
-    def submit(self, images: Sequence[bytes]) -> Future[EncodedBatch]:
-        """Starts to encode at most `BATCH` images on a worker thread."""
+    def submit(self, images: Sequence[bytes], *, suspect: bool = False) -> Future[EncodedBatch]:
+        """Starts `encode_batch` on a worker thread."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="encode")
-        return self._pool.submit(self.encode_batch, images)
+        return self._pool.submit(self.encode_batch, images, suspect=suspect)
 
-    def encode_batch(self, images: Sequence[bytes]) -> EncodedBatch:
-        """Encodes at most `BATCH` images on the calling thread."""
+    def encode_batch(self, images: Sequence[bytes], *, suspect: bool = False) -> EncodedBatch:
+        """Encodes at most `BATCH` images on the calling thread.
+
+        Args:
+            images: the encoded images.
+            suspect: whether one of them may be what ended a process before; none is decoded in this one then.
+        """
         if len(images) > BATCH:
             raise ValueError(f"Expected at most {BATCH} images. Received: {len(images)}")
         started = time.perf_counter()
@@ -156,7 +166,9 @@ class Encoder:
         errors: dict[int, str] = {}
         for i, image in enumerate(images):
             try:
-                pixels[i], *sizes[i] = read_pixels(self._scales, image, max_pixels=self._max_pixels)
+                pixels[i], *sizes[i] = read_pixels(
+                    self._scales, image, max_pixels=self._max_pixels, suspect=suspect
+                )
             except ImageError as error:
                 errors[i] = str(error)
         decoded = time.perf_counter()
@@ -207,6 +219,16 @@ class Encoder:
         if self._pooling == "gem":
             features = gem(features)
         return unit_length(features) if self.unit_length else features
+
+
+def is_far_ahead(waiting: Sequence[int], threads: int) -> bool:
+    """Whether a reader must wait for the threads: more than three batches a thread, or `WAITING_BYTES`.
+
+    Args:
+        waiting: encoded bytes of each batch that was read and not written, the oldest first.
+        threads: worker threads.
+    """
+    return len(waiting) > 3 * threads or (len(waiting) > 1 and sum(waiting) > WAITING_BYTES)
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def main() -> None:
         del data
         write_part(target, json.dumps(answer).encode())
         if pixels is not None:
-            target.write(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+            target.write(np.ascontiguousarray(pixels).data.cast("B"))
             del pixels
         _trim()
         ends = taken() > before + MOST_KEPT

@@ -142,7 +142,7 @@ class _Process:
             pixels = None
             if "shape" in answer:
                 pixels = np.empty(answer["shape"], np.uint8)
-                if source.readinto(memoryview(pixels).cast("B")) != pixels.nbytes:  # type: ignore[attr-defined]
+                if source.readinto(pixels.data.cast("B")) != pixels.nbytes:  # type: ignore[attr-defined]
                     raise EOFError
             return answer, pixels, _whole(source) != b"last"
         except (OSError, EOFError):

@@ -61,16 +61,27 @@ class Preprocess:
     def __reduce__(self) -> tuple[Callable[[str], Preprocess], tuple[str]]:
         return parse_spec, (self.spec,)
 
-    def pixels(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, int, int]:
+    def pixels(
+        self, data: bytes, *, max_pixels: int = MAX_PIXELS, suspect: bool = False
+    ) -> tuple[np.ndarray, int, int]:
         """Everything but normalize: an image file to uint8 (height, width, 3), RGB.
+
+        Args:
+            data, max_pixels, suspect: as for `model.images.isolated.decode`.
 
         Returns:
             The pixels, then the width and the height of the original at full resolution, upright.
 
         Raises:
-            ImageError: as `model.images.decode.decode`; also where an intermediate picture would pass `max_pixels`.
+            ImageError: as `model.images.isolated.decode`; also where an intermediate picture would pass `max_pixels`.
         """
-        image = decode(data, max_pixels=max_pixels, min_side=self._side_needed(), window=self._window)
+        image = decode(
+            data,
+            max_pixels=max_pixels,
+            min_side=self._side_needed(),
+            window=self._window,
+            suspect=suspect,
+        )
         pixels = self._geometry(image.pixels, image.height, image.width, max_pixels)
         return pixels, image.width, image.height
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
 import apache_beam as beam
@@ -15,7 +15,7 @@ from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from lookalike.model.cores import cores
-from lookalike.model.encoder.bundle import EncodedBatch, Encoder
+from lookalike.model.encoder.bundle import EncodedBatch, Encoder, is_far_ahead
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
@@ -25,6 +25,7 @@ from ..runner.beam import run_pipeline, workers_on_this_machine
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
+from . import attempts
 from .contents import ReadContents
 from .known import find_known
 from .outcomes import Outcome, has_outcome, read_outcomes, write_outcome
@@ -52,6 +53,8 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
         if missing:
             _embed_shards(task, missing, flags)
         outcomes = read_outcomes(task.run_folder)
+        if missing:
+            attempts.forget(config.store)
     finally:
         with contextlib.suppress(OSError):
             files.delete([task.run_folder])
@@ -108,7 +111,7 @@ class EmbedShards(beam.DoFn):
     """Shard -> its embedding file and its outcome; gives the name of each finished shard.
 
     Batches of all shards of a bundle wait in one queue in the order they were read, so that the cores have work
-    while one shard is written and the next is opened. At most three batches a thread are under way. What does
+    while one shard is written and the next is opened. How many are under way is bounded. What does
     grow with a shard is the set of its ids and its rejects.
     """
 
@@ -132,28 +135,31 @@ class EmbedShards(beam.DoFn):
         self._open.add(work)
         try:
             for batch in work.batches():
-                self._queue.append((work, batch, self._encoding(batch.images)))
-                self._progress.add(images=len(batch.rows), work=sum(map(len, batch.images)))
-                yield from self._write(most_left=3 * self._threads)
+                self._queue.append((work, batch, self._encoding(work, batch.images)))
+                self._progress.add(images=len(batch.rows), work=batch.size)
+                yield from self._write(self._is_far_ahead)
         except NotAsListedError as error:
             self._give_up(work, error)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         with self._all_or_none():
-            for name in self._write(most_left=0):
+            for name in self._write(lambda: bool(self._queue)):
                 yield GlobalWindows.windowed_value(name)
         self._progress.write()
 
-    def _encoding(self, images: Sequence[bytes]) -> Future[EncodedBatch] | None:
+    def _is_far_ahead(self) -> bool:
+        return is_far_ahead([batch.size for _, batch, _ in self._queue], self._threads)
+
+    def _encoding(self, work: ShardWork, images: Sequence[bytes]) -> Future[EncodedBatch] | None:
         """The vectors to come; None for no images, for which the encoder need not be opened."""
         if not images:
             return None
         encoder = self._shared_encoder.acquire(lambda: open_encoder(self._task, self._threads))
-        return encoder.submit(images)
+        return encoder.submit(images, suspect=work.suspect)
 
-    def _write(self, most_left: int) -> Iterator[str]:
-        """Waits for the oldest batches and writes them; gives the names of the shards that this finishes."""
-        while len(self._queue) > most_left:
+    def _write(self, waits: Callable[[], bool]) -> Iterator[str]:
+        """Writes the oldest batches as long as one `waits`; gives the names of the shards that this finishes."""
+        while waits():
             work, batch, encoding = self._queue.popleft()
             with _naming(work.shard):
                 work.write(batch, encoding.result() if encoding else NO_IMAGES)

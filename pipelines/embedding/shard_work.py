@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.model.encoder.bundle import BATCH, EncodedBatch
+from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES, EncodedBatch
 
 from ..filesystem import files
 from ..sources import Shard, SourceOptions
 from ..sources.records import Reject
 from ..store.notes import DUPLICATE, EmbeddedShard, write_note
+from .attempts import begin, end
 from .known import Embedding, KnownEmbeddings
 from .outcomes import run_file
 from .reading import Entry, ShardReading
@@ -89,11 +91,13 @@ class Batch:
     Attributes:
         rows: the records; at most `MOST_ROWS`.
         images: those of the rows whose embedding is not known, in order; at most `BATCH`.
+        size: bytes of the images.
         is_last: whether the shard holds no more.
     """
 
     rows: list[Row] = field(default_factory=list)
     images: list[bytes] = field(default_factory=list)
+    size: int = 0
     is_last: bool = False
 
     def add(self, entry: Entry, known: Embedding | None) -> None:
@@ -102,11 +106,12 @@ class Batch:
         self.rows.append(Row(entry.item_id, entry.position, entry.content_hash, entry.metadata, known, image))
         if known is None:
             self.images.append(entry.image)
+            self.size += len(entry.image)
 
     @property
     def is_full(self) -> bool:
         """Whether there is room for no other record."""
-        return len(self.images) == BATCH or len(self.rows) == MOST_ROWS
+        return len(self.images) == BATCH or len(self.rows) == MOST_ROWS or self.size > BATCH_BYTES
 
 
 class ShardWork:
@@ -134,6 +139,11 @@ class ShardWork:
             self._reading = RecordedReading(run_file(task.run_folder, "contents", shard))
         self._reasons: Counter[str] = Counter()
         self._seconds = dict.fromkeys(("read", "decode", "network", "write"), 0.0)
+
+    @functools.cached_property
+    def suspect(self) -> bool:
+        """Whether a picture of the shard may have ended a worker; asked before the first is decoded. Raises OSError."""
+        return begin(self._task.store, self.shard)
 
     def batches(self) -> Iterator[Batch]:
         """Reads the shard; gives at least one batch, of which the last says so.
@@ -211,11 +221,18 @@ class ShardWork:
             seconds={stage: round(seconds, 4) for stage, seconds in self._seconds.items()},
         )
         write_note(self._task.store, note)
+        self._end_attempt()
         return note
 
     def abandon(self) -> None:
         """Leaves nothing behind."""
         self._writer.abandon()
+        with contextlib.suppress(OSError):
+            self._end_attempt()
+
+    def _end_attempt(self) -> None:
+        if "suspect" in vars(self):
+            end(self._task.store, self.shard)
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

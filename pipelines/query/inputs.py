@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lookalike.model.encoder.bundle import BATCH, Encoder
+from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES, Encoder
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
@@ -24,7 +25,7 @@ from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.fields import escape
-from ..sources.records import Reject
+from ..sources.records import Record, Reject
 from ..store.generation import Generation
 
 BLOCK = 16384
@@ -111,9 +112,16 @@ def query_options(corpus: Corpus, metadata: Mapping[str, str] | None = None) -> 
 
 
 def image_blocks(
-    path: str, corpus: Corpus, metric: str, open_encoder: Callable[[], Encoder]
+    path: str, corpus: Corpus, metric: str, open_encoder: Callable[[], Encoder], *, suspect: bool = False
 ) -> Iterator[Block]:
     """Queries from image shards or a folder of images; read as the corpus is, its metadata left aside.
+
+    Args:
+        path: of them.
+        corpus: how the corpus is read.
+        metric: of the index.
+        open_encoder: opens the encoder.
+        suspect: whether one of the images may be what ended a process before.
 
     Raises:
         LookalikeError: if nothing matches.
@@ -122,10 +130,12 @@ def image_blocks(
     shards = find_shards(path, options)
     encoder = open_encoder()
     for shard in shards:
-        yield from _encoded(shard, options, metric, encoder)
+        yield from _encoded(shard, options, metric, encoder, suspect)
 
 
-def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder) -> Iterator[Block]:
+def _encoded(
+    shard: Shard, options: SourceOptions, metric: str, encoder: Encoder, suspect: bool
+) -> Iterator[Block]:
     """The queries of one shard. Of its images only those that wait for a thread are in memory."""
     failures: list[tuple[str, str, str]] = []
     waiting: deque[list[str]] = deque()
@@ -136,13 +146,13 @@ def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder
 
     def batches() -> Iterator[list[bytes]]:
         records = read_records(shard, options, unreadable)
-        while chunk := list(islice(records, BATCH)):
+        while chunk := _next_batch(records):
             waiting.append([record.item_id for record in chunk])
             yield [record.image for record in chunk]
 
     ids: list[str] = []
     vectors: list[np.ndarray] = []
-    for encoded in encoder.map(batches()):
+    for encoded in encoder.map(batches(), suspect=suspect):
         names = waiting.popleft()
         failures += [(names[i], "decode", error) for i, error in encoded.errors.items()]
         readable = [i for i in range(len(names)) if i not in encoded.errors]
@@ -158,6 +168,17 @@ def _encoded(shard: Shard, options: SourceOptions, metric: str, encoder: Encoder
     if ids or failures:
         nothing = np.empty((0, encoder.dim), np.float32)
         yield Block(ids, np.concatenate(vectors or [nothing]), failures)
+
+
+def _next_batch(records: Iterator[Record]) -> list[Record]:
+    batch: list[Record] = []
+    size = 0
+    for record in islice(records, BATCH):
+        batch.append(record)
+        size += len(record.image)
+        if size > BATCH_BYTES:
+            break
+    return batch
 
 
 def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterator[Block]:
@@ -302,8 +323,16 @@ def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: S
     return Block([names[i] for i in kept], vectors[kept], failures + missing)
 
 
-def content_blocks(path: str, config: Config, generation: Generation) -> Iterator[Block]:
+def content_blocks(
+    path: str, config: Config, generation: Generation, *, suspect: bool = False
+) -> Iterator[Block]:
     """Queries that are images or vectors, for which the index need not be open.
+
+    Args:
+        path: of the queries.
+        config: the job.
+        generation: what is served.
+        suspect: whether an image among them may be what ended a process before.
 
     Raises:
         LookalikeError: as `image_blocks` and `vector_blocks`, or if the encoder is not that of the index.
@@ -311,7 +340,8 @@ def content_blocks(path: str, config: Config, generation: Generation) -> Iterato
     metric = generation.metric
     if kind_of(path) == "vectors":
         return vector_blocks(path, generation.dim, metric, generation.encoder)
-    return image_blocks(path, config.corpus, metric, lambda: _matching_encoder(config, generation))
+    open_encoder = functools.partial(_matching_encoder, config, generation)
+    return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect)
 
 
 def _matching_encoder(config: Config, generation: Generation) -> Encoder:

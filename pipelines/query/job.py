@@ -126,7 +126,7 @@ def query(config: Config, path: str, out: str, options: QueryOptions) -> QuerySu
     results, failures = (
         files.join(out, f"{name}.{options.table_format}") for name in ("results", "failures")
     )
-    with _opened(config, path, done) as (served, blocks):
+    with _opened(config, path, out, done) as (served, blocks):
         blocks = _not_empty(_timed(unique(blocks), done), path)
         with _written(results, failures, served.schema, options.table_format, done) as tables:
             _answer(served, blocks, options, tables, done)
@@ -144,15 +144,39 @@ def query(config: Config, path: str, out: str, options: QueryOptions) -> QuerySu
 
 
 @contextlib.contextmanager
-def _opened(config: Config, path: str, done: _Done) -> Iterator[tuple[_Served, Iterator[Block]]]:
+def _attempt(out: str) -> Iterator[bool]:
+    """Whether a process ended while it wrote to this folder, and so perhaps because of an image among its queries."""
+    note = files.join(out, ".unfinished")
+    suspect = files.exists(note)
+    if suspect:
+        logger.warning(
+            "a query job that wrote to %s was ended: images are decoded in a process of their own", out
+        )
+    files.write_bytes(note, b"")
+    try:
+        yield suspect
+    finally:
+        with contextlib.suppress(OSError):
+            files.delete([note])
+
+
+@contextlib.contextmanager
+def _opened(config: Config, path: str, out: str, done: _Done) -> Iterator[tuple[_Served, Iterator[Block]]]:
     """Opens what is served, and the queries of a path."""
     started = time.perf_counter()
-    by_id = kind_of(path) == "ids"
+    kind = kind_of(path)
+    by_id = kind == "ids"
     excluded = exclusions.excluded_ids(config.store)
-    with generations.reading(config.store) as generation, ThreadPoolExecutor(1) as background:
+    with (
+        generations.reading(config.store) as generation,
+        _attempt(out) if kind == "images" else contextlib.nullcontext(False) as suspect,
+        ThreadPoolExecutor(1) as background,
+    ):
         steps = steps_of(config, generation)
         # The first queries are read, or the encoder opened, while the index is.
-        coming: Iterator[Block] = iter(()) if by_id else content_blocks(path, config, generation)
+        coming: Iterator[Block] = (
+            iter(()) if by_id else content_blocks(path, config, generation, suspect=suspect)
+        )
         early = background.submit(next, coming, None)
         shards = [open_index(config.store, ref) for ref in generation.indexes]
         done.seconds["open"] = time.perf_counter() - started

@@ -101,11 +101,11 @@ def test_a_process_that_keeps_what_it_took_is_replaced(processes: DecoderProcess
 
 def test_reasons_come_through_and_the_process_goes_on(processes: DecoderProcesses) -> None:
     first, _ = ask(processes, "good")
-    with pytest.raises(ImageError, match="^cut short$"):
+    with pytest.raises(ImageError, match=r"^cut short$"):
         ask(processes, "refused")
-    with pytest.raises(TooManyPixelsError, match="^too large$"):
+    with pytest.raises(TooManyPixelsError, match=r"^too large$"):
         ask(processes, "pixels 101")
-    with pytest.raises(LookalikeError, match="^not installed$"):
+    with pytest.raises(LookalikeError, match=r"^not installed$"):
         ask(processes, "broken")
     assert ask(processes, "good")[0] == first
 

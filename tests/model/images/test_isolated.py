@@ -1,0 +1,127 @@
+"""Which pictures are decoded in this process, and how often a lost one is tried."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from lookalike.model.errors import ImageError, TooManyPixelsError
+from lookalike.model.images import isolated
+from lookalike.model.images.decode import Image
+from lookalike.model.images.decoder_processes import LostProcessError
+from lookalike.model.images.isolated import (
+    HERE_PIXELS,
+    LARGE_MEMORY,
+    ORDINARY_MEMORY,
+    ORDINARY_PIXELS,
+    decode,
+)
+
+GREY = Image(np.full((1, 1, 3), 128, np.uint8), 1, 1)
+
+
+def encoded(format: str, size: tuple[int, int] = (40, 30)) -> bytes:
+    stream = io.BytesIO()
+    Pillow.new("RGB", size, (200, 100, 50)).save(stream, format)
+    return stream.getvalue()
+
+
+class Processes:
+    """Answers as told, and notes what it was asked: (most pixels, memory, fresh)."""
+
+    def __init__(self, *answers: Image | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[int, int, bool]] = []
+
+    def decode(self, data: bytes, options: dict[str, Any], memory: int, *, fresh: bool = False) -> Image:
+        self.asked.append((options["max_pixels"], memory, fresh))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def answering(*answers: Image | Exception) -> list[tuple[int, int, bool]]:
+        processes = Processes(*answers)
+        monkeypatch.setattr(isolated, "_processes", processes)
+        return processes.asked
+
+    return answering
+
+
+ORDINARY = (ORDINARY_PIXELS, ORDINARY_MEMORY, False)
+LARGE = (100_000_000, LARGE_MEMORY, False)
+LARGE_AND_FRESH = (100_000_000, LARGE_MEMORY, True)
+LOST, TOO_LARGE = LostProcessError("gone"), TooManyPixelsError("too large")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP"])
+def test_ordinary_pictures_are_decoded_here(answers: Any, format: str) -> None:
+    asked = answers()
+    assert decode(encoded(format)).pixels.shape == (30, 40, 3)
+    assert asked == []
+
+
+@pytest.mark.parametrize("format", ["GIF", "TIFF", "BMP"])
+def test_rare_formats_are_decoded_in_a_process(answers: Any, format: str) -> None:
+    asked = answers(GREY)
+    assert decode(encoded(format)) is GREY
+    assert asked == [ORDINARY]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP"])
+def test_a_suspect_picture_is_decoded_in_a_process(answers: Any, format: str) -> None:
+    asked = answers(GREY)
+    assert decode(encoded(format), suspect=True) is GREY
+    assert asked == [ORDINARY]
+
+
+def test_a_large_picture_is_decoded_in_a_process(answers: Any) -> None:
+    asked = answers(TOO_LARGE, GREY)
+    assert decode(encoded("PNG", (8000, HERE_PIXELS // 8000 + 1))) is GREY
+    assert asked == [ORDINARY, LARGE]
+
+
+def test_a_picture_beyond_the_limit_is_refused_with_the_limit_that_was_asked_for(answers: Any) -> None:
+    answers(TooManyPixelsError("too large for 100"))
+    with pytest.raises(TooManyPixelsError, match="too large for 100"):
+        decode(encoded("PNG"), max_pixels=100)
+
+
+def test_a_picture_that_is_lost_is_tried_once_more_with_all_that_there_is(answers: Any) -> None:
+    asked = answers(LOST, GREY)
+    assert decode(encoded("GIF")) is GREY
+    assert asked == [ORDINARY, LARGE_AND_FRESH]
+    asked = answers(LOST, LostProcessError("gone for good"))
+    with pytest.raises(ImageError, match="gone for good"):
+        decode(encoded("GIF"))
+    assert asked == [ORDINARY, LARGE_AND_FRESH]
+
+
+def test_a_large_picture_that_is_lost_is_tried_in_a_fresh_process(answers: Any) -> None:
+    asked = answers(TOO_LARGE, LOST, GREY)
+    assert decode(encoded("GIF")) is GREY
+    assert asked == [ORDINARY, LARGE, LARGE_AND_FRESH]
+
+
+def test_a_picture_that_is_refused_is_not_tried_again(answers: Any) -> None:
+    asked = answers(ImageError("cut short"))
+    with pytest.raises(ImageError, match="cut short"):
+        decode(encoded("GIF"))
+    assert asked == [ORDINARY]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP", "GIF", "TIFF"])
+@pytest.mark.parametrize("suspect", [False, True])
+def test_the_pixels_are_those_of_decode(format: str, suspect: bool) -> None:
+    data = encoded(format)
+    from lookalike.model.images import decode as whole
+
+    assert np.array_equal(decode(data, suspect=suspect).pixels, whole.decode(data).pixels)
+    assert decode(data, suspect=suspect)[1:] == (40, 30)
