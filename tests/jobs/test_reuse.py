@@ -54,7 +54,9 @@ class Nights:
 def nights(job, pictures, monkeypatch) -> Nights:
     met, encode = [], Encoder.encode_batch
     monkeypatch.setattr(
-        Encoder, "encode_batch", lambda self, images: (met.append(len(images)), encode(self, images))[1]
+        Encoder,
+        "encode_batch",
+        lambda self, images, **options: (met.append(len(images)), encode(self, images, **options))[1],
     )
     job.pack(pictures)
     # Items may come and go.

@@ -60,11 +60,11 @@ def test_a_stopped_run_goes_on_where_it_was_without_repeating_finished_shards(jo
     job.set(embed={"threads": 1})
     encode, calls = Encoder.encode_batch, []
 
-    def stopped(self, images):
+    def stopped(self, images, **options):
         calls.append(images)
         if len(calls) == 8:
             raise LookalikeError("the machine went down")
-        return encode(self, images)
+        return encode(self, images, **options)
 
     monkeypatch.setattr(Encoder, "encode_batch", stopped)
     first = job.run("embed")
@@ -73,7 +73,9 @@ def test_a_stopped_run_goes_on_where_it_was_without_repeating_finished_shards(jo
     assert not [path for path in job.store.rglob("*") if ".tmp-" in path.name]
     calls.clear()
     monkeypatch.setattr(
-        Encoder, "encode_batch", lambda self, images: (calls.append(images), encode(self, images))[1]
+        Encoder,
+        "encode_batch",
+        lambda self, images, **options: (calls.append(images), encode(self, images, **options))[1],
     )
     second = job.run("embed")
     assert "5 embedded, 7 finished before" in second.out
@@ -135,7 +137,9 @@ def bundle(job, pictures, monkeypatch):
     plan = make_plan(job.loaded)
     met, encode = [], Encoder.encode_batch
     monkeypatch.setattr(
-        Encoder, "encode_batch", lambda self, images: (met.append(len(images)), encode(self, images))[1]
+        Encoder,
+        "encode_batch",
+        lambda self, images, **options: (met.append(len(images)), encode(self, images, **options))[1],
     )
     return embed_module._task(job.loaded, plan, ()), plan, met
 
