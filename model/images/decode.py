@@ -6,31 +6,28 @@ A format is told by its first bytes, never by a name. Only PNG and DICOM import 
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import simplejpeg
-from PIL import JpegImagePlugin
 
 from ..errors import ImageError, LookalikeError
-from . import dicom, formats
+from . import dicom, exif, formats, jpeg, png
 from .formats import check_size
 from .levels import AnyWindow
 
-DECODERS: dict[str, formats.Decoder] = {**formats.DECODERS, "DICOM": dicom.first_frame}
+DECODERS: dict[str, formats.Decoder] = {
+    **formats.DECODERS,
+    "DICOM": dicom.first_frame,
+    "JPEG": jpeg.decode_rare,
+    "PNG": png.decode,
+}
 """Of every format; the fast one of JPEG is here."""
 COMMON = ("JPEG", "PNG", "WebP")
 """The formats that `decode_common` reads."""
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded unless the caller says otherwise: 300 MB of RGB."""
-
-# What libjpeg only warns of in pictures that are whole. simplejpeg's strict mode, which is what notices a
-# truncated file, refuses these too, and TurboJPEG has no name for the rarer chroma subsamplings: Pillow reads
-# such files, and it too raises on truncation.
-_HARMLESS_TO_JPEG = re.compile(r"subsampling|JFIF revision|Invalid SOS|Adobe color transform")
 
 
 class Image(NamedTuple):
@@ -133,7 +130,7 @@ def format_of(data: bytes) -> str:
     # Before all others: the 128 bytes in front are free, and in some files the head of a TIFF.
     if data[128:132] == b"DICM":
         return "DICOM"
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(b"\xff\xd8"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
@@ -175,27 +172,15 @@ def _looks_like(data: bytes) -> str:
 
 
 def _jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Image | None:
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        check_size(width, height, max_pixels)
-        factor = _reduction(min(width, height), min_side)
-        pixels = simplejpeg.decode_jpeg(
-            data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor)
-        )
-    except ImageError:
-        raise
-    except ValueError as error:
-        if not _HARMLESS_TO_JPEG.search(str(error)):
-            raise
+    head = jpeg.header(data)
+    check_size(head.width, head.height, max_pixels)
+    if not jpeg.is_common(data, head):
         return None
-    # Looking first costs microseconds, the parse a tenth of a decode. APP1 precedes the picture, in practice
-    # within the first segments.
-    if b"Exif\0\0" in data[:65536]:
-        orientation = formats.orientation_of(JpegImagePlugin.JpegImageFile(io.BytesIO(data)))
-        pixels = formats.upright(pixels, orientation)
-        if orientation in formats.TURNED:
-            height, width = width, height
-    return Image(pixels, width, height)
+    pixels = jpeg.decode(data, head, _reduction(min(head.width, head.height), min_side))
+    if pixels is None:
+        return None
+    size = (head.height, head.width) if head.orientation in exif.TURNED else (head.width, head.height)
+    return Image(exif.upright(pixels, head.orientation), *size)
 
 
 def _reduction(side: int, min_side: int | None) -> int:

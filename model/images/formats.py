@@ -25,19 +25,15 @@ from PIL import (
     GifImagePlugin,
     ImageFile,
     JpegImagePlugin,
-    PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from .. import imports
 from ..errors import ImageError
+from . import exif
 from .levels import AnyWindow, from_16_bit, grey, stretched
 
-_EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
-TURNED = (5, 6, 7, 8)
-"""The EXIF orientations in which width and height change places."""
 
 # The classes themselves rather than PIL.Image.open: that applies Pillow's own size limit, a global of the
 # process, and would try every format.
@@ -65,31 +61,10 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageError(f"{size}, more than the limit of {max_pixels:,}")
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation.
-
-    Args:
-        pixels: (height, width, channels), as stored.
-        orientation: 1 to 8, as in Exif 2.32, tag 0x0112; anything else counts as 1.
-
-    Returns:
-        (height, width, channels) or, for 5 to 8, (width, height, channels); contiguous.
-    """
-    if orientation in TURNED:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
-
-
 def orientation_of(picture: ImageFile.ImageFile) -> int:
     """The EXIF orientation of an opened picture; 1 where there is none, or the EXIF data cannot be read."""
-    try:
-        return int(picture.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # a camera's broken EXIF block is no reason to lose the picture
-        return 1
+    # Not getexif, which where EXIF says nothing looks into XMP.
+    return exif.orientation(picture.info.get("exif") or b"")
 
 
 def on_white(rgba: np.ndarray) -> np.ndarray:
@@ -106,7 +81,7 @@ def by_pillow(data: bytes, max_pixels: int, window: AnyWindow | None, name: str)
     with _PLUGINS[name](io.BytesIO(data)) as picture:
         check_size(*picture.size, max_pixels)
         picture.load()  # of TIFF, this applies the orientation and removes it from the EXIF data
-        return upright(_rgb(picture, window), orientation_of(picture))
+        return exif.upright(_rgb(picture, window), orientation_of(picture))
 
 
 def _rgb(picture: ImageFile.ImageFile, window: AnyWindow | None) -> np.ndarray:
@@ -140,36 +115,9 @@ def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     return by_pillow(data, max_pixels, window, "WebP")
 
 
-def _png(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
-    if data[12:16] != b"IHDR" or len(data) < 33:
-        raise ImageError("PNG cut short or corrupt: no header")
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
-    check_size(width, height, max_pixels)
-
-    tf = imports.tensorflow()
-
-    deep = data[24] == 16
-    # Four channels only where there is transparency: to pictures of 1, 2 or 4 bits TensorFlow adds an alpha
-    # of 1, 3 or 15, not 255.
-    transparent = bool(data[25] & 4) or b"tRNS" in data[: data.find(b"IDAT")]
-    channels, dtype = (4 if transparent else 3), (tf.uint16 if deep else tf.uint8)
-    try:
-        pixels = tf.io.decode_png(data, channels=channels, dtype=dtype).numpy()
-    except tf.errors.InvalidArgumentError:
-        # TensorFlow says no more than "Invalid PNG data", and how long it was.
-        raise ImageError("PNG cut short or corrupt") from None
-    pixels = from_16_bit(pixels) if deep and not window else pixels
-    pixels = on_white(pixels) if transparent else pixels
-    pixels = window.apply(pixels) if window else pixels
-    if b"eXIf" in data:
-        pixels = upright(pixels, orientation_of(PngImagePlugin.PngImageFile(io.BytesIO(data))))
-    return pixels
-
-
 Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
 DECODERS: dict[str, Decoder] = {
-    **{name: partial(by_pillow, name=name) for name in ("AVIF", "BMP", "GIF", "JPEG", "TIFF")},
-    "PNG": _png,
+    **{name: partial(by_pillow, name=name) for name in ("AVIF", "BMP", "GIF", "TIFF")},
     "WebP": _webp,
 }
 """(file bytes, max_pixels, window) -> upright RGB, uint8 (height, width, 3)."""
