@@ -6,8 +6,6 @@ Which library reads what was decided by trying whole, truncated and corrupted fi
   and the rotation of AVIF, and refuses animated WebP.
 - TIFF: tensorflow-io fills what is missing of a truncated file with black, premultiplies colours by alpha,
   turns orientations 5 to 8 wrongly and refuses float samples. Pillow does none of these, and is faster.
-- PNG: TensorFlow 5.3 ms, Pillow 7.2; both notice truncation. (Pillow has no colour deeper than 8 bits.)
-- BMP: TensorFlow returns the indices of a palette as if they were grey levels.
 
 Exceptions are not handled here: `model.images.decode.decode` turns every one of them into an `ImageError`.
 """
@@ -20,11 +18,13 @@ from functools import partial
 
 import numpy as np
 from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
+    IcoImagePlugin,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
+    PpmImagePlugin,
+    QoiImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -38,10 +38,12 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 # The classes themselves rather than PIL.Image.open: that applies Pillow's own size limit, a global of the
 # process, and would try every format.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
-    "AVIF": AvifImagePlugin.AvifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
+    "ICO": IcoImagePlugin.IcoImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
+    "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "PNM": PpmImagePlugin.PpmImageFile,
+    "QOI": QoiImagePlugin.QoiImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
@@ -76,8 +78,27 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
     return ((rgba[..., :3] * alpha + white * (white - alpha) + white // 2) // white).astype(rgba.dtype)
 
 
+def on_white_8_bit(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:
+    """Samples of full range to RGB on white: uint8 (height, width, 3).
+
+    Args:
+        samples: uint8 or uint16, (height, width) or (height, width, 1 to 4): grey or RGB, alpha behind it if
+            there are 2 or 4.
+    """
+    if samples.dtype == np.uint16 and not window:
+        samples = from_16_bit(samples)
+    if samples.ndim == 3 and samples.shape[2] == 1:
+        samples = samples[..., 0]
+    if samples.ndim == 3 and samples.shape[2] == 2:
+        samples = samples[..., [0, 0, 0, 1]]
+    if samples.ndim == 3 and samples.shape[2] == 4:
+        samples = on_white(samples)
+    levels = window.apply(samples) if window else samples
+    return grey(levels) if levels.ndim == 2 else levels
+
+
 def by_pillow(data: bytes, max_pixels: int, window: AnyWindow | None, name: str) -> np.ndarray:
-    """Decode with Pillow the first frame of an AVIF, BMP, GIF, JPEG, TIFF or WebP file."""
+    """Decode with Pillow the first frame of a file of one of `_PLUGINS`."""
     with _PLUGINS[name](io.BytesIO(data)) as picture:
         check_size(*picture.size, max_pixels)
         picture.load()  # of TIFF, this applies the orientation and removes it from the EXIF data
@@ -117,7 +138,7 @@ def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
 
 Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
 DECODERS: dict[str, Decoder] = {
-    **{name: partial(by_pillow, name=name) for name in ("AVIF", "BMP", "GIF", "TIFF")},
+    **{name: partial(by_pillow, name=name) for name in ("GIF", "ICO", "PNM", "QOI", "TIFF")},
     "WebP": _webp,
 }
 """(file bytes, max_pixels, window) -> upright RGB, uint8 (height, width, 3)."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ImageError
 from . import exif, formats
-from .levels import AnyWindow, PercentileWindow, from_16_bit, grey
+from .levels import AnyWindow, PercentileWindow
 
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _GREY, _RGB, _PALETTE = 0, 2, 3
@@ -100,22 +100,11 @@ def _number(four: bytes) -> int:
 def _levels(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:
     """Samples (height, width) or (height, width, 2, 3 or 4) to RGB on white, uint8 (height, width, 3)."""
     if isinstance(window, PercentileWindow):  # which has to see the whole picture
-        return _rgb(samples, window)
+        return formats.on_white_8_bit(samples, window)
     if samples.dtype == np.uint8 and samples.shape[2:] == (3,) and not window:
         return samples
     levels = np.empty((*samples.shape[:2], 3), np.uint8)
     rows = max(1, _BAND // samples.shape[1])
     for top in range(0, len(samples), rows):
-        levels[top : top + rows] = _rgb(samples[top : top + rows], window)
+        levels[top : top + rows] = formats.on_white_8_bit(samples[top : top + rows], window)
     return levels
-
-
-def _rgb(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:
-    if samples.dtype == np.uint16 and not window:
-        samples = from_16_bit(samples)
-    if samples.ndim == 3 and samples.shape[2] == 2:
-        samples = samples[..., [0, 0, 0, 1]]
-    if samples.ndim == 3 and samples.shape[2] == 4:
-        samples = formats.on_white(samples)
-    levels = window.apply(samples) if window else samples
-    return grey(levels) if levels.ndim == 2 else levels
