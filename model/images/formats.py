@@ -38,7 +38,6 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 # The classes themselves rather than PIL.Image.open: that applies Pillow's own size limit, a global of the
 # process, and would try every format.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
-    "GIF": GifImagePlugin.GifImageFile,
     "ICO": IcoImagePlugin.IcoImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
     "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
@@ -111,7 +110,7 @@ def _rgb(picture: ImageFile.ImageFile, window: AnyWindow | None) -> np.ndarray:
         if window:
             levels = window.apply(samples)
             return grey(255 - levels if _white_is_zero(picture) else levels)
-        deep = picture.mode.startswith("I;16")
+        deep = picture.mode.startswith("I;16") or picture.format == "PPM"  # whose I is of 16 bits
         return grey(from_16_bit(samples.astype(np.uint16)) if deep else stretched(samples))
     if window and max(getattr(picture, "tag_v2", {}).get(_TIFF_BITS, (8,))) > 8:
         raise ImageError(
@@ -136,9 +135,22 @@ def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     return by_pillow(data, max_pixels, window, "WebP")
 
 
+def _gif(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
+    """The first frame; what it leaves out of the canvas is transparent, as in browsers."""
+    with GifImagePlugin.GifImageFile(io.BytesIO(data)) as picture:
+        check_size(*picture.size, max_pixels)
+        left, top, right, bottom = picture.tile[0].extents or (0, 0, *picture.size)
+        picture.load()
+        frame = _rgb(picture, None)
+        pixels = np.full_like(frame, 255)
+        pixels[top:bottom, left:right] = frame[top:bottom, left:right]
+        return window.apply(pixels) if window else pixels
+
+
 Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
 DECODERS: dict[str, Decoder] = {
-    **{name: partial(by_pillow, name=name) for name in ("GIF", "ICO", "PNM", "QOI", "TIFF")},
+    **{name: partial(by_pillow, name=name) for name in ("ICO", "PNM", "QOI", "TIFF")},
+    "GIF": _gif,
     "WebP": _webp,
 }
 """(file bytes, max_pixels, window) -> upright RGB, uint8 (height, width, 3)."""

@@ -223,11 +223,7 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "model/images/bmp.py": [
-        wrong(
-            "                run = np.stack((run >> 4, run & 15), axis=-1).ravel()\n",
-            "",
-            "RLE4 is read wrongly",
-        ),
+        wrong("(run >> 4, run & 15)", "(run & 15, run >> 4)", "pairs of pixels change places"),
         wrong(
             "            at += length + length % 2\n",
             "            at += length\n",
