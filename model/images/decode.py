@@ -1,36 +1,39 @@
 """Image bytes to RGB pixels: one function for every format, with a reason for every picture it cannot read.
 
-A format is told by its first bytes, never by a name. Only PNG and DICOM import TensorFlow, when they occur.
+A format is told by its bytes, never by a name. Only some DICOM imports TensorFlow, when it occurs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import simplejpeg
-from PIL import JpegImagePlugin
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
-from . import dicom, formats
+from . import bmp, dicom, exif, formats, jpeg, jpeg2000, modern, png
 from .formats import check_size
 from .levels import AnyWindow
+from .signatures import format_of
 
-DECODERS: dict[str, formats.Decoder] = {**formats.DECODERS, "DICOM": dicom.first_frame}
+DECODERS: dict[str, formats.Decoder] = {
+    **formats.DECODERS,
+    "AVIF": modern.avif,
+    "BMP": bmp.decode,
+    "DICOM": dicom.first_frame,
+    "HEIC": modern.heic,
+    "JPEG": jpeg.decode_rare,
+    "JPEG 2000": jpeg2000.decode,
+    "JPEG XL": modern.jpeg_xl,
+    "PNG": png.decode,
+}
 """Of every format; the fast one of JPEG is here."""
 COMMON = ("JPEG", "PNG", "WebP")
 """The formats that `decode_common` reads."""
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded unless the caller says otherwise: 300 MB of RGB."""
-
-# What libjpeg only warns of in pictures that are whole. simplejpeg's strict mode, which is what notices a
-# truncated file, refuses these too, and TurboJPEG has no name for the rarer chroma subsamplings: Pillow reads
-# such files, and it too raises on truncation.
-_HARMLESS_TO_JPEG = re.compile(r"subsampling|JFIF revision|Invalid SOS|Adobe color transform")
 
 
 class Image(NamedTuple):
@@ -55,10 +58,10 @@ def decode(
     min_side: int | None = None,
     window: AnyWindow | None = None,
 ) -> Image:
-    """Decode JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP or DICOM; of several frames, the first.
+    """Decode a file of one of `DECODERS`; of several frames, the first.
 
-    EXIF orientation is applied, transparency composited on white. Grey levels beyond 8 bits are scaled to
-    0..255: 16-bit samples by 1/257, and what has no fixed range (float and 32-bit TIFF, grey DICOM) from its
+    EXIF orientation is applied, transparency composited on white. Samples of other than 8 bits are scaled to
+    0..255: 16-bit ones by 1/257, and what has no fixed range (float and 32-bit TIFF, grey DICOM) from its
     own least and greatest value. A window goes to the samples instead, before they are 8 bits. Safe to call from
     any number of threads.
 
@@ -68,7 +71,8 @@ def decode(
         min_side: permission to return a picture reduced to 1/2, 1/4 or 1/8 whose shorter side is still at
             least this many pixels. Only JPEG makes use of it.
         window: which samples become 0 and which 255, in the file's own units: of grey DICOM after its rescaling
-            (Hounsfield units of a CT), 0..65535 of 16-bit PNG, as stored in deep grey TIFF, 0..255 of all else.
+            (Hounsfield units of a CT), 0..65535 of 16-bit PNG, HEIC and JPEG XL, as stored in deep JPEG, JPEG 2000
+            and grey TIFF, 0..255 of all else.
 
     Raises:
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.
@@ -122,80 +126,16 @@ def _told(name: str) -> Iterator[None]:
         raise ImageError(f"{name} cut short or corrupt: {_brief(error)}") from error
 
 
-def format_of(data: bytes) -> str:
-    """The format's name by its first bytes, a key of `DECODERS`.
-
-    Raises:
-        ImageError: none of the formats that `decode` knows.
-    """
-    if not data:
-        raise ImageError("empty file")
-    # Before all others: the 128 bytes in front are free, and in some files the head of a TIFF.
-    if data[128:132] == b"DICM":
-        return "DICOM"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WebP"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    # Two letters are too few, text may begin with BM: the next header's size must be one that exists.
-    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in (12, 40, 52, 56, 64, 108, 124):
-        return "BMP"
-    if data[4:8] == b"ftyp":
-        brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
-        if b"avif" in brands or b"avis" in brands:
-            return "AVIF"
-    raise ImageError(f"not an image: {_looks_like(data)}")
-
-
-def _looks_like(data: bytes) -> str:
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for starts, kind in (
-        ((b"<!doctype html", b"<html", b"<head", b"<body"), "looks like HTML"),
-        ((b"<svg",), "looks like an SVG drawing"),
-        ((b"<?xml",), "looks like an SVG drawing" if b"<svg" in head else "looks like XML"),
-        ((b"%pdf",), "looks like PDF"),
-        ((b"version https://git-lfs",), "a Git LFS pointer, not the file itself"),
-    ):
-        if head.startswith(starts):
-            return kind
-    if data[4:8] == b"ftyp":
-        return f"a {data[8:12].decode('latin-1')!r} container (HEIC or video), which is not supported"
-    if not data.strip(b"\0"):
-        return "nothing but zero bytes"
-    start = data[:16]
-    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
-        return f"starts with {start.decode('ascii')!r}"
-    return f"starts with the bytes {start[:8].hex(' ')}"
-
-
 def _jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Image | None:
-    try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        check_size(width, height, max_pixels)
-        factor = _reduction(min(width, height), min_side)
-        pixels = simplejpeg.decode_jpeg(
-            data, "RGB", min_height=-(-height // factor), min_width=-(-width // factor)
-        )
-    except ImageError:
-        raise
-    except ValueError as error:
-        if not _HARMLESS_TO_JPEG.search(str(error)):
-            raise
+    head = jpeg.header(data)
+    check_size(head.width, head.height, max_pixels)
+    if not jpeg.is_common(data, head):
         return None
-    # Looking first costs microseconds, the parse a tenth of a decode. APP1 precedes the picture, in practice
-    # within the first segments.
-    if b"Exif\0\0" in data[:65536]:
-        orientation = formats.orientation_of(JpegImagePlugin.JpegImageFile(io.BytesIO(data)))
-        pixels = formats.upright(pixels, orientation)
-        if orientation in formats.TURNED:
-            height, width = width, height
-    return Image(pixels, width, height)
+    pixels = jpeg.decode(data, head, _reduction(min(head.width, head.height), min_side))
+    if pixels is None:
+        return None
+    size = (head.height, head.width) if head.orientation in exif.TURNED else (head.width, head.height)
+    return Image(exif.upright(pixels, head.orientation), *size)
 
 
 def _reduction(side: int, min_side: int | None) -> int:

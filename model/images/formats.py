@@ -6,8 +6,6 @@ Which library reads what was decided by trying whole, truncated and corrupted fi
   and the rotation of AVIF, and refuses animated WebP.
 - TIFF: tensorflow-io fills what is missing of a truncated file with black, premultiplies colours by alpha,
   turns orientations 5 to 8 wrongly and refuses float samples. Pillow does none of these, and is faster.
-- PNG: TensorFlow 5.3 ms, Pillow 7.2; both notice truncation. (Pillow has no colour deeper than 8 bits.)
-- BMP: TensorFlow returns the indices of a palette as if they were grey levels.
 
 Exceptions are not handled here: `model.images.decode.decode` turns every one of them into an `ImageError`.
 """
@@ -20,32 +18,31 @@ from functools import partial
 
 import numpy as np
 from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
+    IcoImagePlugin,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
-    PngImagePlugin,
+    PpmImagePlugin,
+    QoiImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from .. import imports
 from ..errors import ImageError, TooManyPixelsError
+from . import exif
 from .levels import AnyWindow, from_16_bit, grey, stretched
 
-_EXIF_ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
-TURNED = (5, 6, 7, 8)
-"""The EXIF orientations in which width and height change places."""
 
 # The classes themselves rather than PIL.Image.open: that applies Pillow's own size limit, a global of the
 # process, and would try every format.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
-    "AVIF": AvifImagePlugin.AvifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
+    "ICO": IcoImagePlugin.IcoImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
+    "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "PNM": PpmImagePlugin.PpmImageFile,
+    "QOI": QoiImagePlugin.QoiImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
@@ -66,31 +63,10 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise TooManyPixelsError(f"{size}, more than the limit of {max_pixels:,}")
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation.
-
-    Args:
-        pixels: (height, width, channels), as stored.
-        orientation: 1 to 8, as in Exif 2.32, tag 0x0112; anything else counts as 1.
-
-    Returns:
-        (height, width, channels) or, for 5 to 8, (width, height, channels); contiguous.
-    """
-    if orientation in TURNED:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
-
-
 def orientation_of(picture: ImageFile.ImageFile) -> int:
     """The EXIF orientation of an opened picture; 1 where there is none, or the EXIF data cannot be read."""
-    try:
-        return int(picture.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # a camera's broken EXIF block is no reason to lose the picture
-        return 1
+    # Not getexif, which where EXIF says nothing looks into XMP.
+    return exif.orientation(picture.info.get("exif") or b"")
 
 
 def on_white(rgba: np.ndarray) -> np.ndarray:
@@ -102,12 +78,31 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
     return ((rgba[..., :3] * alpha + white * (white - alpha) + white // 2) // white).astype(rgba.dtype)
 
 
+def on_white_8_bit(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:
+    """Samples of full range to RGB on white: uint8 (height, width, 3).
+
+    Args:
+        samples: uint8 or uint16, (height, width) or (height, width, 1 to 4): grey or RGB, alpha behind it if
+            there are 2 or 4.
+    """
+    if samples.dtype == np.uint16 and not window:
+        samples = from_16_bit(samples)
+    if samples.ndim == 3 and samples.shape[2] == 1:
+        samples = samples[..., 0]
+    if samples.ndim == 3 and samples.shape[2] == 2:
+        samples = samples[..., [0, 0, 0, 1]]
+    if samples.ndim == 3 and samples.shape[2] == 4:
+        samples = on_white(samples)
+    levels = window.apply(samples) if window else samples
+    return grey(levels) if levels.ndim == 2 else levels
+
+
 def by_pillow(data: bytes, max_pixels: int, window: AnyWindow | None, name: str) -> np.ndarray:
-    """Decode with Pillow the first frame of an AVIF, BMP, GIF, JPEG, TIFF or WebP file."""
+    """Decode with Pillow the first frame of a file of one of `_PLUGINS`."""
     with _PLUGINS[name](io.BytesIO(data)) as picture:
         check_size(*picture.size, max_pixels)
         picture.load()  # of TIFF, this applies the orientation and removes it from the EXIF data
-        return upright(_rgb(picture, window), orientation_of(picture))
+        return exif.upright(_rgb(picture, window), orientation_of(picture))
 
 
 def _rgb(picture: ImageFile.ImageFile, window: AnyWindow | None) -> np.ndarray:
@@ -116,7 +111,7 @@ def _rgb(picture: ImageFile.ImageFile, window: AnyWindow | None) -> np.ndarray:
         if window:
             levels = window.apply(samples)
             return grey(255 - levels if _white_is_zero(picture) else levels)
-        deep = picture.mode.startswith("I;16")
+        deep = picture.mode.startswith("I;16") or picture.format == "PPM"  # whose I is of 16 bits
         return grey(from_16_bit(samples.astype(np.uint16)) if deep else stretched(samples))
     if window and max(getattr(picture, "tag_v2", {}).get(_TIFF_BITS, (8,))) > 8:
         raise ImageError(
@@ -141,36 +136,22 @@ def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     return by_pillow(data, max_pixels, window, "WebP")
 
 
-def _png(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
-    if data[12:16] != b"IHDR" or len(data) < 33:
-        raise ImageError("PNG cut short or corrupt: no header")
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
-    check_size(width, height, max_pixels)
-
-    tf = imports.tensorflow()
-
-    deep = data[24] == 16
-    # Four channels only where there is transparency: to pictures of 1, 2 or 4 bits TensorFlow adds an alpha
-    # of 1, 3 or 15, not 255.
-    transparent = bool(data[25] & 4) or b"tRNS" in data[: data.find(b"IDAT")]
-    channels, dtype = (4 if transparent else 3), (tf.uint16 if deep else tf.uint8)
-    try:
-        pixels = tf.io.decode_png(data, channels=channels, dtype=dtype).numpy()
-    except tf.errors.InvalidArgumentError:
-        # TensorFlow says no more than "Invalid PNG data", and how long it was.
-        raise ImageError("PNG cut short or corrupt") from None
-    pixels = from_16_bit(pixels) if deep and not window else pixels
-    pixels = on_white(pixels) if transparent else pixels
-    pixels = window.apply(pixels) if window else pixels
-    if b"eXIf" in data:
-        pixels = upright(pixels, orientation_of(PngImagePlugin.PngImageFile(io.BytesIO(data))))
-    return pixels
+def _gif(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
+    """The first frame; what it leaves out of the canvas is transparent, as in browsers."""
+    with GifImagePlugin.GifImageFile(io.BytesIO(data)) as picture:
+        check_size(*picture.size, max_pixels)
+        left, top, right, bottom = picture.tile[0].extents or (0, 0, *picture.size)
+        picture.load()
+        frame = _rgb(picture, None)
+        pixels = np.full_like(frame, 255)
+        pixels[top:bottom, left:right] = frame[top:bottom, left:right]
+        return window.apply(pixels) if window else pixels
 
 
 Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
 DECODERS: dict[str, Decoder] = {
-    **{name: partial(by_pillow, name=name) for name in ("AVIF", "BMP", "GIF", "JPEG", "TIFF")},
-    "PNG": _png,
+    **{name: partial(by_pillow, name=name) for name in ("ICO", "PNM", "QOI", "TIFF")},
+    "GIF": _gif,
     "WebP": _webp,
 }
 """(file bytes, max_pixels, window) -> upright RGB, uint8 (height, width, 3)."""

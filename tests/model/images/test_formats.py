@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image as Pil
@@ -135,3 +136,80 @@ def test_a_broken_exif_block_loses_the_orientation_and_not_the_picture() -> None
     data = saved(RGB, "JPEG", quality=95, subsampling=0, exif=exif)
     at = data.index(b"Exif\0\0") + 6
     assert_flag(decode(data[:at] + b"\xff" * 8 + data[at + 8 :]).pixels, 4)
+
+
+def gif_part(bits: int, *, interlaced: bool = False, **options: int) -> tuple[bytes, np.ndarray]:
+    """A frame of random colours with a palette of its own size, and its pixels (9, 16, 3)."""
+    indices = np.random.default_rng(bits).integers(0, 2**bits, (9, 16)).astype(np.uint8)
+    palette = np.random.default_rng(0).integers(0, 256, (2**bits, 3)).astype(np.uint8)
+    picture = Pil.fromarray(indices, "P")
+    picture.putpalette(palette.tobytes())
+    return saved(picture, "GIF", interlace=interlaced, optimize=False, **options), palette[indices]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 7, 8])
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_gif_of_every_depth(bits: int, interlaced: bool) -> None:
+    data, expected = gif_part(bits, interlaced=interlaced)
+    assert np.array_equal(decode(data).pixels, expected)
+
+
+def test_what_the_first_frame_of_a_gif_leaves_out_is_transparent() -> None:
+    data, expected = gif_part(4)
+    frame = data.index(b",\0\0\0\0\x10\0\x09\0")
+    moved = (
+        data[:6]
+        + struct.pack("<HH", 40, 30)
+        + data[10:frame]
+        + b","
+        + struct.pack("<HH", 7, 5)
+        + data[frame + 5 :]
+    )
+    pixels = np.full((30, 40, 3), 255)
+    pixels[5:14, 7:23] = expected
+    assert np.array_equal(decode(moved).pixels, pixels)
+
+
+def test_a_gif_whose_palette_belongs_to_the_frame() -> None:
+    data, expected = gif_part(8)
+    frame = data.index(b",\0\0\0\0\x10\0\x09\0")
+    own = data[frame : frame + 9] + b"\x87" + data[13 : 13 + 768] + data[frame + 10 :]
+    assert np.array_equal(
+        decode(data[:10] + b"\0" + data[11:13] + data[13 + 768 : frame] + own).pixels, expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("maximum", "form"), [(255, 6), (100, 6), (65535, 6), (255, 5), (65535, 5), (1000, 5), (1, 4)]
+)
+def test_pnm_is_read_at_any_depth(maximum: int, form: int) -> None:
+    samples = np.random.default_rng(0).integers(0, maximum + 1, (9, 16, 3) if form == 6 else (9, 16))
+    body = (
+        np.packbits(samples == 0, axis=1) if form == 4 else samples.astype(">u2" if maximum > 255 else "u1")
+    )
+    head = b"P%d\n# a comment\n16 9\n" % form + (b"" if form == 4 else b"%d\n" % maximum)
+    expected = np.broadcast_to(samples.reshape(9, 16, -1) * (255 / maximum), (9, 16, 3))
+    assert np.abs(decode(head + body.tobytes()).pixels - expected).max() <= (4 if maximum == 100 else 1.01)
+    plain = np.array2string(samples.ravel(), threshold=10**6)[1:-1].encode()
+    if form != 4:
+        assert (
+            np.abs(decode(head.replace(b"P%d" % form, b"P%d" % (form - 3)) + plain).pixels - expected).max()
+            <= 4
+        )
+
+
+@pytest.mark.parametrize("inside", ["png", "bmp"])
+def test_of_an_icon_the_largest_picture_is_read(inside: str) -> None:
+    picture = RGB.resize((48, 48)).convert("RGBA")
+    picture.putpixel((0, 0), (9, 9, 9, 0))
+    pixels = decode(saved(picture, "ICO", bitmap_format=inside, sizes=[(16, 16), (48, 48)])).pixels
+    assert pixels.shape == (48, 48, 3)
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert np.array_equal(pixels[1:], np.asarray(RGB.resize((48, 48)))[1:])
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_qoi_is_read(channels: int) -> None:
+    samples = np.random.default_rng(0).integers(0, 256, (9, 16, channels)).astype(np.uint8)
+    samples[..., 3:] = 255
+    assert np.array_equal(decode(imagecodecs.qoi_encode(samples)).pixels, samples[..., :3])

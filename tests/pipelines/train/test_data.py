@@ -154,5 +154,5 @@ def test_too_few_classes_are_refused(folder, spool, gone, keys, said):
 def test_an_image_is_checked_as_it_will_be_read(tmp_path):
     spool = Spool(tmp_path, parse_spec(SPEC), 1_000)
     assert "more than the limit of 1,000" in spool.check(picture(1)).result()
-    assert "not an image" in spool.check(b"text").result()
+    assert "instead of an image" in spool.check(b"text").result()
     spool.close()

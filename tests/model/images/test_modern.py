@@ -1,0 +1,139 @@
+"""modern: HEIC, AVIF and JPEG XL of every kind of sample, turned and cut short."""
+
+from __future__ import annotations
+
+import io
+
+import imagecodecs
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image as Pil
+
+from lookalike.model.errors import ImageError
+from lookalike.model.images.decode import decode
+from lookalike.model.images.exif import upright
+from lookalike.model.images.modern import jpeg_xl_size
+from tests.support.image_files import RGB, photograph, saved
+
+RGB8 = photograph(61, 87)
+GREY8 = RGB8[..., 0].copy()
+RGBA8 = np.dstack([RGB8, np.tile(np.linspace(0, 255, 87).astype(np.uint8), (61, 1))])
+SAMPLES = {"L": GREY8, "LA": RGBA8[..., 2:].copy(), "RGB": RGB8, "RGBA": RGBA8}
+
+
+def on_white(samples: np.ndarray) -> np.ndarray:
+    """8-bit samples to float (height, width, 3)."""
+    if samples.ndim == 2:
+        return np.repeat(samples[..., None], 3, axis=-1).astype(float)
+    if samples.shape[2] in (2, 4):
+        alpha = samples[..., -1:] / 255
+        return samples[..., :-1] * alpha + 255 * (1 - alpha) + np.zeros((1, 1, 3))
+    return samples.astype(float)
+
+
+def difference(data: bytes, expected: np.ndarray) -> float:
+    found = decode(data).pixels
+    assert found.shape == expected.shape
+    return float(np.abs(found - expected.astype(float)).mean())
+
+
+def heic(samples: np.ndarray, mode: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    size = samples.shape[1], samples.shape[0]
+    pillow_heif.from_bytes(mode, size, samples.tobytes()).save(stream, quality=-1, chroma=444, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_heic_of_every_kind_of_sample(mode: str, deep: bool) -> None:
+    samples = SAMPLES[mode]
+    data = heic(samples.astype(np.uint16) * 257, f"{mode};16") if deep else heic(samples, mode)
+    assert difference(data, on_white(samples)) < 1
+
+
+@pytest.mark.parametrize("mode", SAMPLES)
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("container", [False, True])
+def test_jpeg_xl_of_every_kind_of_sample(mode: str, kind: str, container: bool) -> None:
+    samples = SAMPLES[mode]
+    scaled = {"u1": samples, "u2": samples.astype(np.uint16) * 257, "f4": (samples / 255).astype(np.float32)}[
+        kind
+    ]
+    data = imagecodecs.jpegxl_encode(scaled, lossless=True, usecontainer=container)
+    assert jpeg_xl_size(data) == (87, 61)
+    assert difference(data, on_white(samples)) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        (1, 1),
+        (8, 8),
+        (256, 256),
+        (40, 30),
+        (400, 300),
+        (300, 200),
+        (160, 90),
+        (512, 257),
+        (600, 500),
+        (2000, 1),
+    ],
+)
+def test_the_size_of_a_jpeg_xl_is_in_its_header(width: int, height: int) -> None:
+    assert jpeg_xl_size(imagecodecs.jpegxl_encode(np.zeros((height, width), np.uint8))) == (width, height)
+
+
+def test_of_an_animated_jpeg_xl_the_first_frame_is_read() -> None:
+    data = imagecodecs.jpegxl_encode(np.stack([RGB8, 255 - RGB8]), lossless=True)
+    assert difference(data, RGB8) == 0
+
+
+@pytest.mark.parametrize(("mode", "options"), [("L", {}), ("RGB", {"range": "limited"}), ("RGBA", {})])
+def test_avif_of_every_kind_of_sample(mode: str, options: dict) -> None:
+    data = saved(Pil.fromarray(SAMPLES[mode]), "AVIF", quality=100, subsampling="4:4:4", **options)
+    assert difference(data, on_white(SAMPLES[mode])) < 1.5
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_avif_of_deep_colour(bits: int) -> None:
+    deep = (RGB8.astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
+    data = imagecodecs.avif_encode(deep, level=95, bitspersample=bits, pixelformat="444")
+    assert difference(data, RGB8) < 2
+
+
+def test_of_an_avif_sequence_the_first_picture_is_read() -> None:
+    others = [Pil.fromarray(255 - RGB8)]
+    data = saved(Pil.fromarray(RGB8), "AVIF", quality=90, save_all=True, append_images=others)
+    assert difference(data, RGB8) < 8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_heic_is_turned_once(orientation: int) -> None:
+    """libheif writes EXIF as it is and the same turn as `irot` and `imir`, as phones do."""
+    exif = Pil.Exif()
+    exif[0x0112] = orientation
+    pixels = decode(heic(RGB8, "RGB", exif=exif.tobytes())).pixels
+    assert np.abs(pixels - upright(RGB8, orientation).astype(float)).mean() < 2
+
+
+FILES = {
+    "HEIC": heic(RGB8, "RGB"),
+    "AVIF": saved(RGB, "AVIF"),
+    "JPEG XL": imagecodecs.jpegxl_encode(RGB8),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_is_cut_short_is_refused(name: str) -> None:
+    data = FILES[name]
+    for kept in np.linspace(12, len(data) - 2, 60).astype(int):
+        with pytest.raises(ImageError):
+            decode(data[:kept])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_size_limit_holds_before_anything_is_decoded(name: str) -> None:
+    with pytest.raises(ImageError, match="more than the limit of 100"):
+        decode(FILES[name], max_pixels=100)
