@@ -14,11 +14,15 @@ import simplejpeg
 from PIL import JpegImagePlugin
 
 from ..errors import ImageError, LookalikeError
-from . import dicom, formats
+from . import dicom, formats, tiff
 from .formats import check_size
 from .levels import AnyWindow
 
-DECODERS: dict[str, formats.Decoder] = {**formats.DECODERS, "DICOM": dicom.first_frame}
+DECODERS: dict[str, formats.Decoder] = {
+    **formats.DECODERS,
+    "TIFF": tiff.first_page,
+    "DICOM": dicom.first_frame,
+}
 """Of every format but JPEG."""
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded unless the caller says otherwise: 300 MB of RGB."""
@@ -54,8 +58,8 @@ def decode(
     """Decode JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP or DICOM; of several frames, the first.
 
     EXIF orientation is applied, transparency composited on white. Grey levels beyond 8 bits are scaled to
-    0..255: 16-bit samples by 1/257, and what has no fixed range (float and 32-bit TIFF, grey DICOM) from its
-    own least and greatest value. A window goes to the samples instead, before they are 8 bits. Safe to call from
+    0..255: 16-bit samples by 1/257, and what has no fixed range (float, signed and 32-bit TIFF, grey DICOM) from
+    its own least and greatest value. A window goes to the samples instead, before they are 8 bits. Safe to call from
     any number of threads.
 
     Args:
@@ -64,7 +68,7 @@ def decode(
         min_side: permission to return a picture reduced to 1/2, 1/4 or 1/8 whose shorter side is still at
             least this many pixels. Only JPEG makes use of it.
         window: which samples become 0 and which 255, in the file's own units: of grey DICOM after its rescaling
-            (Hounsfield units of a CT), 0..65535 of 16-bit PNG, as stored in deep grey TIFF, 0..255 of all else.
+            (Hounsfield units of a CT), 0..65535 of 16-bit PNG, as stored in grey and RGB TIFF, 0..255 of all else.
 
     Raises:
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.
@@ -80,7 +84,7 @@ def decode(
         raise
     except MemoryError:
         raise ImageError(f"{name}: not enough memory to decode it") from None
-    # Pillow and pydicom raise whatever their parsers stumble upon: struct.error, KeyError, AttributeError,
+    # Pillow, tifffile and pydicom raise whatever their parsers stumble upon: struct.error, KeyError, AttributeError,
     # SyntaxError.
     except Exception as error:
         raise ImageError(f"{name} cut short or corrupt: {_brief(error)}") from error
