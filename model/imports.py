@@ -3,16 +3,17 @@
 Two threads that enter one package by different doors can wait for each other: the first holds the lock of
 `tensorflow` and waits for `tensorflow.lite.python`, the second holds that and waits for `tensorflow`, its parent.
 Python ends such a wait with an error in one of them. So no function imports TensorFlow, Keras, ScaNN, pydicom,
-scikit-learn or Beam but within `one_at_a_time` (tests/model/test_imports.py).
+tifffile, imagecodecs, scikit-learn or Beam but within `one_at_a_time` (tests/model/test_imports.py).
 
 Seconds each costs a new process on a machine with 2 cores: TensorFlow 3.4, Beam 1.2, scikit-learn 0.9, pydicom 0.2,
-Keras 0.1 and tensorflow-io 0.03 behind TensorFlow.
+tifffile with imagecodecs 0.1, Keras 0.1 and tensorflow-io 0.03 behind TensorFlow.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -92,3 +93,22 @@ def sklearn() -> Any:
         import sklearn.decomposition
 
         return sklearn
+
+
+@functools.cache
+def tifffile() -> Any:
+    """The module `tifffile`, which then keeps to itself what it thinks of a file: it would log it, file by file."""
+    with importing("tifffile"):
+        import tifffile
+
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+        return tifffile
+
+
+@functools.cache
+def codec(name: str) -> Any:
+    """A function of `imagecodecs`, which imports the library behind it only now."""
+    with importing("imagecodecs"):
+        import imagecodecs
+
+        return getattr(imagecodecs, name)

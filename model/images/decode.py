@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
-from . import bmp, dicom, exif, formats, jpeg, jpeg2000, modern, png
+from . import bmp, dicom, exif, formats, jpeg, jpeg2000, modern, png, tiff
 from .formats import check_size
 from .levels import AnyWindow
 from .signatures import format_of
@@ -28,6 +28,7 @@ DECODERS: dict[str, formats.Decoder] = {
     "JPEG 2000": jpeg2000.decode,
     "JPEG XL": modern.jpeg_xl,
     "PNG": png.decode,
+    "TIFF": tiff.first_page,
 }
 """Of every format; the fast one of JPEG is here."""
 COMMON = ("JPEG", "PNG", "WebP")
@@ -61,7 +62,7 @@ def decode(
     """Decode a file of one of `DECODERS`; of several frames, the first.
 
     EXIF orientation is applied, transparency composited on white. Samples of other than 8 bits are scaled to
-    0..255: 16-bit ones by 1/257, and what has no fixed range (float and 32-bit TIFF, grey DICOM) from its
+    0..255: 16-bit ones by 1/257, and what has no fixed range (float, signed and 32-bit TIFF, grey DICOM) from its
     own least and greatest value. A window goes to the samples instead, before they are 8 bits. Safe to call from
     any number of threads.
 
@@ -72,7 +73,7 @@ def decode(
             least this many pixels. Only JPEG makes use of it.
         window: which samples become 0 and which 255, in the file's own units: of grey DICOM after its rescaling
             (Hounsfield units of a CT), 0..65535 of 16-bit PNG, HEIC and JPEG XL, as stored in deep JPEG, JPEG 2000
-            and grey TIFF, 0..255 of all else.
+            and grey and RGB TIFF, 0..255 of all else.
 
     Raises:
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.
@@ -120,7 +121,7 @@ def _told(name: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise NotEnoughMemoryError(f"{name}: not enough memory to decode it") from None
-    # Pillow and pydicom raise whatever their parsers stumble upon: struct.error, KeyError, AttributeError,
+    # Pillow, tifffile and pydicom raise whatever their parsers stumble upon: struct.error, KeyError, AttributeError,
     # SyntaxError.
     except Exception as error:
         raise ImageError(f"{name} cut short or corrupt: {_brief(error)}") from error

@@ -5,7 +5,8 @@ Which library reads what was decided by trying whole, truncated and corrupted fi
 - WebP, AVIF: Pillow 2.9 and 4.4 ms, tensorflow-io 12.5 and 21.2 ms. tensorflow-io also drops the transparency
   and the rotation of AVIF, and refuses animated WebP.
 - TIFF: tensorflow-io fills what is missing of a truncated file with black, premultiplies colours by alpha,
-  turns orientations 5 to 8 wrongly and refuses float samples. Pillow does none of these, and is faster.
+  turns orientations 5 to 8 wrongly and refuses float samples. Pillow takes planar 16-bit samples for noise and 12 bits
+  for black, and gives memory that was not decoded back from damaged strips: see `model.images.tiff_segments`.
 
 Exceptions are not handled here: `model.images.decode.decode` turns every one of them into an `ImageError`.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import (
@@ -25,15 +27,12 @@ from PIL import (
     JpegImagePlugin,
     PpmImagePlugin,
     QoiImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from ..errors import ImageError, TooManyPixelsError
 from . import exif
-from .levels import AnyWindow, from_16_bit, grey, stretched
-
-_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+from .levels import AnyWindow, bands, from_16_bit, grey
 
 # The classes themselves rather than PIL.Image.open: that applies Pillow's own size limit, a global of the
 # process, and would try every format.
@@ -43,7 +42,6 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
     "PNM": PpmImagePlugin.PpmImageFile,
     "QOI": QoiImagePlugin.QoiImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
     "WebP": WebPImagePlugin.WebPImageFile,
 }
 
@@ -69,13 +67,28 @@ def orientation_of(picture: ImageFile.ImageFile) -> int:
     return exif.orientation(picture.info.get("exif") or b"")
 
 
-def on_white(rgba: np.ndarray) -> np.ndarray:
-    """Composite uint8 or uint16 (height, width, 4), alpha not premultiplied, on white: the same, (height, width, 3)."""
-    alpha, white = rgba[..., 3:], int(np.iinfo(rgba.dtype).max)
-    if alpha.min() == white:
-        return np.ascontiguousarray(rgba[..., :3])
-    alpha = alpha.astype(np.uint16 if white == 255 else np.uint32)
-    return ((rgba[..., :3] * alpha + white * (white - alpha) + white // 2) // white).astype(rgba.dtype)
+def on_white(samples: np.ndarray, *, premultiplied: bool = False) -> np.ndarray:
+    """Composite colours on white, a few rows at a time.
+
+    Args:
+        samples: uint8 or uint16 (height, width, channels + 1), the last one alpha.
+        premultiplied: the colours are multiplied by alpha already.
+
+    Returns:
+        The same type, (height, width, channels).
+    """
+    white = int(np.iinfo(samples.dtype).max)
+    if samples[..., -1].min() == white:
+        return np.ascontiguousarray(samples[..., :-1])
+    wide: Any = np.uint16 if white == 255 else np.uint32
+    composed = np.empty((*samples.shape[:-1], samples.shape[-1] - 1), samples.dtype)
+    for rows in bands(samples):
+        colours, alpha = samples[rows, ..., :-1].astype(wide), samples[rows, ..., -1:].astype(wide)
+        if premultiplied:
+            composed[rows] = np.minimum(colours + (white - alpha), white)
+        else:
+            composed[rows] = (colours * alpha + white * (white - alpha) + white // 2) // white
+    return composed
 
 
 def on_white_8_bit(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:
@@ -101,31 +114,19 @@ def by_pillow(data: bytes, max_pixels: int, window: AnyWindow | None, name: str)
     """Decode with Pillow the first frame of a file of one of `_PLUGINS`."""
     with _PLUGINS[name](io.BytesIO(data)) as picture:
         check_size(*picture.size, max_pixels)
-        picture.load()  # of TIFF, this applies the orientation and removes it from the EXIF data
+        picture.load()
         return exif.upright(_rgb(picture, window), orientation_of(picture))
 
 
 def _rgb(picture: ImageFile.ImageFile, window: AnyWindow | None) -> np.ndarray:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        samples = np.asarray(picture)
-        if window:
-            levels = window.apply(samples)
-            return grey(255 - levels if _white_is_zero(picture) else levels)
-        deep = picture.mode.startswith("I;16") or picture.format == "PPM"  # whose I is of 16 bits
-        return grey(from_16_bit(samples.astype(np.uint16)) if deep else stretched(samples))
-    if window and max(getattr(picture, "tag_v2", {}).get(_TIFF_BITS, (8,))) > 8:
-        raise ImageError(
-            "a window cannot be laid on TIFF of 16-bit colour, which is read as 8 bits; PNG can be"
-        )
+    if picture.mode.startswith("I"):  # PNM of 16 bits
+        samples = np.asarray(picture).astype(np.uint16)
+        return grey(window.apply(samples) if window else from_16_bit(samples))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         pixels = on_white(np.asarray(picture.convert("RGBA")))
     else:
         pixels = np.asarray(picture.convert("RGB"))
     return window.apply(pixels) if window else pixels
-
-
-def _white_is_zero(picture: ImageFile.ImageFile) -> bool:
-    return getattr(picture, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0
 
 
 def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
@@ -150,7 +151,7 @@ def _gif(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
 
 Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
 DECODERS: dict[str, Decoder] = {
-    **{name: partial(by_pillow, name=name) for name in ("ICO", "PNM", "QOI", "TIFF")},
+    **{name: partial(by_pillow, name=name) for name in ("ICO", "PNM", "QOI")},
     "GIF": _gif,
     "WebP": _webp,
 }

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+_BAND = 1 << 18
+"""Samples that are worked on at a time: a picture of 100 megapixels as float64 would be 800 MB a step."""
+
+
+def bands(samples: np.ndarray) -> Iterator[slice]:
+    """Slices of the first axis that cover it in order, each of some rows."""
+    rows = max(1, _BAND * len(samples) // max(samples.size, 1))
+    return (slice(top, top + rows) for top in range(0, len(samples), rows))
+
+
+def by_bands(convert: Callable[[np.ndarray], np.ndarray], samples: np.ndarray) -> np.ndarray:
+    """What `convert` makes of numbers of any shape, uint8 of that shape; it is given some rows at a time."""
+    levels = np.empty(samples.shape, np.uint8)
+    # One row may be the whole picture.
+    flat = samples.reshape(-1) if samples.flags.c_contiguous else samples
+    done = levels.reshape(flat.shape)
+    for rows in bands(flat):
+        done[rows] = convert(flat[rows])
+    return levels
 
 
 def ramp(samples: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -14,10 +36,11 @@ def ramp(samples: np.ndarray, low: float, high: float) -> np.ndarray:
     """
     size = samples.dtype.itemsize
     if samples.dtype.kind in "ui" and size <= 2:
-        # All values there can be, once: a tenth of the memory that floats of the whole picture take.
+        # All values there can be, once.
         values = np.arange(256**size).astype(f"u{size}").astype(f"{samples.dtype.kind}{size}")
-        return _ramp(values, low, high)[samples.astype(f"u{size}")]
-    return _ramp(samples, low, high)
+        table = _ramp(values, low, high)
+        return by_bands(lambda band: table[band.astype(f"u{size}")], samples)
+    return by_bands(lambda band: _ramp(band, low, high), samples)
 
 
 def _ramp(samples: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -59,12 +82,28 @@ class PercentileWindow:
 
     def apply(self, samples: np.ndarray) -> np.ndarray:
         """Numbers of any shape to uint8 of that shape; 0 everywhere if they are all the same."""
-        finite = samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples
-        if not finite.size:
-            return np.zeros(samples.shape, np.uint8)
-        # A sample of the picture and nothing between two, so that grey as three channels gives what one gives.
-        low, high = np.percentile(finite, (self.low, self.high), method="inverted_cdf")
-        return ramp(samples, float(low), float(high))
+        low, high = _percentiles(samples, (self.low, self.high))
+        return ramp(samples, low, high)
+
+
+def _percentiles(samples: np.ndarray, percents: tuple[float, ...]) -> list[float]:
+    """Samples of the picture and nothing between two, so that grey as three channels gives what one gives.
+
+    That is `numpy.percentile` with the method inverted_cdf: Hyndman and Fan, 1996, definition 1. Zeros if no sample
+    is finite.
+    """
+    if samples.dtype.kind in "ui" and samples.dtype.itemsize <= 2:
+        least = int(np.iinfo(samples.dtype).min)
+        counts = sum(
+            np.bincount(samples[rows].ravel().astype(np.intp) - least, minlength=256**samples.dtype.itemsize)
+            for rows in bands(samples)
+        )
+        ranks = [max(0, math.ceil(samples.size * (percent / 100) - 1)) for percent in percents]
+        return [float(least + value) for value in np.searchsorted(np.cumsum(counts), ranks, side="right")]
+    finite = samples[np.isfinite(samples)] if samples.dtype.kind == "f" else samples.ravel().copy()
+    if not finite.size:
+        return [0.0 for _ in percents]
+    return [float(x) for x in np.percentile(finite, percents, method="inverted_cdf", overwrite_input=True)]
 
 
 AnyWindow = Window | PercentileWindow
@@ -72,14 +111,33 @@ AnyWindow = Window | PercentileWindow
 
 def from_16_bit(samples: np.ndarray) -> np.ndarray:
     """uint16 to uint8, by 1/257."""
-    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return by_bands(lambda band: ((band.astype(np.uint32) + 128) // 257).astype(np.uint8), samples)
 
 
 def stretched(samples: np.ndarray) -> np.ndarray:
-    """Samples of no fixed range to uint8: the least becomes 0, the greatest 255."""
-    values = np.nan_to_num(samples.astype(np.float64), posinf=0, neginf=0)
-    low, high = values.min(), values.max()
-    return np.rint((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    """Samples of no fixed range to uint8: the least finite one becomes 0, the greatest 255.
+
+    NaN is no level, and becomes 0; infinities become the ends.
+    """
+    low, high = _ends(samples)
+    factor = 255 / max(high - low, 1e-12)
+
+    def convert(band: np.ndarray) -> np.ndarray:
+        levels = (np.nan_to_num(band.astype(np.float64), nan=low, posinf=high, neginf=low) - low) * factor
+        return np.rint(levels).astype(np.uint8)
+
+    return by_bands(convert, samples)
+
+
+def _ends(samples: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest finite sample; zeros if there is none."""
+    low, high = math.inf, -math.inf
+    for rows in bands(samples):
+        band = samples[rows]
+        finite = band[np.isfinite(band)] if band.dtype.kind == "f" else band
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
 
 
 def grey(levels: np.ndarray) -> np.ndarray:

@@ -38,7 +38,9 @@ def main() -> int:
     parser.add_argument("--encoder", type=Path, required=True, help="an encoder bundle")
     parser.add_argument("--count", type=int, default=100_000, help="how many mutants")
     parser.add_argument("--seed", type=int, default=1, help="of the mutants")
-    parser.add_argument("--folder", type=Path, help="where files and stores are kept; a temporary one without")
+    parser.add_argument(
+        "--folder", type=Path, help="where files and stores are kept; a temporary one without"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
@@ -48,7 +50,9 @@ def main() -> int:
 
 
 def _tell(what: str, ended: Ended) -> int:
-    print(f"{what}: exit code {ended.code}, {ended.seconds:.1f} s, {ended.peak >> 20:,} MiB at most", flush=True)
+    print(
+        f"{what}: exit code {ended.code}, {ended.seconds:.1f} s, {ended.peak >> 20:,} MiB at most", flush=True
+    )
     if ended.code:
         print(ended.text[-2000:])
     return int(ended.code != 0)

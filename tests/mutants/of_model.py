@@ -303,8 +303,8 @@ CHANGES: dict[str, list[Change]] = {
             "tests/model/images/test_windows.py",
         ),
         wrong(
-            "white * (white - alpha) + white // 2) // white)",
-            "white // 2) // white)",
+            "white * (white - alpha) + white // 2) // white",
+            "white // 2) // white",
             "transparent pixels are black",
         ),
         wrong(
@@ -321,10 +321,10 @@ CHANGES: dict[str, list[Change]] = {
             'or "transparency" in picture.info:', "or False:", "a transparent GIF is not composited on white"
         ),
         wrong(
-            "return grey(255 - levels if _white_is_zero(picture) else levels)",
-            "return grey(levels)",
-            "a TIFF in which white is 0 is a negative under a window",
-            "tests/model/images/test_windows.py",
+            "np.minimum(colours + (white - alpha), white)",
+            "np.minimum(colours, white)",
+            "premultiplied colours are put on black",
+            "tests/model/images/test_tiff_options.py",
         ),
     ],
     "model/images/levels.py": [
@@ -334,8 +334,8 @@ CHANGES: dict[str, list[Change]] = {
             "a window is not that of DICOM",
         ),
         wrong(
-            "((samples.astype(np.uint32) + 128) // 257)",
-            "(samples.astype(np.uint32) // 257)",
+            "((band.astype(np.uint32) + 128) // 257)",
+            "(band.astype(np.uint32) // 257)",
             "16 bits become 8 a level too dark",
         ),
         wrong(
@@ -344,9 +344,87 @@ CHANGES: dict[str, list[Change]] = {
             "a window of width 1 has its edge a level too low",
         ),
         wrong(
-            "return np.rint((values - low) * (255 / max(high - low, 1e-12)))",
-            "return np.rint(values * (255 / max(high - low, 1e-12)))",
+            "neginf=low) - low) * factor",
+            "neginf=low)) * factor",
             "levels that do not begin at 0 are stretched wrongly",
+        ),
+        wrong(
+            'finite = band[np.isfinite(band)] if band.dtype.kind == "f" else band',
+            "finite = np.nan_to_num(band)",
+            "NaN is a level",
+        ),
+        wrong(
+            "ranks = [max(0, math.ceil(samples.size * (percent / 100) - 1))",
+            "ranks = [max(0, math.floor(samples.size * (percent / 100) - 1))",
+            "percentiles of 16 bits are a rank too low",
+        ),
+    ],
+    "model/images/tiff.py": [
+        wrong(
+            "        levels = 255 - levels\n",
+            "        pass\n",
+            "a TIFF in which white is 0 is a negative",
+            "tests/model/images/test_tiff_options.py",
+        ),
+        wrong(
+            "        if not page.subfiletype & (_REDUCED | _MASK):",
+            "        if True:",
+            "the thumbnail in front of a picture is read",
+        ),
+        worse(
+            "        check_size(page.imagewidth, page.imagelength, max_pixels)\n",
+            "",
+            "a huge TIFF is decompressed",
+            "tests/model/images/test_decode.py",
+        ),
+        wrong(
+            "    if bits == 16:\n        return from_16_bit(samples)",
+            "    if bits >= 9:\n        return from_16_bit(samples)",
+            "12 bits are black",
+            "tests/model/images/test_tiff_options.py",
+        ),
+    ],
+    "model/images/tiff_segments.py": [
+        wrong(
+            "not 0 < offset < offset + length <= len(data)",
+            "not 0 < offset",
+            "strips beyond the end of the file are read",
+        ),
+        worse(
+            "if page.compression != 1 and size > 16 * (width * height + _SMALL):",
+            "if False:",
+            "a tile of gigabytes is decompressed for one pixel",
+        ),
+        wrong(
+            "number=plane * page.imagedepth * down * across + place",
+            "number=place",
+            "all planes are the first",
+            "tests/model/images/test_tiff_options.py",
+        ),
+        wrong(
+            'order: Any = "=" if page.predictor == 3 else page.parent.byteorder',
+            "order: Any = page.parent.byteorder",
+            "floats of big-endian files with predictor are noise",
+            "tests/model/images/test_tiff_options.py",
+        ),
+    ],
+    "model/images/tiff_colours.py": [
+        wrong(
+            "if colours.max(initial=0) > 255 else",
+            "if True else",
+            "colour maps of 8 bits are black",
+        ),
+    ],
+    "model/images/fax.py": [
+        wrong(
+            "whole = np.array_equal(bits[-1], last)",
+            "whole = True",
+            "rows that were not decoded are memory",
+        ),
+        wrong(
+            "(compression == 3 and _lines(data) < rows)",
+            "False",
+            "rows that Group 3 lacks are made up",
         ),
     ],
     "model/images/geometry.py": [

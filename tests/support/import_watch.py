@@ -19,7 +19,18 @@ from typing import Any
 
 from lookalike.model.imports import one_at_a_time
 
-LARGE = {"tensorflow", "tensorflow_io", "keras", "scann", "apache_beam", "pydicom", "sklearn", "scipy"}
+LARGE = {
+    "tensorflow",
+    "tensorflow_io",
+    "keras",
+    "scann",
+    "apache_beam",
+    "pydicom",
+    "sklearn",
+    "scipy",
+    "tifffile",
+    "imagecodecs",
+}
 _found: list[str] = []
 _inside = threading.local()
 

@@ -1,12 +1,15 @@
 """Windows: DICOM's formula by hand, bounds, order, and what no window can be laid on."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lookalike.model.images.levels import PercentileWindow, Window, from_16_bit, ramp
+from lookalike.model.images import levels as levels_module
+from lookalike.model.images.levels import PercentileWindow, Window, from_16_bit, ramp, stretched
 
 SAMPLES = arrays.arrays(
     st.sampled_from([np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32]), st.integers(1, 40)
@@ -94,3 +97,47 @@ def test_the_ends_of_a_ramp():
 def test_16_bits_are_rounded_to_the_nearest_of_256_levels():
     samples = np.arange(65536, dtype=np.uint16)
     np.testing.assert_array_equal(from_16_bit(samples), np.rint(samples / 257))
+
+
+@given(
+    arrays.arrays(
+        st.sampled_from([np.uint8, np.int8, np.uint16, np.int16]),
+        st.tuples(st.integers(1, 5), st.integers(1, 9)),
+    ),
+    st.floats(0, 100),
+)
+@settings(deadline=None)
+def test_percentiles_that_are_counted_are_those_of_numpy(samples, percent):
+    expected = np.percentile(samples, percent, method="inverted_cdf")
+    assert levels_module._percentiles(samples, (percent,)) == [expected]
+
+
+def test_not_a_number_is_no_level_where_levels_are_stretched():
+    samples = np.array([[np.nan, 1000, 1200], [np.inf, -np.inf, 1110]], np.float32)
+    assert stretched(samples).tolist() == [[0, 0, 255], [255, 0, 140]]
+    assert stretched(np.full((2, 2), np.nan)).max() == 0
+    assert stretched(np.full((2, 2), 7)).max() == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 3001), (3001, 1), (40, 50), (7, 11, 3)])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int32, np.float32])
+def test_a_few_rows_at_a_time_give_what_all_give_at_once(monkeypatch, shape, dtype):
+    samples = np.random.default_rng(0).integers(-100, 100, shape).astype(dtype)
+    functions = [stretched, Window(10, 90).apply, PercentileWindow(2, 97).apply]
+    functions += [from_16_bit] if dtype == np.uint16 else []
+    for function in functions:
+        for view in (samples, samples[::-1, ::2], np.moveaxis(samples, 0, -1)):
+            monkeypatch.setattr(levels_module, "_BAND", 1 << 30)
+            whole = function(view)
+            monkeypatch.setattr(levels_module, "_BAND", 100)
+            assert np.array_equal(function(view), whole)
+
+
+def test_stretching_needs_no_more_than_its_result():
+    samples = np.zeros((2000, 2000), np.uint32)
+    tracemalloc.start()
+    try:
+        stretched(samples)
+        assert tracemalloc.get_traced_memory()[1] < samples.size + (16 << 20)
+    finally:
+        tracemalloc.stop()

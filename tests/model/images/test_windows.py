@@ -202,11 +202,11 @@ def test_a_dicom_without_units_is_refused(data: bytes, reason: str) -> None:
     assert reason in str(caught.value)
 
 
-def test_colour_tiff_of_16_bits_is_refused_where_a_window_would_need_all_of_them() -> None:
-    data = cv2.imencode(".tiff", np.zeros((4, 4, 3), np.uint16))[1].tobytes()
-    assert decode(data).pixels.max() == 0
-    with pytest.raises(ImageError, match="a window cannot be laid on TIFF of 16-bit colour"):
-        decode(data, window=WINDOW)
+def test_colours_of_a_deep_tiff_are_windowed_as_they_are_stored() -> None:
+    data = cv2.imencode(".tiff", np.stack([(UNITS + 1024).astype(np.uint16)] * 3, -1))[1].tobytes()
+    image = decode(data, window=Window(40 + 1024, 400))
+    assert image.pixels[..., 0].tolist() == LEVELS
+    assert (image.pixels == image.pixels[..., :1]).all()
 
 
 @pytest.mark.parametrize(
