@@ -20,6 +20,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
 from ..filesystem import files
+from ..index.scores import lengths_of
 from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
 from ..sources import Shard, SourceOptions, find_shards, read_records
@@ -255,14 +256,13 @@ def _right_length(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndar
 
 def _unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:
     """Row -> why the search would refuse it (see `scores.checked`), which must not fail the other queries."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("nd,nd->n", vectors, vectors)
+    lengths = lengths_of(vectors)
     errors = dict.fromkeys(
-        np.flatnonzero(~np.isfinite(squares)).tolist(),
-        "the vector holds NaN or infinity, or is too long for float32",
+        np.flatnonzero(~np.isfinite(lengths)).tolist(),
+        "the vector holds NaN or infinity, or numbers too large for float32",
     )
     if metric == "cosine":
-        zeros = np.flatnonzero(squares < np.finfo(np.float32).tiny).tolist()
+        zeros = np.flatnonzero(lengths == 0).tolist()
         errors |= dict.fromkeys(zeros, "a vector of zeros has no direction")
     return errors
 
