@@ -330,7 +330,7 @@ def load(folder: str) -> Searcher:
         settings = parse_settings(fields["settings"])
         vectors = np.load(Path(folder, _DATASET), mmap_mode="r", allow_pickle=False)
         scann = None if parameters.algorithm == "brute_force" else _opened(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error
     return Searcher(vectors, metric, parameters, settings, cores(), scann)
 

@@ -20,6 +20,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
 from ..filesystem import files
+from ..filesystem.parquet import damage_named
 from ..index.scores import lengths_of
 from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
@@ -67,14 +68,9 @@ def kind_of(path: str) -> Kind:
 
 
 def _vector_column(path: str) -> str | None:
-    with files.open_read(path) as file, _damage_named(path):
-        schema = pq.read_schema(file)
-    vectors = [f.name for f in schema if _is_vector(f.type)]
+    with files.open_read(path) as file, damage_named(path):
+        vectors = [f.name for f in pq.read_schema(file) if _is_vector(f.type)]
     return next((name for name in VECTOR_COLUMNS if name in vectors), vectors[0] if vectors else None)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def _is_vector(kind: pa.DataType) -> bool:
@@ -171,7 +167,7 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterato
         column = _vector_column(file_info.path)
         if column is None:
             raise LookalikeError(f"Expected a column of vectors. Received: none in {file_info.path}")
-        with files.open_read(file_info.path) as file, _damage_named(file_info.path):
+        with files.open_read(file_info.path) as file, damage_named(file_info.path):
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
             made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
             if made_by and made_by != fingerprint:
@@ -211,17 +207,6 @@ def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
                 errors[i], value = "the id is not UTF-8", value.decode("utf-8", "backslashreplace")
         names.append(str(value))
     return names, errors
-
-
-@contextlib.contextmanager
-def _damage_named(path: str) -> Iterator[None]:
-    """Turns what Arrow says of damaged content into a sentence; what the file system says has an errno."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise LookalikeError(f"{path} is not a whole Parquet file: {_first_line(error)}") from None
 
 
 def _checked(names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str]) -> Block:
