@@ -246,7 +246,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise LookalikeError(
             f"Expected an encoder bundle (make one with `lookalike encoder build`). Received: no {path}"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LookalikeError(f"The encoder is damaged: {path} is not JSON: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise LookalikeError(f"Expected an encoder bundle of format {FORMAT} in {path}.")

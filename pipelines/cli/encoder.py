@@ -13,6 +13,7 @@ from lookalike.model.encoder.post_processing import PostProcessing
 from ..config.job import load_config
 from ..encoder.tune import change, parsed
 from ..sources.records import DIRECTORY
+from .options import expand
 from .steps import AugmentationOption, ExpansionOption, RerankingOption
 
 encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
@@ -20,21 +21,30 @@ encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_h
 
 @encoder_app.command()
 def build(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the bundle; must be new or empty.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", callback=expand, help="Folder for the bundle; must be new or empty."),
+    ],
     sample: Annotated[
         list[str],
-        typer.Option(help="Shards (or a folder) of the corpus to fit and calibrate on; may be repeated."),
+        typer.Option(
+            callback=expand,
+            help="Shards (or a folder) of the corpus to fit and calibrate on; may be repeated.",
+        ),
     ],
     network: Annotated[
         str,
         typer.Option(
+            callback=expand,
             help="efficientnet_lite0, 1 or 2; the folder of a training run; a network of keras.applications; or a "
-            ".keras file."
+            ".keras file.",
         ),
     ] = "efficientnet_lite0",
     weights: Annotated[
         str | None,
-        typer.Option(help="For keras.applications: a .weights.h5 file, or imagenet to download them."),
+        typer.Option(
+            callback=expand, help="For keras.applications: a .weights.h5 file, or imagenet to download them."
+        ),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Of a .keras file: the layer whose output is the embedding.")
@@ -80,7 +90,8 @@ def build(
     images: Annotated[int, typer.Option(min=1, help="Images of the sample to use.")] = 2000,
     name: Annotated[str | None, typer.Option(help="A name for people; default the network's.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Job file whose `corpus` tells how to read.")
+        Path | None,
+        typer.Option("--config", "-c", callback=expand, help="Job file whose `corpus` tells how to read."),
     ] = None,
     database_augmentation: AugmentationOption = None,
     query_expansion: ExpansionOption = None,
@@ -121,7 +132,7 @@ def build(
 
 @encoder_app.command()
 def tune(
-    folder: Annotated[Path, typer.Argument(metavar="ENCODER", help="Folder of the bundle.")],
+    folder: Annotated[Path, typer.Argument(metavar="ENCODER", callback=expand, help="Folder of the bundle.")],
     database_augmentation: AugmentationOption = None,
     query_expansion: ExpansionOption = None,
     reranking: RerankingOption = None,

@@ -13,7 +13,7 @@ import typer
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import load_config
-from .options import IN_PART, Overrides
+from .options import IN_PART, Overrides, expand
 
 T = TypeVar("T")
 Gain = Literal["linear", "exponential"]
@@ -22,20 +22,28 @@ Gain = Literal["linear", "exponential"]
 def evaluate(
     config: Annotated[
         list[Path],
-        typer.Option("--config", "-c", metavar="FILE", help="The job file; repeat it to compare jobs."),
+        typer.Option(
+            "--config", "-c", metavar="FILE", callback=expand, help="The job file; repeat it to compare jobs."
+        ),
     ],
     queries: Annotated[
         list[str],
-        typer.Option(metavar="QUERIES", help="As for `query`: one for all jobs, or one for each."),
+        typer.Option(
+            metavar="QUERIES", callback=expand, help="As for `query`: one for all jobs, or one for each."
+        ),
     ],
     relevance: Annotated[
         list[str],
         typer.Option(
             metavar="FIELD|FILE",
+            callback=expand,
             help="A metadata field, `directory` of the id, or TREC qrels (query 0 item grade; below 0 is junk).",
         ),
     ],
-    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder for all that is written.")],
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for all that is written."),
+    ],
     k: Annotated[
         list[int] | None, typer.Option("-k", min=1, help="A cut-off; may be repeated. Default: 1, 5, 10.")
     ] = None,
@@ -58,7 +66,10 @@ def evaluate(
         bool, typer.Option("--keep-self", help="Rank the item whose id is the query's own, too.")
     ] = False,
     against: Annotated[
-        str | None, typer.Option(metavar="OUT", help="Compare with an earlier evaluation, query by query.")
+        str | None,
+        typer.Option(
+            metavar="OUT", callback=expand, help="Compare with an earlier evaluation, query by query."
+        ),
     ] = None,
     resamples: Annotated[
         int, typer.Option(min=100, help="Of the bootstrap and the significance test.")

@@ -9,7 +9,7 @@ import typer
 from ..config.job import Config, load_config
 from ..query.tables import Format
 from ..sources import FileFormat
-from .options import IN_PART, ConfigFile, Overrides
+from .options import IN_PART, ConfigFile, Overrides, expand
 
 if TYPE_CHECKING:
     from ..embedding.report import EmbedSummary
@@ -20,13 +20,17 @@ BEAM = {"allow_extra_args": True, "ignore_unknown_options": False}
 
 
 def pack(
-    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder of images.")],
-    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder for the shards.")],
+    images: Annotated[str, typer.Argument(metavar="IMAGES", callback=expand, help="Folder of images.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", callback=expand, help="Folder for the shards.")],
     format: Annotated[FileFormat, typer.Option(help="Format of the shards.")] = "tfrecord",
     images_per_shard: Annotated[int, typer.Option(min=1, help="Images in a shard, on average.")] = 1000,
     metadata: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="CSV or JSON Lines with a column `path`, relative to IMAGES."),
+        typer.Option(
+            metavar="FILE",
+            callback=expand,
+            help="CSV or JSON Lines with a column `path`, relative to IMAGES.",
+        ),
     ] = None,
 ) -> None:
     """Write image shards from a folder of images. The same folder always gives the same bytes.
@@ -132,11 +136,15 @@ def query(
     queries: Annotated[
         str,
         typer.Argument(
-            metavar="QUERIES", help="Image shards or a folder; Parquet with vectors; a .txt of item ids."
+            metavar="QUERIES",
+            callback=expand,
+            help="Image shards or a folder; Parquet with vectors; a .txt of item ids.",
         ),
     ],
     config: ConfigFile,
-    out: Annotated[str, typer.Option("--out", "-o", metavar="OUT", help="Folder for the two tables.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for the two tables.")
+    ],
     k: Annotated[int | None, typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
     format: Annotated[Format, typer.Option(help="Format of the tables.")] = "parquet",
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,

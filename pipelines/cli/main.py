@@ -18,6 +18,7 @@ from .encoder import encoder_app
 from .evaluate import evaluate
 from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
+from .options import expand
 from .store import exclude_app, generations_app
 from .train import train
 
@@ -70,14 +71,16 @@ app.command()(train)
 def demo(
     images: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Photographs of your own, instead of scikit-image's."),
+        typer.Option(
+            metavar="FOLDER", callback=expand, help="Photographs of your own, instead of scikit-image's."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Folder for everything.")] = Path(
-        "demo"
-    ),
-    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The job file.")] = Path(
-        "config/demo.yaml"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for everything.")
+    ] = Path("demo"),
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", callback=expand, help="The job file.")
+    ] = Path("config/demo.yaml"),
 ) -> None:
     """Try it all on views of some photographs: pack, build the encoder, run nightly, query, tell the score.
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ..filesystem.paths import expanded
+
+
+def expand(given: Any) -> Any:
+    """Callback of an option or argument that is a path, or several: what `paths.expanded` makes of it."""
+    if isinstance(given, list):
+        return [expand(one) for one in given]
+    return type(given)(expanded(str(given))) if given is not None else None
+
+
 ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", metavar="FILE", help="The job file, such as config/nightly.yaml.")
+    Path,
+    typer.Option(
+        "--config", "-c", metavar="FILE", callback=expand, help="The job file, such as config/nightly.yaml."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -16,7 +16,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import load_config
 from ..filesystem import files
 from ..store import exclusions
-from .options import IN_PART, ConfigFile, Overrides
+from .options import IN_PART, ConfigFile, Overrides, expand
 
 generations_app = typer.Typer(
     help="What was published: list it, serve another one, delete old ones, check every file.",
@@ -30,7 +30,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a generation.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of items.")]
 IdsFile = Annotated[
-    str | None, typer.Option("--from", metavar="FILE", help="A file with an id on each line.")
+    str | None,
+    typer.Option("--from", metavar="FILE", callback=expand, help="A file with an id on each line."),
 ]
 
 

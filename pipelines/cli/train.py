@@ -8,13 +8,19 @@ from typing import Annotated
 import typer
 
 from ..train.config import load_train_config
-from .options import IN_PART, Overrides
+from .options import IN_PART, Overrides, expand
 
 
 def train(
     config: Annotated[
         Path,
-        typer.Option("--config", "-c", metavar="FILE", help="The job file, such as config/train-head.yaml."),
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            callback=expand,
+            help="The job file, such as config/train-head.yaml.",
+        ),
     ],
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what the run folder holds and begin anew.")

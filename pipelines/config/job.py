@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from lookalike.model.images.decode import MAX_PIXELS
 from lookalike.model.settings import Section
 
+from ..filesystem.paths import WrittenPath
 from ..sources import FieldType, ShardFormat, SourceOptions
 from .job_file import read_job
 
@@ -21,7 +22,7 @@ _OUR_COLUMNS = ("item_id", "embedding", "content_hash", "width", "height", "quer
 class Corpus(Section):
     """Where the images are and how their shards are read."""
 
-    shards: str | list[str] = Field(
+    shards: WrittenPath | list[WrittenPath] = Field(
         description="a glob, a brace list, a folder, a file of paths, or a list of these"
     )
     format: ShardFormat | None = Field(
@@ -79,7 +80,7 @@ class Index(Section):
         0.99,
         description="recall against exact search, at 10, 100 and query.k, that the search settings must reach",
     )
-    tuning_queries: str | None = Field(
+    tuning_queries: WrittenPath | None = Field(
         None,
         description="real queries to measure recall with, too, in any form that `lookalike query` takes; other content "
         "builds every index shard anew",
@@ -127,8 +128,8 @@ class Config(Section):
     """One job file."""
 
     corpus: Corpus
-    encoder: str = Field(description="folder of the encoder bundle (`lookalike encoder build`)")
-    store: str = Field(description="folder of the artifacts: embeddings, indexes, generations")
+    encoder: WrittenPath = Field(description="folder of the encoder bundle (`lookalike encoder build`)")
+    store: WrittenPath = Field(description="folder of the artifacts: embeddings, indexes, generations")
     metric: Literal["cosine", "euclidean"] = "cosine"
     embed: Embed = Embed()
     index: Index = Index()

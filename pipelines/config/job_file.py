@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from lookalike.model.errors import LookalikeError
 
+from .yaml_text import Place, YamlError, decoded, read_yaml
+
 Job = TypeVar("Job", bound=BaseModel)
+_MOST_SHOWN = 200
+"""Characters of a wrong value."""
 
 
 def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = None) -> Job:
@@ -27,56 +30,73 @@ def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = No
         LookalikeError: naming the key, what was found and what is allowed.
     """
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data, lines = read_yaml(decoded(Path(path).read_bytes()))
     except OSError as error:
         raise LookalikeError(f"Cannot read the job file {path}: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise LookalikeError(f"The job file {path} is not YAML: {' '.join(str(error).split())}") from None
+    except YamlError as error:
+        raise LookalikeError(f"The job file {path} is not YAML: {error}") from None
     if not isinstance(data, dict):
-        raise LookalikeError(f"Expected keys such as `corpus:` in {path}. Received: {type(data).__name__}")
+        received = {type(None): "nothing", list: "a list"}.get(type(data), repr(data))
+        raise LookalikeError(f"Expected keys such as `corpus:` in {path}. Received: {received}")
+    lines = dict(lines)
     for override in overrides or ():
-        _override(data, override)
+        _override(data, lines, override)
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise LookalikeError(f"{path}: " + "; ".join(_sentences(kind, error.errors()))) from None
+        raise LookalikeError(f"{path}: " + "; ".join(_sentences(kind, error.errors(), lines))) from None
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _override(data: dict[str, Any], lines: dict[Place, int], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise LookalikeError(
             f"Expected --set key=value, such as index.recall_target=0.95. Received: {override}"
         )
-    *path, last = key.split(".")
+    place = tuple(key.split("."))
+    *path, last = place
     for part in path:
         data = data.setdefault(part, {})
         if not isinstance(data, dict):
             raise LookalikeError(f"--set {override}: `{part}` is a single value and has no keys")
     try:
-        data[last] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        raise LookalikeError(f"--set {override}: the value is not YAML") from None
+        data[last], _ = read_yaml(text)
+    except YamlError as error:
+        raise LookalikeError(f"--set {override}: the value is not YAML: {error}") from None
+    for known in [known for known in lines if known[: len(place)] == place]:
+        del lines[known]
 
 
-def _sentences(kind: type[BaseModel], errors: Sequence[Any]) -> Iterator[str]:
-    """One sentence for each key that is wrong; a key of two possible types has two errors."""
-    by_key: dict[str, list[Any]] = {}
+def _sentences(kind: type[BaseModel], errors: Sequence[Any], lines: Mapping[Place, int]) -> Iterator[str]:
+    """One sentence for each key that is wrong, with its line; a key of two possible types has two errors."""
+    by_place: dict[Place, list[Any]] = {}
     for error in errors:
-        by_key.setdefault(".".join(map(str, _place(kind, error["loc"]))), []).append(error)
-    for key, (first, *others) in by_key.items():
-        messages = dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in (first, *others))
-        reason = " or ".join(message[0].lower() + message[1:] for message in messages)
-        if first["type"] == "extra_forbidden":
-            yield _unknown(kind, key, first["loc"])
-        elif first["type"] == "missing":
-            yield f"the key `{key}` is missing"
-        elif first["type"] == "model_type":
-            yield f"`{key}`: keys and values are expected below it. Received: {first['input']!r}"
-        elif not key:  # keys that do not go together
-            yield reason
-        else:
-            yield f"`{key}`: {reason}. Received: {first['input']!r}"
+        by_place.setdefault(tuple(_place(kind, error["loc"])), []).append(error)
+    for place, wrong in by_place.items():
+        line = lines.get(place)
+        yield (f"line {line}: " if line else "") + _sentence(kind, ".".join(map(str, place)), wrong)
+
+
+def _sentence(kind: type[BaseModel], key: str, errors: Sequence[Any]) -> str:
+    first = errors[0]
+    # What we say of a value counts more than what pydantic says of its other possible types.
+    told = [e for e in errors if e["type"] == "value_error"] or errors
+    messages = dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in told)
+    reason = " or ".join(message[0].lower() + message[1:] for message in messages)
+    if first["type"] == "extra_forbidden":
+        return _unknown(kind, key, first["loc"])
+    if first["type"] == "missing":
+        return f"the key `{key}` is missing"
+    if first["type"] == "model_type":
+        return f"`{key}`: keys and values are expected below it. Received: {_shown(first['input'])}"
+    if not key:  # keys that do not go together
+        return reason
+    return f"`{key}`: {reason}. Received: {_shown(first['input'])}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _unknown(kind: type[BaseModel], key: str, place: Sequence[Any]) -> str:

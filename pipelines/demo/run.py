@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, load_config
+from ..config.yaml_text import yaml_text
 from ..embedding.report import embed_report
 from ..encoder.build import NetworkChoice, Sample, build_encoder
 from ..filesystem import files
+from ..filesystem.paths import written
 from ..index.report import generation_report
 from ..nightly.run import nightly
 from ..query.job import QueryOptions, query
@@ -173,14 +174,14 @@ def _config(config_file: Path, out: Path) -> tuple[Config, list[str]]:
     found = load_config(config_file)
     now = (found.corpus.shards, found.encoder, found.store, found.corpus.metadata.get("photo"))
     wanted = {
-        "corpus.shards": str(out / "shards"),
-        "encoder": str(out / "encoder"),
-        "store": str(out / "store"),
+        "corpus.shards": written(str(out / "shards")),
+        "encoder": written(str(out / "encoder")),
+        "store": written(str(out / "store")),
         "corpus.metadata.photo": "string",
     }
     overrides = [
         # As YAML, which is what --set reads: a path such as `1` or `a: b` needs quotes.
-        f"{key}={yaml.safe_dump(value, width=10_000, allow_unicode=True).splitlines()[0]}"
+        f"{key}={yaml_text(value, width=10_000).splitlines()[0]}"
         for (key, value), is_now in zip(wanted.items(), now, strict=True)
         if value != is_now
     ]

@@ -180,7 +180,7 @@ def _columns_of(store: str, notes: Sequence[EmbeddedShard]) -> Iterator[pa.Recor
                 columns = [numbers, rows, _keys(_digests(batch)), batch["width"], batch["height"]]
                 yield pa.record_batch(columns, schema=_HELD)
                 row += len(batch)
-        except _DamagedError:
+        except (_DamagedError, pa.ArrowException, ValueError, TypeError):  # also columns of other types
             _warn(note)
 
 

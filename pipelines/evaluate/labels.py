@@ -16,6 +16,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Corpus
 from ..filesystem import files
+from ..filesystem.parquet import damage_named
 from ..query import inputs
 from ..query.inputs import query_options
 from ..sources import find_shards, read_records
@@ -135,7 +136,7 @@ def _of_images(name: str, path: str, corpus: Corpus, kind: str) -> dict[str, Any
 def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file_info in files.glob(path):
-        with files.open_read(file_info.path) as file:
+        with files.open_read(file_info.path) as file, damage_named(file_info.path):
             parquet = pq.ParquetFile(file)
             columns = parquet.schema_arrow.names
             if name not in columns:
@@ -144,11 +145,11 @@ def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
                 )
             id_column = next((column for column in inputs.ID_COLUMNS if column in columns), None)
             table = parquet.read([name] if id_column is None else [id_column, name])
-        try:
-            values = table[name].cast(kind).to_pylist()
-        except pa.ArrowException as error:
-            raise LookalikeError(f"{file_info.path}: {name} cannot be read as {kind}: {error}") from None
-        ids = range(len(table)) if id_column is None else table[id_column].to_pylist()
+            try:
+                values = table[name].cast(kind).to_pylist()
+            except pa.ArrowException as error:
+                raise LookalikeError(f"{file_info.path}: {name} cannot be read as {kind}: {error}") from None
+            ids = range(len(table)) if id_column is None else table[id_column].to_pylist()
         for query_id, value in zip(ids, values, strict=True):
             text = (
                 query_id.decode("utf-8", "backslashreplace") if isinstance(query_id, bytes) else str(query_id)

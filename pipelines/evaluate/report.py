@@ -115,14 +115,18 @@ def read_sides(out: str) -> list[Side]:
     Raises:
         LookalikeError: if it is none, or one of several jobs.
     """
+    path = files.join(out, JSON)
     try:
-        report = json.loads(files.read_bytes(files.join(out, JSON)))
-        table = pq.read_table(pa.BufferReader(files.read_bytes(files.join(out, PER_QUERY))))
+        report = json.loads(files.read_bytes(path))
         found = [(str(e["job"]), str(e["setup"]), str(e["queries"])) for e in report["evaluations"]]
+        path = files.join(out, PER_QUERY)
+        table = pq.read_table(pa.BufferReader(files.read_bytes(path)))
         setups = table.select(["setup", "query_id", "relevant"])["setup"].to_pylist()
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, pa.ArrowException) as error:
         reason = files.reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        raise LookalikeError(f"Expected an earlier evaluation in {out}. Received: {reason}") from None
+        raise LookalikeError(
+            f"Expected an earlier evaluation in {out}. Received: {path} that cannot be read: {reason}"
+        ) from None
     jobs = {job for job, _, _ in found}
     if len(jobs) != 1:
         raise LookalikeError(

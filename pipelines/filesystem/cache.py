@@ -70,7 +70,7 @@ def _is_whole(entry: str) -> bool:
     try:
         with open(os.path.join(entry, _STATE)) as state:
             return bool(json.load(state) == _state(entry))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 
@@ -94,5 +94,5 @@ def _is_entry(folder: str) -> bool:
     try:
         with open(os.path.join(folder, _STATE)) as state:
             return isinstance(json.load(state), list)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.parquet import damage_named
 from ..store.database import database
 from ..store.notes import EmbeddedShard
 
@@ -67,7 +68,8 @@ def find_items(store: str, notes: Sequence[EmbeddedShard], ids: pa.Array) -> dic
     """
     found: dict[str, list[str]] = {}
     for note in notes if len(ids) else ():
-        with files.open_read(files.join(store, note.path)) as file:
+        path = files.join(store, note.path)
+        with files.open_read(path) as file, damage_named(path):
             held = pq.read_table(file, columns=["item_id"])["item_id"]
         if hits := held.filter(pc.is_in(held, ids)).to_pylist():
             found[note.shard] = sorted(hits)

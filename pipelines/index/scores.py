@@ -12,6 +12,10 @@ from ..store.index_manifest import Metric
 
 _UNIT = 1e-6
 """A row whose length differs from 1 by no more is unit length already and stays as it is, to the bit."""
+SHORT, LONG = 2.0**-40, 2.0**60
+"""Between these, the square of a length and all of it that counts are numbers that float32 holds; beyond, lengths are
+computed in double precision."""
+_ROWS_AT_ONCE = 1 << 14
 _GATHERED = 64 * 10 * 256
 """Numbers gathered at once, to stay in a core's cache: 1.6 us a query for 11 rows of 256; 7 to 9 us ungrouped."""
 
@@ -31,41 +35,46 @@ def checked(
         float32 (n, dim), C-contiguous; `vectors` itself where nothing had to change.
 
     Raises:
-        LookalikeError: for another shape, or naming the first row that is not finite, or zero under cosine.
+        LookalikeError: for another shape, or naming the first row that is not finite, or all zeros under cosine.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or (dim is not None and vectors.shape[1] != dim) or vectors.shape[1] == 0:
         expected = f"(n, {dim or 'dim'})"
         raise LookalikeError(f"Expected {what} rows of shape {expected}. Received: shape {vectors.shape}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("nd,nd->n", vectors, vectors)
-    bad = ~np.isfinite(squares)
-    if bad.any():
-        row = int(np.argmax(bad))
+    lengths = lengths_of(vectors)
+    if not np.isfinite(lengths).all():
+        row = int(np.argmin(np.isfinite(lengths)))
+        place = int(np.argmin(np.isfinite(vectors[row])))
         raise LookalikeError(
-            f"Expected finite {what} values whose squares sum to a float32. Received: {what} {row} of "
-            f"{len(vectors)} has {_worst(vectors[row])}"
+            f"Expected finite {what} values. Received: {what} {row} of {len(vectors)} has {vectors[row, place]} at "
+            f"position {place}"
         )
     if metric == "euclidean":
         return vectors
-    zero = squares < np.finfo(np.float32).tiny
-    if zero.any():
-        row = int(np.argmax(zero))
+    if not lengths.all():
+        row = int(np.argmin(lengths))
         raise LookalikeError(
             f"Expected a {what} with a direction, as metric cosine needs. Received: {what} {row} of "
             f"{len(vectors)} is zero"
         )
-    lengths = np.sqrt(squares)
     off = np.abs(lengths - 1) > _UNIT
     if off.any():
-        vectors = vectors / np.where(off, lengths, np.float32(1))[:, None]
+        extreme = (lengths < SHORT) | (lengths > LONG)
+        scaled = vectors / np.where(off & ~extreme, lengths, 1).astype(np.float32)[:, None]
+        scaled[extreme] = vectors[extreme] / lengths[extreme, None]
+        vectors = scaled
     return vectors
 
 
-def _worst(row: np.ndarray) -> str:
-    bad = ~np.isfinite(row)
-    place = int(np.argmax(bad)) if bad.any() else int(np.argmax(np.abs(row)))
-    return f"{row[place]} at position {place}"
+def lengths_of(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean lengths of float32 vectors (n, dim), float64 (n,): right also where squares leave float32's range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors)).astype(np.float64)
+    extreme = np.flatnonzero(~((lengths >= SHORT) & (lengths <= LONG)))
+    for start in range(0, len(extreme), _ROWS_AT_ONCE):
+        rows = extreme[start : start + _ROWS_AT_ONCE]
+        lengths[rows] = np.sqrt(np.square(vectors[rows], dtype=np.float64).sum(axis=1))
+    return lengths
 
 
 def pair_scores(
@@ -80,7 +89,7 @@ def pair_scores(
         vectors: float32 (n, dim), as `checked` returns them.
         queries: float32 (q, dim), likewise.
         rows: int64 (q, w), rows of `vectors`; -1 for none.
-        metric: cosine gives the dot product, kept within -1 and 1; euclidean the distance.
+        metric: cosine gives the dot product, kept within -1 and 1; euclidean the distance, at most the largest float32.
         threads: cores to use.
 
     Returns:
@@ -104,8 +113,10 @@ def pair_scores(
                 -1, width, dim
             )
             if metric == "euclidean":
-                gathered -= queries[part, None, :]
-                np.sqrt(np.einsum("qwd,qwd->qw", gathered, gathered), out=scores[part])
+                with np.errstate(over="ignore", invalid="ignore"):
+                    gathered -= queries[part, None, :]
+                    np.sqrt(np.einsum("qwd,qwd->qw", gathered, gathered), out=scores[part])
+                _measure_extremes(vectors, queries[part], rows[part], scores[part])
             else:
                 np.clip(np.einsum("qd,qwd->qw", queries[part], gathered), -1, 1, out=scores[part])
 
@@ -113,6 +124,19 @@ def pair_scores(
         list(pool.map(score, range(threads)))
     scores[rows < 0] = np.nan
     return scores
+
+
+def _measure_extremes(
+    vectors: np.ndarray, queries: np.ndarray, rows: np.ndarray, distances: np.ndarray
+) -> None:
+    """Computes again, in double precision, distances whose squares leave float32's range."""
+    of_query, places = np.nonzero(~((distances >= SHORT) & (distances <= LONG)))
+    step = max(1, _GATHERED // vectors.shape[1])
+    for start in range(0, len(places), step):
+        query, place = of_query[start : start + step], places[start : start + step]
+        apart = vectors.take(rows[query, place], axis=0, mode="wrap").astype(np.float64) - queries[query]
+        squares = np.einsum("nd,nd->n", apart, apart)
+        distances[query, place] = np.minimum(np.sqrt(squares), np.finfo(np.float32).max)
 
 
 def nearness(scores: np.ndarray, metric: Metric) -> np.ndarray:
@@ -130,5 +154,11 @@ def radius(vectors: np.ndarray) -> float:
     """Greatest distance of a vector from the mean of all, 0.0 if there are none."""
     if not len(vectors):
         return 0.0
-    off = vectors - centre(vectors)
-    return float(np.sqrt(np.einsum("nd,nd->n", off, off).max()))
+    middle = centre(vectors)
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = vectors - middle
+        found = float(np.sqrt(np.einsum("nd,nd->n", off, off).max()))
+    if SHORT <= found <= LONG:
+        return found
+    parts = (vectors[start : start + _ROWS_AT_ONCE] for start in range(0, len(vectors), _ROWS_AT_ONCE))
+    return max(float(np.sqrt(np.square(p.astype(np.float64) - middle).sum(axis=1).max())) for p in parts)

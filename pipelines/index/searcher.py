@@ -9,6 +9,7 @@ import ctypes
 import functools
 import importlib.util
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
 from ..store.index_manifest import IndexParameters, Metric, SearchSettings, parse_settings
-from .scores import centre, checked, nearness, pair_scores, radius
+from .scores import LONG, SHORT, centre, checked, lengths_of, nearness, pair_scores, radius
 from .tuning import TUNED_KS, BuildOptions, depth_for, exactly, is_exact, parameters_for, tune
 
 _SLACK = 2
@@ -32,6 +33,8 @@ _BATCH = 1024
 """Queries that a thread takes at once: 5 to 10 % faster than ScaNN's 256."""
 _EXACT_SLACK = 8
 """Euclidean brute force ranks by |q|^2 + |x|^2 - 2qx, so near ties are decided on a few more rows."""
+_COMPARED = 1 << 14
+"""Vectors that a query is compared with at once, without ScaNN."""
 _AS_BUILT = -1
 """ScaNN's word for the setting that the index was built with."""
 _NATIVE = "scann_ops/cc/python/scann_pybind.so"
@@ -109,9 +112,58 @@ class Searcher:
         if wanted and len(queries):
             exact = exact or is_exact(len(self), wanted)
             depth = None if exact else depth_for(self.settings, max(1, wanted - _SLACK))
-            found = self._approximate(queries, wanted, *depth) if depth else self._exact(queries, wanted)
-            rows[:, :wanted], scores[:, :wanted] = found
+            far = self._too_far(queries)
+            if far.any():
+                rows[far, :wanted], scores[far, :wanted] = self._compared(queries[far], wanted)
+            asked = queries[~far] if far.any() else queries
+            if len(asked):
+                found = self._approximate(asked, wanted, *depth) if depth else self._exact(asked, wanted)
+                rows[~far, :wanted], scores[~far, :wanted] = found
         return rows, scores
+
+    def _too_far(self, queries: np.ndarray) -> np.ndarray:
+        """Queries whose squared distances ScaNN could not hold in float32, bool (queries,)."""
+        if self.metric == "cosine":
+            return np.zeros(len(queries), bool)
+        return lengths_of(self._shifted(queries)) > LONG
+
+    def _compared(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `_exact`, without ScaNN: every pair by `pair_scores`, for the few queries that need it."""
+        rows, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+        for number in range(len(queries)):
+            query = queries[number : number + 1]
+            parts = (
+                np.arange(start, min(len(self), start + _COMPARED))
+                for start in range(0, len(self), _COMPARED)
+            )
+            distances = np.concatenate(
+                [pair_scores(self.vectors, query, part[None], self.metric, 1)[0] for part in parts]
+            )
+            rows[number] = np.argsort(distances, kind="stable")[:k]
+            scores[number] = distances[rows[number]]
+        return rows, scores
+
+    def _shifted(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors as ScaNN compares them for an exact search: from the mean, and scaled to what float32 can square.
+
+        Without centring, squared distances of vectors far from the origin cancel: 1000 + noise of 64
+        dimensions gave errors of 81 where the distances were 60, and negative squares.
+        """
+        if self._scale == 1:
+            with np.errstate(over="ignore"):
+                return vectors - self._middle
+        return ((vectors.astype(np.float64) - self._middle) * self._scale).astype(np.float32)
+
+    @functools.cached_property
+    def _middle(self) -> np.ndarray:
+        return centre(self.vectors)
+
+    @functools.cached_property
+    def _scale(self) -> float:
+        """A power of two that makes the radius about 1 where its square would leave float32's range; else 1."""
+        if not self.radius or SHORT <= self.radius <= LONG:
+            return 1.0
+        return 2.0 ** -math.frexp(self.radius)[1]
 
     def _approximate(
         self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
@@ -125,7 +177,16 @@ class Searcher:
             rows[short], distances[short] = self.approximate(queries[short], k, leaves, pre_reorder)
         if self.metric == "cosine":
             return rows, np.clip(distances, -1, 1, out=distances)
-        return rows, np.sqrt(np.maximum(distances, 0))
+        scores = np.sqrt(np.maximum(distances, 0))
+        short = (scores < SHORT) & (rows >= 0)
+        asked = np.flatnonzero(short.any(axis=1))
+        if len(asked):
+            # Their squares are below what float32 holds.
+            of_short = np.where(short[asked], rows[asked], -1)
+            measured = pair_scores(self.vectors, queries[asked], of_short, self.metric, self.threads)
+            scores[asked] = np.where(short[asked], measured, scores[asked])
+            _put_in_order(rows, scores, self.metric)
+        return rows, scores
 
     def approximate(
         self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
@@ -139,30 +200,20 @@ class Searcher:
         return _asked(self.scann, queries, k, self.threads, leaves or _AS_BUILT, max(pre_reorder, k))
 
     def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scann, middle = self._brute_force
         shifted, wide = queries, k
         if self.metric == "euclidean":
-            shifted, wide = queries - middle, min(len(self), k + _EXACT_SLACK)
-        rows, _ = _asked(scann, shifted, wide, self.threads)
+            shifted, wide = self._shifted(queries), min(len(self), k + _EXACT_SLACK)
+        rows, _ = _asked(self._brute_force, shifted, wide, self.threads)
         scores = pair_scores(self.vectors, queries, rows, self.metric, self.threads)
-        near = nearness(scores, self.metric)
-        # ScaNN's own order is right but for rows that differ in the last bits.
-        wrong = np.flatnonzero((near[:, 1:] > near[:, :-1]).any(axis=1))
-        if len(wrong):
-            order = np.argsort(-near[wrong], axis=1, kind="stable")
-            rows[wrong] = np.take_along_axis(rows[wrong], order, axis=1)
-            scores[wrong] = np.take_along_axis(scores[wrong], order, axis=1)
+        _put_in_order(rows, scores, self.metric)
         return rows[:, :k], scores[:, :k]
 
     @functools.cached_property
-    def _brute_force(self) -> tuple[Any, np.ndarray]:
-        # Without centring, squared distances of vectors far from the origin cancel: 1000 + noise of 64
-        # dimensions gave errors of 81 where the distances were 60, and negative squares.
-        middle = centre(self.vectors) if self.metric == "euclidean" else np.zeros(self.dim, np.float32)
-        vectors = self.vectors - middle if self.metric == "euclidean" else self.vectors
+    def _brute_force(self) -> Any:
+        vectors = self._shifted(self.vectors) if self.metric == "euclidean" else self.vectors
         scann = _builder(vectors, self.metric, 1, self.threads).score_brute_force().build()
         scann.set_num_threads(self.threads)
-        return scann, middle
+        return scann
 
     @functools.cached_property
     def radius(self) -> float:
@@ -190,12 +241,23 @@ class Searcher:
         return sorted(set(os.listdir(folder)) - before)
 
 
+def _put_in_order(rows: np.ndarray, scores: np.ndarray, metric: Metric) -> None:
+    """Sorts answers where ScaNN's order is not that of the scores: rows that differ in the last bits."""
+    near = nearness(scores, metric)
+    wrong = np.flatnonzero((near[:, 1:] > near[:, :-1]).any(axis=1))
+    if len(wrong):
+        order = np.argsort(-near[wrong], axis=1, kind="stable")
+        rows[wrong] = np.take_along_axis(rows[wrong], order, axis=1)
+        scores[wrong] = np.take_along_axis(scores[wrong], order, axis=1)
+
+
 def build(
     vectors: np.ndarray, metric: Metric, options: BuildOptions, asked: np.ndarray | None = None
 ) -> Searcher:
     """Builds an index and finds its search settings; the same input gives the same files, to the byte.
 
-    Where no setting reaches the recall target for less than comparing with every vector costs, that is what is built.
+    Where no setting reaches the recall target for less than comparing with every vector costs, that is what is built;
+    likewise where vectors are so long or so close that ScaNN could not square them in float32.
 
     Args:
         vectors: float32 (n, dim), n may be 0; cosine scales them to unit length.
@@ -204,11 +266,12 @@ def build(
         asked: queries to tune with besides those that the vectors give rise to: float32 (q, dim); None for none.
 
     Raises:
-        LookalikeError: naming the first vector that is not finite, or zero under cosine.
+        LookalikeError: naming the first vector that is not finite, or all zeros under cosine.
     """
     vectors = checked(vectors, metric)
     threads = options.threads or cores()
-    parameters = parameters_for(len(vectors), options.algorithm)
+    extreme = metric == "euclidean" and _is_extreme(vectors)
+    parameters = parameters_for(len(vectors), "brute_force" if extreme else options.algorithm)
     settings: tuple[SearchSettings, ...] = (exactly(TUNED_KS[0], options.recall_target),)
     if parameters.algorithm != "brute_force":
         trained = _trained(vectors, metric, parameters, threads)
@@ -220,6 +283,10 @@ def build(
             return Searcher(vectors, metric, parameters, settings, threads, trained, farthest)
         parameters = replace(parameters, algorithm="brute_force", leaves=0)
     return Searcher(vectors, metric, parameters, settings, threads)
+
+
+def _is_extreme(vectors: np.ndarray) -> bool:
+    return radius(vectors) < SHORT or bool((lengths_of(vectors) > LONG).any())
 
 
 def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, threads: int) -> Any:
@@ -263,7 +330,7 @@ def load(folder: str) -> Searcher:
         settings = parse_settings(fields["settings"])
         vectors = np.load(Path(folder, _DATASET), mmap_mode="r", allow_pickle=False)
         scann = None if parameters.algorithm == "brute_force" else _opened(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error
     return Searcher(vectors, metric, parameters, settings, cores(), scann)
 

@@ -127,8 +127,15 @@ def write_report(store: str, report: RunReport) -> str:
 
 def _last_success(folder: str) -> str | None:
     try:
-        return json.loads(files.read_bytes(files.join(folder, "latest.json"))).get("last_success")
-    except (OSError, ValueError):  # the first run, or a damaged report: no reason to fail
+        told = json.loads(files.read_bytes(files.join(folder, "latest.json")))["last_success"]
+        return told if told is None else datetime.fromisoformat(told).isoformat()
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        RecursionError,
+    ):  # the first run, or a damaged report: no reason to fail
         return None
 
 

@@ -21,6 +21,8 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
 from ..filesystem import files
+from ..filesystem.parquet import damage_named
+from ..index.scores import lengths_of
 from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
 from ..sources import Shard, SourceOptions, find_shards, read_records
@@ -67,14 +69,9 @@ def kind_of(path: str) -> Kind:
 
 
 def _vector_column(path: str) -> str | None:
-    with files.open_read(path) as file, _damage_named(path):
-        schema = pq.read_schema(file)
-    vectors = [f.name for f in schema if _is_vector(f.type)]
+    with files.open_read(path) as file, damage_named(path):
+        vectors = [f.name for f in pq.read_schema(file) if _is_vector(f.type)]
     return next((name for name in VECTOR_COLUMNS if name in vectors), vectors[0] if vectors else None)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def _is_vector(kind: pa.DataType) -> bool:
@@ -191,7 +188,7 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterato
         column = _vector_column(file_info.path)
         if column is None:
             raise LookalikeError(f"Expected a column of vectors. Received: none in {file_info.path}")
-        with files.open_read(file_info.path) as file, _damage_named(file_info.path):
+        with files.open_read(file_info.path) as file, damage_named(file_info.path):
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
             made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
             if made_by and made_by != fingerprint:
@@ -233,17 +230,6 @@ def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
     return names, errors
 
 
-@contextlib.contextmanager
-def _damage_named(path: str) -> Iterator[None]:
-    """Turns what Arrow says of damaged content into a sentence; what the file system says has an errno."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise
-        raise LookalikeError(f"{path} is not a whole Parquet file: {_first_line(error)}") from None
-
-
 def _checked(names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str]) -> Block:
     """A block of the vectors that can be searched; the others become failures that say why."""
     errors = dict(unusable)
@@ -276,14 +262,13 @@ def _right_length(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndar
 
 def _unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:
     """Row -> why the search would refuse it (see `scores.checked`), which must not fail the other queries."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("nd,nd->n", vectors, vectors)
+    lengths = lengths_of(vectors)
     errors = dict.fromkeys(
-        np.flatnonzero(~np.isfinite(squares)).tolist(),
-        "the vector holds NaN or infinity, or is too long for float32",
+        np.flatnonzero(~np.isfinite(lengths)).tolist(),
+        "the vector holds NaN or infinity, or numbers too large for float32",
     )
     if metric == "cosine":
-        zeros = np.flatnonzero(squares < np.finfo(np.float32).tiny).tolist()
+        zeros = np.flatnonzero(lengths == 0).tolist()
         errors |= dict.fromkeys(zeros, "a vector of zeros has no direction")
     return errors
 

@@ -18,6 +18,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
+from ..filesystem.parquet import damage_named
 from ..index.tuning import AskedQueries
 from .inputs import Block, image_blocks, kind_of, text_ids, vector_blocks
 
@@ -80,7 +81,8 @@ def _of_items(config: Config, path: str, plan: Plan) -> Iterator[Block]:
         unreadable += failures
     left = pa.array(dict.fromkeys(wanted), pa.string())
     for note in plan.notes:
-        with files.open_read(files.join(config.store, note.path)) as file:
+        place = files.join(config.store, note.path)
+        with files.open_read(place) as file, damage_named(place):
             parquet = pq.ParquetFile(file)
             hits = pc.is_in(parquet.read(columns=["item_id"])["item_id"], left)
             if not pc.any(hits).as_py():

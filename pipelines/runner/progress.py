@@ -82,7 +82,7 @@ def added_up(folder: str) -> Counter[str]:
     total: Counter[str] = Counter()
     with contextlib.suppress(OSError):
         for file in files.list_files(folder):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
                 total.update(json.loads(files.read_bytes(file.path)))
     return total
 

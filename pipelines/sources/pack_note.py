@@ -33,7 +33,7 @@ def read_note(out: str) -> frozenset[str]:
         note = json.loads(files.read_bytes(path))
         if note["format"] == _FORMAT and all(map(_SHARD.fullmatch, note["shards"])):
             return frozenset(note["shards"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise LookalikeError(
         f"Expected the note of an earlier pack, of format {_FORMAT}; remove the folder {out} or name another. "

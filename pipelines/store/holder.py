@@ -61,7 +61,7 @@ def parse_holder(data: bytes) -> Holder | None:
     """The holder that a lock file names; None for one that is empty or unreadable."""
     try:
         return Holder(**json.loads(data))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

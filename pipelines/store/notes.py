@@ -18,11 +18,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pydantic
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.parquet import damage_named
 from ..sources.records import Reject
 
 FORMAT = 2
@@ -80,6 +82,9 @@ class EmbeddedShard:
     damaged: str | None
     bytes: int
     seconds: Mapping[str, float]
+
+
+_NOTE = pydantic.TypeAdapter(EmbeddedShard)
 
 
 def embeddings_folder(store: str, fingerprint: str) -> str:
@@ -178,13 +183,21 @@ def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
     bases = [file.path.removesuffix(".json") for file in listed if file.path.endswith(".json")]
     finished = [base for base in bases if {f"{base}.parquet", f"{base}.rejects.parquet"} <= names]
     if not files.is_remote(store):
-        return [_read_note(f"{base}.json") for base in finished]
+        return [_read_note(base) for base in finished]
     with ThreadPoolExecutor(32) as pool:  # each takes a request's time, whatever it holds
-        return list(pool.map(lambda base: _read_note(f"{base}.json"), finished))
+        return list(pool.map(_read_note, finished))
 
 
-def _read_note(path: str) -> EmbeddedShard:
-    return parse_note(files.read_bytes(path), path)
+def _read_note(base: str) -> EmbeddedShard:
+    path = f"{base}.json"
+    note = parse_note(files.read_bytes(path), path)
+    beside = "/".join(base.split("/")[-3:])
+    if (note.path, note.rejects_path) != (f"{beside}.parquet", f"{beside}.rejects.parquet"):
+        raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {_AGAIN}")
+    return note
+
+
+_AGAIN = "delete it to have the shard embedded again"
 
 
 class DamagedNoteError(LookalikeError):
@@ -200,17 +213,15 @@ def parse_note(data: bytes, path: str) -> EmbeddedShard:
     """
     try:
         told = json.loads(data)
-        written = told.pop("format", 1)
+        written = told.get("format", 1)
         if isinstance(written, int) and written > FORMAT:
             raise LookalikeError(
                 f"A newer Lookalike wrote this store: use that one, or another store. Expected notes up to format "
                 f"{FORMAT}. Received: {written} in {path}"
             )
-        return EmbeddedShard(**told)
-    except (ValueError, TypeError, AttributeError):
-        raise DamagedNoteError(
-            f"{path} is not a finished shard's note; delete it to have the shard embedded again"
-        ) from None
+        return _NOTE.validate_json(data, strict=True)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise DamagedNoteError(f"{path} is not a finished shard's note; {_AGAIN}") from None
 
 
 def reject_row(shard: str, reject: Reject) -> tuple[Any, ...]:
@@ -229,7 +240,8 @@ def table_of(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
 def read_rejects(store: str, notes: Sequence[EmbeddedShard]) -> Iterator[dict[str, Any]]:
     """The rows of all rejects files, in order."""
     for note in notes:
-        with files.open_read(files.join(store, note.rejects_path)) as file:
+        path = files.join(store, note.rejects_path)
+        with files.open_read(path) as file, damage_named(path):
             yield from pq.read_table(file).to_pylist()
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import re
 import time
@@ -38,6 +39,8 @@ from . import generations, index_manifest
 from .generation import Generation, current_name, generation_folder
 from .generations import MANIFEST
 from .lock import flocked
+
+logger = logging.getLogger(__name__)
 
 TOMBSTONE = "pruned.json"
 GRACE_SECONDS = 3600.0
@@ -70,10 +73,10 @@ class PruneSummary:
 
 @dataclass(frozen=True)
 class _Grave:
-    """A generation with a tombstone, the artifacts it named, and whether they may be deleted now."""
+    """A generation with a tombstone, the artifacts it named (None: unknown), and whether they may be deleted now."""
 
     name: str
-    artifacts: frozenset[str]
+    artifacts: frozenset[str] | None
     due: bool
 
 
@@ -115,12 +118,14 @@ def prune(
         else:
             in_use.append(name)
             wanted |= named
-    wanted = wanted.union(*(grave.artifacts for grave in graves if not grave.due))
-    condemned = frozenset().union(*(grave.artifacts for grave in graves if grave.due))
+    wanted = wanted.union(*(grave.artifacts or () for grave in graves if not grave.due))
+    condemned = frozenset().union(*(grave.artifacts or () for grave in graves if grave.due))
     cutoff = _cutoff([folders[name][MANIFEST] for name in kept], keep_days, now)
+    # Whoever reads a generation that has just lost its manifest may need any of them.
+    may_be_read = any(grave.artifacts is None and not grave.due for grave in graves)
     gone = {
         path: found
-        for path, found in _artifacts(root).items()
+        for path, found in ({} if may_be_read else _artifacts(root)).items()
         if path not in wanted and (path in condemned or _older(found, cutoff))
     }
     listed = {*kept, *doomed, *(grave.name for grave in graves)}
@@ -198,7 +203,19 @@ def _old_graves(folders: Mapping[str, Mapping[str, FileInfo]], now: float) -> It
         if TOMBSTONE in held and MANIFEST not in held:
             tombstone = held[TOMBSTONE]
             due = not files.is_remote(tombstone.path) or _modified(tombstone) < now - GRACE_SECONDS
-            yield _Grave(name, frozenset(json.loads(files.read_bytes(tombstone.path))), due)
+            yield _Grave(name, _buried_artifacts(tombstone.path), due)
+
+
+def _buried_artifacts(tombstone: str) -> frozenset[str] | None:
+    """What a tombstone names; None if it is damaged: then only age condemns those artifacts."""
+    try:
+        named = json.loads(files.read_bytes(tombstone))
+        if not isinstance(named, list) or not all(isinstance(path, str) for path in named):
+            raise ValueError
+    except (ValueError, RecursionError):
+        logger.warning("%s is damaged: what its generation alone named is deleted when it is old", tombstone)
+        return None
+    return frozenset(named)
 
 
 def _buried(manifest: str, named: frozenset[str], dry_run: bool) -> bool:

@@ -6,21 +6,24 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.settings import Section
-from lookalike.model.training.recipe import Recipe
+from lookalike.model.training.recipe import Network, Recipe
 
 from ..config.job import Corpus
 from ..config.job_file import read_job
+from ..filesystem.paths import WrittenPath, checked
 from ..sources.records import DIRECTORY
 
 
 class Validation(Section):
     """What the best epoch is chosen by."""
 
-    shards: str | list[str] | None = Field(None, description="images of their own, read as the corpus is")
+    shards: WrittenPath | list[WrittenPath] | None = Field(
+        None, description="images of their own, read as the corpus is"
+    )
     share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="without shards: of the corpus, chosen by the ids and left out of training; 0.1"
     )
@@ -40,7 +43,7 @@ class Validation(Section):
 class TrainConfig(Recipe):
     """One job file."""
 
-    run: str = Field(description="local folder of the run: checkpoint, curves, the network")
+    run: WrittenPath = Field(description="local folder of the run: checkpoint, curves, the network")
     corpus: Corpus
     label: str = Field(
         DIRECTORY,
@@ -50,6 +53,12 @@ class TrainConfig(Recipe):
     checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
         5, description="the longest time between checkpoints; there is one after each epoch"
     )
+
+    @field_validator("network")
+    @classmethod
+    def _expand(cls, network: Network) -> Network:
+        written = {"name": network.name, "weights": network.weights}
+        return network.model_copy(update={key: path and checked(path) for key, path in written.items()})
 
     @model_validator(mode="after")
     def _check_label(self) -> TrainConfig:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
 from lookalike.model import imports
 from lookalike.model.digests import sha256_file, sha256_json
@@ -18,6 +17,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import Preprocess, parse_spec
 from lookalike.model.training.checkpoints import Checkpoint, refuse_other
 
+from ..config.yaml_text import yaml_text
 from ..filesystem import files
 from . import run_folder
 from .config import TrainConfig
@@ -118,7 +118,7 @@ def _train(job: TrainConfig, folder: Path, fresh: bool) -> tuple[Run, TrainingDa
         if fresh:
             run_folder.clear(folder)
             pq.write_table(data.rejects, folder / run_folder.REJECTS)
-        config = yaml.safe_dump(job.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        config = yaml_text(job.model_dump(mode="json"))
         files.write_bytes(str(folder / run_folder.CONFIG), config.encode())
         _tell(data)
         identity = {

@@ -84,7 +84,7 @@ def read_run(folder: str | Path) -> Run | None:
         return Run(**stored)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise LookalikeError(
             f"Expected a training run of format {FORMAT} in {path}. It is damaged, or of another version."
         ) from None

@@ -6,8 +6,8 @@ CHANGES: dict[str, list[Change]] = {
     "pipelines/index/scores.py": [
         wrong("    scores[rows < 0] = np.nan\n", "", "no row has the score of the last vector"),
         wrong(
-            "    if off.any():\n        vectors = vectors / ",
-            "    if False:\n        vectors = vectors / ",
+            "    if off.any():\n        extreme",
+            "    if False:\n        extreme",
             "long vectors are nearer than short ones under cosine",
         ),
         wrong(
@@ -31,14 +31,19 @@ CHANGES: dict[str, list[Change]] = {
             "with two threads some scores are missing",
         ),
         worse(
-            "    if bad.any():\n        row = int(np.argmax(bad))\n        raise",
-            "    if False:\n        row = int(np.argmax(bad))\n        raise",
+            "    if not np.isfinite(lengths).all():",
+            "    if False:",
             "NaN is indexed",
         ),
         wrong(
-            '    return float(np.sqrt(np.einsum("nd,nd->n", off, off).max()))',
-            '    return float(np.sqrt(np.einsum("nd,nd->n", off, off).min()))',
+            'found = float(np.sqrt(np.einsum("nd,nd->n", off, off).max()))',
+            'found = float(np.sqrt(np.einsum("nd,nd->n", off, off).min()))',
             "near ties far from the centre are taken for clear",
+        ),
+        wrong(
+            "                _measure_extremes(vectors, queries[part], rows[part], scores[part])\n",
+            "",
+            "distances of 1e-25 are zero",
         ),
     ],
     "pipelines/index/ordering.py": [

@@ -41,7 +41,7 @@ CHANGES: dict[str, list[Change]] = {
             "prune deletes a generation that a query reads",
         ),
         loses(
-            "    wanted = wanted.union(*(grave.artifacts for grave in graves if not grave.due))\n",
+            "    wanted = wanted.union(*(grave.artifacts or () for grave in graves if not grave.due))\n",
             "",
             "prune deletes at once what a remote reader may still need",
         ),

@@ -42,7 +42,9 @@ def test_set_overrides_and_adds_keys(load):
         ("=3", "Expected --set key=value"),
         ("store.x=3", "`store` is a single value and has no keys"),
         ("query.k={", "the value is not YAML"),
-        ("query.k=2024-13-01", "the value is not YAML"),
+        ("query.k=2024-13-01", "input should be a valid integer. Received: '2024-13-01'"),
+        ("query={k: 1, k: 2}", "the value is not YAML: line 1: the key `k` is given twice"),
+        ("query.k=1:30", "Received: '1:30'"),
         ("query..k=3", "unknown key"),
         ("query.k=", "Received: None"),
         ("quer.k=3", "did you mean `query`?"),
@@ -97,17 +99,17 @@ class File(BaseModel):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("section: {number: 2, numbr: 3}", "unknown key `section.numbr`; did you mean `number`?"),
-        ("section: {number: 2}\nzzz: 3", "unknown key `zzz`; known keys: section, either"),
+        ("section: {number: 2, numbr: 3}", "line 1: unknown key `section.numbr`; did you mean `number`?"),
+        ("section: {number: 2}\nzzz: 3", "line 2: unknown key `zzz`; known keys: section, either"),
         ("section: {}", "the key `section.number` is missing"),
-        ("section: 3", "`section`: keys and values are expected below it. Received: 3"),
+        ("section: 3", "line 1: `section`: keys and values are expected below it. Received: 3"),
         (
             "section: {number: 2, words: {a: 1}}",
-            "`section.words.a`: input should be a valid string. Received: 1",
+            "line 1: `section.words.a`: input should be a valid string. Received: 1",
         ),
         (
             "section: {number: 2}\neither: x",
-            "`either`: input should be a valid integer or input should be a valid boolean. Received: 'x'",
+            "line 2: `either`: input should be a valid integer or input should be a valid boolean. Received: 'x'",
         ),
         ("section: {number: 1}", "either and number are to differ"),
     ],
@@ -118,6 +120,27 @@ def test_a_key_that_is_wrong_is_told_in_one_sentence_whatever_the_file_is_of(tmp
     with pytest.raises(LookalikeError) as error:
         read_job(File, path)
     assert str(error.value) == f"{path}: {said}"
+
+
+def test_a_line_is_told_only_of_what_stands_in_the_file(tmp_path):
+    path = tmp_path / "some.yaml"
+    path.write_text("either: x\n\nsection:\n  number: a\n  words: {b: 1}\n")
+    with pytest.raises(LookalikeError) as error:
+        read_job(File, path, ["section.number=b", "section.words={b: 2}"])
+    *ours, last = str(error.value).removeprefix(f"{path}: ").split("; ")
+    assert [text.partition(": ")[0] for text in (*ours, last)] == [
+        "`section.number`",
+        "`section.words.b`",
+        "line 1",
+    ]
+
+
+def test_a_value_that_is_wrong_is_shown_in_part_if_it_is_long(tmp_path):
+    path = tmp_path / "some.yaml"
+    path.write_text(f"section: {{number: {'x' * 10_000}}}")
+    with pytest.raises(LookalikeError) as error:
+        read_job(File, path)
+    assert len(str(error.value)) < 500
 
 
 def test_a_file_that_is_right_is_what_it_says(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lookalike.index import scores as scores_module
-from lookalike.index.scores import centre, checked, nearness, pair_scores, radius
+from lookalike.index.scores import centre, checked, lengths_of, nearness, pair_scores, radius
 from lookalike.model.errors import LookalikeError
 
 
@@ -68,7 +68,7 @@ def test_rows_are_scaled_for_the_cosine_only():
     ("vectors", "metric", "dim", "said"),
     [
         ([[1, 2], [np.nan, 1]], "euclidean", None, r"query 1 of 2 has nan at position 0"),
-        ([[1e30, 2]], "euclidean", None, r"query 0 of 1 has 1\S*e\+30 at position 0"),
+        ([[1, 2], [3, -np.inf]], "euclidean", None, r"query 1 of 2 has -inf at position 1"),
         ([[1, 2], [0, 0]], "cosine", None, r"query 1 of 2 is zero"),
         ([1, 2], "cosine", None, r"Expected query rows of shape \(n, dim\)\. Received: shape \(2,\)"),
         ([[1, 2]], "cosine", 3, r"of shape \(n, 3\)\. Received: shape \(1, 2\)"),
@@ -78,6 +78,41 @@ def test_rows_are_scaled_for_the_cosine_only():
 def test_what_cannot_be_scored_is_refused_by_row(vectors, metric, dim, said):
     with pytest.raises(LookalikeError, match=said):
         checked(np.array(vectors), metric, dim=dim, what="query")
+
+
+EXTREMES = np.float32([1e-45, 1e-38, 1e-30, 1e-19, 1e-10, 1, 1e10, 1e19, 1e30, 3e38])
+
+
+@pytest.mark.parametrize("scale", EXTREMES)
+def test_scores_are_right_whatever_the_length_of_vectors(scale):
+    """Within what float32 can tell of them: the smallest numbers have few bits."""
+    with np.errstate(under="ignore"):
+        vectors, queries = rows(40, seed=1) * 0.2 * scale, rows(7, seed=2) * 0.2 * scale
+    pairs = np.broadcast_to(np.arange(40), (7, 40))
+    expected = np.linalg.norm(vectors.astype(np.float64) - queries[:, None], axis=2)
+    found = pair_scores(vectors, queries, pairs, "euclidean", 2)
+    highest = float(np.finfo(np.float32).max)
+    np.testing.assert_allclose(found, np.minimum(expected, highest), rtol=1e-6, atol=1.5e-45)
+    np.testing.assert_allclose(
+        lengths_of(vectors), np.linalg.norm(vectors.astype(np.float64), axis=1), rtol=1e-6
+    )
+    if vectors.any(axis=1).all():
+        unit = checked(vectors, "cosine")
+        exact = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        np.testing.assert_allclose(unit, exact, atol=2e-7)
+    away = vectors.astype(np.float64) - centre(vectors)
+    assert radius(vectors) == pytest.approx(np.linalg.norm(away, axis=1).max(), rel=1e-6)
+
+
+def test_pairs_of_every_length_at_once_are_scored_like_each_alone():
+    vectors = rows(60, seed=3) * np.resize(EXTREMES, 60)[:, None] * np.float32(0.1)
+    pairs = np.broadcast_to(np.arange(60), (60, 60))
+    found = pair_scores(vectors, vectors[::-1], pairs, "euclidean", 2)
+    for query, row in [(0, 3), (7, 7), (59, 0), (21, 38), (40, 41)]:
+        alone = pair_scores(
+            vectors[row : row + 1], vectors[::-1][query : query + 1], pairs[:1, :1], "euclidean"
+        )
+        assert alone.item() == found[query, row]
 
 
 def test_nearer_is_a_greater_number_by_either_metric():

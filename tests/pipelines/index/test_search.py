@@ -207,6 +207,61 @@ def test_shards_that_do_not_go_together_are_refused():
         search([], queries, 1)
 
 
+LENGTHS = (1e-45, 1e-38, 1e-30, 1e-19, 1e-12, 1.0, 1e12, 1e19, 1e37)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    lengths=st.lists(st.sampled_from(LENGTHS), min_size=1, max_size=3),
+    asked=st.lists(st.sampled_from((0.0, *LENGTHS)), min_size=1, max_size=3),
+    count=st.integers(1, 60),
+    exact=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_the_nearest_are_found_whatever_the_length_of_vectors(lengths, asked, count, exact, seed):
+    """Compared with double precision; distances that float32 cannot tell apart are ties."""
+    random = np.random.default_rng(seed)
+    vectors = (random.standard_normal((count, DIM)) * random.choice(lengths, count)[:, None]).astype(
+        np.float32
+    )
+    queries = (random.standard_normal((4, DIM)) * random.choice(asked, 4)[:, None]).astype(np.float32)
+    ids = [f"{number:02}" for number in range(count)]
+    half = count // 2
+    parts = [part for part in (slice(0, half), slice(half, count)) if ids[part]]
+    shards = [shard_of(ids[part], vectors[part], "euclidean") for part in parts]
+    found = answers(shards, search(shards, queries, 5, exact=exact))
+    for number, query in enumerate(queries.astype(np.float64)):
+        far = np.linalg.norm(vectors - query, axis=1)
+        assert len(found[number]) == min(5, count)
+        chosen = far[[int(item_id) for item_id in found[number]]]
+        np.testing.assert_allclose(chosen, np.sort(far)[: len(chosen)], rtol=1e-6, atol=1.5e-45)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1e-42, 1e-19, 1e19, 1e37])
+def test_an_index_that_would_be_quantised_is_right_whatever_the_length_of_its_vectors(length):
+    vectors = (np.random.default_rng(0).standard_normal((30_000, DIM)) * length).astype(np.float32)
+    ids = [f"{number:05}" for number in range(len(vectors))]
+    shard = shard_of(ids, vectors, "euclidean")
+    queries = (vectors[:50] * np.float32(1.1)).astype(np.float32)
+    found = answers([shard], search([shard], queries, 10))
+    for number, query in enumerate(queries.astype(np.float64)):
+        far = np.linalg.norm(vectors - query, axis=1)
+        chosen = far[[int(item_id) for item_id in found[number]]]
+        np.testing.assert_allclose(chosen, np.sort(far)[:10], rtol=1e-6, atol=1.5e-45)
+
+
+def test_queries_of_any_length_are_answered_by_a_quantised_index():
+    vectors = random_rows(3_000, seed=3)
+    shard = shard_of([f"{n:04}" for n in range(3_000)], vectors, "euclidean", algorithm="ah")
+    queries = random_rows(6, seed=4) * np.float32([[1e-45], [1e-19], [1], [1e12], [1e19], [1e37]])
+    matches = search([shard], queries, 3)
+    best = matches.score[matches.rank == 1]
+    expected = [np.linalg.norm(vectors - query, axis=1).min() for query in queries.astype(np.float64)]
+    np.testing.assert_allclose(best[3:], expected[3:], rtol=1e-6)
+    assert (best[:3] < np.float32(expected[:3]) * 1.5).all()
+
+
 def test_a_bad_query_or_skip_list_is_refused():
     shard = shard_of(["a"], random_rows(1))
     with pytest.raises(LookalikeError, match="query 1 of 2 is zero"):

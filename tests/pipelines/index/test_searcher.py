@@ -152,7 +152,7 @@ def test_two_builds_give_the_same_bytes(tmp_path, metric, algorithm):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_vector_that_cannot_be_scored_is_refused_by_row(metric, bad):
     rows = clustered(10)
     rows[4, 1] = rows[7, 2] = bad

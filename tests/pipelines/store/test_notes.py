@@ -147,3 +147,30 @@ def test_rejects_of_all_shards_come_in_order(tmp_path):
         ("b.tar", "broken", "decode"),
         ("b.tar", "b0-0", "duplicate"),
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"read": "4"},
+        {"seconds": []},
+        {"path": "embeddings/x/other.parquet"},
+        {"rejects_path": ""},
+        {"shard": 1},
+    ],
+    ids=str,
+)
+def test_a_note_of_other_types_or_of_another_file_is_named(tmp_path, change):
+    note = written(tmp_path, a_note())
+    path = tmp_path / note.path.replace(".parquet", ".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(LookalikeError, match="delete it to have the shard embedded again") as error:
+        finished_shards(str(tmp_path), note.encoder)
+    assert path.name in str(error.value)
+
+
+def test_a_note_nested_too_deeply_is_named(tmp_path):
+    note = written(tmp_path, a_note())
+    (tmp_path / note.path.replace(".parquet", ".json")).write_bytes(b"[" * 100_000)
+    with pytest.raises(LookalikeError, match="is not a finished shard's note"):
+        finished_shards(str(tmp_path), note.encoder)

@@ -299,3 +299,23 @@ def test_what_has_no_known_age_is_left(small):
         os.utime(path, (0, 0))
     os.utime(small.root / "generations" / generation.name / "manifest.json")
     assert prune(small.path, 1).artifacts == ()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"{", b"[1]", b'"x"', b"[" * 100_000, b"\xff", b'{"a": "b"}', b"7"], ids=repr
+)
+def test_a_damaged_tombstone_is_named_and_ends_no_prune(small, data, caplog):
+    made = published(small)
+    served = small.files_of(made[-1])
+    folder = small.root / "generations" / made[0].name
+    (folder / "manifest.json").unlink()
+    (folder / "pruned.json").write_bytes(data)
+    done = prune(small.path, 9)
+    assert done.deleted == (made[0].name,)
+    assert str(folder / "pruned.json") in caplog.text
+    assert not folder.exists()
+    assert served <= small.files
+    assert verify(small.path) == []
+    caplog.clear()
+    prune(small.path, 9)
+    assert not caplog.text

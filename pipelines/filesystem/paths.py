@@ -1,0 +1,63 @@
+"""Paths as people write them: `~` for the home folder, `$NAME` and `${NAME}` for environment variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, PlainSerializer
+
+from lookalike.model.errors import LookalikeError
+
+_VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|([A-Za-z_]\w*))")
+
+
+def expanded(path: str) -> str:
+    """A path with `~`, `~user`, `$NAME` and `${NAME}` written out, as a shell would; `$$` is a plain `$`.
+
+    >>> os.environ["NIGHT"] = "/srv/night"
+    >>> expanded("${NIGHT}/store"), expanded("price-$5/$$x"), expanded("s3://bucket/a~b")
+    ('/srv/night/store', 'price-$5/$x', 's3://bucket/a~b')
+
+    Raises:
+        LookalikeError: if there is no such user, a variable is not set or empty, or the path holds a zero byte.
+    """
+    if "\0" in path:
+        raise LookalikeError(f"Expected a path without zero bytes. Received: {path!r}")
+    home, slash, rest = path.partition("/") if path.startswith("~") else ("", "", path)
+    # The home folder is a name as it is.
+    written = os.path.expanduser(home)
+    if written.startswith("~"):
+        raise LookalikeError(
+            f"There is no home folder {home}. Write ./~ for a name that begins so. Received: {path}"
+        )
+    return written + slash + _VARIABLE.sub(lambda found: _value(found, path), rest)
+
+
+def _value(found: re.Match[str], path: str) -> str:
+    if found[1]:
+        return "$"
+    name = found[2] or found[3]
+    if value := os.environ.get(name):
+        return value
+    raise LookalikeError(
+        f"The environment variable {name} is not set. Write $$ for a plain $. Received: {path}"
+    )
+
+
+def written(path: str) -> str:
+    """A path as it has to be written for `expanded` to give it back."""
+    return ("./" if path.startswith("~") else "") + path.replace("$", "$$")
+
+
+def checked(path: str) -> str:
+    """The same for pydantic, which wants a ValueError."""
+    try:
+        return expanded(path)
+    except LookalikeError as error:
+        raise ValueError(str(error)) from None
+
+
+WrittenPath = Annotated[str, AfterValidator(checked), PlainSerializer(written, when_used="json")]
+"""A path in a job file, as `expanded` gives it."""
