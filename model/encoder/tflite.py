@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 31
 _MOST_OPERATIONS = 20_000
 _GREATEST_SCALE = 1e24
 """A quotient of scales becomes a shift by so many bits, and some kernels look into a table by it."""
-_LONGEST = 1 << 20
+_LONGEST = 1 << 12
 """Of strides, dilations, block sizes, paddings and new heights and widths."""
 
 
