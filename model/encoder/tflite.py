@@ -145,7 +145,6 @@ _OPTIONS = {
     "SqueezeOptions": _schema("dimensions:[i]"),
     "StridedSliceOptions": _schema("begin:i", "end:i", "ellipsis:i", "new_axis:i", "shrink:i", "offset:B"),
     "SubOptions": _schema(_ACTIVATION, "pot_scale_int16:B"),
-    "TransposeConvOptions": _schema("padding:b", "stride_w:i", "stride_h:i", _ACTIVATION, "bias_type:b"),
 }
 """Tables with fields. Those of other operations are empty, and may be of any name."""
 
@@ -191,7 +190,7 @@ _OPERATIONS = {
     "RESIZE_NEAREST_NEIGHBOR": _Operation((2, 2), "ResizeNearestNeighborOptions", constant=(1,)),
     "SELECT_V2": _Operation((3, 3)),
     "SHAPE": _Operation((1, 1), "ShapeOptions"),
-    "SLICE": _Operation((3, 3)),
+    "SLICE": _Operation((3, 3), constant=(1, 2)),
     "SOFTMAX": _Operation((1, 1), "SoftmaxOptions"),
     "SPACE_TO_DEPTH": _Operation((1, 1), "SpaceToDepthOptions"),
     "SPLIT": _Operation((2, 2), "SplitOptions", constant=(0,)),
@@ -200,7 +199,6 @@ _OPERATIONS = {
     "STRIDED_SLICE": _Operation((4, 4), "StridedSliceOptions", constant=(1, 2, 3)),
     "SUB": _Operation((2, 2), "SubOptions"),
     "TRANSPOSE": _Operation((2, 2), constant=(1,)),
-    "TRANSPOSE_CONV": _Operation((3, 4), "TransposeConvOptions", (3,), (1, 3)),
 }
 _LISTS = ("custom_options", "intermediates", "mutating_variable_inputs")
 _OF_OTHERS = (*_LISTS, "large_offset", "large_size", "options_2_type", "options_2")

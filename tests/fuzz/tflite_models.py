@@ -76,7 +76,7 @@ def models() -> list[bytes]:
     x = layers.ZeroPadding2D(1)(layers.MaxPooling2D()(x))
     x = layers.Add()([x, layers.AveragePooling2D(3, 1, padding="same")(x)])
     x = layers.UpSampling2D(2, interpolation="bilinear")(x)
-    x = layers.Conv2DTranspose(4, 3, 2)(x)
+    x = layers.Conv2D(4, 3, padding="same")(x)
     x = layers.Multiply()([x, layers.Activation("sigmoid")(x)])
     x = layers.LeakyReLU()(layers.PReLU(shared_axes=[1, 2])(x))
     x = layers.Permute((2, 1, 3))(x[:, 1:9, 2:10])

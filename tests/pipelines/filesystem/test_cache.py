@@ -34,7 +34,8 @@ def bucket(tmp_path, monkeypatch) -> Bucket:
 
 def linked(path: Path) -> None:
     """Puts a link in its place to itself, elsewhere."""
-    elsewhere = path.rename(path.parent.parent.parent.parent / f"elsewhere-{path.name}")
+    beside = next(parent for parent in path.parents if parent.name == "cache").parent
+    elsewhere = path.rename(beside / "elsewhere")
     path.symlink_to(elsewhere)
 
 
