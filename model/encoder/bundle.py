@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,22 +13,26 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .. import imports
 from ..cores import cores
-from ..digests import sha256_file, sha256_json
 from ..errors import ImageError, LookalikeError
 from ..images.decode import MAX_PIXELS
 from ..images.preprocess import parse_spec
 from ..images.test_time_augmentation import TestTimeAugmentation, read_pixels
 from ..networks.pooling import gem
-from ..quiet import quiet
-from .graphs import check_saved_model, check_tflite
+from .manifest import (
+    GRAPH,
+    MANIFEST,
+    PROJECTION,
+    SAVED_MODEL,
+    TFLITE,
+    VARIANTS,
+    check_files,
+    fingerprint,
+    read_listed,
+    read_manifest,
+)
 from .projection import Projection, unit_length
-
-FORMAT = 1
-"""Part of the fingerprint: raise it when the arithmetic between pixels and vector changes."""
-MANIFEST, SAVED_MODEL, TFLITE, PROJECTION = "encoder.json", "saved_model", "int8.tflite", "projection.npz"
-VARIANTS = ("int8", "float")
+from .runtimes import FloatNetwork, Int8Network
 
 BATCH = 8
 """Images a network call. With one thread a core, 8 was the fastest: 327 images/s on 2 cores, decoding included."""
@@ -84,9 +86,16 @@ class Encoder:
         self._pooling = manifest["pooling"]
         self._test_time_augmentation = TestTimeAugmentation.from_manifest(manifest.get("views"))
         self._scales = self._test_time_augmentation.preprocessings(self.preprocess)
-        self._projection = Projection.load(folder / PROJECTION) if manifest["projection"] else None
         self._max_pixels = max_pixels
-        self._network = _TFLite(folder / TFLITE) if variant == "int8" else _SavedModel(folder / SAVED_MODEL)
+        self._projection = None
+        if manifest["projection"]:
+            self._projection = Projection.load(folder / PROJECTION, read_listed(folder, manifest, PROJECTION))
+        self._network: Int8Network | FloatNetwork
+        if variant == "int8":
+            self._network = Int8Network(read_listed(folder, manifest, TFLITE), folder / TFLITE, BATCH)
+        else:
+            self._network = FloatNetwork(_float_files(folder, manifest), folder / GRAPH, BATCH)
+        self._check_shapes(folder)
         self._pool: ThreadPoolExecutor | None = None
         # The threads of `map` fill the cores already. NumPy's BLAS would add its own, which spin while they
         # wait: that took 13.7 instead of 7.1 ms of processor time an image.
@@ -117,14 +126,25 @@ class Encoder:
         variant = variant or manifest["variant"]
         if variant not in VARIANTS:
             raise LookalikeError(f"Expected an encoder variant of {VARIANTS}. Received: {variant}")
-        for name, expected in manifest["files"].items():
-            path = folder / name
-            found = sha256_file(path) if path.is_file() else "no such file"
-            if found != expected:
-                raise LookalikeError(
-                    f"The encoder is damaged: {path} should have SHA-256 {expected}. Received: {found}"
-                )
+        check_files(folder, manifest, variant)
         return cls(folder, manifest, variant, threads or cores(), max_pixels)
+
+    def _check_shapes(self, folder: Path) -> None:
+        """Raises LookalikeError unless pixels, network, projection and vector fit one another."""
+        height, width, channels = self.preprocess.height, self.preprocess.width, 3
+        rank = 4 if self._pooling == "gem" else 2
+        source, target = self._network.input_shape, self._network.output_shape
+        if source[1:] != (height, width, channels) or len(target) != rank or not target[-1]:
+            raise LookalikeError(
+                f"Expected a network from ({height}, {width}, {channels}) to {rank} dimensions in {folder}. "
+                f"Received: {source[1:]} to {len(target)} dimensions"
+            )
+        projected = self._projection.components_.shape if self._projection else (target[-1], target[-1])
+        if projected != (self.dim, target[-1]):
+            raise LookalikeError(
+                f"Expected vectors of {self.dim} dimensions from {target[-1]} features, as {folder / MANIFEST} says. "
+                f"Received: a network and a projection for {projected[0]} from {projected[1]}"
+            )
 
     def map(self, batches: Iterable[Sequence[bytes]], *, suspect: bool = False) -> Iterator[EncodedBatch]:
         """Encodes batches of at most `BATCH` images on all threads; results come in the order of the input.
@@ -231,101 +251,7 @@ def is_far_ahead(waiting: Sequence[int], threads: int) -> bool:
     return len(waiting) > 3 * threads or (len(waiting) > 1 and sum(waiting) > WAITING_BYTES)
 
 
-def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """Reads `encoder.json`; cheap, and imports no TensorFlow.
-
-    Raises:
-        LookalikeError: if there is none, or it is damaged, or not of this format.
-    """
-    if "://" in str(folder):
-        raise LookalikeError(f"Expected a folder on this machine as encoder. Received: {folder}")
-    path = Path(folder) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise LookalikeError(
-            f"Expected an encoder bundle (make one with `lookalike encoder build`). Received: no {path}"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise LookalikeError(f"The encoder is damaged: {path} is not JSON: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise LookalikeError(f"Expected an encoder bundle of format {FORMAT} in {path}.")
-    expected, found = manifest.get("digest"), manifest_digest(manifest)
-    if found != expected:
-        raise LookalikeError(
-            f"The encoder is damaged: {path} should have digest {expected}. Received: {found}"
-        )
-    return manifest
-
-
-def manifest_digest(manifest: dict[str, Any]) -> str:
-    """The digest, in hexadecimal, of all that `encoder.json` holds but this digest itself."""
-    return sha256_json({key: value for key, value in manifest.items() if key != "digest"})
-
-
-def fingerprint(manifest: dict[str, Any], variant: str | None = None) -> str:
-    """The digest, in hexadecimal, of all that decides the numbers of one variant's vectors."""
-    variant = variant or manifest["variant"]
-    network = TFLITE if variant == "int8" else SAVED_MODEL
-    decides = {k: manifest[k] for k in ("format", "dim", "preprocessing", "pooling", "unit_length")}
-    if "views" in manifest:
-        decides["views"] = manifest["views"]
-    files = {k: v for k, v in manifest["files"].items() if k == PROJECTION or k.startswith(network)}
-    return sha256_json({**decides, "variant": variant, "files": files})
-
-
-class _TFLite:
-    """An int8 network; each thread has its own interpreter with one thread, which beats sharing one."""
-
-    def __init__(self, path: Path) -> None:
-        self._content = path.read_bytes()
-        check_tflite(self._content, path)
-        self._local = threading.local()
-        with quiet():  # the first interpreter of a process tells of its delegate, past every log format
-            self._interpreter()
-
-    def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
-        interpreter = self._interpreter()
-        (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-        batch = np.zeros((BATCH, *pixels.shape[1:]), np.uint8)
-        batch[: len(pixels)] = self._quantised(pixels, source["quantization"], preprocess)
-        interpreter.set_tensor(source["index"], batch)
-        interpreter.invoke()
-        return interpreter.get_tensor(target["index"])[: len(pixels)]
-
-    @staticmethod
-    def _quantised(pixels: np.ndarray, quantization: tuple[float, int], preprocess: Any) -> np.ndarray:
-        """Pixels on the network's input scale: q = round((x - mean) / std / scale + zero point)."""
-        scale, zero = quantization
-        levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-        table = np.clip(np.rint(preprocess.normalize(levels) / scale + zero), 0, 255).astype(np.uint8)
-        if np.array_equal(table, levels):
-            return pixels
-        return np.stack([table[:, c][pixels[..., c]] for c in range(3)], axis=-1)
-
-    def _interpreter(self) -> Any:
-        if not hasattr(self._local, "interpreter"):
-            tf = imports.tensorflow()
-
-            interpreter = tf.lite.Interpreter(model_content=self._content, num_threads=1)
-            index = interpreter.get_input_details()[0]["index"]
-            shape = interpreter.get_input_details()[0]["shape"]
-            interpreter.resize_tensor_input(index, [BATCH, *shape[1:]])
-            interpreter.allocate_tensors()
-            self._local.interpreter = interpreter
-        return self._local.interpreter
-
-
-class _SavedModel:
-    """The float network. Its batches are filled up to one size, so that a vector never depends on the batch."""
-
-    def __init__(self, folder: Path) -> None:
-        tf = imports.tensorflow()
-
-        check_saved_model(folder)
-        self._model = tf.saved_model.load(str(folder))
-
-    def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
-        batch = np.zeros((BATCH, *pixels.shape[1:]), np.float32)
-        batch[: len(pixels)] = preprocess.normalize(pixels)
-        return np.asarray(self._model.serve(batch))[: len(pixels)]
+def _float_files(folder: Path, manifest: dict[str, Any]) -> dict[str, bytes]:
+    """The files of the float network by their names within it."""
+    names = [name for name in manifest["files"] if name.startswith(f"{SAVED_MODEL}/")]
+    return {name.removeprefix(f"{SAVED_MODEL}/"): read_listed(folder, manifest, name) for name in names}

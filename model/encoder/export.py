@@ -22,14 +22,14 @@ from ..images.test_time_augmentation import AS_IS, TestTimeAugmentation, read_pi
 from ..networks import Backbone
 from ..networks.pooling import POOLINGS
 from ..quiet import quiet
-from .bundle import (
+from .bundle import Encoder
+from .manifest import (
     FORMAT,
     MANIFEST,
     PROJECTION,
     SAVED_MODEL,
     TFLITE,
     VARIANTS,
-    Encoder,
     fingerprint,
     manifest_digest,
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +14,11 @@ from .. import imports
 from ..errors import LookalikeError
 
 _ROWS = 8
+_NOT_ARRAYS = (
+    *(ValueError, KeyError, OSError, EOFError, NotImplementedError, MemoryError, RuntimeError),
+    *(SyntaxError, TypeError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise for a file that is no .npz, or a damaged one."""
 _LEAST = 1e-9
 """A share that counts as nothing: of the squares of features, of their variance, of what is shrunk."""
 
@@ -46,12 +54,38 @@ class Projection:
         np.savez(path, mean=self.mean_, components=self.components_)
 
     @classmethod
-    def load(cls, path: str | Path) -> Projection:
-        """Reads what `save` wrote; never unpickles."""
-        with np.load(path, allow_pickle=False) as arrays:
-            projection = Projection(len(arrays["components"]))
-            projection.mean_ = arrays["mean"]
-            projection.components_ = np.ascontiguousarray(arrays["components"])
+    def load(cls, path: str | Path, content: bytes | None = None) -> Projection:
+        """Reads what `save` wrote; never unpickles.
+
+        Args:
+            path: of the file.
+            content: its bytes, where they were read.
+
+        Raises:
+            LookalikeError: if it is another file.
+        """
+        data = Path(path).read_bytes() if content is None else content
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                # Packed, a file of 1 MB could become one of 1 GB.
+                if any(member.file_size > len(data) for member in archive.infolist()):
+                    raise ValueError("arrays that are larger than the file")
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                mean, components = arrays["mean"], arrays["components"]
+        except _NOT_ARRAYS as error:
+            raise LookalikeError(f"Expected a projection in {path}. Received: {error}") from None
+        if (
+            (mean.dtype, components.dtype) != (np.float32, np.float32)
+            or components.ndim != 2
+            or mean.shape != components.shape[1:]
+            or not (np.isfinite(mean).all() and np.isfinite(components).all())
+        ):
+            raise LookalikeError(
+                f"Expected finite float32 arrays of shape (features,) and (dim, features) in {path}. "
+                f"Received: {mean.dtype} {mean.shape} and {components.dtype} {components.shape}"
+            )
+        projection = Projection(len(components))
+        projection.mean_, projection.components_ = mean, np.ascontiguousarray(components)
         return projection
 
     def _set(self, mean: np.ndarray, components: np.ndarray) -> None:

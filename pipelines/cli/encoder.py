@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.model.encoder.bundle import fingerprint, read_manifest
+from lookalike.model.encoder.manifest import fingerprint, read_manifest
 from lookalike.model.encoder.post_processing import PostProcessing
 
 from ..config.job import load_config

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from lookalike.model.digests import sha256_json
-from lookalike.model.encoder.bundle import fingerprint, read_manifest
+from lookalike.model.encoder.manifest import fingerprint, read_manifest
 from lookalike.model.encoder.post_processing import DatabaseAugmentation, read_post_processing
 from lookalike.model.errors import LookalikeError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lookalike.model.encoder.bundle import MANIFEST, manifest_digest, read_manifest
+from lookalike.model.encoder.manifest import MANIFEST, manifest_digest, read_manifest
 from lookalike.model.encoder.post_processing import (
     KEY,
     DatabaseAugmentation,

@@ -3,8 +3,10 @@
     CACHE/DIGEST/copy/        the files
     CACHE/DIGEST/state.json   their names, sizes and times of change; its own tells when they were last asked for
 
-CACHE is `LOOKALIKE_CACHE`, else `~/.cache/lookalike`. An entry appears in one step, whole. One that was changed
-since is made again; one that nobody asked for in `UNUSED_DAYS` is deleted when another is made.
+CACHE is `LOOKALIKE_CACHE`, else `~/.cache/lookalike`, and must belong to this user alone: what lies there is read long
+after it was compared with its digest. An entry appears in one step, whole. One that was changed since, has links in it
+or files that others may write, is made again; one that nobody asked for in `UNUSED_DAYS` is deleted when another is
+made.
 """
 
 from __future__ import annotations
@@ -13,8 +15,12 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
+from typing import BinaryIO
+
+from lookalike.model.errors import LookalikeError
 
 from . import files
 
@@ -32,44 +38,72 @@ def local_copy(folder: str, digest: str) -> str:
         digest: names its content; two folders of one digest hold the same.
 
     Raises:
+        LookalikeError: if somebody else may write the cache.
         OSError: if it cannot be read, or the cache not be written.
     """
     if not files.is_remote(folder):
         return files.join(folder)
     cache = os.path.expanduser(os.environ.get("LOOKALIKE_CACHE", "~/.cache/lookalike"))
     entry = os.path.join(cache, digest)
+    os.makedirs(cache, mode=0o700, exist_ok=True)
+    _refuse_others(cache)
     if not _is_whole(entry):
-        os.makedirs(cache, exist_ok=True)
         _delete_unused(cache)
         with tempfile.TemporaryDirectory(dir=cache, prefix=_UNFINISHED) as temporary:
             new = os.path.join(temporary, "new")
             _fetch(folder, os.path.join(new, _COPY))
-            with open(os.path.join(new, _STATE), "w") as state:
-                json.dump(_state(new), state)
+            with _new_file(os.path.join(new, _STATE)) as state:
+                state.write(json.dumps(_state(new)).encode())
             if not _is_whole(entry):  # else another process was faster
                 files.move_folder_in(new, entry, last=_STATE)
     os.utime(os.path.join(entry, _STATE))
     return os.path.join(entry, _COPY)
 
 
+def _refuse_others(cache: str) -> None:
+    found = os.stat(cache)
+    if _is_mine(found):
+        return
+    whose = "others may write it" if found.st_uid == os.geteuid() else f"it belongs to user {found.st_uid}"
+    raise LookalikeError(
+        f"Expected a cache that only this user can write. Received: {cache}; {whose}. `chmod go-w` it, or name another "
+        "folder by LOOKALIKE_CACHE"
+    )
+
+
+def _is_mine(found: os.stat_result) -> bool:
+    """Whether a file or folder, and no link, belongs to this user, who alone may write it."""
+    kind = stat.S_IFMT(found.st_mode)
+    return kind in (stat.S_IFREG, stat.S_IFDIR) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
 def _fetch(folder: str, target: str) -> None:
-    os.makedirs(target)
+    os.makedirs(target, mode=0o700)
     for file in files.list_files(folder):
         name = os.path.basename(file.path)
-        with files.open_read(file.path) as source, open(os.path.join(target, name), "wb") as copy:
+        with files.open_read(file.path) as source, _new_file(os.path.join(target, name)) as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
+
+
+def _new_file(path: str) -> BinaryIO:
+    """A file to write that others may not write, whatever the umask."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _state(entry: str) -> list[list[str | int]]:
     """What tells, without reading them, that the files are as they were fetched."""
-    found = ((file.name, file.stat()) for file in os.scandir(os.path.join(entry, _COPY)))
-    return sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in found)
+    found = ((file.name, file.stat(follow_symlinks=False)) for file in os.scandir(os.path.join(entry, _COPY)))
+    return sorted([name, of.st_size, of.st_mtime_ns] for name, of in found)
 
 
 def _is_whole(entry: str) -> bool:
+    copy, state = os.path.join(entry, _COPY), os.path.join(entry, _STATE)
     try:
-        with open(os.path.join(entry, _STATE)) as state:
-            return bool(json.load(state) == _state(entry))
+        held = [os.path.join(copy, name) for name in os.listdir(copy)]
+        if not all(_is_mine(os.lstat(path)) for path in (entry, copy, state, *held)):
+            return False
+        with open(state) as file:
+            return bool(json.load(file) == _state(entry))
     except (OSError, ValueError, RecursionError):
         return False
 

@@ -428,7 +428,7 @@ def delete(paths: Iterable[str]) -> None:
         if is_remote(path):
             path = path.rstrip("/")
             remote += (f.path for f in _match(f"{path}**") if f.path == path or f.path.startswith(f"{path}/"))
-        elif os.path.isdir(_local(path)):
+        elif os.path.isdir(_local(path)) and not os.path.islink(_local(path)):
             shutil.rmtree(_local(path))
         else:
             with contextlib.suppress(FileNotFoundError):

@@ -13,7 +13,7 @@ from ..filesystem import files
 from ..filesystem.cache import local_copy
 from ..store import generations
 from ..store.generation import Generation, IndexRef
-from ..store.index_manifest import ITEMS, MANIFEST
+from ..store.index_manifest import ITEMS
 from .searcher import Searcher
 from .shard import OFFSETS, IndexShard, open_index_shard, read_items
 
@@ -28,16 +28,16 @@ def open_index(root: str, ref: IndexRef) -> IndexShard:
         LookalikeError: if a file is damaged, naming it.
     """
     folder = files.join(root, ref.path)
-    path = files.join(folder, MANIFEST)
-    files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)
+    # This one decides, and not the one in a copy, which could name other files by their right digests.
+    manifest = generations.read_index(root, ref)
     local = local_copy(folder, ref.manifest_sha256)
     try:
-        return open_index_shard(local)
+        return open_index_shard(local, manifest)
     except LookalikeError:
         if not files.is_remote(folder):
             raise
     files.delete([local])  # the copy is damaged, or what it was made from
-    return open_index_shard(local_copy(folder, ref.manifest_sha256))
+    return open_index_shard(local_copy(folder, ref.manifest_sha256), manifest)
 
 
 def open_vectors(store: str, generation: Generation) -> list[IndexShard]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.encoder.bundle import MANIFEST, fingerprint, read_manifest
+from lookalike.model.encoder.manifest import MANIFEST, fingerprint, read_manifest
 from lookalike.model.encoder.post_processing import (
     DatabaseAugmentation,
     PostProcessing,

@@ -201,18 +201,19 @@ def _check_items(items: pa.Table, count: int) -> None:
         )
 
 
-def open_index_shard(folder: str) -> IndexShard:
+def open_index_shard(folder: str, manifest: IndexManifest | None = None) -> IndexShard:
     """Opens an index shard after checking every one of its files.
 
     ScaNN answers wrongly from a truncated file and crashes without one, so it is given nothing unchecked.
 
     Args:
         folder: local folder.
+        manifest: what it is to hold, if that is known from elsewhere; None asks the folder itself.
 
     Raises:
         LookalikeError: naming the file that is missing, unknown or not what the manifest says.
     """
-    manifest = read_manifest(folder)
+    manifest = manifest or read_manifest(folder)
     held = set(os.listdir(folder)) - {MANIFEST}
     for name in sorted(held ^ set(manifest.files)):
         expected, found = ("no such file", "one") if name in held else ("a file", "none")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lookalike.model.encoder.bundle import read_manifest
+from lookalike.model.encoder.manifest import read_manifest
 
 from ..config.job import Config
 from ..filesystem import files

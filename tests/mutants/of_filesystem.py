@@ -98,9 +98,14 @@ CHANGES: dict[str, list[Change]] = {
             "any old folder in LOOKALIKE_CACHE is deleted",
         ),
         wrong(
-            "return bool(json.load(state) == _state(entry))",
-            "return bool(json.load(state))",
+            "return bool(json.load(file) == _state(entry))",
+            "return bool(json.load(file))",
             "a changed or incomplete copy is taken for whole",
+        ),
+        wrong(
+            "    _refuse_others(cache)\n",
+            "",
+            "another user's files are searched, in a cache that others may write",
         ),
         worse(
             "    os.utime(os.path.join(entry, _STATE))\n",

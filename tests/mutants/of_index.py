@@ -223,8 +223,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/opening.py": [
         wrong(
-            "    files.check_digest(path, files.read_bytes(path), ref.manifest_sha256)\n",
-            "",
+            "open_index_shard(local, manifest)",
+            "open_index_shard(local)",
             "an index shard of another generation may be opened",
         ),
         worse(

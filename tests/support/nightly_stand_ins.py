@@ -15,11 +15,10 @@ import apache_beam as beam
 import numpy as np
 
 from lookalike.embedding import job as embed
-from lookalike.model.encoder.bundle import (
+from lookalike.model.encoder.bundle import EncodedBatch, Encoder
+from lookalike.model.encoder.manifest import (
     FORMAT,
     MANIFEST,
-    EncodedBatch,
-    Encoder,
     fingerprint,
     manifest_digest,
     read_manifest,

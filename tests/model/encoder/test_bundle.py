@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.model.encoder.bundle import BATCH, Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.encoder.bundle import BATCH, Encoder
+from lookalike.model.encoder.manifest import fingerprint, manifest_digest, read_manifest
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from tests.conftest import DIM, SPEC, picture, tiny_network

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.model.encoder.bundle import Encoder, fingerprint, read_manifest
+from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.encoder.manifest import fingerprint, read_manifest
 from lookalike.model.encoder.projection import unit_length
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec

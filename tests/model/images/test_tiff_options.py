@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image as Pil
 
 from lookalike.model.images.decode import decode
-from lookalike.model.images.formats import upright
+from lookalike.model.images.exif import upright
 from tests.support.tiff_files import packed, tiff
 
 HEIGHT, WIDTH = 37, 53

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lookalike.encoder.tune import change, parsed
-from lookalike.model.encoder.bundle import Encoder, fingerprint, manifest_digest, read_manifest
+from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.encoder.manifest import fingerprint, manifest_digest, read_manifest
 from lookalike.model.encoder.post_processing import (
     DatabaseAugmentation,
     PostProcessing,

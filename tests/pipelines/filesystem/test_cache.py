@@ -8,6 +8,7 @@ import pytest
 
 from lookalike.filesystem import cache, files
 from lookalike.filesystem.cache import UNUSED_DAYS
+from lookalike.model.errors import LookalikeError
 from tests.support.small_stores import Bucket
 
 FOLDER = "mem://bucket/indexes/a"
@@ -29,6 +30,13 @@ def bucket(tmp_path, monkeypatch) -> Bucket:
     monkeypatch.setattr(files, "_beam", lambda: bucket)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
     return bucket
+
+
+def linked(path: Path) -> None:
+    """Puts a link in its place to itself, elsewhere."""
+    beside = next(parent for parent in path.parents if parent.name == "cache").parent
+    elsewhere = path.rename(beside / "elsewhere")
+    path.symlink_to(elsewhere)
 
 
 def held(folder: str) -> dict[str, bytes]:
@@ -56,8 +64,25 @@ def test_a_local_folder_is_its_own_copy(bucket, tmp_path):
         lambda copy: (copy / "z").write_bytes(b""),
         lambda copy: (copy.parent / "state.json").unlink(),
         lambda copy: (copy.parent / "state.json").write_bytes(b"[[" * 9),
+        lambda copy: (copy.parent / "state.json").write_bytes(b"[" * 99_999),
+        lambda copy: (copy / "x").chmod(0o666),
+        lambda copy: copy.chmod(0o777),
+        lambda copy: copy.parent.chmod(0o775),
+        lambda copy: linked(copy / "x"),
+        lambda copy: linked(copy),
+        lambda copy: linked(copy.parent),
     ],
-    ids=["cut", "changed", "missing", "added", "no state", "damaged state"],
+    ids=[
+        *("cut", "changed", "missing", "added", "no state", "damaged state", "deep state"),
+        *(
+            "file of others",
+            "copy of others",
+            "entry of others",
+            "linked file",
+            "linked copy",
+            "linked entry",
+        ),
+    ],
 )
 def test_a_copy_that_was_changed_is_fetched_again(bucket, damage):
     damage(Path(cache.local_copy(FOLDER, "d1")))
@@ -114,3 +139,32 @@ def test_what_others_keep_in_that_folder_is_let_alone_however_old(bucket, tmp_pa
     cache.local_copy(FOLDER, "new")
     assert sorted(os.listdir(tmp_path / "cache")) == ["mine", "new", "notes.txt"]
     assert {str(p.relative_to(mine)) for p in mine.rglob("*") if p.is_file()} == set(content)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o770, 0o702])
+def test_a_cache_that_others_may_write_is_refused(bucket, tmp_path, mode):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(mode)
+    with pytest.raises(LookalikeError, match=r"cache; others may write it\. `chmod go-w` it"):
+        cache.local_copy(FOLDER, "d1")
+    assert bucket.opened == []
+
+
+def test_a_cache_of_somebody_else_is_refused_although_it_holds_the_copy(bucket, monkeypatch):
+    cache.local_copy(FOLDER, "d1")
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(LookalikeError, match="it belongs to user"):
+        cache.local_copy(FOLDER, "d1")
+
+
+def test_what_is_cached_is_for_this_user_alone_whatever_the_umask(bucket, tmp_path):
+    before = os.umask(0)
+    try:
+        copy = Path(cache.local_copy(FOLDER, "d1"))
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "cache", copy.parent, copy, *copy.iterdir(), copy.parent / "state.json"):
+        assert not path.stat().st_mode & 0o022, path
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert cache.local_copy(FOLDER, "d1") == str(copy)
+    assert len(bucket.opened) == 2

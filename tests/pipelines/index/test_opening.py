@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -71,3 +72,21 @@ def test_a_copy_from_far_away_that_is_damaged_is_fetched_again(tmp_path, monkeyp
         copy.write_bytes(damaged)
         os.utime(copy, ns=times)
         assert open_index("mem://b/store", ref).items.equals(expected)
+
+
+def test_a_copy_whose_manifest_names_other_files_is_fetched_again(tmp_path, monkeypatch):
+    """What somebody put there fits together, and is not what the generation names."""
+    store, bucket = SmallStore(tmp_path / "store"), Bucket()
+    (ref,) = store.publish(0, ["a0"]).indexes
+    (other,) = store.publish(1, ["b0"]).indexes
+    bucket.upload(tmp_path / "store", "mem://b/store")
+    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
+    expected = open_index("mem://b/store", ref).items.to_pylist()
+    foreign = tmp_path / "store" / other.path
+    (copy,) = (tmp_path / "cache").glob("*/copy")
+    for path in foreign.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    state = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in copy.iterdir()]
+    (copy.parent / "state.json").write_text(json.dumps(sorted(state)))
+    assert open_index("mem://b/store", ref).items.to_pylist() == expected

@@ -1,0 +1,136 @@
+"""The two runtimes of an encoder's network: TFLite for int8, TensorFlow for float. Both see only what was checked."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import imports
+from ..errors import LookalikeError
+from ..quiet import quiet
+from .graphs import checked_saved_model
+from .tflite import check_tflite
+
+
+class Int8Network:
+    """An int8 network; each thread has its own interpreter with one thread, which beats sharing one.
+
+    Args:
+        content: the TFLite model.
+        path: where it was read, for messages.
+        batch: pictures a call.
+
+    Attributes:
+        input_shape, output_shape: of arrays in and out, the batch first.
+
+    Raises:
+        LookalikeError: if it is no network that can be trusted to compute, or TFLite cannot use it.
+    """
+
+    def __init__(self, content: bytes, path: Path, batch: int) -> None:
+        self._content, self._batch = content, batch
+        check_tflite(content, path)
+        self._local = threading.local()
+        try:
+            with quiet():  # the first interpreter of a process tells of its delegate, past every log format
+                interpreter = self._interpreter()
+            (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+            if (
+                target["shape"][0] != batch
+            ):  # it is known only after a call, as behind a shape that is computed
+                interpreter.invoke()
+                (target,) = interpreter.get_output_details()
+        except (ValueError, RuntimeError) as error:
+            raise LookalikeError(f"TFLite cannot use the network {path}: {_first_line(error)}") from None
+        if source["dtype"] != np.uint8:
+            raise LookalikeError(
+                f"Expected a network from uint8 in {path}. Received: {source['dtype'].__name__}"
+            )
+        self.input_shape, self.output_shape = (tuple(map(int, side["shape"])) for side in (source, target))
+
+    def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
+        """Features of at most `batch` pictures (n, height, width, 3), uint8, in a spec's geometry."""
+        interpreter = self._interpreter()
+        (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+        batch = np.zeros((self._batch, *pixels.shape[1:]), np.uint8)
+        batch[: len(pixels)] = self._quantised(pixels, source["quantization"], preprocess)
+        interpreter.set_tensor(source["index"], batch)
+        interpreter.invoke()
+        return interpreter.get_tensor(target["index"])[: len(pixels)]
+
+    @staticmethod
+    def _quantised(pixels: np.ndarray, quantization: tuple[float, int], preprocess: Any) -> np.ndarray:
+        """Pixels on the network's input scale: q = round((x - mean) / std / scale + zero point)."""
+        scale, zero = quantization
+        levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+        table = np.clip(np.rint(preprocess.normalize(levels) / scale + zero), 0, 255).astype(np.uint8)
+        if np.array_equal(table, levels):
+            return pixels
+        return np.stack([table[:, c][pixels[..., c]] for c in range(3)], axis=-1)
+
+    def _interpreter(self) -> Any:
+        if not hasattr(self._local, "interpreter"):
+            tf = imports.tensorflow()
+
+            interpreter = tf.lite.Interpreter(model_content=self._content, num_threads=1)
+            index = interpreter.get_input_details()[0]["index"]
+            shape = interpreter.get_input_details()[0]["shape"]
+            interpreter.resize_tensor_input(index, [self._batch, *shape[1:]])
+            interpreter.allocate_tensors()
+            self._local.interpreter = interpreter
+        return self._local.interpreter
+
+
+class FloatNetwork:
+    """The float network. Its batches are filled up to one size, so that a vector never depends on the batch.
+
+    Args:
+        files: the SavedModel's files by their names.
+        path: where its graph was read, for messages.
+        batch: pictures a call.
+
+    Attributes:
+        input_shape, output_shape: of arrays in and out, the batch first; None where any size will do.
+
+    Raises:
+        LookalikeError: if it is no network that can be trusted to compute, or TensorFlow cannot load it.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], path: Path, batch: int) -> None:
+        tf = imports.tensorflow()
+
+        self._batch = batch
+        checked = dict(files) | {"saved_model.pb": checked_saved_model(files["saved_model.pb"], path)}
+        # TensorFlow loads from a folder alone: this one nobody else can write, and it holds what was looked at.
+        with tempfile.TemporaryDirectory(prefix="lookalike-") as private:
+            os.mkdir(os.path.join(private, "variables"))
+            for name, content in checked.items():
+                Path(private, name).write_bytes(content)
+            try:
+                with quiet():
+                    self._model = tf.saved_model.load(private)
+                (function,) = self._model.serve.concrete_functions
+                ((source,), _), target = function.structured_input_signature, function.structured_outputs
+                self.input_shape, self.output_shape = tuple(source.shape), tuple(target.shape)
+            except (
+                Exception
+            ) as error:  # by what is wrong with it: OpError, KeyError, ValueError, AttributeError, ...
+                raise LookalikeError(
+                    f"TensorFlow cannot load the network {path}: {_first_line(error)}"
+                ) from None
+
+    def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
+        """Features of at most `batch` pictures (n, height, width, 3), uint8, in a spec's geometry."""
+        batch = np.zeros((self._batch, *pixels.shape[1:]), np.float32)
+        batch[: len(pixels)] = preprocess.normalize(pixels)
+        return np.asarray(self._model.serve(batch))[: len(pixels)]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,441 @@
+"""Looks into a TFLite model before TFLite does, which follows every number in it and ends the process with some.
+
+Allowed is what networks of pictures are made of: one graph of TFLite's own operations that compute, with tensors whose
+sizes are those of their data. There are no operations of others, no variables, tables, loops or calls.
+
+Source of the tables: `schema.fbs` of TensorFlow Lite 2.17.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import LookalikeError
+from ..imports import importing
+from .flatbuffer import FlatBuffer, FlatBufferError, Schema
+
+_IDENTIFIER = b"TFL3"
+_MOST_BYTES = 1 << 31
+"""Of the data of all tensors for one picture."""
+_MOST_OPERATIONS = 20_000
+_GREATEST_SCALE = 1e24
+"""A quotient of scales becomes a shift by so many bits, and some kernels look into a table by it."""
+_LONGEST = 1 << 12
+"""Of strides, dilations, block sizes, paddings and new heights and widths."""
+
+
+def _schema(*fields: str, **kinds: Any) -> Schema:
+    """`name:kind` for each field in order; `name:kind=default`; a `-` for None, and a name alone for one in `kinds`."""
+    types: dict[str, Any] = {}
+    defaults = {}
+    for text in fields:
+        name, _, kind = text.partition(":")
+        kind, _, default = kind.partition("=")
+        types[name] = kinds.get(name) if not kind or kind == "-" else kind
+        if default:
+            defaults[name] = int(default)
+    return Schema(types, defaults)
+
+
+_QUANTIZATION = _schema(
+    "min:[f]", "max:[f]", "scale:[f]", "zero_point:[q]", "details_type:B", "details:any", "dimension:i"
+)
+_TENSOR = _schema(
+    *("shape:[i]", "type:b", "buffer:I", "name:str", "quantization", "is_variable:B", "sparsity:any"),
+    *("shape_signature:[i]", "has_rank:B", "variant_tensors:any"),
+    quantization=_QUANTIZATION,
+)
+_OPERATOR = _schema(
+    *("opcode_index:I", "inputs:[i]", "outputs:[i]", "options_type:B", "options:any", "custom_options:[B]"),
+    *("custom_options_format:b", "mutating_variable_inputs:[B]", "intermediates:[i]", "large_offset:Q"),
+    *("large_size:Q", "options_2_type:B", "options_2:any"),
+)
+_SUBGRAPH = _schema(
+    *("tensors", "inputs:[i]", "outputs:[i]", "operators", "name:str"),
+    tensors=(_TENSOR,),
+    operators=(_OPERATOR,),
+)
+_CODE = _schema("deprecated_code:b", "custom_code:str", "version:i=1", "code:i")
+_BUFFER = _schema("data:[B]", "offset:-", "size:-")
+_METADATA = _schema("name:str", "buffer:I")
+_TENSOR_NAME = _schema("name:str", "tensor:I")
+_SIGNATURE = _schema(
+    *("inputs", "outputs", "key:str", "deprecated_tag:-", "subgraph:I"),
+    inputs=(_TENSOR_NAME,),
+    outputs=(_TENSOR_NAME,),
+)
+_MODEL = _schema(
+    *("version:I", "codes", "subgraphs", "description:str", "buffers", "metadata_buffer:[i]", "metadata"),
+    "signatures",
+    codes=(_CODE,),
+    subgraphs=(_SUBGRAPH,),
+    buffers=(_BUFFER,),
+    metadata=(_METADATA,),
+    signatures=(_SIGNATURE,),
+)
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """One of TFLite's operations, as a network may use it.
+
+    Attributes:
+        inputs: least and most of them.
+        options: name of the table, "" for none; `_OPTIONS` has its fields.
+        optional: inputs that may be left out.
+        constant: inputs whose values are in the file: what they say decides how much memory is taken, or is looked at
+            without a check.
+    """
+
+    inputs: tuple[int, int]
+    options: str = ""
+    optional: tuple[int, ...] = ()
+    constant: tuple[int, ...] = ()
+
+
+_ANY = (1, 1024)
+_ACTIVATION = "activation:b"
+_OPTIONS = {
+    "AddOptions": _schema(_ACTIVATION, "pot_scale_int16:B"),
+    "ArgMaxOptions": _schema("output_type:b"),
+    "BatchMatMulOptions": _schema("adj_x:B", "adj_y:B", "asymmetric:B"),
+    "CastOptions": _schema("in_type:b", "out_type:b"),
+    "ConcatenationOptions": _schema("axis:i", _ACTIVATION),
+    "Conv2DOptions": _schema(
+        "padding:b",
+        "stride_w:i",
+        "stride_h:i",
+        _ACTIVATION,
+        "dilation_w:i=1",
+        "dilation_h:i=1",
+        "bias_type:b",
+    ),
+    "DepthToSpaceOptions": _schema("block:i"),
+    "DepthwiseConv2DOptions": _schema(
+        *("padding:b", "stride_w:i", "stride_h:i", "multiplier:i", _ACTIVATION, "dilation_w:i=1"),
+        "dilation_h:i=1",
+    ),
+    "DivOptions": _schema(_ACTIVATION),
+    "FullyConnectedOptions": _schema(_ACTIVATION, "format:b", "keep_dims:B", "asymmetric:B", "bias_type:b"),
+    "GatherOptions": _schema("axis:i", "batch_dims:i"),
+    "GeluOptions": _schema("approximate:B"),
+    "L2NormOptions": _schema(_ACTIVATION),
+    "LeakyReluOptions": _schema("alpha:f"),
+    "LocalResponseNormalizationOptions": _schema("radius:i", "bias:f", "alpha:f", "beta:f"),
+    "MirrorPadOptions": _schema("mode:b"),
+    "MulOptions": _schema(_ACTIVATION),
+    "PackOptions": _schema("count:i", "axis:i"),
+    "Pool2DOptions": _schema(
+        "padding:b", "stride_w:i", "stride_h:i", "filter_w:i", "filter_h:i", _ACTIVATION
+    ),
+    "ReducerOptions": _schema("keep_dims:B"),
+    "ReshapeOptions": _schema("new_shape:[i]"),
+    "ResizeBilinearOptions": _schema("height:-", "width:-", "align_corners:B", "half_pixel_centers:B"),
+    "ResizeNearestNeighborOptions": _schema("align_corners:B", "half_pixel_centers:B"),
+    "ShapeOptions": _schema("out_type:b"),
+    "SoftmaxOptions": _schema("beta:f"),
+    "SpaceToDepthOptions": _schema("block:i"),
+    "SplitOptions": _schema("count:i"),
+    "SplitVOptions": _schema("count:i"),
+    "SqueezeOptions": _schema("dimensions:[i]"),
+    "StridedSliceOptions": _schema("begin:i", "end:i", "ellipsis:i", "new_axis:i", "shrink:i", "offset:B"),
+    "SubOptions": _schema(_ACTIVATION, "pot_scale_int16:B"),
+}
+"""Tables with fields. Those of other operations are empty, and may be of any name."""
+
+_OF_ONE = """
+    ABS CEIL COS DEQUANTIZE ELU EXP FLOOR HARD_SWISH LOG LOGISTIC LOG_SOFTMAX NEG QUANTIZE RELU RELU6 RELU_N1_TO_1 ROUND
+    RSQRT SIN SQRT SQUARE TANH
+"""
+_OF_TWO = """
+    EQUAL FLOOR_DIV GREATER GREATER_EQUAL LESS LESS_EQUAL MAXIMUM MINIMUM NOT_EQUAL POW PRELU SQUARED_DIFFERENCE
+"""
+_OPERATIONS = {
+    **dict.fromkeys(_OF_ONE.split(), _Operation((1, 1))),
+    **dict.fromkeys(_OF_TWO.split(), _Operation((2, 2))),
+    "ADD": _Operation((2, 2), "AddOptions"),
+    "ARG_MAX": _Operation((2, 2), "ArgMaxOptions", constant=(1,)),
+    "AVERAGE_POOL_2D": _Operation((1, 1), "Pool2DOptions"),
+    "BATCH_MATMUL": _Operation((2, 2), "BatchMatMulOptions"),
+    "CAST": _Operation((1, 1), "CastOptions"),
+    "CONCATENATION": _Operation(_ANY, "ConcatenationOptions"),
+    "CONV_2D": _Operation((2, 3), "Conv2DOptions", (2,), (1, 2)),
+    "DEPTH_TO_SPACE": _Operation((1, 1), "DepthToSpaceOptions"),
+    "DEPTHWISE_CONV_2D": _Operation((2, 3), "DepthwiseConv2DOptions", (2,), (1, 2)),
+    "DIV": _Operation((2, 2), "DivOptions"),
+    "EXPAND_DIMS": _Operation((2, 2), constant=(1,)),
+    "FULLY_CONNECTED": _Operation((2, 3), "FullyConnectedOptions", (2,), (1, 2)),
+    "GATHER": _Operation((2, 2), "GatherOptions", constant=(1,)),
+    "GELU": _Operation((1, 1), "GeluOptions"),
+    "L2_NORMALIZATION": _Operation((1, 1), "L2NormOptions"),
+    "LEAKY_RELU": _Operation((1, 1), "LeakyReluOptions"),
+    "LOCAL_RESPONSE_NORMALIZATION": _Operation((1, 1), "LocalResponseNormalizationOptions"),
+    "MAX_POOL_2D": _Operation((1, 1), "Pool2DOptions"),
+    "MIRROR_PAD": _Operation((2, 2), "MirrorPadOptions", constant=(1,)),
+    "MUL": _Operation((2, 2), "MulOptions"),
+    "PACK": _Operation(_ANY, "PackOptions"),
+    "PAD": _Operation((2, 2), constant=(1,)),
+    "PADV2": _Operation((3, 3), constant=(1, 2)),
+    **dict.fromkeys(
+        ("MEAN", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "SUM"),
+        _Operation((2, 2), "ReducerOptions", constant=(1,)),
+    ),
+    "RESHAPE": _Operation((1, 2), "ReshapeOptions"),
+    "RESIZE_BILINEAR": _Operation((2, 2), "ResizeBilinearOptions", constant=(1,)),
+    "RESIZE_NEAREST_NEIGHBOR": _Operation((2, 2), "ResizeNearestNeighborOptions", constant=(1,)),
+    "SELECT_V2": _Operation((3, 3)),
+    "SHAPE": _Operation((1, 1), "ShapeOptions"),
+    "SLICE": _Operation((3, 3), constant=(1, 2)),
+    "SOFTMAX": _Operation((1, 1), "SoftmaxOptions"),
+    "SPACE_TO_DEPTH": _Operation((1, 1), "SpaceToDepthOptions"),
+    "SPLIT": _Operation((2, 2), "SplitOptions", constant=(0,)),
+    "SPLIT_V": _Operation((3, 3), "SplitVOptions", constant=(1, 2)),
+    "SQUEEZE": _Operation((1, 1), "SqueezeOptions"),
+    "STRIDED_SLICE": _Operation((4, 4), "StridedSliceOptions", constant=(1, 2, 3)),
+    "SUB": _Operation((2, 2), "SubOptions"),
+    "TRANSPOSE": _Operation((2, 2), constant=(1,)),
+}
+_LISTS = ("custom_options", "intermediates", "mutating_variable_inputs")
+_OF_OTHERS = (*_LISTS, "large_offset", "large_size", "options_2_type", "options_2")
+"""Fields of operations that are not among these."""
+_SEVERAL_OUTPUTS = ("SPLIT", "SPLIT_V")
+_SIZES = {
+    *("stride_w", "stride_h", "dilation_w", "dilation_h", "filter_w", "filter_h", "block", "count"),
+    "multiplier",
+}
+"""Options that TFLite divides by, or counts with."""
+_TYPES = {
+    "FLOAT32": "<f4",
+    "INT32": "<i4",
+    "UINT8": "u1",
+    "INT64": "<i8",
+    "BOOL": "?",
+    "INT16": "<i2",
+    "INT8": "i1",
+}
+_MOST_DIMENSIONS = 6
+
+
+def check_tflite(content: bytes, path: object) -> None:
+    """Looks at all of a TFLite model.
+
+    Args:
+        content: the file.
+        path: where it was read, for messages.
+
+    Raises:
+        LookalikeError: if it has an operation that is not among those allowed, naming them, or is not whole.
+    """
+    with importing("TensorFlow"):
+        from tensorflow.lite.python import schema_py_generated as names
+
+    try:
+        _check(content, names)
+    except FlatBufferError as error:
+        raise LookalikeError(f"Expected a network for TFLite in {path}. Received one with {error}") from None
+    except _ForeignError as error:
+        raise LookalikeError(
+            f"The network {path} is refused: it has operations that are not known to do nothing but compute: {error}. "
+            "If it is yours, make it of layers that do without them, or use the float variant"
+        ) from None
+
+
+class _ForeignError(ValueError):
+    """Operations that are not allowed, by name."""
+
+
+def _check(content: bytes, names: Any) -> None:
+    if content[4:8] != _IDENTIFIER:
+        raise FlatBufferError("another mark than TFL3")
+    buffer = FlatBuffer(content)
+    model = buffer.root(_MODEL)
+    codes = _operation_codes(model, names)
+    if len(model["subgraphs"] or ()) != 1:
+        raise FlatBufferError("another number of graphs than one")
+    (graph,) = model["subgraphs"]
+    buffers = [b"" if one["data"] is None else one["data"] for one in model["buffers"] or ()]
+    types = {getattr(names.TensorType, name): np.dtype(kind) for name, kind in _TYPES.items()}
+    tensors = [_checked_tensor(tensor, buffers, types) for tensor in graph["tensors"] or ()]
+    if sum(tensor.bytes for tensor in tensors) > _MOST_BYTES:
+        raise FlatBufferError(f"tensors of more than {_MOST_BYTES:,} bytes")
+    for metadata in model["metadata"] or ():
+        _within(metadata["buffer"], buffers, "a buffer")
+    for signature in model["signatures"] or ():
+        if signature["subgraph"]:
+            raise FlatBufferError("a signature of no graph")
+        for named in (*(signature["inputs"] or ()), *(signature["outputs"] or ())):
+            _within(named["tensor"], tensors, "a tensor")
+    _check_order(graph, codes, tensors)
+    for operator in graph["operators"] or ():
+        _check_options(buffer, operator, codes[operator["opcode_index"]], names, tensors)
+
+
+def _operation_codes(model: dict[str, Any], names: Any) -> list[str]:
+    """The name of each operation that the model uses."""
+    known = {number: name for name, number in vars(names.BuiltinOperator).items() if not name.startswith("_")}
+    codes = []
+    for code in model["codes"] or ():
+        # Models of before 2020 have the first alone; TFLite takes the greater.
+        name = known.get(max(code["code"], code["deprecated_code"]), "an unknown one")
+        codes.append(code["custom_code"].decode("utf-8", "replace") if code["custom_code"] else name)
+    if foreign := sorted({code for code in codes if code not in _OPERATIONS}):
+        raise _ForeignError(", ".join(foreign))
+    return codes
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor's shape, and its values if they are in the file."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    values: np.ndarray | None
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _checked_tensor(tensor: dict[str, Any], buffers: Sequence[Any], types: dict[int, np.dtype]) -> _Tensor:
+    dtype = types.get(tensor["type"])
+    if dtype is None or tensor["is_variable"] or tensor["sparsity"] or tensor["variant_tensors"]:
+        raise FlatBufferError(f"a tensor of type {tensor['type']}, a variable or a sparse one")
+    shape = tuple(map(int, _list(tensor["shape"])))
+    signature = shape if tensor["shape_signature"] is None else tuple(map(int, tensor["shape_signature"]))
+    if (
+        len(shape) > _MOST_DIMENSIONS
+        or any(size < 1 for size in shape)
+        or len(signature) not in (0, len(shape))
+        or any(size not in (-1, is_) for size, is_ in zip(signature, shape, strict=False))
+    ):
+        raise FlatBufferError(f"a tensor of shape {list(shape)}, {list(signature)}")
+    _within(tensor["buffer"], buffers, "a buffer")
+    data = buffers[tensor["buffer"]]
+    made = _Tensor(shape, dtype, None)
+    if len(data):
+        if len(data) != made.bytes:
+            raise FlatBufferError(f"{len(data)} bytes for a tensor of shape {list(shape)} and type {dtype}")
+        made = _Tensor(shape, dtype, np.frombuffer(data, dtype).reshape(shape))
+    _check_quantization(tensor["quantization"], made)
+    return made
+
+
+def _check_quantization(quantization: dict[str, Any] | None, tensor: _Tensor) -> None:
+    if quantization is None or quantization["scale"] is None or not len(quantization["scale"]):
+        return
+    scale, zero = quantization["scale"], quantization["zero_point"]
+    axis = quantization["dimension"]
+    of_axis = tensor.shape[axis] if 0 <= axis < len(tensor.shape) else 1
+    integer = np.issubdtype(tensor.dtype, np.integer)
+    if (
+        len(scale) not in (1, of_axis)
+        or quantization["details_type"]
+        or quantization["details"]
+        or zero is None
+        or len(zero) != len(scale)
+        or not ((scale > 1 / _GREATEST_SCALE) & (scale < _GREATEST_SCALE)).all()
+        or (integer and not _fits(zero, tensor.dtype))
+    ):
+        raise FlatBufferError("a quantisation that does not fit its tensor")
+
+
+def _fits(values: np.ndarray, dtype: np.dtype) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(((values >= limits.min) & (values <= limits.max)).all())
+
+
+def _within(number: int, things: Sequence[Any], what: str) -> None:
+    if not 0 <= number < len(things):
+        raise FlatBufferError(f"{what} that is not there")
+
+
+def _check_order(graph: dict[str, Any], codes: Sequence[str], tensors: Sequence[_Tensor]) -> None:
+    """Every tensor is known before it is used, and made once."""
+    inputs, outputs, operators = (_list(graph[name]) for name in ("inputs", "outputs", "operators"))
+    if len(inputs) != 1 or len(outputs) != 1 or len(operators) > _MOST_OPERATIONS:
+        raise FlatBufferError(f"{len(inputs)} inputs, {len(outputs)} outputs and {len(operators)} operations")
+    for number in (*inputs, *outputs):
+        _within(number, tensors, "a tensor")
+    known = {number for number, tensor in enumerate(tensors) if tensor.values is not None}
+    if inputs[0] in known:
+        raise FlatBufferError("an input that is a constant")
+    known.add(inputs[0])
+    for operator in operators:
+        _within(operator["opcode_index"], codes, "an operation")
+        name = codes[operator["opcode_index"]]
+        operation = _OPERATIONS[name]
+        given, made = _list(operator["inputs"]), _list(operator["outputs"])
+        least, most = operation.inputs
+        if not least <= len(given) <= most or (len(made) != 1 and name not in _SEVERAL_OUTPUTS) or not made:
+            raise FlatBufferError(f"{len(given)} inputs and {len(made)} outputs of {name}")
+        if any(_list(operator[field]) if field in _LISTS else operator[field] for field in _OF_OTHERS):
+            raise FlatBufferError(f"a part of {name} that it does not have")
+        for place, number in enumerate(given):
+            if number == -1 and place in operation.optional:
+                continue
+            _within(number, tensors, "a tensor")
+            if number not in known or (place in operation.constant and tensors[number].values is None):
+                raise FlatBufferError(f"an input of {name} that is not known")
+        for number in made:
+            _within(number, tensors, "a tensor")
+            if number in known:
+                raise FlatBufferError(f"an output of {name} that is known before")
+            known.add(number)
+    if outputs[0] not in known:
+        raise FlatBufferError("an output that nothing makes")
+
+
+def _list(values: Any) -> list[Any]:
+    return [] if values is None else list(values)
+
+
+def _check_options(
+    buffer: FlatBuffer, operator: dict[str, Any], name: str, names: Any, tensors: Sequence[_Tensor]
+) -> None:
+    operation = _OPERATIONS[name]
+    given = [tensors[number] if number >= 0 else None for number in _list(operator["inputs"])]
+    options: dict[str, Any] = {}
+    if operation.options:
+        if operator["options_type"] != getattr(names.BuiltinOptions, operation.options):
+            if operator["options_type"] or name not in _WITHOUT_OPTIONS:
+                raise FlatBufferError(f"options of {name} that are not its own")
+        elif operator["options"] is None:
+            raise FlatBufferError(f"no options of {name}")
+        else:
+            options = buffer.table(operator["options"], _OPTIONS[operation.options])
+    elif operator["options"] is not None:
+        buffer.table(operator["options"], _EMPTY)
+    for option, value in options.items():
+        if option in _SIZES and not 1 <= value <= _LONGEST:
+            raise FlatBufferError(f"{option} {value} of {name}")
+    for problem in _problems(name, options, given, len(_list(operator["outputs"]))):
+        raise FlatBufferError(f"{problem} of {name}")
+
+
+_EMPTY = _schema()
+_WITHOUT_OPTIONS = ("RESHAPE", "GELU", "LEAKY_RELU")
+
+
+def _problems(
+    name: str, options: dict[str, Any], given: Sequence[_Tensor | None], outputs: int
+) -> Iterator[str]:
+    """What TFLite does not look at itself."""
+    first = given[0]
+    rank = len(first.shape) if first else 0
+    if name in ("PAD", "PADV2", "MIRROR_PAD") and given[1] is not None:
+        values = given[1].values
+        if values is None or values.shape != (rank, 2) or (values < 0).any() or (values > _LONGEST).any():
+            yield "paddings"
+    if name.startswith("RESIZE") and given[1] is not None:
+        values = given[1].values
+        if values is None or values.shape != (2,) or (values < 1).any() or (values > _LONGEST).any():
+            yield "a size"
+    if options.get("offset"):
+        yield "an end that is counted from the beginning"
+    if name in _SEVERAL_OUTPUTS and outputs != options["count"]:
+        yield "outputs"

@@ -1,0 +1,56 @@
+"""The runtimes say in one sentence what they cannot load, and load nothing but what was looked at."""
+
+import os
+
+import numpy as np
+import pytest
+
+from lookalike.model.encoder.runtimes import FloatNetwork, Int8Network
+from lookalike.model.errors import LookalikeError
+from lookalike.model.images.preprocess import parse_spec
+from tests.conftest import SPEC
+
+NAMES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
+
+
+@pytest.fixture
+def files(encoder) -> dict[str, bytes]:
+    return {name: (encoder / "saved_model" / name).read_bytes() for name in NAMES}
+
+
+def test_both_know_their_shapes_and_agree(encoder, files):
+    spec = parse_spec(SPEC)
+    int8 = Int8Network((encoder / "int8.tflite").read_bytes(), encoder, 8)
+    float32 = FloatNetwork(files, encoder, 8)
+    assert (int8.input_shape, int8.output_shape) == ((8, 32, 32, 3), (8, 32))
+    assert (float32.input_shape[1:], float32.output_shape[1:]) == ((32, 32, 3), (32,))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    a, b = int8.run(pixels, spec), float32.run(pixels, spec)
+    assert a.shape == b.shape == (3, 32)
+    assert (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b) > 0.98
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"\0" * 64, lambda data: b""]
+)
+def test_values_that_cannot_be_read_are_one_sentence(files, name, damage):
+    with pytest.raises(LookalikeError, match="TensorFlow cannot load the network x") as error:
+        FloatNetwork(files | {name: damage(files[name])}, "x", 8)
+    assert "\n" not in str(error.value)
+
+
+def test_the_copy_that_is_loaded_is_for_this_user_alone_and_then_gone(files, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    import tensorflow as tf
+
+    load, seen = tf.saved_model.load, []
+
+    def looked_at(folder):
+        seen.append((os.stat(folder).st_mode & 0o777, sorted(os.listdir(folder))))
+        return load(folder)
+
+    monkeypatch.setattr(tf.saved_model, "load", looked_at)
+    FloatNetwork(files, "x", 8)
+    assert seen == [(0o700, ["saved_model.pb", "variables"])]
+    assert os.listdir(tmp_path) == []
