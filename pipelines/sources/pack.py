@@ -9,7 +9,6 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import IO, Any
 
 import pyarrow as pa
@@ -20,7 +19,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
-from . import folder, tfrecord
+from . import folder, tfrecord, webdataset
 from .base import FILE_FORMATS, IMAGE_EXTENSIONS
 from .cuts import cut
 from .fields import escape
@@ -63,10 +62,9 @@ class PackSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """An image to be packed; `key` is its name in a tar, without an extension."""
+    """An image to be packed."""
 
     item_id: str
-    key: str
     file: FileInfo
 
 
@@ -101,8 +99,9 @@ def pack(
     changed are written, and then those of the earlier pack that are no longer made are removed. A pack that
     was interrupted is completed by the next; until then every image that the earlier one held is there.
 
-    The images' bytes are copied as they are. The relative path is the id: TFRecord feature `image/filename`,
-    `item_id` in a WebDataset's `.json`, Parquet column `item_id`. TFRecord stores floats of metadata in 32
+    The images' bytes are copied as they are. The relative path is the id, in every format as in the folder itself:
+    TFRecord feature `image/filename`, `item_id` in a WebDataset's `.json` (see `webdataset.packed_key`), Parquet
+    column `item_id`. TFRecord stores floats of metadata in 32
     bits, about seven digits; the other formats keep them exactly.
 
     Args:
@@ -167,19 +166,11 @@ def pack(
 
 def _plan(found: list[tuple[str, FileInfo]]) -> tuple[list[_Image], list[tuple[str, str]]]:
     plan, skipped = [], []
-    used: set[str] = set()
     for path, file in found:
-        if escape(path) != path:
+        if escape(path) == path:
+            plan.append(_Image(path, file))
+        else:
             skipped.append((escape(path), "the file's name is not UTF-8"))
-            continue
-        pure = PurePosixPath(path)
-        base = key = str(pure.with_name(pure.stem.replace(".", "_")))
-        number = 1
-        while key in used:
-            number += 1
-            key = f"{base}_{number}"
-        used.add(key)
-        plan.append(_Image(path, key, file))
     return plan, skipped
 
 
@@ -224,9 +215,14 @@ def _write_tfrecord(rows: _Rows, schema: pa.Schema, file: IO[bytes]) -> None:
 def _write_webdataset(rows: _Rows, schema: pa.Schema, file: IO[bytes]) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for image, data, fields in rows:
-            described = json.dumps({"item_id": image.item_id, **fields}, ensure_ascii=False).encode()
-            for extension, content in ((folder.extension(image.item_id), data), ("json", described)):
-                member = tarfile.TarInfo(f"{image.key}.{extension}")
+            described = json.dumps(
+                {webdataset.PACKED_ID: image.item_id, **fields}, ensure_ascii=False
+            ).encode()
+            key, kind = webdataset.packed_key(image.item_id), folder.extension(image.item_id)
+            # Readers tell the image from other members by its extension.
+            kind = kind if kind in IMAGE_EXTENSIONS else "jpg"
+            for extension, content in ((kind, data), ("json", described)):
+                member = tarfile.TarInfo(f"{key}.{extension}")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
 
@@ -273,7 +269,7 @@ class _Packing:
 
 _PACKINGS: dict[str, _Packing] = {
     "tfrecord": _Packing(".tfrecord", (tfrecord.IMAGE_FIELD, tfrecord.ID_FIELDS[0]), _write_tfrecord),
-    "webdataset": _Packing(".tar", ("item_id",), _write_webdataset),
+    "webdataset": _Packing(".tar", (webdataset.PACKED_ID,), _write_webdataset),
     "parquet": _Packing(".parquet", ("item_id", "image"), _write_parquet),
 }
 

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -27,8 +28,8 @@ def listed(out: str) -> list[str]:
     return sorted(name for name in os.listdir(out) if not name.startswith("."))
 
 
-def read(out: str, format: str, **metadata: str):
-    options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key", metadata=metadata)
+def read(out: str, **metadata: str):
+    options = SourceOptions(metadata=metadata)
     return [item for shard in find_shards(out, options) for item in read_shard(shard, options)]
 
 
@@ -39,7 +40,7 @@ def test_shards_hold_the_images_sorted_by_path(here, format):
     names = [f"shard-{name}.{ending}" for name in ("000000000000", "419a5ce9953c", "46cad2d63190")]
     assert summary.shards == tuple(f"out/{name}" for name in names)
     assert listed("out") == sorted(names)
-    items = [item for shard in summary.shards for item in read(shard, format)]
+    items = [item for shard in summary.shards for item in read(shard)]
     assert [(item.item_id, item.image) for item in items] == [
         ("a.jpg", b"a.jpg"),
         ("b/1.PNG", b"b/1.PNG"),
@@ -60,7 +61,7 @@ def test_the_same_input_gives_the_same_bytes_and_leaves_the_shards_of_before(her
     assert Path(*pack("images", "other", format=format).shards).read_bytes() == content
     again = pack(f"file://{here}/images/", f"file://{here}/out/", format=format)
     assert (again.images, again.unchanged, again.skipped) == (3, 1, ())
-    assert [item.item_id for item in read("out", format)] == ["a.jpg", "b/1.PNG", "b/2.jpg"]
+    assert [item.item_id for item in read("out")] == ["a.jpg", "b/1.PNG", "b/2.jpg"]
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
@@ -71,7 +72,7 @@ def test_a_csv_is_joined_by_path_and_what_does_not_match_is_counted(here, format
     )
     summary = pack("images", "out", format=format, metadata="rows.csv")
     assert (summary.rows_without_image, summary.images_without_row) == (1, 1)
-    items = read("out", format, price="float64", sold="bool", title="string", day="string", count="int64")
+    items = read("out", price="float64", sold="bool", title="string", day="string", count="int64")
     assert [item.metadata for item in items] == [
         {"price": 1.5, "sold": True, "title": "x, ü", "day": "2024-01-05", "count": 7},
         {"price": None, "sold": None, "title": None, "day": None, "count": None},
@@ -96,7 +97,7 @@ def test_json_lines_may_lack_fields(here, format):
         '{"file": "a.jpg", "n": 1}\n\n{"file": "b/2.jpg", "x": 1, "n": null}\n{"file": "b/1.PNG", "x": 2.5}\n'
     )
     pack("images", "out", format=format, metadata="rows.jsonl")
-    assert [item.metadata for item in read("out", format, n="int64", x="float64")] == [
+    assert [item.metadata for item in read("out", n="int64", x="float64")] == [
         {"n": 1, "x": None},
         {"n": None, "x": 2.5},
         {"n": None, "x": 1.0},
@@ -130,24 +131,86 @@ def test_a_metadata_file_that_cannot_be_used_is_refused(here, name, content, mes
     assert not Path("out").exists()
 
 
-def test_tar_keys_have_no_dots_and_are_unique(here):
-    for name in ("b/1.jpg", "c.d/x.y.jpg", "c.d/x_y.gif"):
-        Path("images", name).parent.mkdir(exist_ok=True)
-        Path("images", name).write_bytes(b"")
+NAMES = (
+    *("17.png", "17.jpg", "17", "17_2.png", "17.tar.jpg", "a.b/17.png", "a.b/c.d/x.y.jpg", "A.jpg", "a.JPG"),
+    *(
+        "with space.jpg",
+        " lead.jpg",
+        "trail .jpg",
+        "per%2Ecent.jpg",
+        "per%cent.jpg",
+        "per.cent.jpg",
+        "x\ny.jpg",
+    ),
+    *(
+        "caf\u00e9.jpg",
+        "cafe\u0301.jpg",
+        "\u65e5\u672c.jpg",
+        "\U0001f600.png",
+        'quo"te.jpg',
+        "back\\slash.jpg",
+    ),
+    *("long" * 60 + ".jpg", "/".join(["deep" * 50] * 5) + "/1.jpg", "-dash.jpg", "100%.jpg", "a,b;c.jpg"),
+)
+"""Names of files that all are different ids."""
+
+
+def many_names() -> set[str]:
+    shutil.rmtree("images")
+    for name in NAMES:
+        Path("images", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("images", name).write_bytes(name.encode())
+    return {name for name in NAMES if "." in name.rpartition("/")[2]}
+
+
+def test_all_formats_give_the_ids_of_the_folder(here):
+    names = many_names()
+    assert {item.item_id: item.image for item in read("images")} == {name: name.encode() for name in names}
+    for format in FILE_FORMATS:
+        pack("images", format, format=format, images_per_shard=4)
+        # Also if the fields are read.
+        for metadata in ({}, {"item_id": "string"} if format == "webdataset" else {}):
+            found = [(item.item_id, item.image) for item in read(format, **metadata)]
+            assert sorted(found) == sorted((name, name.encode()) for name in names)
+
+
+@pytest.mark.parametrize("format", FILE_FORMATS)
+def test_an_id_is_of_the_same_picture_whatever_else_comes_or_goes(here, format):
+    names = sorted(many_names())
+    for number, gone in enumerate(names):
+        Path("images", gone).unlink()
+        if number % 7 == 0:
+            pack("images", "out", format=format)
+            left = names[number + 1 :]
+            assert {item.item_id: item.image for item in read("out")} == {
+                name: name.encode() for name in left
+            }
+
+
+def test_a_packed_tar_is_a_plain_webdataset(here):
+    many_names()
     (shard,) = pack("images", "out", format="webdataset").shards
     with tarfile.open(shard) as archive:
         members = archive.getmembers()
-        ids = [json.load(archive.extractfile(m))["item_id"] for m in members if m.name.endswith("json")]
-    assert [m.name for m in members if not m.name.endswith("json")] == [
-        "a.jpg",
-        "b/1.png",
-        "b/1_2.jpg",
-        "b/2.jpg",
-        "c.d/x_y.jpg",
-        "c.d/x_y_2.gif",
-    ]
-    assert ids == ["a.jpg", "b/1.PNG", "b/1.jpg", "b/2.jpg", "c.d/x.y.jpg", "c.d/x_y.gif"]
+        ids = [json.load(archive.extractfile(m))["item_id"] for m in members[1::2]]
     assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
+    # As the library of that name splits them.
+    split = [re.fullmatch(r"((?:.*/|)[^.]+)[.]([^/]*)", m.name, re.DOTALL).groups() for m in members]
+    keys = [key for key, _ in split]
+    assert keys[::2] == keys[1::2]
+    assert len(set(keys)) == len(ids)
+    assert {kind for _, kind in split[1::2]} == {"json"}
+    assert {kind for _, kind in split[::2]} == {"jpg", "png"}
+
+
+def test_a_tar_of_an_earlier_version_keeps_its_ids(here):
+    with tarfile.open("old.tar", "w") as archive:
+        for name, content in (("17.jpg", b"1"), ("17.json", b'{"item_id": "17.jpg"}')):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert [item.item_id for item in read("old.tar")] == ["17"]
+    assert [item.item_id for item in read("old.tar", item_id="string")] == ["17"]
 
 
 def test_row_groups_are_of_256_rows_and_images_are_not_compressed(here):
