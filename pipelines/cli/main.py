@@ -34,8 +34,8 @@ app.add_typer(exclude_app, name="exclude")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
-    "be read only in part, or no query could be answered; 10 to 18 a gate failed, nothing was published; "
-    "130 interrupted. docs/operations.md tells which gate has which code."
+    "be read only in part, or no query could be answered; 4 done, but an id that was named is nowhere; 10 to 18 a "
+    "gate failed, nothing was published; 130 interrupted. docs/operations.md tells which gate has which code."
 )
 INTERRUPTED = 130
 

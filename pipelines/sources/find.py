@@ -15,6 +15,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
+from ..filesystem.text import lines
 from . import folder, tfrecord
 from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
 from .fields import escape
@@ -95,11 +96,10 @@ def _of_file(file: FileInfo, format: str) -> Shard:
 
 def _lines(path: str) -> list[str]:
     try:
-        text = files.read_bytes(path).decode("utf-8")
+        found = [line.decode("utf-8").strip() for line in lines(path)]
     except UnicodeDecodeError:
         raise LookalikeError(f"Expected a list of paths, one a line, in UTF-8. Received: {path}") from None
-    lines = (line.strip() for line in text.split("\n"))
-    return [line for line in lines if line and not line.startswith("#")]
+    return [line for line in found if line and not line.startswith("#")]
 
 
 def _of_folder(root: str, options: SourceOptions) -> list[Shard]:

@@ -169,11 +169,6 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("                start += len(batch)\n", "", "row numbers begin again with every block"),
         worse(
-            "        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:\n            file.seek(0)\n",
-            "        pass\n",
-            "the first id of a file from Windows is unknown",
-        ),
-        worse(
             "            column.validate(full=True)\n",
             "",
             "a query id that is not UTF-8 ends the run",

@@ -132,7 +132,7 @@ def test_a_metadata_file_that_cannot_be_used_is_refused(here, name, content, mes
 
 
 NAMES = (
-    *("17.png", "17.jpg", "17", "17_2.png", "17.tar.jpg", "a.b/17.png", "a.b/c.d/x.y.jpg", "A.jpg", "a.JPG"),
+    *("17.png", "17.jpg", "17_2.png", "17.tar.jpg", "a.b/17.png", "a.b/c.d/x.y.jpg", "A.jpg", "a.JPG"),
     *(
         "with space.jpg",
         " lead.jpg",
@@ -155,12 +155,12 @@ NAMES = (
 """Names of files that all are different ids."""
 
 
-def many_names() -> set[str]:
+def many_names() -> list[str]:
     shutil.rmtree("images")
     for name in NAMES:
         Path("images", name).parent.mkdir(parents=True, exist_ok=True)
         Path("images", name).write_bytes(name.encode())
-    return {name for name in NAMES if "." in name.rpartition("/")[2]}
+    return sorted(NAMES)
 
 
 def test_all_formats_give_the_ids_of_the_folder(here):
@@ -176,7 +176,7 @@ def test_all_formats_give_the_ids_of_the_folder(here):
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
 def test_an_id_is_of_the_same_picture_whatever_else_comes_or_goes(here, format):
-    names = sorted(many_names())
+    names = many_names()
     for number, gone in enumerate(names):
         Path("images", gone).unlink()
         if number % 7 == 0:
