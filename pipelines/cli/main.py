@@ -13,6 +13,7 @@ import typer
 from lookalike.model.errors import GateError, LookalikeError
 
 from ..filesystem import files
+from ..filesystem.encoding import restart_in_utf8
 from . import logs
 from .encoder import encoder_app
 from .evaluate import evaluate
@@ -93,6 +94,8 @@ def demo(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns what a user can mend into one sentence and a non-zero exit."""
     try:
+        if arguments is None:
+            restart_in_utf8()
         app(args=arguments)
     except GateError as error:
         _fail(str(error), error.exit_code)

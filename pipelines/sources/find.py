@@ -14,6 +14,7 @@ from pathlib import Path
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.encoding import require_utf8
 from ..filesystem.files import FileInfo
 from ..filesystem.text import lines
 from . import folder, tfrecord
@@ -42,9 +43,11 @@ def find_shards(paths: str | Sequence[str], options: SourceOptions) -> list[Shar
         options: as `corpus` configures them.
 
     Raises:
-        LookalikeError: if a path names nothing, not one kind of input, or two shards have one name.
+        LookalikeError: if a path names nothing, not one kind of input, or two shards have one name, or Python takes
+            names of files for anything but UTF-8.
         OSError: if a file system cannot be read.
     """
+    require_utf8()
     patterns = [paths] if isinstance(paths, str) else paths
     found = [found for path in patterns for found in _named_by(path, options, lists=True)]
     if not found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
 from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
-from .fields import Stored, build, damage
+from .fields import Stored, build, damage, read_json
 from .opening import open_listed
 from .records import Record, Reject
 
@@ -180,9 +179,11 @@ def _fields(group: _Group, options: SourceOptions) -> tuple[dict[str, Any], str 
         lacking = ", ".join(name for name in options.fields if name not in TEXT_MEMBERS)
         return fields, f"no .json member, which is to hold {lacking}" if lacking else None
     try:
-        stored = json.loads(group.texts["json"])
+        stored, repeated = read_json(group.texts["json"])
     except (ValueError, RecursionError) as error:
         return fields, f"the .json member cannot be read: {error}"
     if not isinstance(stored, dict):
         return fields, f"the .json member is to be an object. Received: {type(stored).__name__}"
+    if twice := [name for name in options.fields if name in repeated]:
+        return fields, f"the .json member has {twice[0]!r} twice"
     return fields | stored, None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_shard
@@ -68,15 +69,16 @@ def test_the_same_input_gives_the_same_bytes_and_leaves_the_shards_of_before(her
 def test_a_csv_is_joined_by_path_and_what_does_not_match_is_counted(here, format):
     Path("rows.csv").write_text(
         'other,path,price,sold,title,day,count\n1,./a.jpg,1.5,true,"x, ü",2024-01-05,7\n'
-        "2,b/2.jpg,2,false,,,\n3,gone.jpg,,,,,\n"
+        '2,b/2.jpg,2,false,"",,\n3,gone.jpg,,,,,\n'
     )
-    summary = pack("images", "out", format=format, metadata="rows.csv")
+    types = {"price": "float64", "sold": "bool", "count": "int64"}
+    summary = pack("images", "out", format=format, metadata="rows.csv", types=types)
     assert (summary.rows_without_image, summary.images_without_row) == (1, 1)
     items = read("out", price="float64", sold="bool", title="string", day="string", count="int64")
     assert [item.metadata for item in items] == [
         {"price": 1.5, "sold": True, "title": "x, ü", "day": "2024-01-05", "count": 7},
         {"price": None, "sold": None, "title": None, "day": None, "count": None},
-        {"price": 2.0, "sold": False, "title": "", "day": "", "count": None},
+        {"price": 2.0, "sold": False, "title": "", "day": None, "count": None},
     ]
 
 
@@ -85,10 +87,52 @@ def test_keys_of_a_csv_that_look_like_numbers_or_dates_stay_text(here):
     assert pack("images", "out", format="parquet", metadata="rows.csv").rows_without_image == 2
 
 
-def test_types_of_a_csv_are_told_from_the_whole_file(here):
-    Path("rows.csv").write_text("path,n\n" + "".join(f"x{i},{i}\n" for i in range(200_000)) + "a.jpg,none\n")
-    pack("images", "out", format="parquet", metadata="rows.csv")
-    assert pq.read_table("out/shard-000000000000.parquet").column("n").to_pylist() == ["none", None, None]
+CODES = [
+    "00123",
+    "40063813333931234567",
+    "1E10",
+    "1.10",
+    "NA",
+    " x ",
+    "NaN",
+    "true",
+    "2024-01-05",
+    "1,5",
+    "a\nb",
+]
+
+
+@pytest.mark.parametrize("format", FILE_FORMATS)
+@pytest.mark.parametrize("code", CODES)
+def test_text_of_a_csv_stays_as_it_is(here, format, code):
+    Path("rows.csv").write_text(f'\ufeffpath,code\na.jpg,"{code}"\n')
+    pack("images", "out", format=format, metadata="rows.csv")
+    assert read("out", code="string")[0].metadata == {"code": code}
+
+
+def test_a_declared_type_is_the_columns_and_what_does_not_fit_is_named(here):
+    Path("rows.csv").write_text('path,n,tags\na.jpg,007,"[""x"", """"]"\nb/2.jpg,"",\n')
+    pack("images", "out", format="parquet", metadata="rows.csv", types={"n": "int64", "tags": "list<string>"})
+    table = pq.read_table("out/shard-000000000000.parquet")
+    assert table["n"].to_pylist() == [7, None, None]
+    assert table["tags"].to_pylist() == [["x", ""], None, None]
+    for types, message in [
+        ({"n": "date"}, "rows.csv: expected date in column 'n'. Received: '007' in row 1"),
+        ({"m": "date"}, "expected a type for one of n, tags. Received: m"),
+    ]:
+        with pytest.raises(LookalikeError, match=message):
+            pack("images", "out", format="parquet", metadata="rows.csv", types=types)
+
+
+def test_the_lines_for_the_job_file_are_told(here):
+    Path("rows.csv").write_text("path,price,on,rank,ü\na.jpg,1,2,3,4\nc.jpg,,,,\n")
+    summary = pack("images", "out", format="parquet", metadata="rows.csv", types={"price": "decimal(10,2)"})
+    text = pack_report(summary, "out")
+    block = yaml.safe_load(text[text.index("corpus:") :])
+    assert block == {"corpus": {"metadata": {"price": "decimal(10,2)", "on": "string", "ü": "string"}}}
+    assert "'rank' is a column of our own" in text
+    assert "no image is called 'c.jpg'" in text
+    assert "corpus:" not in pack_report(pack("images", "other", format="parquet"), "other")
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
@@ -110,7 +154,7 @@ def test_json_lines_may_lack_fields(here, format):
         ("r.csv", b"", "expected CSV with a header"),
         ("r.csv", b"path,n\na.jpg\n", "expected CSV with a header"),
         ("r.csv", b"path,n\na\xff.jpg,1\n", "in UTF-8"),
-        ("r.csv", b"path,n\na.jpg,\xff\n", "column 'n'. Received: binary"),
+        ("r.csv", b"path,n\na.jpg,\xff\n", "in UTF-8. Received: 'utf-8' codec"),
         ("r.csv", b"n\n1\n", "relative paths, named one of path, file, .* Received: n"),
         ("r.csv", b"path\na.jpg\nb.jpg\n./a.jpg\n", "names 'a.jpg' twice, in rows 1 and 3"),
         ("r.csv", b"path,item_id\na.jpg,1\n", "the column name 'item_id' is taken"),
@@ -119,8 +163,15 @@ def test_json_lines_may_lack_fields(here, format):
         ("r.jsonl", b"[1]\n", r"expected an object in line 1. Received: \[1\]"),
         ("r.jsonl", b'{"path": 1}\n', "expected text in column 'path'. Received: 1 in row 1"),
         ("r.jsonl", b'{"path": "a", "n": 1}\n{"path": "b", "n": "x"}', "values of one type in field 'n'"),
-        ("r.jsonl", b'{"path": "a", "n": [1]}\n', "in column 'n'. Received: list"),
-        ("r.jsonl", b'{"path": "a", "n": 9223372036854775808}\n', "of one type in field 'n'"),
+        ("r.jsonl", b'{"path": "a", "n": [[1]]}\n', "of one type in field 'n', or .* Received: list<list>"),
+        ("r.jsonl", b'{"path": "a", "n": {}}\n', "of one type in field 'n', or a declared .* Received: dict"),
+        ("r.jsonl", b'{"path": "a", "n": [1, "x"]}\n', "Received: list<int64>, list<string>"),
+        ("r.jsonl", b'{"path": "a", "n": 18446744073709551616}\n', "expected uint64 in column 'n'"),
+        (
+            "r.jsonl",
+            b'{"path": "a", "n": 1, "n": 2}\n',
+            "expected each key once in line 1. Received: 'n' twice",
+        ),
         ("r.jsonl", b"", "Received: no column"),
     ],
 )
