@@ -188,12 +188,7 @@ class Job:
             rows.append(json.dumps({"path": name, "number": number, "title": f"tïtle, {name}"}) + "\n")
         table = self.folder / "rows.jsonl"
         table.write_text("".join(rows))
-        self.set(
-            corpus={
-                "metadata": {"title": "string", "number": "int64"},
-                "item_id": "field:item_id" if format == "webdataset" else "key",
-            }
-        )
+        self.set(corpus={"metadata": {"title": "string", "number": "int64"}})
         self.shards.mkdir()
         made = []
         count = -(-len(images) // per_shard)

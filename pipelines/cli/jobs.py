@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.model.errors import LookalikeError
+
 from ..config.job import Config, load_config
 from ..query.tables import Format
 from ..sources import FileFormat
+from ..sources.types import TYPES, arrow_type
 from .options import IN_PART, ConfigFile, Overrides, expand
 
 if TYPE_CHECKING:
@@ -32,19 +35,45 @@ def pack(
             help="CSV or JSON Lines with a column `path`, relative to IMAGES.",
         ),
     ] = None,
+    type: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TYPE",
+            help=f"Type of a column, else text in CSV: {', '.join(TYPES)}. May be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Write image shards from a folder of images. The same folder always gives the same bytes.
 
     The id of each image is its path relative to IMAGES. Nothing is decoded: a broken image is packed as it is.
     Into the same OUT again, only shards that changed are written, and those that are no longer made are removed.
 
-    Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv
+    Metadata are packed exactly. All of a CSV is text but for columns with a --type, and an empty cell is null unless
+    it is quoted. What is to stand in the job file to carry them is printed.
+
+    Example: lookalike pack photos/ shards/ --format webdataset --metadata photos.csv --type price=float64
     """
     from ..sources.pack import pack as run
     from ..sources.pack import pack_report
 
-    summary = run(images, out, format=format, images_per_shard=images_per_shard, metadata=metadata)
+    types = dict(_name_and_type(declared) for declared in type or ())
+    if types and not metadata:
+        raise LookalikeError("Expected --metadata FILE with the columns that --type names. Received: none")
+    summary = run(
+        images, out, format=format, images_per_shard=images_per_shard, metadata=metadata, types=types
+    )
     print(pack_report(summary, out))
+
+
+def _name_and_type(declared: str) -> tuple[str, str]:
+    name, equals, kind = declared.rpartition("=")
+    try:
+        arrow_type(kind)
+    except LookalikeError as error:
+        raise LookalikeError(f"--type {declared}: {error}") from None
+    if not equals or not name:
+        raise LookalikeError(f"Expected --type NAME=TYPE, such as price=float64. Received: {declared}")
+    return name, kind
 
 
 def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None:

@@ -13,6 +13,7 @@ import typer
 from lookalike.model.errors import GateError, LookalikeError
 
 from ..filesystem import files
+from ..filesystem.encoding import restart_in_utf8
 from . import logs
 from .encoder import encoder_app
 from .evaluate import evaluate
@@ -35,8 +36,8 @@ app.add_typer(exclude_app, name="exclude")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
-    "be read only in part, or no query could be answered; 10 to 18 a gate failed, nothing was published; "
-    "130 interrupted. docs/operations.md tells which gate has which code."
+    "be read only in part, or no query could be answered; 4 done, but an id that was named is nowhere; 10 to 18 a "
+    "gate failed, nothing was published; 130 interrupted. docs/operations.md tells which gate has which code."
 )
 INTERRUPTED = 130
 
@@ -96,6 +97,8 @@ def demo(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns what a user can mend into one sentence and a non-zero exit."""
     try:
+        if arguments is None:
+            restart_in_utf8()
         app(args=arguments)
     except GateError as error:
         _fail(str(error), error.exit_code)

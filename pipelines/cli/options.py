@@ -28,6 +28,8 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the job file; may be repeated."),
 ]
 
+UNKNOWN = 4
+"""Exit code: done, but an id that was named is nowhere."""
 IN_PART = 3
 """Exit code: done, but a shard could be read only in part or was not as it was listed, no query answered or measured,
 or a file is damaged."""

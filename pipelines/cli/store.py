@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import load_config
 from ..filesystem import files
 from ..store import exclusions
-from .options import IN_PART, ConfigFile, Overrides, expand
+from .options import IN_PART, UNKNOWN, ConfigFile, Overrides, expand
 
 generations_app = typer.Typer(
     help="What was published: list it, serve another one, delete old ones, check every file.",
@@ -185,21 +185,29 @@ def add(
 ) -> None:
     """Take items down. The index is not built again; queries find other items in their place.
 
+    Exits with 4 if no generation has one of the ids. It is excluded all the same: it may come, or be a mistake.
+
     Example: lookalike exclude add -c config/nightly.yaml --reason "request 4711" cats/17.jpg cats/18.jpg
     """
     store = load_config(config, set).store
     change = exclusions.add(store, _asked(ids, from_), reason)
+    unknown: list[str] = []
+    alike: dict[str, str] = {}
     try:
         unknown = exclusions.unknown_ids(store, [*change.changed, *change.unchanged])
+        alike = exclusions.nearest_served(store, unknown)
     except (LookalikeError, OSError) as error:
         # They are taken down all the same.
-        unknown = []
         reason = files.reason(error) if isinstance(error, OSError) else str(error)
         print(f"Whether the ids are known cannot be told: {reason}", file=sys.stderr)
     if as_json:
-        return _print_json({"added": change.changed, "already": change.unchanged, "unknown": unknown})
-    print(f"excluded     {len(change.changed):,} ids, {len(change.unchanged):,} were excluded before")
-    return _print_ids("unknown", unknown, "in no generation; excluded all the same")
+        changed = {"added": change.changed, "already": change.unchanged}
+        _print_json({**changed, "unknown": unknown, "nearest": alike})
+    else:
+        print(f"excluded     {len(change.changed):,} ids, {len(change.unchanged):,} were excluded before")
+        _print_ids("unknown", unknown, "in no generation; excluded all the same", alike)
+    if unknown:
+        raise typer.Exit(UNKNOWN)
 
 
 @exclude_app.command()
@@ -208,13 +216,20 @@ def remove(
 ) -> None:
     """Lift exclusions. What a run has left out meanwhile comes back with the next run.
 
+    Exits with 4 if one of the ids is not in the list.
+
     Example: lookalike exclude remove -c config/nightly.yaml --from mistakes.txt
     """
-    change = exclusions.remove(load_config(config, set).store, _asked(ids, from_))
+    store = load_config(config, set).store
+    change = exclusions.remove(store, _asked(ids, from_))
+    alike = exclusions.nearest_excluded(store, change.unchanged)
     if as_json:
-        return _print_json({"removed": change.changed, "absent": change.unchanged})
-    print(f"lifted       {len(change.changed):,} exclusions")
-    return _print_ids("absent", change.unchanged, "not in the list")
+        _print_json({"removed": change.changed, "absent": change.unchanged, "nearest": alike})
+    else:
+        print(f"lifted       {len(change.changed):,} exclusions")
+        _print_ids("absent", change.unchanged, "not in the list", alike)
+    if change.unchanged:
+        raise typer.Exit(UNKNOWN)
 
 
 @exclude_app.command("list")
@@ -244,9 +259,10 @@ def _number(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
 
 
-def _print_ids(title: str, ids: Sequence[str], remark: str, most: int = 20) -> None:
+def _print_ids(title: str, ids: Sequence[str], remark: str, alike: Mapping[str, str], most: int = 20) -> None:
     for item_id in ids[:most]:
-        print(f"{title:12} {item_id}: {remark}")
+        meant = f"; did you mean {alike[item_id]!r}?" if item_id in alike else ""
+        print(f"{title:12} {item_id!r}: {remark}{meant}")
     if len(ids) > most:
         print(f"{title:12} and {len(ids) - most:,} more")
 

@@ -5,18 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from lookalike.model.errors import LookalikeError
 from lookalike.model.images.decode import MAX_PIXELS
 from lookalike.model.settings import Section
 
 from ..filesystem.paths import WrittenPath
-from ..sources import FieldType, ShardFormat, SourceOptions
+from ..sources import ShardFormat, SourceOptions
+from ..sources.base import OUR_COLUMNS
+from ..sources.types import TYPES, arrow_type
 from .job_file import read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-_OUR_COLUMNS = ("item_id", "embedding", "content_hash", "width", "height", "query_id", "rank", "score")
+
+
+def _check_type(kind: str) -> str:
+    try:
+        arrow_type(kind)
+    except LookalikeError:
+        raise ValueError(f"input should be one of {', '.join(TYPES)}") from None
+    return kind
+
+
+MetadataType = Annotated[str, AfterValidator(_check_type)]
 
 
 class Corpus(Section):
@@ -33,7 +46,7 @@ class Corpus(Section):
     )
     id_field: str | None = Field(None, description="TFRecord feature or Parquet column of the id")
     image_field: str | None = Field(None, description="TFRecord feature or Parquet column of the image")
-    metadata: dict[str, FieldType] = Field(
+    metadata: dict[str, MetadataType] = Field(
         default_factory=dict, description="fields carried through to the result tables, name -> type"
     )
     images_per_shard: Count = Field(1024, description="mean size of the virtual shards of a folder")
@@ -49,9 +62,9 @@ class Corpus(Section):
     @field_validator("metadata")
     @classmethod
     def _check_names(cls, metadata: dict[str, str]) -> dict[str, str]:
-        if taken := [name for name in metadata if name in _OUR_COLUMNS or not name]:
+        if taken := [name for name in metadata if name in OUR_COLUMNS or not name]:
             raise ValueError(
-                f"a name that is no column of our own ({', '.join(_OUR_COLUMNS)}) is expected, not {taken[0]!r}"
+                f"a name that is no column of our own ({', '.join(OUR_COLUMNS)}) is expected, not {taken[0]!r}"
             )
         return metadata
 

@@ -84,4 +84,4 @@ class ShardReading:
         return Entry(record.item_id, record.position, content_hash, metadata, record.image)
 
     def _add(self, stored: list[Any]) -> None:
-        self._digest.update(json.dumps(stored).encode() + b"\n")
+        self._digest.update(json.dumps(stored, default=str).encode() + b"\n")

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from ..filesystem import files
 from ..sources import Shard
 from ..sources.records import Reject
-from ..store.notes import ARROW_TYPES, table_of
+from ..sources.types import arrow_type
+from ..store.notes import table_of
 from .known import read_known
 from .outcomes import run_file
 from .reading import Entry, ShardReading
@@ -25,7 +26,7 @@ _ROWS = 8192
 def _schema(metadata: Mapping[str, str]) -> pa.Schema:
     ours = [("position", pa.int64()), ("content_hash", pa.string()), ("item_id", pa.string())]
     # No field of the user's is called like one of ours.
-    return pa.schema([*ours, *((f"metadata.{name}", ARROW_TYPES[kind]) for name, kind in metadata.items())])
+    return pa.schema([*ours, *((f"metadata.{name}", arrow_type(kind)) for name, kind in metadata.items())])
 
 
 def record(reading: ShardReading, metadata: Mapping[str, str], file: IO[bytes]) -> Iterator[Entry]:

@@ -21,8 +21,8 @@ from ..query import inputs
 from ..query.inputs import query_options
 from ..sources import find_shards, read_records
 from ..sources.records import DIRECTORY, directory_of
+from ..sources.types import arrow_type, is_list
 from ..store.index_manifest import ITEM_ID
-from ..store.notes import ARROW_TYPES
 from .ranking import RankedCorpus
 
 
@@ -105,15 +105,15 @@ def read_labels(
         ids = items.items[ITEM_ID].to_pylist()
         of_items = pa.chunked_array([pa.array([directory_of(item_id) for item_id in ids], pa.string())])
         return make_labels(name, of_items, directory_of)
-    if metadata[name] == "float64":
+    if metadata[name] == "float64" or is_list(metadata[name]):
         raise LookalikeError(
-            f"Expected a field of text, whole numbers or bool as the class. Received: {name}, float64"
+            f"Expected a field of single values, but no float64, as the class. Received: {name}, {metadata[name]}"
         )
     kind = inputs.kind_of(path)
     if kind == "ids":
         values = dict(zip(items.items[ITEM_ID].to_pylist(), items.items[name].to_pylist(), strict=True))
     elif kind == "vectors":
-        values = _of_vectors(name, path, ARROW_TYPES[metadata[name]])
+        values = _of_vectors(name, path, arrow_type(metadata[name]))
     else:
         values = _of_images(name, path, corpus, metadata[name])
     # Empty text is no class, as in training.

@@ -5,7 +5,6 @@ Both give grades for a block of queries: above 0 relevant, 0 not, below 0 junk t
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from lookalike.model.errors import LookalikeError
 
-from ..filesystem import files
+from ..filesystem.text import lines
 from .labels import Labels
 
 JUNK = -1
@@ -131,9 +130,9 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
         OSError: if the file cannot be read.
     """
     judgements: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(files.read_bytes(path).removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+    for number, line in enumerate(lines(path), 1):
         try:
-            text = line.decode("utf-8").strip("\r ")
+            text = line.decode("utf-8").strip(" ")
             if not text:
                 continue
             query_id, _, item_id, written = text.split("\t") if "\t" in text else text.split()

@@ -35,6 +35,7 @@ from ..store.generation import (
 from ..store.index_manifest import SearchSettings
 from ..store.notes import EmbeddedShard, totals
 from .build import IndexTask, build_index_shard, make_tasks, tuned_by, tuning_file
+from .carried import check_carried
 from .duplicates import find_duplicates, find_items, write_duplicates
 from .gates import check_counts, check_digests, check_index, checking_digests
 from .opening import open_index
@@ -61,7 +62,7 @@ def index(
         asked: queries to tune with, besides those that the index itself gives rise to.
 
     Raises:
-        LookalikeError: if shards are not embedded, or a file is damaged.
+        LookalikeError: if shards are not embedded, a file is damaged, or no record has a field that is to be carried.
         GateError: if a gate fails; nothing is published.
     """
     if plan.missing:
@@ -87,6 +88,7 @@ def index(
     counts = dict(totals(plan.notes))
     counts["items"] = counts["embedded"] + counts["reused"] - sum(map(len, left_out.values()))
     check_counts(config, plan.notes, {**counts, "between_shards": len(duplicates)}, previous)
+    check_carried(config, plan)
     run_folder = files.join(progress.runs_folder(config.store), uuid.uuid4().hex)
     tasks = make_tasks(config, plan, left_out, run_folder, asked)
     missing = [task for task in tasks if not _whole(config.store, task.path)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import functools
 from collections import deque
@@ -22,6 +21,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config, Corpus
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
+from ..filesystem.text import lines
 from ..index.scores import lengths_of
 from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
@@ -283,21 +283,18 @@ def text_ids(path: str) -> Iterator[tuple[list[str], list[tuple[str, str, str]]]
     """Ids from a text file with one on each line, empty lines skipped; and failures, as `Block` has them.
 
     Raises:
-        OSError: if the file cannot be read.
+        LookalikeError, OSError: as `text.lines`.
     """
-    with files.open_read(path) as file:
-        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-            file.seek(0)
-        while lines := list(islice(file, BLOCK)):
-            names, failures = [], []
-            for line in lines:
-                text = line.rstrip(b"\r\n")
-                try:
-                    if name := text.decode("utf-8"):
-                        names.append(name)
-                except UnicodeDecodeError:
-                    failures.append((text.decode("utf-8", "backslashreplace"), "id", "the id is not UTF-8"))
-            yield names, failures
+    found = lines(path)
+    while block := list(islice(found, BLOCK)):
+        names, failures = [], []
+        for line in block:
+            try:
+                if name := line.decode("utf-8"):
+                    names.append(name)
+            except UnicodeDecodeError:
+                failures.append((line.decode("utf-8", "backslashreplace"), "id", "the id is not UTF-8"))
+        yield names, failures
 
 
 def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: Sequence[IndexShard]) -> Block:

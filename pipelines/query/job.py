@@ -22,9 +22,10 @@ from ..index.opening import open_index
 from ..index.post_processing import ServedIndex, search_in_steps, steps_of
 from ..index.search import Matches, take_items
 from ..runner.progress import Pace
+from ..sources.types import arrow_type
 from ..store import exclusions, generations
 from ..store.generation import Generation
-from ..store.notes import ARROW_TYPES, table_of
+from ..store.notes import table_of
 from .far_queries import FarQueries
 from .inputs import Block, content_blocks, id_blocks, kind_of, unique
 from .report import QuerySummary
@@ -104,7 +105,7 @@ def results_schema(metadata: Mapping[str, str]) -> pa.Schema:
             ("rank", pa.int32()),
             ("item_id", pa.string()),
             ("score", pa.float32()),
-            *((name, ARROW_TYPES[kind]) for name, kind in metadata.items()),
+            *((name, arrow_type(kind)) for name, kind in metadata.items()),
         ]
     )
 

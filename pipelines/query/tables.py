@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ..filesystem import files
+from ..sources.types import plain
 
 Format = Literal["parquet", "csv", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -26,12 +27,48 @@ class _JsonLines:
 
     def write_table(self, table: pa.Table) -> None:
         for row in table.to_pylist():
-            # JSON has no NaN and no infinity.
-            clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+            clean = {name: plain(_finite(value)) for name, value in row.items()}
             self._file.write(json.dumps(clean, ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:
         """The file is closed by who opened it."""
+
+
+def _finite(value: Any) -> Any:
+    """A value, or None in place of NaN and infinity, which JSON has not."""
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _Csv:
+    """The same for CSV, which writes what Arrow does not as text: decimals, timestamps, and lists as JSON."""
+
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        self._as_text = {field.name for field in schema if _is_text_in_csv(field.type)}
+        fields = [pa.field(f.name, pa.string()) if f.name in self._as_text else f for f in schema]
+        self._schema = pa.schema(fields)
+        self._writer = pyarrow.csv.CSVWriter(file, self._schema)
+
+    def write_table(self, table: pa.Table) -> None:
+        columns = [
+            pa.array(map(_csv_text, column.to_pylist()), pa.string()) if name in self._as_text else column
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        ]
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _is_text_in_csv(kind: pa.DataType) -> bool:
+    return pa.types.is_decimal(kind) or pa.types.is_timestamp(kind) or pa.types.is_list(kind)
+
+
+def _csv_text(value: Any) -> str | None:
+    if isinstance(value, list):
+        return json.dumps(plain(value), ensure_ascii=False)
+    return None if value is None else str(plain(value))
 
 
 @contextlib.contextmanager
@@ -47,7 +84,7 @@ def open_table(path: str, schema: pa.Schema, table_format: Format) -> Iterator[A
             repeating = [name for name in schema.names if name not in ("item_id", "score")]
             writer: Any = pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=repeating)
         elif table_format == "csv":
-            writer = pyarrow.csv.CSVWriter(file, schema)
+            writer = _Csv(file, schema)
         else:
             writer = _JsonLines(file)
         try:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from . import folder, parquet, tfrecord, webdataset
-from .base import FILE_FORMATS, FORMATS, TYPES, FieldType, FileFormat, Shard, ShardFormat, SourceOptions
+from .base import FILE_FORMATS, FORMATS, FileFormat, Shard, ShardFormat, SourceOptions
 from .find import find_shards
 from .records import Record, Reject
 
 __all__ = [
     "FILE_FORMATS",
     "FORMATS",
-    "TYPES",
-    "FieldType",
     "FileFormat",
     "Shard",
     "ShardFormat",

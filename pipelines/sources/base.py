@@ -13,14 +13,15 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import FileInfo
 from .roots import absolute, relative_path
+from .types import arrow_type
 
 FileFormat = Literal["tfrecord", "webdataset", "parquet"]
 """A format in which a file is a shard."""
 ShardFormat = Literal[FileFormat, "folder"]
-FieldType = Literal["string", "int64", "float64", "bool"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 FORMATS: tuple[ShardFormat, ...] = get_args(ShardFormat)
-TYPES: tuple[FieldType, ...] = get_args(FieldType)
+OUR_COLUMNS = ("item_id", "embedding", "content_hash", "width", "height", "query_id", "rank", "score")
+"""Columns of our own tables: no field of metadata is called so."""
 IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff", "avif", "dcm"])
 SHARD_NAMES = {
     "tfrecord": re.compile(r"\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz)?$", re.IGNORECASE),
@@ -106,7 +107,7 @@ class SourceOptions:
             holds the image.
         id_field: the feature (default `image/filename`, else `id`) or column (default: one named like an id)
             that holds the key.
-        metadata: field name -> type, one of `TYPES`. Folders know one field, `directory`.
+        metadata: field name -> type, one of `types.TYPES`. Folders know one field, `directory`.
         images_per_shard: the mean number of images in the virtual shards of a folder.
 
     Raises:
@@ -130,10 +131,10 @@ class SourceOptions:
                 f"corpus.item_id: expected key, shard/key or field:NAME. Received: {self.item_id!r}"
             )
         for name, kind in self.metadata.items():
-            if kind not in TYPES:
-                raise LookalikeError(
-                    f"corpus.metadata.{name}: expected one of {', '.join(TYPES)}. Received: {kind!r}"
-                )
+            try:
+                arrow_type(kind)
+            except LookalikeError as error:
+                raise LookalikeError(f"corpus.metadata.{name}: {error}") from None
         if self.images_per_shard < 1:
             raise LookalikeError(
                 f"corpus.images_per_shard: expected 1 or more. Received: {self.images_per_shard!r}"

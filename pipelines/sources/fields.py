@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from .base import Shard, SourceOptions
 from .records import Record, Reject
-
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
-
-class UnfitError(ValueError):
-    """A stored value that cannot become what was asked for; the message is the reason."""
+from .types import UnfitError, convert, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +43,21 @@ def build(shard: Shard, options: SourceOptions, position: int, stored: Stored) -
     if key is None:
         return Reject(None, position, "id", no_key)
     try:
-        item_id = _text(key)
+        item_id = _id_text(key)
         if not item_id:
             raise UnfitError("it is empty")
         if options.item_id == "shard/key":
-            item_id = _text(f"{shard.stem}/{item_id}")
+            item_id = text_of(f"{shard.stem}/{item_id}")
     except UnfitError as error:
-        shown = escape(key) if isinstance(key, bytes | str) else ""
-        return Reject(shown or None, position, "id", f"the id cannot be used: {error}")
+        written = escape(key) if isinstance(key, bytes | str) else ""
+        return Reject(written or None, position, "id", f"the id cannot be used: {error}")
     if stored.image is None:
         return Reject(item_id, position, "read", stored.no_image)
     if stored.problem:
         return Reject(item_id, position, "metadata", stored.problem)
     try:
         metadata = {
-            name: convert(name, kind, stored.fields.get(name)) for name, kind in options.metadata.items()
+            name: _converted(name, kind, stored.fields.get(name)) for name, kind in options.metadata.items()
         }
     except UnfitError as error:
         return Reject(item_id, position, "metadata", str(error))
@@ -97,76 +93,46 @@ def escape(value: bytes | str) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def convert(name: str, kind: str, value: Any) -> Any:
-    """`value` as `kind`, if nothing is lost by it.
+def _converted(name: str, kind: str, value: Any) -> Any:
+    """See `types.convert`. Raises UnfitError with a message that gives field, type and value."""
+    try:
+        return convert(kind, value)
+    except UnfitError:
+        raise UnfitError(
+            f"metadata field {name!r} does not fit {kind}. Received: {shown(value)} ({type(value).__name__})"
+        ) from None
 
-    A whole number fits `int64` within its range and `float64`, 0 and 1 also fit `bool` (TFRecord has no other
-    way to store it); text fits a number or bool that it spells. None stays None.
 
-    Args:
-        kind: one of `base.TYPES`.
-        value: as the format stores it; bytes are text in UTF-8.
+def read_json(data: bytes | str) -> tuple[Any, frozenset[str]]:
+    """A JSON value, its fractions exact as `Decimal`; and, of an object, the keys that it has more than once.
 
     Raises:
-        UnfitError: with a message that gives field, type and value.
+        ValueError, RecursionError: if it cannot be read.
     """
-    if value is None:
-        return None
-    try:
-        if kind == "string":
-            return _text(value, whole_numbers=False)
-        if isinstance(value, bytes | str):
-            return _parse(kind, _text(value).strip())
-        if kind == "bool" and (isinstance(value, bool) or (isinstance(value, int) and value in (0, 1))):
-            return bool(value)
-        if kind == "int64" and isinstance(value, int) and not isinstance(value, bool):
-            return _int64(value)
-        if kind == "float64" and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    except (UnfitError, OverflowError):
-        pass
-    shown = (
-        escape(value)
-        if isinstance(value, bytes)
-        else repr(value).encode("ascii", "backslashreplace").decode()
-    )
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    raise UnfitError(
-        f"metadata field {name!r} does not fit {kind}. Received: {shown} ({type(value).__name__})"
-    )
+    repeated: frozenset[str] = frozenset()
+
+    def as_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        made = dict(pairs)
+        # The outermost object is the last.
+        counts = Counter(key for key, _ in pairs) if len(made) < len(pairs) else {}
+        repeated = frozenset(key for key, count in counts.items() if count > 1)
+        return made
+
+    return json.loads(data, parse_float=Decimal, object_pairs_hook=as_dict), repeated
 
 
-def _parse(kind: str, text: str) -> Any:
-    if kind == "bool" and text.lower() in _BOOLEANS:
-        return _BOOLEANS[text.lower()]
-    if kind == "int64" and _INTEGER.fullmatch(text):
-        return _int64(int(text))
-    if kind == "float64" and "_" not in text:
-        try:
-            return float(text)
-        except ValueError:
-            pass
-    raise UnfitError("not spelled as expected")
-
-
-def _int64(value: int) -> int:
-    if not -(2**63) <= value < 2**63:
-        raise UnfitError("beyond 64 bits")
-    return value
-
-
-def _text(value: Any, *, whole_numbers: bool = True) -> str:
+def shown(value: Any) -> str:
+    """A stored value for a sentence, cut to 80 characters."""
     if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UnfitError(f"not UTF-8 at byte {error.start}") from None
-    if isinstance(value, str):
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UnfitError(f"not UTF-8 at character {error.start}") from None
-        return value
-    if whole_numbers and isinstance(value, int) and not isinstance(value, bool):
+        text = escape(value)
+    else:
+        written = str(value) if isinstance(value, Decimal) else repr(value)
+        text = written.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _id_text(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise UnfitError(f"expected text. Received: {type(value).__name__}")
+    return text_of(value)

@@ -14,7 +14,9 @@ from pathlib import Path
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.encoding import require_utf8
 from ..filesystem.files import FileInfo
+from ..filesystem.text import lines
 from . import folder, tfrecord
 from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
 from .fields import escape
@@ -41,9 +43,11 @@ def find_shards(paths: str | Sequence[str], options: SourceOptions) -> list[Shar
         options: as `corpus` configures them.
 
     Raises:
-        LookalikeError: if a path names nothing, not one kind of input, or two shards have one name.
+        LookalikeError: if a path names nothing, not one kind of input, or two shards have one name, or Python takes
+            names of files for anything but UTF-8.
         OSError: if a file system cannot be read.
     """
+    require_utf8()
     patterns = [paths] if isinstance(paths, str) else paths
     found = [found for path in patterns for found in _named_by(path, options, lists=True)]
     if not found:
@@ -95,11 +99,10 @@ def _of_file(file: FileInfo, format: str) -> Shard:
 
 def _lines(path: str) -> list[str]:
     try:
-        text = files.read_bytes(path).decode("utf-8")
+        found = [line.decode("utf-8").strip() for line in lines(path)]
     except UnicodeDecodeError:
         raise LookalikeError(f"Expected a list of paths, one a line, in UTF-8. Received: {path}") from None
-    lines = (line.strip() for line in text.split("\n"))
-    return [line for line in lines if line and not line.startswith("#")]
+    return [line for line in found if line and not line.startswith("#")]
 
 
 def _of_folder(root: str, options: SourceOptions) -> list[Shard]:

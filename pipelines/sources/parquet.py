@@ -14,6 +14,7 @@ from .base import Shard, SourceOptions
 from .fields import Stored, build, damage
 from .opening import open_listed
 from .records import Record, Reject
+from .types import is_list
 
 IMAGE_COLUMNS = (
     "image",
@@ -129,9 +130,10 @@ def _choose(schema: pa.Schema, options: SourceOptions) -> _Columns:
     found = ", ".join(f"{f.name} ({f.type})" for f in schema)
     image = _named("image", options.image_field, IMAGE_COLUMNS, schema, _is_image, found)
     for name in options.fields:
-        if name in schema.names and not _is_scalar(schema.field(name).type):
+        if name in schema.names and not _holds(schema.field(name).type, options.metadata.get(name, "")):
             key = f"corpus.metadata.{name}" if name in options.metadata else "corpus.item_id"
-            raise _UnreadableError(f"{key}: expected a column of single values. Columns found: {found}")
+            wanted = "lists or text" if is_list(options.metadata.get(name, "")) else "single values"
+            raise _UnreadableError(f"{key}: expected a column of {wanted}. Columns found: {found}")
     fields = tuple(name for name in options.fields if name in schema.names)
     if options.id_from_field:
         if options.id_from_field not in fields:
@@ -185,6 +187,16 @@ def _is_id(kind: pa.DataType) -> bool:
     return _is_text(kind) or _is_bytes(kind) or pa.types.is_integer(kind)
 
 
+def _holds(kind: pa.DataType, wanted: str) -> bool:
+    """Whether a column may hold values of a type of metadata, or an id."""
+    return _is_scalar(kind.value_type if _is_list(kind) and is_list(wanted) else kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
 def _is_scalar(kind: pa.DataType) -> bool:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return (
@@ -205,7 +217,7 @@ def _rows(
         keys = _values(pc.struct_field(image, "path"))
     else:
         keys = _values(batch.column(columns.key)) if columns.key else [None] * batch.num_rows
-    fields = {name: _values(batch.column(name)) for name in columns.fields}
+    fields = {name: _values(batch.column(name), options.metadata.get(name)) for name in columns.fields}
     key_name = f"{columns.image}.path" if columns.image_path else columns.key
     for row, (content, key) in enumerate(zip(images, keys, strict=True)):
         stored = Stored(
@@ -218,12 +230,22 @@ def _rows(
         yield build(shard, options, start + row, stored)
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """Python values; text stays bytes, which may be no UTF-8; dates, times and decimals become text."""
+def _values(column: pa.Array, wanted: str | None = None) -> list[Any]:
+    """Python values; text stays bytes, which may be no UTF-8; dates, times and decimals become text.
+
+    Args:
+        column: of a batch.
+        wanted: the type of metadata that it is to be; None for ids.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if _is_text(column.type):
         column = column.cast(pa.large_binary())
+    elif _is_list(column.type) and _is_text(column.type.value_type):
+        column = column.cast(pa.large_list(pa.large_binary()))
+    elif pa.types.is_timestamp(column.type) and wanted == "timestamp":
+        # An instant, whatever zone it is shown in; text has all of its digits, and UTC if it names no zone.
+        column = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
     elif pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type):
         column = column.cast(pa.string())
     return column.to_pylist()

@@ -20,6 +20,7 @@ from .base import Shard, SourceOptions
 from .fields import Stored, build, damage
 from .opening import open_listed
 from .records import Record, Reject
+from .types import is_list
 
 IMAGE_FIELD = "image/encoded"
 ID_FIELDS = ("image/filename", "id")
@@ -166,7 +167,9 @@ def _record(shard: Shard, options: SourceOptions, position: int, data: bytes) ->
     image_field = options.image_field or IMAGE_FIELD
     id_fields = (options.id_field,) if options.id_field else ID_FIELDS
     key = next((value for name in id_fields if (value := _value(features, name)) is not None), None)
-    fields = {name: _value(features, name) for name in options.fields}
+    fields = {
+        name: _value(features, name, is_list(options.metadata.get(name, ""))) for name in options.fields
+    }
     image, no_image = _image(features, image_field)
     no_key = f"feature {' or '.join(map(repr, id_fields))}, the id, is missing"
     return build(shard, options, position, Stored(key, image, fields, no_key, no_image))
@@ -181,12 +184,14 @@ def _image(features: Any, name: str) -> tuple[bytes | None, str]:
     return values[0], ""
 
 
-def _value(features: Any, name: str) -> Any:
-    """The one value of a feature; None if there is none, a list if there are several."""
+def _value(features: Any, name: str, as_list: bool = False) -> Any:
+    """The one value of a feature; None if there is none, a list if there are several or `as_list`."""
     if name not in features:
         return None
     kind = features[name].WhichOneof("kind")
-    values = getattr(features[name], kind).value if kind else ()
-    if len(values) > 1:
+    if kind is None:
+        return None
+    values = getattr(features[name], kind).value
+    if as_list or len(values) > 1:
         return list(values)
     return values[0] if values else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -11,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
 from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
-from .fields import Stored, build, damage
+from .fields import Stored, build, damage, read_json
 from .opening import open_listed
 from .records import Record, Reject
 
 TEXT_MEMBERS = ("txt", "cls")
 """Members that serve as metadata fields of the same name, where the `.json` has none of that name."""
-
+PACKED_ID = "item_id"
+"""Field of the `.json` in which packing writes the id."""
 
 _EndOfArchive: type[Exception] = tarfile.EOFHeaderError  # type: ignore[attr-defined]
 _HeaderError: type[Exception] = tarfile.HeaderError
@@ -63,6 +63,8 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     image is the one with the fewest dots in its extension, and among those the first in alphabetical order
     (`jpg` before `png` before `mask.png`). Members whose names begin with a dot or have no extension belong
     to no record. A record that damage may have cut is counted as the reject that ends the shard.
+
+    The id is the key, unless the key is `packed_key` of what the `.json` has as `item_id`: then it is that.
     """
     with open_listed(shard.files[0]) as raw:
         unpacked = raw.read(2) == b"\x1f\x8b"
@@ -82,6 +84,18 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
             yield damage(shard, position, _reached(archive, file), reason, unpacked=True)
         except _DAMAGE as error:
             yield damage(shard, position, _reached(archive, file), str(error), unpacked=unpacked)
+
+
+def packed_key(item_id: str) -> str:
+    """The key under which packing stores an image: its id, with the dots of the last part escaped.
+
+    WebDataset ends a key at the first of them. Two ids never share a key, whatever else is packed.
+
+    >>> packed_key("a.b/17.png")
+    'a.b/17%2Epng'
+    """
+    folder, slash, name = item_id.rpartition("/")
+    return folder + slash + name.replace("%", "%25").replace(".", "%2E")
 
 
 def _reached(archive: Any, file: IO[bytes]) -> int:
@@ -116,7 +130,7 @@ def _add(
         group.not_a_file = member.name
     elif is_image and (group.image_extension is None or _rank(extension) < _rank(group.image_extension)):
         group.image_extension, group.image = extension, _content(archive, member)
-    elif extension in wanted and member.isreg():
+    elif member.isreg() and (extension in wanted or (extension == "json" and "%" in group.key)):
         group.texts[extension] = _content(archive, member)
 
 
@@ -146,10 +160,16 @@ def _record(shard: Shard, options: SourceOptions, position: int, group: _Group) 
     else:
         no_image = f"no image member: this record has only {', '.join(sorted(group.extensions))}"
     fields, problem = _fields(group, options)
-    key = group.key.encode("utf-8", "surrogateescape")
-    return build(
-        shard, options, position, Stored(key, group.image, fields, no_image=no_image, problem=problem)
+    packed = fields.get(PACKED_ID)
+    key = packed if isinstance(packed, str) and packed_key(packed) == group.key else group.key
+    stored = Stored(
+        key.encode("utf-8", "surrogateescape"),
+        group.image,
+        fields,
+        no_image=no_image,
+        problem=problem if options.fields else None,
     )
+    return build(shard, options, position, stored)
 
 
 def _fields(group: _Group, options: SourceOptions) -> tuple[dict[str, Any], str | None]:
@@ -159,9 +179,11 @@ def _fields(group: _Group, options: SourceOptions) -> tuple[dict[str, Any], str 
         lacking = ", ".join(name for name in options.fields if name not in TEXT_MEMBERS)
         return fields, f"no .json member, which is to hold {lacking}" if lacking else None
     try:
-        stored = json.loads(group.texts["json"])
+        stored, repeated = read_json(group.texts["json"])
     except (ValueError, RecursionError) as error:
         return fields, f"the .json member cannot be read: {error}"
     if not isinstance(stored, dict):
         return fields, f"the .json member is to be an object. Received: {type(stored).__name__}"
+    if twice := [name for name in options.fields if name in repeated]:
+        return fields, f"the .json member has {twice[0]!r} twice"
     return fields | stored, None

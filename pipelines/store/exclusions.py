@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.text import lines
 from . import generations, index_manifest
 from .lock import briefly
+from .nearest import nearest
 
 EXCLUDED = "excluded.parquet"
 _LOCK = "excluded.lock"
@@ -154,21 +156,51 @@ def _write(store: str, table: pa.Table) -> None:
 
 
 def unknown_ids(store: str, ids: Sequence[str]) -> list[str]:
-    """Those of `ids` that no generation of the store has, in order.
+    """Those of `ids` that no generation of the store has, in order; one has what it left out as taken down, too.
 
     Raises:
         LookalikeError: if a generation cannot be read.
-        OSError: if an index shard cannot be read.
+        OSError: if an index shard or an embedding file cannot be read.
     """
     missing = pa.array(list(dict.fromkeys(ids)), pa.string())
-    seen: set[str] = set()
-    for name in reversed(generations.names(store)):
-        for ref in generations.read(store, name).indexes:
-            if len(missing) and ref.path not in seen:
-                seen.add(ref.path)
-                held = _ids_of(files.join(store, ref.path, index_manifest.ITEMS))
-                missing = missing.filter(pc.invert(pc.is_in(missing, held)))
+    for held in _held(store):
+        if not len(missing):
+            break
+        missing = missing.filter(pc.invert(pc.is_in(missing, held)))
     return missing.to_pylist()
+
+
+def _held(store: str) -> Iterator[pa.ChunkedArray]:
+    """The ids of all generations, a file at a time: of every index, then those that were taken down before."""
+    seen: set[str] = set()
+    found = [generations.read(store, name) for name in reversed(generations.names(store))]
+    for path in (files.join(store, ref.path, index_manifest.ITEMS) for one in found for ref in one.indexes):
+        if path not in seen:
+            seen.add(path)
+            yield _ids_of(path)
+    for path in (files.join(store, note.path) for one in found if one.excluded for note in one.shards):
+        if path not in seen:
+            seen.add(path)
+            with files.open_read(path) as file:
+                yield pq.read_table(file, columns=["item_id"])["item_id"]
+
+
+def nearest_served(store: str, ids: Sequence[str]) -> dict[str, str]:
+    """The nearest id that is served for each of `ids`, where one is alike; see `nearest.nearest`.
+
+    Raises:
+        LookalikeError, OSError: as `unknown_ids`.
+    """
+    served = generations.served_name(store) if ids else None
+    if served is None:
+        return {}
+    indexes = generations.read(store, served).indexes
+    return nearest(ids, [_ids_of(files.join(store, ref.path, index_manifest.ITEMS)) for ref in indexes])
+
+
+def nearest_excluded(store: str, ids: Sequence[str]) -> dict[str, str]:
+    """The same among the ids that are taken down. Raises as `excluded_ids`."""
+    return nearest(ids, [_read(store)["item_id"]]) if ids else {}
 
 
 def _ids_of(path: str) -> pa.ChunkedArray:
@@ -185,15 +217,14 @@ def _ids_of(path: str) -> pa.ChunkedArray:
 
 
 def ids_from_file(path: str) -> list[str]:
-    """The ids in a text file, one a line, as for queries; empty lines are skipped.
+    """The ids in a text file, one a line, as for queries; empty lines are skipped. Spaces are part of an id.
 
     Raises:
-        LookalikeError: if a line is not UTF-8.
+        LookalikeError: if a line is not UTF-8; see also `text.lines`.
         OSError: if the file cannot be read.
     """
-    lines = files.read_bytes(path).split(b"\n")
     try:
-        return [line.rstrip(b"\r").decode("utf-8") for line in lines if line.rstrip(b"\r")]
+        return [line.decode("utf-8") for line in lines(path) if line]
     except UnicodeDecodeError as error:
         raise LookalikeError(
             f"Expected ids in UTF-8, one a line, in {path}. Received: {error.object[:80]!r}"

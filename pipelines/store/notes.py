@@ -26,10 +26,10 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..sources.records import Reject
+from ..sources.types import arrow_type
 
 FORMAT = 2
 """Of the notes that are written; older ones are read."""
-ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 REJECTS_SCHEMA = pa.schema(
     [
         ("item_id", pa.string()),
@@ -103,7 +103,7 @@ def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
             pa.field("content_hash", pa.string(), nullable=False),
             pa.field("width", pa.int32(), nullable=False),
             pa.field("height", pa.int32(), nullable=False),
-            *(pa.field(name, ARROW_TYPES[kind]) for name, kind in metadata.items()),
+            *(pa.field(name, arrow_type(kind)) for name, kind in metadata.items()),
         ]
     )
 

@@ -16,6 +16,7 @@ from ..config.job import Corpus
 from ..config.job_file import read_job
 from ..filesystem.paths import WrittenPath, checked
 from ..sources.records import DIRECTORY
+from ..sources.types import is_list
 
 
 class Validation(Section):
@@ -62,9 +63,10 @@ class TrainConfig(Recipe):
 
     @model_validator(mode="after")
     def _check_label(self) -> TrainConfig:
-        if self.corpus.metadata.get(self.label) == "float64":
+        kind = self.corpus.metadata.get(self.label, "string")
+        if kind == "float64" or is_list(kind):
             raise ValueError(
-                f"a label of text, whole numbers or bool is expected, not {self.label} of type float64"
+                f"a label of single values, but no float64, is expected, not {self.label} of type {kind}"
             )
         return self
 

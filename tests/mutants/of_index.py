@@ -331,7 +331,7 @@ CHANGES: dict[str, list[Change]] = {
             "half of the records may be rejected",
         ),
         worse(
-            "if taken := [name for name in metadata if name in _OUR_COLUMNS or not name]:",
+            "if taken := [name for name in metadata if name in OUR_COLUMNS or not name]:",
             "if taken := [name for name in metadata if not name]:",
             "a field of metadata hides a column of ours",
         ),

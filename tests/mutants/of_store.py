@@ -241,11 +241,6 @@ CHANGES: dict[str, list[Change]] = {
             "for item_id in rows]",
             "the list is not in the order of its ids",
         ),
-        worse(
-            'return [line.rstrip(b"\\r").decode("utf-8") for line in lines if line.rstrip(b"\\r")]',
-            'return [line.decode("utf-8") for line in lines if line.rstrip(b"\\r")]',
-            "ids from a file of Windows end in a carriage return and are unknown",
-        ),
     ],
     "pipelines/store/verify.py": [
         worse(

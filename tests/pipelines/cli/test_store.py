@@ -115,20 +115,44 @@ def test_verify_exits_with_3_if_a_file_is_damaged(shell, names):
 
 
 def test_ids_are_excluded_listed_and_lifted(shell, names, tmp_path):
-    (tmp_path / "ids.txt").write_text("a0-0\n\nnobody\n")
+    (tmp_path / "ids.txt").write_text("\ufeffa0-0\n\nnobody\n")
     done = shell.run("exclude add", "a2-1", "--from", str(tmp_path / "ids.txt"), "--reason", "request 7")
     assert "excluded     3 ids, 0 were excluded before" in done.stdout
-    assert "unknown      nobody: in no generation" in done.stdout
+    assert "unknown      'nobody': in no generation; excluded all the same\n" in done.stdout
     assert "a0-0" not in done.stdout
-    assert shell.json("exclude add", "a2-1") == {"added": [], "already": ["a2-1"], "unknown": []}
+    assert done.exit_code == 4
+    assert shell.json("exclude add", "a2-1") == {
+        "added": [],
+        "already": ["a2-1"],
+        "unknown": [],
+        "nearest": {},
+    }
     assert [(row["item_id"], row["reason"]) for row in shell.json("exclude list")] == [
         ("a0-0", "request 7"),
         ("a2-1", "request 7"),
         ("nobody", "request 7"),
     ]
     assert "request 7" in shell.run("exclude list").stdout
-    assert shell.json("exclude remove", "a2-1", "x") == {"removed": ["a2-1"], "absent": ["x"]}
-    assert "lifted       1 exclusions" in shell.run("exclude remove", "nobody").stdout
+    assert shell.json("exclude remove", "a2-1", "x") == {
+        "removed": ["a2-1"],
+        "absent": ["x"],
+        "nearest": {},
+    }
+    done = shell.run("exclude remove", "nobody")
+    assert "lifted       1 exclusions" in done.stdout
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize("written", ["a2-1 ", "A2-1", '"a2-1"', "a2-11"])
+def test_an_id_that_is_nowhere_is_told_with_the_nearest_and_a_code_of_its_own(shell, names, written):
+    done = shell.run("exclude add", written)
+    assert (done.exit_code, f"unknown      {written!r}: in no generation" in done.stdout) == (4, True)
+    assert "did you mean 'a2-1'?" in done.stdout
+    assert shell.json("exclude add", "a2-1", written)["nearest"] == {written: "a2-1"}
+    assert [row["item_id"] for row in shell.json("exclude list")] == sorted(["a2-1", written])
+    shell.run("exclude remove", written)
+    done = shell.run("exclude remove", written)
+    assert (done.exit_code, "did you mean 'a2-1'?" in done.stdout) == (4, True)
 
 
 def test_an_id_is_excluded_though_the_index_is_damaged(shell, names):

@@ -87,7 +87,7 @@ def test_a_field_that_is_carried_or_is_the_directory_tells_items_apart():
         (
             "weight",
             {"weight": "float64"},
-            r"text, whole numbers or bool as the class\. Received: weight, float64",
+            r"single values, but no float64, as the class\. Received: weight, float64",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from lookalike.sources.base import shards_for
         ({"format": "zip"}, r"corpus\.format: expected one of tfrecord, .* Received: 'zip'"),
         ({"item_id": "id"}, r"corpus\.item_id: expected key, shard/key or field:NAME\. Received: 'id'"),
         ({"item_id": "field:"}, r"corpus\.item_id"),
-        ({"metadata": {"a": "int32"}}, r"corpus\.metadata\.a: expected one of string, .* Received: 'int32'"),
+        ({"metadata": {"a": "int32"}}, r"corpus\.metadata\.a: Expected one of string, .* Received: 'int32'"),
         ({"images_per_shard": 0}, r"corpus\.images_per_shard: expected 1 or more\. Received: 0"),
     ],
 )

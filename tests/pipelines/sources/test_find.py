@@ -168,7 +168,7 @@ def test_urls_are_read_through_beams_file_systems(here, format):
     if format != "folder":
         folder = here / "out"
         pack("images", str(folder), format=format)
-    options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key")
+    options = SourceOptions()
     (shard,) = find_shards(f"mem://{folder}", options)
     assert shard.place.startswith("mem:///")
     assert shard.name == ("#000000000000" if format == "folder" else Path(shard.place).name)

@@ -1,12 +1,14 @@
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_shard
@@ -27,8 +29,8 @@ def listed(out: str) -> list[str]:
     return sorted(name for name in os.listdir(out) if not name.startswith("."))
 
 
-def read(out: str, format: str, **metadata: str):
-    options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key", metadata=metadata)
+def read(out: str, **metadata: str):
+    options = SourceOptions(metadata=metadata)
     return [item for shard in find_shards(out, options) for item in read_shard(shard, options)]
 
 
@@ -39,7 +41,7 @@ def test_shards_hold_the_images_sorted_by_path(here, format):
     names = [f"shard-{name}.{ending}" for name in ("000000000000", "419a5ce9953c", "46cad2d63190")]
     assert summary.shards == tuple(f"out/{name}" for name in names)
     assert listed("out") == sorted(names)
-    items = [item for shard in summary.shards for item in read(shard, format)]
+    items = [item for shard in summary.shards for item in read(shard)]
     assert [(item.item_id, item.image) for item in items] == [
         ("a.jpg", b"a.jpg"),
         ("b/1.PNG", b"b/1.PNG"),
@@ -60,22 +62,23 @@ def test_the_same_input_gives_the_same_bytes_and_leaves_the_shards_of_before(her
     assert Path(*pack("images", "other", format=format).shards).read_bytes() == content
     again = pack(f"file://{here}/images/", f"file://{here}/out/", format=format)
     assert (again.images, again.unchanged, again.skipped) == (3, 1, ())
-    assert [item.item_id for item in read("out", format)] == ["a.jpg", "b/1.PNG", "b/2.jpg"]
+    assert [item.item_id for item in read("out")] == ["a.jpg", "b/1.PNG", "b/2.jpg"]
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
 def test_a_csv_is_joined_by_path_and_what_does_not_match_is_counted(here, format):
     Path("rows.csv").write_text(
         'other,path,price,sold,title,day,count\n1,./a.jpg,1.5,true,"x, ü",2024-01-05,7\n'
-        "2,b/2.jpg,2,false,,,\n3,gone.jpg,,,,,\n"
+        '2,b/2.jpg,2,false,"",,\n3,gone.jpg,,,,,\n'
     )
-    summary = pack("images", "out", format=format, metadata="rows.csv")
+    types = {"price": "float64", "sold": "bool", "count": "int64"}
+    summary = pack("images", "out", format=format, metadata="rows.csv", types=types)
     assert (summary.rows_without_image, summary.images_without_row) == (1, 1)
-    items = read("out", format, price="float64", sold="bool", title="string", day="string", count="int64")
+    items = read("out", price="float64", sold="bool", title="string", day="string", count="int64")
     assert [item.metadata for item in items] == [
         {"price": 1.5, "sold": True, "title": "x, ü", "day": "2024-01-05", "count": 7},
         {"price": None, "sold": None, "title": None, "day": None, "count": None},
-        {"price": 2.0, "sold": False, "title": "", "day": "", "count": None},
+        {"price": 2.0, "sold": False, "title": "", "day": None, "count": None},
     ]
 
 
@@ -84,10 +87,52 @@ def test_keys_of_a_csv_that_look_like_numbers_or_dates_stay_text(here):
     assert pack("images", "out", format="parquet", metadata="rows.csv").rows_without_image == 2
 
 
-def test_types_of_a_csv_are_told_from_the_whole_file(here):
-    Path("rows.csv").write_text("path,n\n" + "".join(f"x{i},{i}\n" for i in range(200_000)) + "a.jpg,none\n")
-    pack("images", "out", format="parquet", metadata="rows.csv")
-    assert pq.read_table("out/shard-000000000000.parquet").column("n").to_pylist() == ["none", None, None]
+CODES = [
+    "00123",
+    "40063813333931234567",
+    "1E10",
+    "1.10",
+    "NA",
+    " x ",
+    "NaN",
+    "true",
+    "2024-01-05",
+    "1,5",
+    "a\nb",
+]
+
+
+@pytest.mark.parametrize("format", FILE_FORMATS)
+@pytest.mark.parametrize("code", CODES)
+def test_text_of_a_csv_stays_as_it_is(here, format, code):
+    Path("rows.csv").write_text(f'\ufeffpath,code\na.jpg,"{code}"\n')
+    pack("images", "out", format=format, metadata="rows.csv")
+    assert read("out", code="string")[0].metadata == {"code": code}
+
+
+def test_a_declared_type_is_the_columns_and_what_does_not_fit_is_named(here):
+    Path("rows.csv").write_text('path,n,tags\na.jpg,007,"[""x"", """"]"\nb/2.jpg,"",\n')
+    pack("images", "out", format="parquet", metadata="rows.csv", types={"n": "int64", "tags": "list<string>"})
+    table = pq.read_table("out/shard-000000000000.parquet")
+    assert table["n"].to_pylist() == [7, None, None]
+    assert table["tags"].to_pylist() == [["x", ""], None, None]
+    for types, message in [
+        ({"n": "date"}, "rows.csv: expected date in column 'n'. Received: '007' in row 1"),
+        ({"m": "date"}, "expected a type for one of n, tags. Received: m"),
+    ]:
+        with pytest.raises(LookalikeError, match=message):
+            pack("images", "out", format="parquet", metadata="rows.csv", types=types)
+
+
+def test_the_lines_for_the_job_file_are_told(here):
+    Path("rows.csv").write_text("path,price,on,rank,ü\na.jpg,1,2,3,4\nc.jpg,,,,\n")
+    summary = pack("images", "out", format="parquet", metadata="rows.csv", types={"price": "decimal(10,2)"})
+    text = pack_report(summary, "out")
+    block = yaml.safe_load(text[text.index("corpus:") :])
+    assert block == {"corpus": {"metadata": {"price": "decimal(10,2)", "on": "string", "ü": "string"}}}
+    assert "'rank' is a column of our own" in text
+    assert "no image is called 'c.jpg'" in text
+    assert "corpus:" not in pack_report(pack("images", "other", format="parquet"), "other")
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
@@ -96,7 +141,7 @@ def test_json_lines_may_lack_fields(here, format):
         '{"file": "a.jpg", "n": 1}\n\n{"file": "b/2.jpg", "x": 1, "n": null}\n{"file": "b/1.PNG", "x": 2.5}\n'
     )
     pack("images", "out", format=format, metadata="rows.jsonl")
-    assert [item.metadata for item in read("out", format, n="int64", x="float64")] == [
+    assert [item.metadata for item in read("out", n="int64", x="float64")] == [
         {"n": 1, "x": None},
         {"n": None, "x": 2.5},
         {"n": None, "x": 1.0},
@@ -109,7 +154,7 @@ def test_json_lines_may_lack_fields(here, format):
         ("r.csv", b"", "expected CSV with a header"),
         ("r.csv", b"path,n\na.jpg\n", "expected CSV with a header"),
         ("r.csv", b"path,n\na\xff.jpg,1\n", "in UTF-8"),
-        ("r.csv", b"path,n\na.jpg,\xff\n", "column 'n'. Received: binary"),
+        ("r.csv", b"path,n\na.jpg,\xff\n", "in UTF-8. Received: 'utf-8' codec"),
         ("r.csv", b"n\n1\n", "relative paths, named one of path, file, .* Received: n"),
         ("r.csv", b"path\na.jpg\nb.jpg\n./a.jpg\n", "names 'a.jpg' twice, in rows 1 and 3"),
         ("r.csv", b"path,item_id\na.jpg,1\n", "the column name 'item_id' is taken"),
@@ -118,8 +163,15 @@ def test_json_lines_may_lack_fields(here, format):
         ("r.jsonl", b"[1]\n", r"expected an object in line 1. Received: \[1\]"),
         ("r.jsonl", b'{"path": 1}\n', "expected text in column 'path'. Received: 1 in row 1"),
         ("r.jsonl", b'{"path": "a", "n": 1}\n{"path": "b", "n": "x"}', "values of one type in field 'n'"),
-        ("r.jsonl", b'{"path": "a", "n": [1]}\n', "in column 'n'. Received: list"),
-        ("r.jsonl", b'{"path": "a", "n": 9223372036854775808}\n', "of one type in field 'n'"),
+        ("r.jsonl", b'{"path": "a", "n": [[1]]}\n', "of one type in field 'n', or .* Received: list<list>"),
+        ("r.jsonl", b'{"path": "a", "n": {}}\n', "of one type in field 'n', or a declared .* Received: dict"),
+        ("r.jsonl", b'{"path": "a", "n": [1, "x"]}\n', "Received: list<int64>, list<string>"),
+        ("r.jsonl", b'{"path": "a", "n": 18446744073709551616}\n', "expected uint64 in column 'n'"),
+        (
+            "r.jsonl",
+            b'{"path": "a", "n": 1, "n": 2}\n',
+            "expected each key once in line 1. Received: 'n' twice",
+        ),
         ("r.jsonl", b"", "Received: no column"),
     ],
 )
@@ -130,24 +182,86 @@ def test_a_metadata_file_that_cannot_be_used_is_refused(here, name, content, mes
     assert not Path("out").exists()
 
 
-def test_tar_keys_have_no_dots_and_are_unique(here):
-    for name in ("b/1.jpg", "c.d/x.y.jpg", "c.d/x_y.gif"):
-        Path("images", name).parent.mkdir(exist_ok=True)
-        Path("images", name).write_bytes(b"")
+NAMES = (
+    *("17.png", "17.jpg", "17_2.png", "17.tar.jpg", "a.b/17.png", "a.b/c.d/x.y.jpg", "A.jpg", "a.JPG"),
+    *(
+        "with space.jpg",
+        " lead.jpg",
+        "trail .jpg",
+        "per%2Ecent.jpg",
+        "per%cent.jpg",
+        "per.cent.jpg",
+        "x\ny.jpg",
+    ),
+    *(
+        "caf\u00e9.jpg",
+        "cafe\u0301.jpg",
+        "\u65e5\u672c.jpg",
+        "\U0001f600.png",
+        'quo"te.jpg',
+        "back\\slash.jpg",
+    ),
+    *("long" * 60 + ".jpg", "/".join(["deep" * 50] * 5) + "/1.jpg", "-dash.jpg", "100%.jpg", "a,b;c.jpg"),
+)
+"""Names of files that all are different ids."""
+
+
+def many_names() -> list[str]:
+    shutil.rmtree("images")
+    for name in NAMES:
+        Path("images", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("images", name).write_bytes(name.encode())
+    return sorted(NAMES)
+
+
+def test_all_formats_give_the_ids_of_the_folder(here):
+    names = many_names()
+    assert {item.item_id: item.image for item in read("images")} == {name: name.encode() for name in names}
+    for format in FILE_FORMATS:
+        pack("images", format, format=format, images_per_shard=4)
+        # Also if the fields are read.
+        for metadata in ({}, {"item_id": "string"} if format == "webdataset" else {}):
+            found = [(item.item_id, item.image) for item in read(format, **metadata)]
+            assert sorted(found) == sorted((name, name.encode()) for name in names)
+
+
+@pytest.mark.parametrize("format", FILE_FORMATS)
+def test_an_id_is_of_the_same_picture_whatever_else_comes_or_goes(here, format):
+    names = many_names()
+    for number, gone in enumerate(names):
+        Path("images", gone).unlink()
+        if number % 7 == 0:
+            pack("images", "out", format=format)
+            left = names[number + 1 :]
+            assert {item.item_id: item.image for item in read("out")} == {
+                name: name.encode() for name in left
+            }
+
+
+def test_a_packed_tar_is_a_plain_webdataset(here):
+    many_names()
     (shard,) = pack("images", "out", format="webdataset").shards
     with tarfile.open(shard) as archive:
         members = archive.getmembers()
-        ids = [json.load(archive.extractfile(m))["item_id"] for m in members if m.name.endswith("json")]
-    assert [m.name for m in members if not m.name.endswith("json")] == [
-        "a.jpg",
-        "b/1.png",
-        "b/1_2.jpg",
-        "b/2.jpg",
-        "c.d/x_y.jpg",
-        "c.d/x_y_2.gif",
-    ]
-    assert ids == ["a.jpg", "b/1.PNG", "b/1.jpg", "b/2.jpg", "c.d/x.y.jpg", "c.d/x_y.gif"]
+        ids = [json.load(archive.extractfile(m))["item_id"] for m in members[1::2]]
     assert {(m.mtime, m.uid, m.gid, m.uname) for m in members} == {(0, 0, 0, "")}
+    # As the library of that name splits them.
+    split = [re.fullmatch(r"((?:.*/|)[^.]+)[.]([^/]*)", m.name, re.DOTALL).groups() for m in members]
+    keys = [key for key, _ in split]
+    assert keys[::2] == keys[1::2]
+    assert len(set(keys)) == len(ids)
+    assert {kind for _, kind in split[1::2]} == {"json"}
+    assert {kind for _, kind in split[::2]} == {"jpg", "png"}
+
+
+def test_a_tar_of_an_earlier_version_keeps_its_ids(here):
+    with tarfile.open("old.tar", "w") as archive:
+        for name, content in (("17.jpg", b"1"), ("17.json", b'{"item_id": "17.jpg"}')):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert [item.item_id for item in read("old.tar")] == ["17"]
+    assert [item.item_id for item in read("old.tar", item_id="string")] == ["17"]
 
 
 def test_row_groups_are_of_256_rows_and_images_are_not_compressed(here):

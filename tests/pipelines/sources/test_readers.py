@@ -32,9 +32,7 @@ ROWS = {
 
 
 def options_for(reader: str, **changes) -> SourceOptions:
-    item_id = "field:item_id" if reader == "webdataset" else "key"
-    metadata = {} if reader == "folder" else SCHEMA
-    return dataclasses.replace(SourceOptions(item_id=item_id, metadata=metadata), **changes)
+    return dataclasses.replace(SourceOptions(metadata={} if reader == "folder" else SCHEMA), **changes)
 
 
 def write(folder: Path, format: str, images=IMAGES, rows=ROWS) -> str:
@@ -100,8 +98,7 @@ def test_a_reader_returns_what_was_written_in_order_numbered_from_zero(tmp_path,
 def test_the_shards_name_can_be_part_of_the_id(tmp_path, format):
     path = write(tmp_path, format, {"a.jpg": b"x"})
     stem = "images" if format == "folder" else "shard-000000000000"
-    key = "a" if format == "webdataset" else "a.jpg"
-    assert [r.item_id for r in read(path, options_for(format, item_id="shard/key"))] == [f"{stem}/{key}"]
+    assert [r.item_id for r in read(path, options_for(format, item_id="shard/key"))] == [f"{stem}/a.jpg"]
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)

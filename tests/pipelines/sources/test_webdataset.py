@@ -157,3 +157,21 @@ def test_a_field_of_the_json_goes_before_the_member_of_its_name(tmp_path):
     content = tar(("a.txt", b"of the member"), ("a.jpg", b"1"), ("a.json", b'{"txt": "of the json"}'))
     (item,) = read_bytes(tmp_path, content, metadata={"txt": "string"})
     assert item.metadata == {"txt": "of the json"}
+
+
+def test_a_key_with_a_percent_sign_needs_no_json(tmp_path):
+    content = tar(
+        ("a%2Ejpg.jpg", b"1"),
+        ("b%2Ejpg.jpg", b"2"),
+        ("b%2Ejpg.json", b'{"item_id": "other.jpg"}'),
+        ("c%2Ejpg.jpg", b"3"),
+        ("c%2Ejpg.json", b"{"),
+        ("d%2Ejpg.jpg", b"4"),
+        ("d%2Ejpg.json", b'{"item_id": "d.jpg"}'),
+    )
+    assert [item.item_id for item in read_bytes(tmp_path, content)] == [
+        "a%2Ejpg",
+        "b%2Ejpg",
+        "c%2Ejpg",
+        "d.jpg",
+    ]

@@ -12,7 +12,16 @@ import pytest
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions
-from lookalike.store.exclusions import add, entries, excluded_ids, ids_from_file, remove, unknown_ids
+from lookalike.store.exclusions import (
+    add,
+    entries,
+    excluded_ids,
+    ids_from_file,
+    nearest_excluded,
+    nearest_served,
+    remove,
+    unknown_ids,
+)
 from tests.support.places import ROOT
 from tests.support.small_stores import Bucket, SmallStore, flip
 
@@ -111,10 +120,24 @@ def test_ids_that_no_generation_has_are_told(tmp_path):
     assert unknown_ids(small.path, []) == []
 
 
+def test_the_nearest_id_is_one_that_is_served(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    assert nearest_served(small.path, ["A0-0"]) == {}
+    small.publish(0, ["a0"])
+    small.publish(1, ["b0"])
+    assert nearest_served(small.path, ["B0-0", "zz"]) == {"B0-0": "b0-0"}
+    assert nearest_served(small.path, []) == {}
+    add(small.path, ["cats/1.jpg"])
+    assert nearest_excluded(small.path, ["cats/1", "x"]) == {"cats/1": "cats/1.jpg"}
+
+
 def test_ids_come_one_a_line_as_they_are(tmp_path):
     file = tmp_path / "ids.txt"
     file.write_bytes(" a b \r\n\nä\nlast".encode())
     assert ids_from_file(str(file)) == [" a b ", "ä", "last"]
+    for encoding in ("utf-8-sig", "utf-16"):
+        file.write_bytes("ä\r\nb".encode(encoding))
+        assert ids_from_file(str(file)) == ["ä", "b"]
     file.write_bytes(b"\xff\n")
     with pytest.raises(LookalikeError, match="UTF-8"):
         ids_from_file(str(file))

@@ -1,0 +1,39 @@
+"""Text files as editors of any system save them."""
+
+import pytest
+
+from lookalike.filesystem.text import as_utf8, lines
+from lookalike.model.errors import LookalikeError
+
+TEXT = "ä.jpg\n\n x \n日本"
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_are_the_same_in_every_encoding(tmp_path, encoding, ending):
+    path = tmp_path / "ids.txt"
+    path.write_bytes(TEXT.replace("\n", ending).encode(encoding))
+    assert [line.decode() for line in lines(str(path))] == TEXT.split("\n")
+    assert as_utf8(path.read_bytes(), "x").decode() == TEXT.replace("\n", ending)
+
+
+def test_big_endian_is_told_by_its_mark():
+    assert as_utf8("\ufeffä".encode("utf-16-be"), "x") == "ä".encode()
+
+
+def test_bytes_that_are_no_utf8_stay():
+    assert as_utf8(b"\xe4\n", "x") == b"\xe4\n"
+
+
+def test_a_mark_of_utf16_before_what_is_none_is_refused(tmp_path):
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"\xff\xfea")
+    with pytest.raises(LookalikeError, match=r"Expected text in UTF-8 or UTF-16 in .*ids\.txt"):
+        list(lines(str(path)))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
+def test_an_empty_file_has_no_line(tmp_path, content):
+    path = tmp_path / "ids.txt"
+    path.write_bytes(content)
+    assert list(lines(str(path))) == []

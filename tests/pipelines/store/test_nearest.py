@@ -1,0 +1,39 @@
+"""What an unknown id was meant to be."""
+
+import pyarrow as pa
+import pytest
+
+from lookalike.store.nearest import nearest
+
+KNOWN = pa.chunked_array([["cats/17.jpg", "cats/18.jpg"], ["caf\u00e9.png", "a'b.gif", "000123", "000124"]])
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("cafe\u0301.png", "caf\u00e9.png"),
+        ("CATS/17.JPG", "cats/17.jpg"),
+        (" cats/17.jpg ", "cats/17.jpg"),
+        ('"cats/17.jpg"', "cats/17.jpg"),
+        ("cats\\17.jpg", "cats/17.jpg"),
+        ("cats/17", "cats/17.jpg"),
+        ("cats/18.png", "cats/18.jpg"),
+        ("cast/18.jpg", "cats/18.jpg"),
+        ("a'b.git", "a'b.gif"),
+        ("00123", "000123"),
+        ("dogs/1.jpg", None),
+        ("x", None),
+    ],
+)
+def test_the_nearest_id_is_found_where_there_is_one(asked, meant):
+    assert nearest([asked], [KNOWN]).get(asked) == meant
+
+
+def test_each_gets_its_own():
+    assert nearest(["cats/17", "y", "A'B.gif"], [KNOWN]) == {"cats/17": "cats/17.jpg", "A'B.gif": "a'b.gif"}
+    assert nearest([], [KNOWN]) == nearest(["x"], []) == {}
+
+
+def test_among_many_ids_spelling_is_compared_for_a_few_only(monkeypatch):
+    monkeypatch.setattr("lookalike.store.nearest._COMPARISONS", 5)
+    assert nearest(["cast/18.jpg", "cats/17"], [KNOWN]) == {"cats/17": "cats/17.jpg"}
