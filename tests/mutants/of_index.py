@@ -162,6 +162,12 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/job.py": [
+        worse(
+            "    check_carried(config, plan)\n",
+            "",
+            "a field that no record has is published as a column of nulls",
+            "tests/pipelines/index/test_carried.py",
+        ),
         loses("    still_mine()\n", "", "a run publishes though it lost the store"),
         wrong(
             "        and all(_whole(config.store, ref.path) for ref in previous.indexes)\n",

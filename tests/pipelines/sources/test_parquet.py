@@ -1,6 +1,8 @@
 import errno
 import io
 import re
+from datetime import date, datetime, timezone
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -175,3 +177,68 @@ def test_of_two_columns_of_one_name_none_is_taken(tmp_path):
     (item,) = read(Shard(path, "parquet", (files.look(path),)), SourceOptions())
     assert isinstance(item, Reject)
     assert item.error.startswith("no image column")
+
+
+def metadata_of(tmp_path, column: pa.Array, kind: str):
+    (item,) = read_table(tmp_path, {"id": ["a"], "jpg": [b"1"], "f": column}, metadata={"f": kind})
+    return item.metadata["f"] if isinstance(item, Record) else item.error
+
+
+UTC = timezone.utc
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "expected"),
+    [
+        (pa.array([2**64 - 1], pa.uint64()), "uint64", 2**64 - 1),
+        (pa.array([Decimal("1.10")], pa.decimal128(5, 2)), "decimal(10,3)", Decimal("1.100")),
+        (pa.array([Decimal("1.10")], pa.decimal256(50, 2)), "decimal(10,2)", Decimal("1.10")),
+        (pa.array([Decimal("0E-20")], pa.decimal128(38, 20)), "decimal(5,0)", Decimal("0")),
+        (pa.array([19000], pa.date32()), "date", date(2022, 1, 8)),
+        (pa.array([19000 * 86_400_000], pa.date64()), "date", date(2022, 1, 8)),
+        (pa.array([1], pa.timestamp("s")), "timestamp", datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)),
+        (
+            pa.array([1], pa.timestamp("us", "Europe/Berlin")),
+            "timestamp",
+            datetime(1970, 1, 1, 0, 0, 0, 1, UTC),
+        ),
+        (pa.array([1000], pa.timestamp("ns", "+05:30")), "timestamp", datetime(1970, 1, 1, 0, 0, 0, 1, UTC)),
+        (pa.array(["x"], pa.large_string()), "string", "x"),
+        (pa.array(["x"]).dictionary_encode(), "string", "x"),
+        (pa.array([["x", ""]]), "list<string>", ["x", ""]),
+        (pa.array([[1, 2]], pa.large_list(pa.int8())), "list<int64>", [1, 2]),
+        (pa.array([[1.5, 2]], pa.list_(pa.float32(), 2)), "list<float64>", [1.5, 2.0]),
+        (pa.array(['["x"]']), "list<string>", ["x"]),
+        (pa.array([None], pa.null()), "date", None),
+        (pa.array([19000], pa.date32()), "string", "2022-01-08"),
+        (pa.array([Decimal("1.10")], pa.decimal128(5, 2)), "string", "1.10"),
+    ],
+)
+def test_columns_of_other_writers_become_what_is_declared(tmp_path, column, kind, expected):
+    assert metadata_of(tmp_path, column, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (pa.array([1], pa.timestamp("ns")), "timestamp"),
+        (pa.array([Decimal("1.123")], pa.decimal128(5, 3)), "decimal(5,2)"),
+        (pa.array([1.5]), "decimal(5,2)"),
+        (pa.array([2**63], pa.uint64()), "int64"),
+        (pa.array([["x", None]]), "list<string>"),
+        (pa.array([[b"\xff"]], pa.list_(pa.binary())), "list<string>"),
+        (pa.array([1], pa.timestamp("s")), "date"),
+        (pa.array([2**60 + 1]), "float64"),
+    ],
+)
+def test_what_would_lose_something_is_refused(tmp_path, column, kind):
+    assert f"metadata field 'f' does not fit {kind}" in metadata_of(tmp_path, column, kind)
+
+
+def test_a_list_is_read_where_lists_are_declared_only(tmp_path):
+    assert "corpus.metadata.f: expected a column of single values" in metadata_of(
+        tmp_path, pa.array([[1]]), "int64"
+    )
+    assert "corpus.metadata.f: expected a column of lists or text" in metadata_of(
+        tmp_path, pa.array([{"a": 1}]), "list<int64>"
+    )

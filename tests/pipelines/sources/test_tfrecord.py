@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import pytest
 
 from lookalike.filesystem import files
@@ -132,3 +134,32 @@ def test_a_first_record_whose_length_looks_like_gzip_is_read(tmp_path):
     path.write_bytes(frame(content))
     (shard,) = find_shards(str(path), SourceOptions())
     assert [item.item_id for item in read(shard, SourceOptions())] == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("string", [b""], ""),
+        ("string", [], None),
+        ("float64", [214.81], 214.80999755859375),  # stored in 32 bits by another writer
+        ("float64", [b"214.81"], 214.81),
+        ("decimal(5,2)", [b"214.81"], Decimal("214.81")),
+        ("uint64", [b"18446744073709551615"], 2**64 - 1),
+        ("list<string>", [b"a"], ["a"]),
+        ("list<string>", [b'["a"]'], ['["a"]']),
+        ("list<int64>", [1, 2], [1, 2]),
+        ("list<float64>", [0.5], [0.5]),
+    ],
+)
+def test_a_feature_becomes_what_is_declared(tmp_path, kind, values, expected):
+    content = frame(example(image__encoded=[b"i"], image__filename=[b"k"], f=values))
+    assert read_bytes(tmp_path, content, metadata={"f": kind})[0].metadata == {"f": expected}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"), [("string", [b"a", b"b"]), ("int64", [1, 2]), ("float64", [0.5, 1.5])]
+)
+def test_of_several_values_none_is_taken_for_the_one(tmp_path, kind, values):
+    content = frame(example(image__encoded=[b"i"], image__filename=[b"k"], f=values))
+    (item,) = read_bytes(tmp_path, content, metadata={"f": kind})
+    assert f"metadata field 'f' does not fit {kind}. Received: [" in item.error

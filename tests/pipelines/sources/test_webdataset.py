@@ -1,5 +1,7 @@
 import io
+import math
 import tarfile
+from decimal import Decimal
 
 import pytest
 
@@ -175,3 +177,44 @@ def test_a_key_with_a_percent_sign_needs_no_json(tmp_path):
         "c%2Ejpg",
         "d.jpg",
     ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind", "expected"),
+    [
+        ("1.10", "decimal(5,2)", Decimal("1.10")),
+        ("0.1", "float64", 0.1),
+        ("18446744073709551615", "uint64", 2**64 - 1),
+        ('"NaN"', "float64", math.nan),
+        ("NaN", "float64", math.nan),
+        ('"true"', "bool", True),
+        ('""', "string", ""),
+        ("null", "string", None),
+        ('["a", ""]', "list<string>", ["a", ""]),
+    ],
+)
+def test_a_value_in_json_becomes_what_is_declared(tmp_path, stored, kind, expected):
+    content = tar(("a.jpg", b"1"), ("a.json", f'{{"f": {stored}}}'.encode()))
+    (item,) = read_bytes(tmp_path, content, metadata={"f": kind})
+    assert repr(item.metadata["f"]) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind", "reason"),
+    [
+        ("1e400", "float64", "does not fit float64. Received: 1E+400 (Decimal)"),
+        ("1" * 5000, "int64", "the .json member cannot be read"),
+        ("true", "string", "does not fit string. Received: True (bool)"),
+        ("1.5", "int64", "does not fit int64. Received: 1.5 (Decimal)"),
+        ('1, "f": 2', "int64", "the .json member has 'f' twice"),
+    ],
+)
+def test_a_value_in_json_that_cannot_be_kept_is_refused(tmp_path, stored, kind, reason):
+    content = tar(("a.jpg", b"1"), ("a.json", f'{{"f": {stored}}}'.encode()))
+    (item,) = read_bytes(tmp_path, content, metadata={"f": kind})
+    assert reason in item.error
+
+
+def test_another_key_may_be_there_twice(tmp_path):
+    content = tar(("a.jpg", b"1"), ("a.json", b'{"f": 1, "g": 1, "g": 2}'))
+    assert read_bytes(tmp_path, content, metadata={"f": "int64"})[0].metadata == {"f": 1}
