@@ -42,11 +42,13 @@ class FileInfo:
         size: bytes.
         modified: what the file system knows of the last change, as text: nanoseconds since 1970 for a local
             file, seconds for a remote one.
+        problem: why it is not to be opened; empty if nothing speaks against it.
     """
 
     path: str
     size: int
     modified: str
+    problem: str = ""
 
 
 def is_remote(path: str) -> bool:

@@ -43,9 +43,14 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """
     for position, file in enumerate(shard.files):
         path = relative_path(shard.root, file.path)
+        problem = file.problem or (options.too_large(file.size) if file.size > options.max_bytes else "")
+        if problem:
+            yield Reject(escape(path), position, "read", problem)
+            continue
         try:
             with open_listed(file) as opened:
-                image = opened.read()
+                # A file that grows meanwhile is found out when its shard has been read.
+                image = opened.read(file.size + 1)
         except NotAsListedError as error:
             yield Reject(escape(path), position, "read", str(error), not_as_listed=True)
             continue

@@ -37,7 +37,6 @@ REJECTS_SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-DUPLICATE = "duplicate"
 COUNTS = ("read", "embedded", "reused", "rejected", "duplicates")
 
 

@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import random
 from pathlib import Path
@@ -105,6 +106,34 @@ def test_a_file_that_is_gone_or_another_is_rejected_alone_as_not_listed(tmp_path
         assert (reject.item_id, reject.stage, reject.not_as_listed) == (name, "read", True)
         assert f"Received: {found}" in reject.error
     assert isinstance(third, Record)
+
+
+def test_a_file_above_the_limit_is_rejected_by_its_size_and_never_opened(tmp_path, monkeypatch):
+    make(tmp_path, ["a.jpg", "c.jpg"])
+    with open(tmp_path / "b.jpg", "wb") as file:
+        file.truncate(3 << 30)
+    os.chmod(tmp_path / "b.jpg", 0o000)
+    (shard,) = find_shards(str(tmp_path), SourceOptions())
+    first, second, third = read_shard(shard, SourceOptions())
+    assert (first.item_id, third.item_id) == ("a.jpg", "c.jpg")
+    error = "3,221,225,472 bytes, more than corpus.max_bytes allows: 268,435,456"
+    assert second == Reject("b.jpg", 1, "read", error)
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_read_to_its_end(tmp_path, monkeypatch):
+    class Endless(io.BytesIO):
+        def read(self, size=-1):
+            assert 0 <= size < 100
+            return bytes(size)
+
+        def fileno(self):
+            return file.fileno()
+
+    make(tmp_path, ["a.jpg"])
+    (shard,) = find_shards(str(tmp_path), SourceOptions())
+    with open(tmp_path / "a.jpg", "rb") as file:
+        monkeypatch.setattr("lookalike.filesystem.files.open_read", lambda path: Endless())
+        assert len(list(read_shard(shard, SourceOptions()))) == 1
 
 
 def test_a_disk_that_fails_ends_the_run_and_not_the_image(tmp_path, monkeypatch):
