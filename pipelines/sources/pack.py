@@ -26,6 +26,7 @@ from .cuts import cut
 from .fields import escape
 from .pack_note import NOTE, read_note, write_note
 from .roots import relative_path
+from .walk import list_corpus
 
 KEY_COLUMNS = ("path", "file", "file_name", "filename", "image", "item_id", "id")
 """What the column of a metadata file may be called that holds the image's relative path; the first counts."""
@@ -125,9 +126,9 @@ def pack(
     images, out = images.removeprefix("file://"), out.removeprefix("file://")
     if not files.is_folder(images):
         raise LookalikeError(f"images: expected a folder. Received: {images}")
-    listed = sorted((relative_path(images, file.path), file) for file in files.list_files(images))
-    extensions = Counter(folder.extension(path) for path, _ in listed)
-    plan, skipped = _plan([item for item in listed if folder.extension(item[0]) in IMAGE_EXTENSIONS])
+    listed = [(relative_path(images, file.path), file) for file in list_corpus(images, follow_links=False)]
+    chosen, left_out = folder.choose(listed)
+    plan, skipped = _plan(sorted((relative_path(images, file.path), file) for file in chosen))
     if not plan:
         raise LookalikeError(f"No image in the folder {images}")
     packing = _PACKINGS[format]
@@ -159,7 +160,7 @@ def pack(
         unchanged=unchanged,
         removed=len(removed),
         skipped=tuple(sorted(skipped)),
-        left_out={name: extensions[name] for name in sorted(extensions.keys() - IMAGE_EXTENSIONS)},
+        left_out=dict(sorted(left_out.items())),
         rows_without_image=len(table.rows) - named,
         images_without_row=len(plan) - named if metadata else 0,
     )
@@ -171,6 +172,9 @@ def _plan(found: list[tuple[str, FileInfo]]) -> tuple[list[_Image], list[tuple[s
     for path, file in found:
         if escape(path) != path:
             skipped.append((escape(path), "the file's name is not UTF-8"))
+            continue
+        if file.problem:
+            skipped.append((path, file.problem))
             continue
         pure = PurePosixPath(path)
         base = key = str(pure.with_name(pure.stem.replace(".", "_")))
@@ -225,8 +229,11 @@ def _write_webdataset(rows: _Rows, schema: pa.Schema, file: IO[bytes]) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for image, data, fields in rows:
             described = json.dumps({"item_id": image.item_id, **fields}, ensure_ascii=False).encode()
-            for extension, content in ((folder.extension(image.item_id), data), ("json", described)):
-                member = tarfile.TarInfo(f"{image.key}.{extension}")
+            extension = folder.extension(image.item_id)
+            # A member without an extension is told by its content.
+            name = f"{image.key}.{extension}" if extension in IMAGE_EXTENSIONS else image.key
+            for member_name, content in ((name, data), (f"{image.key}.json", described)):
+                member = tarfile.TarInfo(member_name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
 

@@ -147,7 +147,7 @@ def _row_group(
 ) -> Iterator[Record | Reject]:
     count = parquet.metadata.row_group(group).num_rows
     try:
-        plan = _plan(parquet, columns, source, group, options.max_bytes)
+        plan = _plan(shard, options, columns, parquet, source, group)
     except RefusedError as error:
         reason = f"row group {group} has {error}, more than corpus.max_bytes allows: {options.max_bytes:,}"
         for number in range(count):
@@ -174,7 +174,14 @@ class _Plan:
     images: Iterator[bytes | int | None] | None
 
 
-def _plan(parquet: pq.ParquetFile, columns: _Columns, source: _Source, group: int, max_bytes: int) -> _Plan:
+def _plan(
+    shard: Shard,
+    options: SourceOptions,
+    columns: _Columns,
+    parquet: pq.ParquetFile,
+    source: _Source,
+    group: int,
+) -> _Plan:
     """Raises RefusedError if a row group cannot be read in small memory."""
     stored = parquet.metadata.row_group(group)
     file = cast(BinaryIO, source)
@@ -189,13 +196,13 @@ def _plan(parquet: pq.ParquetFile, columns: _Columns, source: _Source, group: in
         path = chunk.path_in_schema
         if path != image_path and not any(path == name or path.startswith(f"{name}.") for name in others):
             continue
-        pages = list(pages_of(file, chunk))
+        pages = list(pages_of(file, shard.size, chunk))
         largest = max((page.unpacked for page in pages), default=0)
         is_plain = all(page.kind != DICTIONARY and page.encoding == PLAIN for page in pages)
         if path == image_path and largest > (_MOST_PAGE if is_plain else MOST_METADATA):
-            check_readable(pages, chunk.compression, max_bytes)
+            check_readable(pages, chunk.compression, options.max_bytes)
             level = parquet.schema.column(number).max_definition_level
-            images = values(file, pages, chunk.compression, level, max_bytes)
+            images = values(file, pages, chunk.compression, level, options.max_bytes)
         else:
             together += largest
     if together > _MOST_PAGE:

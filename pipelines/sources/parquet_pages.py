@@ -49,11 +49,12 @@ class Page:
     is_packed: bool = True
 
 
-def pages_of(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
+def pages_of(file: BinaryIO, size: int, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
     """The pages of a chunk, as pyarrow would read them.
 
     Args:
         file: the Parquet file; its position changes.
+        size: of the file.
         chunk: what the footer says of the chunk.
 
     Raises:
@@ -65,6 +66,8 @@ def pages_of(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
     end = place + chunk.total_compressed_size
     values = 0
     while place < end and values < chunk.num_values:
+        if not 0 <= place < size:
+            raise ValueError(f"a page begins at byte {place} of {size}")
         page = _page_at(file, place)
         if page.kind in (DATA, DATA_V2):
             values += page.values

@@ -26,7 +26,7 @@ def written(values: list[bytes], **options) -> tuple[io.BytesIO, pq.ColumnChunkM
 
 def test_pages_are_told_with_what_they_take_unpacked():
     file, chunk = written([bytes(5000)] * 3, compression="zstd")
-    dictionary, data = pages_of(file, chunk)
+    dictionary, data = pages_of(file, len(file.getvalue()), chunk)
     assert (dictionary.kind, dictionary.unpacked, dictionary.values, dictionary.encoding) == (
         DICTIONARY,
         5004,
@@ -47,7 +47,7 @@ def test_pages_of_the_second_version_tell_their_levels_and_all_tell_their_checks
         "data_page_size": 1,
     }
     file, chunk = written([b"a", b"b", b"c"], write_batch_size=1, compression="none", **options)
-    pages = list(pages_of(file, chunk))
+    pages = list(pages_of(file, len(file.getvalue()), chunk))
     assert [(page.kind, page.values, page.is_packed) for page in pages] == [(DATA_V2, 1, False)] * 3
     assert all(page.level_bytes and page.crc is not None for page in pages)
 
@@ -76,14 +76,20 @@ def chunk_at(place: int, size: int, values: int = 1):
 )
 def test_a_header_that_is_none_is_an_error_and_takes_no_time(header, error):
     with pytest.raises(ValueError, match=error):
-        list(pages_of(io.BytesIO(header), chunk_at(0, 100)))
+        list(pages_of(io.BytesIO(header), 80, chunk_at(0, 100)))
+
+
+@pytest.mark.parametrize("place", [-1, 80, 2**62])
+def test_a_page_beyond_the_file_is_an_error(place):
+    with pytest.raises(ValueError, match=f"a page begins at byte {place} of 80"):
+        list(pages_of(io.BytesIO(bytes(80)), 80, chunk_at(place, 100)))
 
 
 def test_fields_that_are_not_known_are_passed_over():
     known = b"\x15\x00\x15\x0a\x15\x0a"  # type 0, 5 bytes unpacked, 5 packed
     page = b"\x2c\x15\x02\x15\x00\x15\x06\x15\x06\x00"  # field 5
     unknown = b"\x57" + bytes(8) + b"\x18\x02ab\x19\x25\x02\x04\x1c\x15\x02\x00\x13\x05\x12"  # 10 to 15
-    (found,) = pages_of(io.BytesIO(known + page + unknown + bytes(1)), chunk_at(0, 100))
+    (found,) = pages_of(io.BytesIO(known + page + unknown + bytes(1)), 100, chunk_at(0, 100))
     assert found == Page(DATA, len(known + page + unknown) + 1, 5, 5, None, 1, PLAIN)
 
 
@@ -91,4 +97,4 @@ def test_fields_that_are_not_known_are_passed_over():
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_pages_or_an_error(header):
     with contextlib.suppress(ValueError):
-        list(pages_of(io.BytesIO(header), chunk_at(0, 80)))
+        list(pages_of(io.BytesIO(header), 80, chunk_at(0, 80)))

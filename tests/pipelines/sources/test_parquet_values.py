@@ -27,7 +27,7 @@ def one_at_a_time(
     level = parquet.schema.column(column).max_definition_level
     for group in range(parquet.num_row_groups):
         chunk = parquet.metadata.row_group(group).column(column)
-        pages = list(pages_of(file, chunk))
+        pages = list(pages_of(file, len(file.getvalue()), chunk))
         check_readable(pages, chunk.compression, 1 << 20)
         found += values(file, pages, chunk.compression, level, max_bytes)
     return found
@@ -84,7 +84,11 @@ def test_a_wrong_checksum_is_an_error():
     chunk = pq.ParquetFile(file).metadata.row_group(0).column(0)
     damaged = io.BytesIO(file.getvalue().replace(b"many bytes", b"many cytes"))
     with pytest.raises(ValueError, match="the checksum of the page at byte"):
-        list(values(damaged, list(pages_of(damaged, chunk)), chunk.compression, 1, 100))
+        list(
+            values(
+                damaged, list(pages_of(damaged, len(damaged.getvalue()), chunk)), chunk.compression, 1, 100
+            )
+        )
 
 
 def test_encodings_and_codecs_that_are_not_read_are_refused():
