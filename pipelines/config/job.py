@@ -13,7 +13,7 @@ from lookalike.model.settings import Section
 
 from ..filesystem.paths import WrittenPath
 from ..sources import ShardFormat, SourceOptions
-from ..sources.base import OUR_COLUMNS
+from ..sources.base import MAX_BYTES, OUR_COLUMNS
 from ..sources.types import TYPES, arrow_type
 from .job_file import read_job
 
@@ -42,15 +42,20 @@ class Corpus(Section):
         None, description="format of the shards; told from their names and first bytes when left out"
     )
     item_id: str = Field(
-        "key", description="key: the record's own id; shard/key: for ids that repeat; field:NAME"
+        "key",
+        description="key: the record's own id; shard/key: for ids that repeat; position: for none; field:NAME",
     )
     id_field: str | None = Field(None, description="TFRecord feature or Parquet column of the id")
-    image_field: str | None = Field(None, description="TFRecord feature or Parquet column of the image")
+    image_field: str | None = Field(
+        None, description="TFRecord feature, Parquet column or WebDataset extension of the image"
+    )
     metadata: dict[str, MetadataType] = Field(
         default_factory=dict, description="fields carried through to the result tables, name -> type"
     )
     images_per_shard: Count = Field(1024, description="mean size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
+    max_bytes: Count = Field(MAX_BYTES, description="larger records are refused before they are read")
+    follow_links: bool = Field(False, description="whether links may lead out of the corpus folder")
     trust: Literal["metadata", "content"] = Field(
         "metadata",
         description="what tells that a shard is unchanged: size and time of change, or reading all of it",
@@ -77,6 +82,8 @@ class Corpus(Section):
             image_field=self.image_field,
             metadata=dict(self.metadata),
             images_per_shard=self.images_per_shard,
+            max_bytes=self.max_bytes,
+            follow_links=self.follow_links,
         )
 
 

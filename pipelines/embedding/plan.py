@@ -78,8 +78,9 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
             f"Received: {config.metric}; `lookalike encoder tune` switches it off"
         )
     options = asdict(config.corpus.source_options())
-    # How a folder is cut into shards is in their names; what matters here is what a record becomes.
-    del options["images_per_shard"], options["format"]
+    # How a folder is cut into shards is in their names, whether a link is followed in their tokens; what matters here
+    # is what a record becomes.
+    del options["images_per_shard"], options["format"], options["follow_links"]
     digest = sha256_json({**options, "max_pixels": config.corpus.max_pixels})
     shards = tuple(find_shards(config.corpus.shards, config.corpus.source_options()))
     for shard in shards:

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from ..sources import Shard, SourceOptions, read_shard
 from ..sources.opening import NotAsListedError, check_listed
-from ..sources.records import Record, Reject
-from ..store.notes import DUPLICATE
+from ..sources.records import DUPLICATE, Record, Reject
 
 
 class Entry(NamedTuple):

@@ -16,8 +16,8 @@ from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES, EncodedBatch
 
 from ..filesystem import files
 from ..sources import Shard, SourceOptions
-from ..sources.records import Reject
-from ..store.notes import DUPLICATE, EmbeddedShard, write_note
+from ..sources.records import DUPLICATE, Reject
+from ..store.notes import EmbeddedShard, write_note
 from .attempts import begin, end
 from .known import Embedding, KnownEmbeddings
 from .outcomes import run_file

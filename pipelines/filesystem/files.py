@@ -29,7 +29,7 @@ _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _WILDCARD = re.compile(r"[*?\[]")
 TEMPORARY = ".tmp-"
-"""Every unfinished file carries this in its name; no reader lists such a file."""
+"""Every unfinished file carries this in its name, which begins with a dot; no reader lists such a file."""
 _ATTEMPTS = 3
 
 
@@ -42,11 +42,19 @@ class FileInfo:
         size: bytes.
         modified: what the file system knows of the last change, as text: nanoseconds since 1970 for a local
             file, seconds for a remote one.
+        problem: why it is not to be opened; empty if nothing speaks against it.
     """
 
     path: str
     size: int
     modified: str
+    problem: str = ""
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a file is called as unfinished ones are."""
+    name = os.path.basename(path)
+    return name.startswith(".") and TEMPORARY in name
 
 
 def is_remote(path: str) -> bool:
@@ -338,7 +346,7 @@ def list_files(folder: str) -> list[FileInfo]:
         found: Iterable[FileInfo] = _match(folder.rstrip("/") + "/**")
     else:
         found = _walk(_local(folder))
-    return sorted((f for f in found if TEMPORARY not in os.path.basename(f.path)), key=lambda f: f.path)
+    return sorted((f for f in found if not is_temporary(f.path)), key=lambda f: f.path)
 
 
 def _walk(folder: str) -> Iterator[FileInfo]:
@@ -406,7 +414,7 @@ def glob(pattern: str) -> list[FileInfo]:
             files = [info_of(p, os.stat(p)) for p in paths if os.path.isfile(p)]
         else:
             files = [info_of(_local(part), os.stat(_local(part)))] if os.path.isfile(_local(part)) else []
-        files = [f for f in files if TEMPORARY not in os.path.basename(f.path)]
+        files = [f for f in files if not is_temporary(f.path)]
         if not files:
             raise LookalikeError(
                 f"No file matches. Expected a path, a glob or a brace list. Received: {part}"

@@ -43,6 +43,8 @@ def read_shard(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject
         NotAsListedError: if the file of a shard is gone, may not be read or is another than was listed.
         OSError: if the file system fails otherwise, which a repetition may mend; never for what a shard holds.
     """
+    if shard.format != "folder" and (problem := shard.files[0].problem):
+        return iter([Reject(None, 0, "read", problem, ends_shard=True)])
     return _READERS[shard.format](shard, options)
 
 

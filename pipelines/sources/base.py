@@ -22,7 +22,102 @@ FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 FORMATS: tuple[ShardFormat, ...] = get_args(ShardFormat)
 OUR_COLUMNS = ("item_id", "embedding", "content_hash", "width", "height", "query_id", "rank", "score")
 """Columns of our own tables: no field of metadata is called so."""
-IMAGE_EXTENSIONS = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "tif", "tiff", "avif", "dcm"])
+IMAGE_EXTENSIONS = frozenset(
+    [
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "webp", "bmp", "dib", "tif", "tiff"),
+        *("avif", "heic", "heif", "hif", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "jxl", "dcm", "dicom"),
+    ]
+)
+"""By which a file is taken for an image without a look at its content."""
+OTHER_EXTENSIONS = frozenset(
+    [
+        "txt",
+        "md",
+        "rst",
+        "tex",
+        "log",
+        "html",
+        "htm",
+        "css",
+        "js",
+        "py",
+        "sh",
+        "ipynb",
+        "pdf",
+        "doc",
+        "docx",
+        "csv",
+        "tsv",
+        "json",
+        "jsonl",
+        "ndjson",
+        "xml",
+        "yaml",
+        "yml",
+        "toml",
+        "ini",
+        "cfg",
+        "conf",
+        "xmp",
+        "aae",
+        "md5",
+        "sha1",
+        "sha256",
+        "sha512",
+        "sfv",
+        "lst",
+        "list",
+        "url",
+        "lnk",
+        "webloc",
+        "xls",
+        "xlsx",
+        "ppt",
+        "db",
+        "sqlite",
+        "pkl",
+        "pickle",
+        "npy",
+        "npz",
+        "h5",
+        "hdf5",
+        "mat",
+        "pt",
+        "pth",
+        "parquet",
+        "arrow",
+        "feather",
+        "tar",
+        "tgz",
+        "gz",
+        "bz2",
+        "xz",
+        "zst",
+        "zip",
+        "7z",
+        "rar",
+        "mp4",
+        "m4v",
+        "mov",
+        "avi",
+        "mkv",
+        "webm",
+        "mpg",
+        "mpeg",
+        "3gp",
+        "lrv",
+        "wav",
+        "mp3",
+        "m4a",
+        "flac",
+        "ogg",
+    ]
+)
+"""Of files that lie beside images and are none, unless their content is an image."""
+MAX_BYTES = 256 << 20
+"""The most that a record may take unless the job file says otherwise."""
+MOST_METADATA = 16 << 20
+"""Bytes of a record's metadata that are read: as Python objects they take up to 20 times as much."""
 SHARD_NAMES = {
     "tfrecord": re.compile(r"\.(tfrecords?|tfrec)(-\d+-of-\d+)?(\.gz)?$", re.IGNORECASE),
     "webdataset": re.compile(r"\.(tar|tar\.gz|tgz)$", re.IGNORECASE),
@@ -81,7 +176,7 @@ class Shard:
         folder = self.name.rpartition("#")[0]
         for file in self.files:
             path = f"{folder}/{relative_path(self.root, file.path)}" if self.root else self.name
-            for part in (path, str(file.size), file.modified):
+            for part in (path, str(file.size), file.modified, *filter(None, [file.problem])):
                 digest.update(os.fsencode(part) + b"\0")
         return digest.hexdigest()
 
@@ -94,6 +189,10 @@ class Shard:
         path = absolute(self.root) if self.root else self.name
         return _SHARD_EXTENSION.sub("", path.rpartition("/")[2])
 
+    def id_of(self, position: int) -> str:
+        """The id that a record has by its place: the shard's name without its extensions, a slash, the position."""
+        return f"{_SHARD_EXTENSION.sub('', self.name)}/{position}"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
@@ -102,13 +201,16 @@ class SourceOptions:
     Attributes:
         format: one of `FORMATS`; None to tell it from the file's name and else from its first bytes.
         item_id: `key` (the format's own id), `shard/key` (the shard's base name without its extensions, a
-            slash, the key), or `field:NAME` (a feature, column or member of the `.json`).
-        image_field: the feature (default `image/encoded`) or column (default: one named like an image) that
-            holds the image.
+            slash, the key), `field:NAME` (a feature, column or member of the `.json`), or `position` (the shard's
+            name without its extensions, a slash, the position: it changes with the shard's name and order).
+        image_field: the feature (default `image/encoded`), column (default: one named like an image) or, of
+            WebDataset, extension (see `webdataset.read`) that holds the image.
         id_field: the feature (default `image/filename`, else `id`) or column (default: one named like an id)
             that holds the key.
         metadata: field name -> type, one of `types.TYPES`. Folders know one field, `directory`.
         images_per_shard: the mean number of images in the virtual shards of a folder.
+        max_bytes: a record of more, image and metadata as stored, is rejected and never read.
+        follow_links: whether links may lead out of the corpus folder.
 
     Raises:
         LookalikeError: for a value that is none of the above.
@@ -120,15 +222,17 @@ class SourceOptions:
     id_field: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     images_per_shard: int = 1024
+    max_bytes: int = MAX_BYTES
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
             raise LookalikeError(
                 f"corpus.format: expected one of {', '.join(FORMATS)}. Received: {self.format!r}"
             )
-        if self.item_id not in ("key", "shard/key") and not self.id_from_field:
+        if self.item_id not in ("key", "shard/key", "position") and not self.id_from_field:
             raise LookalikeError(
-                f"corpus.item_id: expected key, shard/key or field:NAME. Received: {self.item_id!r}"
+                f"corpus.item_id: expected key, shard/key, position or field:NAME. Received: {self.item_id!r}"
             )
         for name, kind in self.metadata.items():
             try:
@@ -139,6 +243,8 @@ class SourceOptions:
             raise LookalikeError(
                 f"corpus.images_per_shard: expected 1 or more. Received: {self.images_per_shard!r}"
             )
+        if self.max_bytes < 1:
+            raise LookalikeError(f"corpus.max_bytes: expected 1 or more. Received: {self.max_bytes!r}")
 
     @property
     def id_from_field(self) -> str | None:
@@ -149,3 +255,7 @@ class SourceOptions:
     def fields(self) -> tuple[str, ...]:
         """The stored fields that are asked for, whether as metadata or as the id, each once."""
         return tuple(dict.fromkeys([*self.metadata, *filter(None, [self.id_from_field])]))
+
+    def too_large(self, size: int) -> str:
+        """Why a record of so many bytes is not read."""
+        return f"{size:,} bytes, more than corpus.max_bytes allows: {self.max_bytes:,}"

@@ -40,8 +40,11 @@ def build(shard: Shard, options: SourceOptions, position: int, stored: Stored) -
     if options.id_from_field:
         key = stored.fields.get(options.id_from_field)
         no_key = stored.problem or f"field {options.id_from_field!r}, which is to be the id, has no value"
+    elif options.item_id == "position":
+        key = shard.id_of(position)
     if key is None:
-        return Reject(None, position, "id", no_key)
+        hint = "" if stored.problem else "; set corpus.item_id: position, or field:NAME"
+        return Reject(None, position, "id", f"{no_key}{hint}")
     try:
         item_id = _id_text(key)
         if not item_id:

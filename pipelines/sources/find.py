@@ -22,6 +22,7 @@ from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, S
 from .fields import escape
 from .pack_note import NOTE
 from .roots import absolute, common_root, fixed_part, relative_path
+from .walk import list_corpus, named
 
 _log = logging.getLogger(__name__)
 _LIST_EXTENSIONS = (".txt", ".list")
@@ -89,7 +90,7 @@ def _named_by(pattern: str, options: SourceOptions, lists: bool) -> Iterator[tup
         else:
             yield (
                 fixed_part(pattern),
-                [_of_file(file, _format_of(file, options)) for file in files.glob(path)],
+                [_of_file(file, _format_of(file, options)) for file in named(path, options.follow_links)],
             )
 
 
@@ -106,7 +107,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
-    below = [(relative_path(root, file.path), file) for file in files.list_files(root)]
+    below = [(relative_path(root, file.path), file) for file in list_corpus(root, options.follow_links)]
     listed = [(path, file) for path, file in below if path.rpartition("/")[2] != NOTE]
     visible = [(path, file) for path, file in listed if folder.extension(path) != "hidden"]
     by_format: dict[str, list[FileInfo]] = {
@@ -114,11 +115,12 @@ def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
     }
     by_format["folder"] = [file for path, file in visible if folder.extension(path) in IMAGE_EXTENSIONS]
     chosen = options.format or _only_kind(root, [name for name in FORMATS if by_format[name]])
-    found = by_format[chosen]
-    if not found and chosen != "folder":
-        found = [file for path, file in visible if _is_part(path)]
-    kept = set(found)
-    others = Counter(folder.extension(path) for path, file in listed if file not in kept)
+    if chosen == "folder":
+        found, others = folder.choose(listed)
+    else:
+        found = by_format[chosen] or [file for path, file in visible if _is_part(path)]
+        kept = set(found)
+        others = Counter(folder.extension(path) for path, file in listed if file not in kept)
     left_out = ", ".join(f"{n} {ext or 'without extension'}" for ext, n in sorted(others.items()))
     if not found:
         extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
@@ -153,7 +155,7 @@ def _format_of(file: FileInfo, options: SourceOptions) -> str:
     if options.format:
         return options.format
     by_name = next((name for name, pattern in SHARD_NAMES.items() if pattern.search(file.path)), None)
-    found = by_name or _by_content(file.path)
+    found = by_name or (FILE_FORMATS[0] if file.problem else _by_content(file.path))
     if not found:
         hint = (
             " Name the folder of images instead."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
+from ..filesystem import files
 from ..filesystem.files import FileInfo
-from .base import Shard, SourceOptions
+from .base import IMAGE_EXTENSIONS, OTHER_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
+from .content import HEAD, is_image, is_text
 from .cuts import cut
 from .fields import Stored, build, escape
 from .opening import NotAsListedError, open_listed
@@ -19,6 +22,50 @@ def extension(path: str) -> str:
     if any(part.startswith(".") for part in parts):
         return "hidden"
     return parts[-1].rpartition(".")[2].lower() if "." in parts[-1] else ""
+
+
+def choose(listed: Sequence[tuple[str, FileInfo]]) -> tuple[list[FileInfo], Counter[str]]:
+    """The images among the files of a folder, told by content where the name does not tell.
+
+    A file is taken if it has an image's extension, or one that says nothing, or if it cannot be read: what is no image
+    becomes a reject by its name. Left out are hidden files; and, unless their first bytes are an image's, files with
+    the extension of something else and text without an extension. Remote ones with such an extension are not looked
+    at, which would take a request each.
+
+    Args:
+        listed: relative path and file.
+
+    Returns:
+        The images in order, none if nothing is like one; and how many files are left out, by extension.
+    """
+    chosen = []
+    is_certain = False
+    for path, file in listed:
+        ending = extension(path)
+        if ending == "hidden":
+            continue
+        is_named = ending in IMAGE_EXTENSIONS
+        is_other = ending in OTHER_EXTENSIONS or any(name.search(path) for name in SHARD_NAMES.values())
+        if not is_named and not file.problem:
+            is_far = is_other and files.is_remote(file.path)
+            head = _head(file) if not is_far and (is_other or not ending or not is_certain) else b""
+            is_named = is_image(head)
+            if not is_named and (is_other or (not ending and is_text(head))):
+                continue
+        is_certain |= is_named
+        chosen.append(file)
+    kept = set(chosen) if is_certain else set()
+    left_out = Counter(extension(path) for path, file in listed if file not in kept)
+    return (chosen if is_certain else []), left_out
+
+
+def _head(file: FileInfo) -> bytes:
+    """The first bytes; none of a file that cannot be read, which is told when it is read as a whole."""
+    try:
+        with open_listed(file) as opened:
+            return opened.read(HEAD)
+    except (NotAsListedError, OSError):
+        return b""
 
 
 def virtual_shards(root: str, images: list[FileInfo], images_per_shard: int) -> list[Shard]:
@@ -43,9 +90,14 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """
     for position, file in enumerate(shard.files):
         path = relative_path(shard.root, file.path)
+        problem = file.problem or (options.too_large(file.size) if file.size > options.max_bytes else "")
+        if problem:
+            yield Reject(escape(path), position, "read", problem)
+            continue
         try:
             with open_listed(file) as opened:
-                image = opened.read()
+                # A file that grows meanwhile is found out when its shard has been read.
+                image = opened.read(file.size + 1)
         except NotAsListedError as error:
             yield Reject(escape(path), position, "read", str(error), not_as_listed=True)
             continue

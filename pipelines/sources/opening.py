@@ -38,8 +38,8 @@ def open_listed(file: FileInfo) -> Iterator[BinaryIO]:
         OSError: if the file system fails otherwise.
     """
     with _told(file):
-        if files.is_remote(file.path):
-            _compare(file, files.look(file.path))
+        # Before it is opened: a named pipe in its place would wait for a writer.
+        _compare(file, files.look(file.path))
         with files.open_read(file.path) as opened:
             if not files.is_remote(file.path):
                 _compare(file, files.info_of(file.path, os.fstat(opened.fileno())))
@@ -56,7 +56,7 @@ def check_listed(shard: Shard) -> None:
         OSError: if the file system fails otherwise.
     """
     for file in shard.files:
-        if shard.format != "folder" or not files.is_remote(file.path):
+        if not file.problem and (shard.format != "folder" or not files.is_remote(file.path)):
             with _told(file):
                 _compare(file, files.look(file.path))
 

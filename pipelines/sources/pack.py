@@ -29,6 +29,7 @@ from .metadata_table import NO_METADATA, MetadataTable, read_metadata
 from .pack_note import NOTE, read_note, write_note
 from .roots import relative_path
 from .types import plain
+from .walk import list_corpus
 
 _ROW_GROUP_ROWS = 256
 _ROW_GROUP_BYTES = 64 << 20
@@ -118,9 +119,9 @@ def pack(
     images, out = images.removeprefix("file://"), out.removeprefix("file://")
     if not files.is_folder(images):
         raise LookalikeError(f"images: expected a folder. Received: {images}")
-    listed = sorted((relative_path(images, file.path), file) for file in files.list_files(images))
-    extensions = Counter(folder.extension(path) for path, _ in listed)
-    plan, skipped = _plan([item for item in listed if folder.extension(item[0]) in IMAGE_EXTENSIONS])
+    listed = [(relative_path(images, file.path), file) for file in list_corpus(images, follow_links=False)]
+    chosen, left_out = folder.choose(listed)
+    plan, skipped = _plan(sorted((relative_path(images, file.path), file) for file in chosen))
     if not plan:
         raise LookalikeError(f"No image in the folder {images}")
     packing = _PACKINGS[format]
@@ -153,7 +154,7 @@ def pack(
         unchanged=unchanged,
         removed=len(removed),
         skipped=tuple(sorted(skipped)),
-        left_out={name: extensions[name] for name in sorted(extensions.keys() - IMAGE_EXTENSIONS)},
+        left_out=dict(sorted(left_out.items())),
         metadata=table.types,
         rows_without_image=len(lone),
         first_without_image=tuple(lone[:3]),
@@ -164,10 +165,12 @@ def pack(
 def _plan(found: list[tuple[str, FileInfo]]) -> tuple[list[_Image], list[tuple[str, str]]]:
     plan, skipped = [], []
     for path, file in found:
-        if escape(path) == path:
-            plan.append(_Image(path, file))
-        else:
+        if escape(path) != path:
             skipped.append((escape(path), "the file's name is not UTF-8"))
+        elif file.problem:
+            skipped.append((path, file.problem))
+        else:
+            plan.append(_Image(path, file))
     return plan, skipped
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .base import Shard, SourceOptions
+from .base import MOST_METADATA, Shard, SourceOptions
 from .fields import Stored, build, damage
 from .opening import open_listed
+from .parquet_pages import DICTIONARY, PLAIN, pages_of
+from .parquet_values import RefusedError, check_readable, values
 from .records import Record, Reject
 from .types import is_list
 
@@ -42,6 +44,8 @@ ID_COLUMNS = (
     "filename",
 )
 _BATCH_ROWS = 16
+_MOST_PAGE = 64 << 20
+"""Bytes of pages, unpacked, that pyarrow reads: it takes about four times as much for them, and as much for a batch."""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -98,7 +102,11 @@ class _Columns:
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
-    """The rows of one file, in order; see `lookalike.sources.read_shard`."""
+    """The rows of one file, in order; see `lookalike.sources.read_shard`.
+
+    Of a row group whose pages are too large to be unpacked the images are read one at a time (see `parquet_values`);
+    where that cannot be done, its rows are rejected.
+    """
     with open_listed(shard.files[0]) as file:
         source = _Source(file)
         position = 0
@@ -110,9 +118,12 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
                 page_checksum_verification=True,
             )
             columns = _choose(parquet.schema_arrow, options)
-            batches = parquet.iter_batches(_BATCH_ROWS, columns=columns.names, use_threads=False)
-            for batch in batches:
-                for item in _rows(shard, options, columns, batch, position):
+            if parquet.metadata.num_rows > shard.size:
+                raise _UnreadableError(
+                    f"{parquet.metadata.num_rows:,} rows in {shard.size:,} bytes are no images"
+                )
+            for group in range(parquet.num_row_groups):
+                for item in _row_group(shard, options, columns, parquet, source, group, position):
                     yield item
                     position += 1
             if position != parquet.metadata.num_rows:
@@ -124,6 +135,81 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
                 raise source.error from None
             reason = " ".join(str(error).split())
             yield damage(shard, position, file.tell(), f"not a whole Parquet file ({reason}), read")
+
+
+def _row_group(
+    shard: Shard,
+    options: SourceOptions,
+    columns: _Columns,
+    parquet: pq.ParquetFile,
+    source: _Source,
+    group: int,
+    position: int,
+) -> Iterator[Record | Reject]:
+    count = parquet.metadata.row_group(group).num_rows
+    try:
+        plan = _plan(shard, options, columns, parquet, source, group)
+    except RefusedError as error:
+        reason = f"row group {group} has {error}, more than corpus.max_bytes allows: {options.max_bytes:,}"
+        for number in range(count):
+            yield Reject(None, position + number, "read", reason)
+        return
+    if not plan.columns and plan.images is not None:
+        for image in plan.images:
+            yield _record(shard, options, columns, position, image, None, {})
+            position += 1
+        return
+    for batch in parquet.iter_batches(plan.rows, row_groups=[group], columns=plan.columns, use_threads=False):
+        images = plan.images or _images(batch.column(columns.image), options.max_bytes)
+        for item in _rows(shard, options, columns, batch, images, position):
+            yield item
+            position += 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a row group is read: so many rows at a time of these columns; `images` where pyarrow does not read them."""
+
+    rows: int
+    columns: list[str]
+    images: Iterator[bytes | int | None] | None
+
+
+def _plan(
+    shard: Shard,
+    options: SourceOptions,
+    columns: _Columns,
+    parquet: pq.ParquetFile,
+    source: _Source,
+    group: int,
+) -> _Plan:
+    """Raises RefusedError if a row group cannot be read in small memory."""
+    stored = parquet.metadata.row_group(group)
+    file = cast(BinaryIO, source)
+    is_struct = pa.types.is_struct(parquet.schema_arrow.field(columns.image).type)
+    image_path = f"{columns.image}.bytes" if is_struct else columns.image
+    others = [name for name in columns.names if name != columns.image]
+    others += [f"{columns.image}.path"] if columns.image_path else []
+    images = None
+    together = 0
+    for number in range(stored.num_columns):
+        chunk = stored.column(number)
+        path = chunk.path_in_schema
+        if path != image_path and not any(path == name or path.startswith(f"{name}.") for name in others):
+            continue
+        pages = list(pages_of(file, shard.size, chunk))
+        largest = max((page.unpacked for page in pages), default=0)
+        is_plain = all(page.kind != DICTIONARY and page.encoding == PLAIN for page in pages)
+        if path == image_path and largest > (_MOST_PAGE if is_plain else MOST_METADATA):
+            check_readable(pages, chunk.compression, options.max_bytes)
+            level = parquet.schema.column(number).max_definition_level
+            images = values(file, pages, chunk.compression, level, options.max_bytes)
+        else:
+            together += largest
+    if together > _MOST_PAGE:
+        raise RefusedError(f"pages of {together:,} bytes")
+    rows = max(1, min(_BATCH_ROWS, 2 * _MOST_PAGE // max(1, together)))
+    return _Plan(rows, columns.names if images is None else others, images)
 
 
 def _choose(schema: pa.Schema, options: SourceOptions) -> _Columns:
@@ -140,6 +226,8 @@ def _choose(schema: pa.Schema, options: SourceOptions) -> _Columns:
             raise _UnreadableError(
                 f"no column {options.id_from_field!r}; set corpus.item_id. Columns found: {found}"
             )
+        return _Columns(image, None, fields)
+    if options.item_id == "position":
         return _Columns(image, None, fields)
     has_path = pa.types.is_struct(schema.field(image).type) and "path" in schema.field(image).type.names
     if options.id_field is None and has_path and not any(_fits(schema, n, _is_id) for n in ID_COLUMNS):
@@ -159,7 +247,10 @@ def _named(
         if _fits(schema, name, fits):
             return name
     sought = repr(configured) if configured else f"named {', '.join(usual)}"
-    raise _UnreadableError(f"no {what} column {sought}; set corpus.{what}_field. Columns found: {found}")
+    hint = " or corpus.item_id: position" if what == "id" else ""
+    raise _UnreadableError(
+        f"no {what} column {sought}; set corpus.{what}_field{hint}. Columns found: {found}"
+    )
 
 
 def _fits(schema: pa.Schema, name: str, fits: Callable[[pa.DataType], bool]) -> bool:
@@ -207,27 +298,60 @@ def _is_scalar(kind: pa.DataType) -> bool:
     )
 
 
+def _images(column: pa.Array, max_bytes: int) -> Iterator[bytes | int | None]:
+    """Each image, how many bytes it is if that is above the limit, or None."""
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, "bytes")
+    if pa.types.is_binary_view(column.type):
+        column = column.cast(pa.large_binary())
+    sizes = pc.binary_length(column).to_pylist()
+    for row, size in enumerate(sizes):
+        yield size if size is not None and size > max_bytes else column[row].as_py()
+
+
 def _rows(
-    shard: Shard, options: SourceOptions, columns: _Columns, batch: pa.RecordBatch, start: int
+    shard: Shard,
+    options: SourceOptions,
+    columns: _Columns,
+    batch: pa.RecordBatch,
+    images: Iterator[bytes | int | None],
+    start: int,
 ) -> Iterator[Record | Reject]:
-    image = batch.column(columns.image)
-    is_struct = pa.types.is_struct(image.type)
-    images = (pc.struct_field(image, "bytes") if is_struct else image).to_pylist()
     if columns.image_path:
-        keys = _values(pc.struct_field(image, "path"))
+        keys = _values(pc.struct_field(batch.column(columns.image), "path"))
     else:
         keys = _values(batch.column(columns.key)) if columns.key else [None] * batch.num_rows
     fields = {name: _values(batch.column(name), options.metadata.get(name)) for name in columns.fields}
+    for row, key in enumerate(keys):
+        of_row = {name: found[row] for name, found in fields.items()}
+        try:
+            image = next(images)
+        except StopIteration:
+            raise ValueError(f"no image in row {start + row}") from None
+        yield _record(shard, options, columns, start + row, image, key, of_row)
+
+
+def _record(
+    shard: Shard,
+    options: SourceOptions,
+    columns: _Columns,
+    position: int,
+    image: bytes | int | None,
+    key: Any,
+    fields: Mapping[str, Any],
+) -> Record | Reject:
     key_name = f"{columns.image}.path" if columns.image_path else columns.key
-    for row, (content, key) in enumerate(zip(images, keys, strict=True)):
-        stored = Stored(
-            key,
-            content,
-            {name: values[row] for name, values in fields.items()},
-            no_key=f"column {key_name!r}, the id, is null",
-            no_image=f"column {columns.image!r}, the image, is null",
-        )
-        yield build(shard, options, start + row, stored)
+    no_image = f"column {columns.image!r}, the image, is null"
+    size = (image if isinstance(image, int) else len(image or b"")) + sum(map(_size, fields.values()))
+    if size > options.max_bytes:
+        image, no_image = None, options.too_large(size)
+    no_key = f"column {key_name!r}, the id, is null"
+    content = None if isinstance(image, int) else image
+    return build(shard, options, position, Stored(key, content, fields, no_key, no_image))
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes | str) else 8
 
 
 def _values(column: pa.Array, wanted: str | None = None) -> list[Any]:

@@ -9,6 +9,9 @@ from typing import Any
 DIRECTORY = "directory"
 """A field that every id with a slash has: what stands before the last one. Folders of images give it too."""
 
+DUPLICATE = "duplicate"
+"""The stage of what is rejected because its id has an image already."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

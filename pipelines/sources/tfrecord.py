@@ -7,17 +7,19 @@ uint32, the data, its masked CRC-32C as uint32, all little-endian.
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import zlib
-from collections.abc import Iterator
-from typing import IO, Any, cast
+from collections.abc import Iterator, Sequence
+from typing import IO, Any, NamedTuple, cast
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from .base import Shard, SourceOptions
+from .base import MOST_METADATA, Shard, SourceOptions
 from .fields import Stored, build, damage
+from .large_example import UnfitExampleError, split
 from .opening import open_listed
 from .records import Record, Reject
 from .types import is_list
@@ -26,7 +28,7 @@ IMAGE_FIELD = "image/encoded"
 ID_FIELDS = ("image/filename", "id")
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
-_PIECE = 64 << 20
+_PIECE = 1 << 20
 
 
 def _example_class() -> Any:
@@ -92,8 +94,8 @@ def is_header(head: bytes) -> bool:
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """The records of one file, in order; see `lookalike.sources.read_shard`.
 
-    A record whose data fail their checksum is rejected alone. A file cut exactly between two records cannot
-    be told from a whole one: the format has no end mark.
+    A record whose data fail their checksum, or whose length is above the limit, is rejected alone. A file cut
+    exactly between two records cannot be told from a whole one: the format has no end mark.
     """
     with open_listed(shard.files[0]) as raw:
         head = raw.read(_HEADER.size)
@@ -107,7 +109,7 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
         position = offset = 0
         while True:
             try:
-                data = _next(file, position)
+                found = _next(file, position, None if unpacked else shard.size - offset, options)
             except _DamagedError as error:
                 yield damage(shard, position, offset, str(error), unpacked=unpacked)
                 return
@@ -115,24 +117,36 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
                 reason = f"gzip data are damaged or cut ({error})"
                 yield damage(shard, position, offset, reason, unpacked=True)
                 return
-            if data is None:
+            if found is None:
                 return
-            payload, checksum = data
-            if masked_crc(payload) != checksum:
-                error_text = f"data checksum is wrong, for the record at byte {offset}"
-                yield Reject(None, position, "read", error_text)
+            if isinstance(found.data, str):
+                yield Reject(None, position, "read", f"{found.data}, for the record at byte {offset}")
             else:
-                yield _record(shard, options, position, payload)
+                yield _record(shard, options, position, found.data)
             position += 1
-            offset += _HEADER.size + len(payload) + _CHECKSUM.size
+            offset += _HEADER.size + found.length + _CHECKSUM.size
 
 
 class _DamagedError(Exception):
     pass
 
 
-def _next(file: IO[bytes], position: int) -> tuple[bytes, int] | None:
-    """Data and stored checksum of the next record; None at the end of the file."""
+class _Frame(NamedTuple):
+    """The data of a record of so many bytes, or why it has none."""
+
+    length: int
+    data: bytes | str
+
+
+def _next(file: IO[bytes], position: int, left: int | None, options: SourceOptions) -> _Frame | None:
+    """The next record; None at the end of the file.
+
+    Args:
+        file: where a record begins.
+        position: of the record.
+        left: bytes of the file from there, if a part of it can be passed over by `seek`; None if it has to be read.
+        options: how it is read.
+    """
     header = file.read(_HEADER.size)
     if not header:
         return None
@@ -141,44 +155,57 @@ def _next(file: IO[bytes], position: int) -> tuple[bytes, int] | None:
     if not is_header(header):
         raise _DamagedError(f"length checksum of record {position} is wrong")
     length = _HEADER.unpack(header)[0]
-    data = _read_up_to(file, length)
-    footer = file.read(_CHECKSUM.size)
-    if len(data) < length or len(footer) < _CHECKSUM.size:
+    is_too_large = length > options.max_bytes
+    is_cut = left is not None and _HEADER.size + length + _CHECKSUM.size > left
+    if not is_cut and is_too_large:
+        is_cut = not _skip(file, length, by_seek=left is not None)
+    data = b"" if is_cut or is_too_large else file.read(length)
+    footer = b"" if is_cut else file.read(_CHECKSUM.size)
+    if len(footer) < _CHECKSUM.size:
         raise _DamagedError(f"the file is cut in record {position}, which is to be {length} bytes long,")
-    return data, _CHECKSUM.unpack(footer)[0]
+    if is_too_large:
+        return _Frame(length, options.too_large(length))
+    if masked_crc(data) != _CHECKSUM.unpack(footer)[0]:
+        return _Frame(length, "data checksum is wrong")
+    return _Frame(length, data)
 
 
-def _read_up_to(file: IO[bytes], size: int) -> bytes:
-    """Like `file.read(size)`, which would allocate whatever a damaged length says."""
-    if size <= _PIECE:
-        return file.read(size)
-    pieces = []
-    while size > 0 and (piece := file.read(min(size, _PIECE))):
-        pieces.append(piece)
+def _skip(file: IO[bytes], size: int, *, by_seek: bool) -> bool:
+    """Passes over so many bytes; False if there are fewer."""
+    if by_seek:
+        file.seek(size, os.SEEK_CUR)
+        return True
+    while size and (piece := file.read(min(size, _PIECE))):
         size -= len(piece)
-    return b"".join(pieces)
+    return not size
 
 
 def _record(shard: Shard, options: SourceOptions, position: int, data: bytes) -> Record | Reject:
+    image_field = options.image_field or IMAGE_FIELD
+    images: list[bytes] | None = None
     try:
+        if len(data) > MOST_METADATA:
+            data, images = split(data, image_field)
         features = Example.FromString(data).features.feature
+    except UnfitExampleError as error:
+        return Reject(None, position, "read", str(error))
     except DecodeError:
         return Reject(None, position, "read", "not a tf.train.Example")
-    image_field = options.image_field or IMAGE_FIELD
+    if images is None and image_field in features:
+        images = features[image_field].bytes_list.value
     id_fields = (options.id_field,) if options.id_field else ID_FIELDS
     key = next((value for name in id_fields if (value := _value(features, name)) is not None), None)
     fields = {
         name: _value(features, name, is_list(options.metadata.get(name, ""))) for name in options.fields
     }
-    image, no_image = _image(features, image_field)
+    image, no_image = _image(images, image_field)
     no_key = f"feature {' or '.join(map(repr, id_fields))}, the id, is missing"
     return build(shard, options, position, Stored(key, image, fields, no_key, no_image))
 
 
-def _image(features: Any, name: str) -> tuple[bytes | None, str]:
-    if name not in features:
+def _image(values: Sequence[bytes] | None, name: str) -> tuple[bytes | None, str]:
+    if values is None:
         return None, f"feature {name!r}, the image, is missing"
-    values = features[name].bytes_list.value
     if len(values) != 1:
         return None, f"feature {name!r}, the image, is to hold one value of bytes. Received: {len(values)}"
     return values[0], ""

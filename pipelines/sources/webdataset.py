@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import gzip
-import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
-from .base import IMAGE_EXTENSIONS, Shard, SourceOptions
-from .fields import Stored, build, damage, read_json
+from .base import IMAGE_EXTENSIONS, MOST_METADATA, Shard, SourceOptions
+from .content import HEAD, is_image
+from .fields import Stored, build, damage, escape, read_json
 from .opening import open_listed
-from .records import Record, Reject
+from .records import DUPLICATE, Record, Reject
+from .tar import DamagedError, Member, Tar
 
 TEXT_MEMBERS = ("txt", "cls")
 """Members that serve as metadata fields of the same name, where the `.json` has none of that name."""
 PACKED_ID = "item_id"
 """Field of the `.json` in which packing writes the id."""
 
-_EndOfArchive: type[Exception] = tarfile.EOFHeaderError  # type: ignore[attr-defined]
-_HeaderError: type[Exception] = tarfile.HeaderError
 
+@dataclass(slots=True)
+class _Image:
+    """A member that may be the image; `content` is None if it need not be read, `problem` says why it cannot be."""
 
-class _DamagedError(Exception):
-    pass
+    name: str
+    extension: str
+    size: int = 0
+    content: bytes | None = None
+    problem: str = ""
 
-
-class _StrictTarInfo(tarfile.TarInfo):
-    """`tarfile` takes a damaged header, or a missing one, for the end of the archive; this raises."""
-
-    @classmethod
-    def fromtarfile(cls, tarfile: tarfile.TarFile) -> _StrictTarInfo:
-        try:
-            return super().fromtarfile(tarfile)
-        except _EndOfArchive:
-            raise
-        except _HeaderError as error:
-            raise _DamagedError(f"the archive is cut, or its next header is damaged ({error}),") from None
-
-
-_DAMAGE = (_DamagedError, tarfile.TarError, ValueError, LookupError, OverflowError)
+    @property
+    def is_plain(self) -> bool:
+        return "." not in self.extension
 
 
 @dataclass(slots=True)
@@ -49,20 +42,32 @@ class _Group:
 
     key: str
     extensions: set[str] = field(default_factory=set)
-    image_extension: str | None = None
-    image: bytes | None = None
-    not_a_file: str | None = None
+    images: list[_Image] = field(default_factory=list)
     texts: dict[str, bytes] = field(default_factory=dict)
+    problem: str | None = None
+
+    @property
+    def readable(self) -> list[_Image]:
+        return [image for image in self.images if not image.problem]
+
+    def chosen(self) -> _Image | None:
+        """The image: the only one, or the only one whose extension has no dot; None if nothing tells."""
+        plain = [image for image in self.readable if image.is_plain]
+        candidates = self.readable if len(self.readable) == 1 else plain
+        return candidates[0] if len(candidates) == 1 else None
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """The records of one tar, in order; see `lookalike.sources.read_shard`.
 
     The key is a member's path up to the first dot of its last part, its extension what follows. A record
-    ends where the key changes or an extension comes again. Of several members with an image extension, the
-    image is the one with the fewest dots in its extension, and among those the first in alphabetical order
-    (`jpg` before `png` before `mask.png`). Members whose names begin with a dot or have no extension belong
-    to no record. A record that damage may have cut is counted as the reject that ends the shard.
+    ends where the key changes or an extension comes again. The image is the member whose extension is
+    `options.image_field`. Without that option it is the one member with an image's extension, or, of several, the
+    only one whose extension has no dot (`jpg` beside `seg.png`); the others come as rejects of their own, with stage
+    `duplicate`. Where none is plainer than the others (`left.png` and `right.png`, `jpg` and `png`) each comes as
+    a reject. A member without an extension is a record if its content is an image; else, and if its name begins
+    with a dot, it belongs to no record. A record that damage may have cut is counted as the reject that ends the
+    shard.
 
     The id is the key, unless the key is `packed_key` of what the `.json` has as `item_id`: then it is that.
     """
@@ -70,20 +75,19 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
         unpacked = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         file = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if unpacked else raw
-        archive: Any = None
+        tar = Tar(file, None if unpacked else shard.size)
         position = 0
         try:
-            # Stream mode never seeks back, whatever a damaged header says.
-            with tarfile.open(fileobj=file, mode="r|", tarinfo=_StrictTarInfo) as archive:
-                for group in _groups(archive, {*TEXT_MEMBERS, "json"} if options.fields else set()):
-                    yield _record(shard, options, position, group)
+            for group in _groups(tar, options):
+                for entry in _entries(shard, options, position, group):
+                    yield entry
                     position += 1
-                _check_end(archive)
+            tar.check_end()
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             reason = f"gzip data are damaged or cut ({error})"
-            yield damage(shard, position, _reached(archive, file), reason, unpacked=True)
-        except _DAMAGE as error:
-            yield damage(shard, position, _reached(archive, file), str(error), unpacked=unpacked)
+            yield damage(shard, position, min(tar.offset, file.tell()), reason, unpacked=True)
+        except DamagedError as error:
+            yield damage(shard, position, min(tar.offset, file.tell()), str(error), unpacked=unpacked)
 
 
 def packed_key(item_id: str) -> str:
@@ -98,83 +102,111 @@ def packed_key(item_id: str) -> str:
     return folder + slash + name.replace("%", "%25").replace(".", "%2E")
 
 
-def _reached(archive: Any, file: IO[bytes]) -> int:
-    """Where the next header was to be, or where the data end before it."""
-    return min(archive.offset, file.tell()) if archive else 0
-
-
-def _groups(archive: Any, wanted: set[str]) -> Iterator[_Group]:
+def _groups(tar: Tar, options: SourceOptions) -> Iterator[_Group]:
+    wanted = options.image_field.lower().removeprefix(".") if options.image_field else None
+    texts = {*TEXT_MEMBERS, "json"} if options.fields else set()
     group: _Group | None = None
-    while (member := archive.next()) is not None:
-        archive.members = []  # it would keep every header of the shard
+    for member in tar:
         folder, slash, name = member.name.rpartition("/")
         stem, dot, extension = name.partition(".")
-        if member.isdir() or not stem or not dot:
+        if member.kind == "folder" or not stem:
+            continue
+        head = b""
+        if not dot and (wanted or member.problem or not is_image(head := tar.read(HEAD))):
             continue
         key, extension = folder + slash + stem, extension.lower()
         if group is not None and (key != group.key or extension in group.extensions):
             yield group
             group = None
         group = group or _Group(key)
-        _add(group, archive, member, extension, wanted)
+        group.extensions.add(extension)
+        if extension == wanted or (
+            not wanted and (not dot or extension.rpartition(".")[2] in IMAGE_EXTENSIONS)
+        ):
+            _add_image(group, tar, member, extension, head, options.max_bytes)
+        elif extension in texts or (extension == "json" and "%" in key):  # which may be an id that was packed
+            _add_text(group, tar, member, extension)
     if group is not None:
         yield group
 
 
-def _add(
-    group: _Group, archive: tarfile.TarFile, member: tarfile.TarInfo, extension: str, wanted: set[str]
-) -> None:
-    group.extensions.add(extension)
-    is_image = extension.rpartition(".")[2] in IMAGE_EXTENSIONS
-    if is_image and not member.isreg():
-        group.not_a_file = member.name
-    elif is_image and (group.image_extension is None or _rank(extension) < _rank(group.image_extension)):
-        group.image_extension, group.image = extension, _content(archive, member)
-    elif member.isreg() and (extension in wanted or (extension == "json" and "%" in group.key)):
-        group.texts[extension] = _content(archive, member)
+def _add_image(group: _Group, tar: Tar, member: Member, extension: str, head: bytes, max_bytes: int) -> None:
+    """Notes an image, and reads it if it is the one to be chosen so far; no other stays in memory."""
+    problem = f"{member.name!r} {member.problem}" if member.problem else ""
+    image = _Image(member.name, extension, member.size, problem=problem)
+    group.images.append(image)
+    chosen = group.chosen()
+    for other in group.images:
+        if other is not chosen:
+            other.content = None
+    if chosen is image and member.size <= max_bytes:
+        image.content = head + tar.read()
 
 
-def _rank(extension: str) -> tuple[int, str]:
-    return extension.count("."), extension
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    data = file.read() if file else b""
-    if len(data) != member.size:
-        raise _DamagedError(f"the archive is cut in member {member.name!r}")
-    return data
-
-
-def _check_end(archive: tarfile.TarFile) -> None:
-    """Raises _DamagedError if anything but zeros stands behind the end-of-archive block."""
-    stream = cast(Any, archive.fileobj)
-    while chunk := stream.read(1 << 20):
-        if chunk.count(0) != len(chunk):
-            raise _DamagedError("a block of zeros ends the archive, but data follow it,")
-
-
-def _record(shard: Shard, options: SourceOptions, position: int, group: _Group) -> Record | Reject:
-    if group.not_a_file:
-        no_image = f"{group.not_a_file!r} is a link or a special file, not an image"
+def _add_text(group: _Group, tar: Tar, member: Member, extension: str) -> None:
+    if member.problem:
+        group.problem = f"{member.name!r} {member.problem}"
+    elif member.size > MOST_METADATA:
+        group.problem = (
+            f"{member.name!r} is {member.size:,} bytes, more than the {MOST_METADATA:,} that are read"
+        )
     else:
-        no_image = f"no image member: this record has only {', '.join(sorted(group.extensions))}"
+        group.texts[extension] = tar.read()
+
+
+def _entries(shard: Shard, options: SourceOptions, position: int, group: _Group) -> Iterator[Record | Reject]:
+    """The record, and the images that are not its own; one reject for each image where none is the record's."""
+    chosen = group.chosen()
+    others = [image for image in group.images if image is not chosen]
+    if chosen is None and len(others) > 1:
+        names = ", ".join(image.extension for image in others)
+        for number, image in enumerate(others):
+            error = image.problem or (
+                f"{image.name!r} is one of {len(others)} images of the key {group.key!r}: {names}. A key ends at the "
+                f"first dot of a name: give each image one of its own, or set corpus.image_field: {image.extension}"
+            )
+            yield Reject(escape(image.name), position + number, "read", error)
+        return
+    if chosen is not None:
+        no_image = ""
+        size = chosen.size + sum(map(len, group.texts.values()))
+        content = chosen.content
+        if size > options.max_bytes:
+            content, no_image = None, options.too_large(size)
+    else:
+        content = None
+        no_image = others.pop().problem if others else _without_image(group, options)
     fields, problem = _fields(group, options)
     packed = fields.get(PACKED_ID)
     key = packed if isinstance(packed, str) and packed_key(packed) == group.key else group.key
     stored = Stored(
         key.encode("utf-8", "surrogateescape"),
-        group.image,
+        content,
         fields,
         no_image=no_image,
         problem=problem if options.fields else None,
     )
-    return build(shard, options, position, stored)
+    yield build(shard, options, position, stored)
+    taken = chosen.extension if chosen else ""
+    for number, image in enumerate(others, 1):
+        error = image.problem or (
+            f"{image.name!r} is a further image of the key {group.key!r}, whose {taken} is taken; "
+            f"corpus.image_field: {image.extension} takes this one"
+        )
+        stage = "read" if image.problem else DUPLICATE
+        yield Reject(escape(image.name), position + number, stage, error)
+
+
+def _without_image(group: _Group, options: SourceOptions) -> str:
+    sought = "image member" if options.image_field is None else f"member {options.image_field}"
+    return f"no {sought}: this record has only {', '.join(sorted(group.extensions))}"
 
 
 def _fields(group: _Group, options: SourceOptions) -> tuple[dict[str, Any], str | None]:
     """The metadata of a record, and what is wrong with its `.json` member, if anything."""
     fields: dict[str, Any] = {name: group.texts[name] for name in TEXT_MEMBERS if name in group.texts}
+    if group.problem:
+        return fields, group.problem
     if "json" not in group.texts:
         lacking = ", ".join(name for name in options.fields if name not in TEXT_MEMBERS)
         return fields, f"no .json member, which is to hold {lacking}" if lacking else None

@@ -39,7 +39,6 @@ REJECTS_SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-DUPLICATE = "duplicate"
 COUNTS = ("read", "embedded", "reused", "rejected", "duplicates")
 
 

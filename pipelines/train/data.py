@@ -25,8 +25,8 @@ from lookalike.model.training.loss_kinds import LOSS_KINDS
 
 from ..sources import Shard, find_shards, read_records
 from ..sources.fields import escape
-from ..sources.records import DIRECTORY, Record, Reject, class_of
-from ..store.notes import DUPLICATE, REJECTS_SCHEMA, reject_row, table_of
+from ..sources.records import DIRECTORY, DUPLICATE, Record, Reject, class_of
+from ..store.notes import REJECTS_SCHEMA, reject_row, table_of
 from .config import TrainConfig
 
 REJECTS = pa.schema([pa.field("set", pa.string()), *REJECTS_SCHEMA])

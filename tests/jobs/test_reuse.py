@@ -160,6 +160,7 @@ EVENTS: dict[str, tuple[Callable[[Nights], None], int]] = {
     "the corpus is named with a slash behind it": (relative("shards/"), 0),
     "the limit of pixels is raised": (options(max_pixels=10**9), 0),
     "the limit of pixels is lowered, above all images": (options(max_pixels=48 * 40), 0),
+    "the limit of bytes is raised": (options(max_bytes=10**9), 0),
     "there is no metadata": (options(metadata={}), 0),
     "there is other metadata": (options(metadata={"number": "float64"}), 0),
     "ids are made in another way": (options(item_id="shard/key"), 0),
@@ -228,6 +229,19 @@ def test_a_lowered_limit_rejects_what_is_known_and_a_raised_one_embeds_what_was_
     assert "60 x 50 = 3,000 pixels, more than the limit of 2,999" in reject["error"]
     rename(nights)
     assert nights.night("--set", "corpus.max_pixels=3000") == 0, "it is known from the second night"
+    assert nights.report["records"]["items"] == 25
+
+
+def test_the_limit_of_bytes_holds_for_what_is_known_too(nights):
+    """A record above it is not read, so it is as if it were not there."""
+    most = max(map(len, nights.pictures.values()))
+    nights.job.pack({**nights.pictures, "large.jpg": picture(NEW, 300, 200)})
+    assert nights.night("--set", f"corpus.max_bytes={most + 1000}") == 0
+    assert (nights.report["records"]["rejected"], nights.report["records"]["items"]) == (1, 24)
+    assert nights.night() == 1, "it is raised"
+    assert nights.night("--set", f"corpus.max_bytes={most + 1000}") == 0
+    assert (nights.report["records"]["rejected"], nights.report["records"]["items"]) == (1, 24)
+    assert nights.night() == 0, "it is known"
     assert nights.report["records"]["items"] == 25
 
 

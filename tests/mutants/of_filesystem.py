@@ -66,7 +66,7 @@ CHANGES: dict[str, list[Change]] = {
             "a remote folder counts as finished before all of it is there",
         ),
         wrong(
-            "return sorted((f for f in found if TEMPORARY not in os.path.basename(f.path)), key=lambda f: f.path)",
+            "return sorted((f for f in found if not is_temporary(f.path)), key=lambda f: f.path)",
             "return sorted(found, key=lambda f: f.path)",
             "unfinished files are taken for whole ones",
         ),

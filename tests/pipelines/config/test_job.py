@@ -30,6 +30,8 @@ def test_the_readers_get_every_option_of_the_corpus(load):
         "id_field": "name",
         "metadata": {"price": "float64"},
         "images_per_shard": 7,
+        "max_bytes": 1000,
+        "follow_links": True,
     }
     options = load(changed(corpus=given)).corpus.source_options()
     assert given == asdict(options)

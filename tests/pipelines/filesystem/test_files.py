@@ -66,10 +66,14 @@ def test_an_error_while_writing_leaves_the_file_of_before_and_nothing_else(tmp_p
 
 
 def test_unfinished_files_are_not_listed_and_the_rest_is_sorted(tmp_path):
-    for name in ("b", "a/z", f".a{TEMPORARY}1", f"a/.y{TEMPORARY}2"):
+    for name in ("b", "a/z", f"a/of-theirs{TEMPORARY}1", f".a{TEMPORARY}1", f"a/.y{TEMPORARY}2"):
         files.write_bytes(str(tmp_path / name), b"xy")
     listed = files.list_files(str(tmp_path))
-    assert [os.path.relpath(file.path, tmp_path) for file in listed] == ["a/z", "b"]
+    assert [os.path.relpath(file.path, tmp_path) for file in listed] == [
+        f"a/of-theirs{TEMPORARY}1",
+        "a/z",
+        "b",
+    ]
     assert {file.size for file in listed} == {2}
     assert files.list_files(str(tmp_path / "nowhere")) == []
 

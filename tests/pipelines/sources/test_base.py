@@ -14,9 +14,13 @@ from lookalike.sources.base import shards_for
     ("wrong", "message"),
     [
         ({"format": "zip"}, r"corpus\.format: expected one of tfrecord, .* Received: 'zip'"),
-        ({"item_id": "id"}, r"corpus\.item_id: expected key, shard/key or field:NAME\. Received: 'id'"),
+        (
+            {"item_id": "id"},
+            r"corpus\.item_id: expected key, shard/key, position or field:NAME\. Received: 'id'",
+        ),
         ({"item_id": "field:"}, r"corpus\.item_id"),
         ({"metadata": {"a": "int32"}}, r"corpus\.metadata\.a: Expected one of string, .* Received: 'int32'"),
+        ({"max_bytes": 0}, r"corpus\.max_bytes: expected 1 or more\. Received: 0"),
         ({"images_per_shard": 0}, r"corpus\.images_per_shard: expected 1 or more\. Received: 0"),
     ],
 )
@@ -75,6 +79,26 @@ def test_a_shard_is_as_large_as_its_files():
 )
 def test_the_stem_is_the_base_name_without_the_formats_extensions(name, root, stem):
     assert Shard(name, "tfrecord", (), root).stem == stem
+
+
+@pytest.mark.parametrize(
+    ("name", "item_id"),
+    [
+        ("train-00000-of-00010.tfrecord", "train-00000-of-00010/17"),
+        ("train.tfrecord-00000-of-00010", "train.tfrecord-00000-of-00010/17"),
+        ("a/train.tar.gz", "a/train/17"),
+        ("cats#00ab", "cats#00ab/17"),
+    ],
+)
+def test_an_id_by_position_differs_between_any_two_shards(name, item_id):
+    assert Shard(name, "tfrecord", ()).id_of(17) == item_id
+
+
+def test_the_token_changes_where_a_file_can_no_longer_be_opened():
+    whole, broken = (
+        Shard("a", "folder", (FileInfo("a/x", 1, "1", why),), "a") for why in ("", "a dangling link")
+    )
+    assert whole.token != broken.token
 
 
 def test_fields_that_are_asked_for_come_once():

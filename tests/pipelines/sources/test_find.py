@@ -129,6 +129,23 @@ def test_what_is_left_out_of_a_folder_is_logged_in_one_line(here, caplog):
     assert caplog.messages == ["in: left out 4 of 5 files: 1 without extension, 1 hidden, 2 txt"]
 
 
+def test_a_shard_that_is_a_link_out_of_its_folder_is_one_that_cannot_be_read(here):
+    touch(here, "in/1.tar", "out/2.tar", "out/x")
+    (here / "in" / "2.tar").symlink_to("../out/2.tar")
+    (here / "in" / "x").symlink_to("../out/x")
+    for paths in ("in", "in/*"):
+        shards = find_shards(paths, DEFAULT)
+        (reject,) = read_shard(shards[1], DEFAULT)
+        assert (shards[1].name, reject.stage, reject.ends_shard) == ("2.tar", "read", True)
+        assert (
+            "'2.tar' is a link out of the corpus folder, to ../out/2.tar; corpus.follow_links" in reject.error
+        )
+    allowed = SourceOptions(follow_links=True)
+    (_, second) = find_shards("in", allowed)
+    assert not second.files[0].problem
+    assert second.token != find_shards("in", DEFAULT)[1].token
+
+
 def test_a_changed_file_has_another_token(here):
     touch(here, "a.tar")
     first = find_shards("a.tar", DEFAULT)[0].token

@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import random
 from pathlib import Path
@@ -6,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from lookalike.sources import SourceOptions, find_shards, read_shard
+from lookalike.sources.folder import choose
+from lookalike.sources.opening import check_listed
 from lookalike.sources.records import Record, Reject
+from lookalike.sources.walk import list_corpus
 
 OPTIONS = SourceOptions(images_per_shard=4, metadata={"directory": "string", "other": "int64"})
 
@@ -105,6 +109,125 @@ def test_a_file_that_is_gone_or_another_is_rejected_alone_as_not_listed(tmp_path
         assert (reject.item_id, reject.stage, reject.not_as_listed) == (name, "read", True)
         assert f"Received: {found}" in reject.error
     assert isinstance(third, Record)
+
+
+GIF = b"GIF89a" + bytes(100)
+
+
+def chosen(root: Path, content: dict[str, bytes]) -> tuple[list[str], dict[str, int]]:
+    for name, data in content.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    listed = [(file.path[len(str(root)) + 1 :], file) for file in list_corpus(str(root), follow_links=False)]
+    images, left_out = choose(listed)
+    return [file.path[len(str(root)) + 1 :] for file in images], dict(left_out)
+
+
+def test_images_are_told_by_content_and_never_by_their_name(tmp_path):
+    images = [
+        "a.jpg",
+        "b.jfif",
+        "c.jpe",
+        "d.mpo",
+        "e.JPG.tmp-1",
+        "f",
+        "g.foo",
+        "h.txt",
+        "i.json",
+        "p/j.db",
+        "k.tar",
+    ]
+    assert chosen(tmp_path, dict.fromkeys(images, GIF)) == (sorted(images), {})
+
+
+def test_what_lies_beside_images_is_left_out_by_kind_and_all_else_is_rejected_when_it_is_read(tmp_path):
+    beside = {
+        "desktop.ini": b"[.ShellClassInfo]",
+        "p/Thumbs.db": b"\xd0\xcf\x11\xe0",
+        ".DS_Store": b"\0\0\0\1Bud1",
+        "a.json": b"{}",
+        "a.txt": b"a boot",
+        "clip.MP4": b"\0\0\0 ftypisom",
+        "empty": b"",
+        "MD5SUMS": b"00 a.jpg",
+        "old-00000-of-00001.tar": b"x",
+        "train.tfrecord-00000-of-00010": b"x",
+    }
+    taken = {
+        "a.jpg": GIF,
+        "broken": b"\xff\0\1",
+        "drawing.svg": b"<svg/>",
+        "layers.psd": b"8BPS",
+        "b.jpg.part": b"",
+    }
+    images, left_out = chosen(tmp_path, beside | taken)
+    assert images == sorted(taken)
+    assert left_out == {
+        "ini": 1, "db": 1, "hidden": 1, "json": 1, "txt": 1, "mp4": 1, "": 2, "tar": 1, "tfrecord-00000-of-00010": 1
+    }  # fmt: skip
+
+
+def test_a_folder_without_an_image_has_none(tmp_path):
+    assert chosen(tmp_path, {"a.csv": b"1", "b": b"\xff\0", "c.foo": b"x"}) == (
+        [],
+        {"csv": 1, "": 1, "foo": 1},
+    )
+    assert chosen(tmp_path, {"z.bar": GIF})[0] == ["b", "c.foo", "z.bar"]
+
+
+def test_what_cannot_be_read_is_one_reject_with_its_kind(tmp_path):
+    make(tmp_path, ["a.jpg", "d.jpg"])
+    os.mkfifo(tmp_path / "b.jpg")
+    (tmp_path / "c").symlink_to("/etc")
+    (tmp_path / ".lock").symlink_to("nowhere")
+    (shard,) = find_shards(str(tmp_path), SourceOptions())
+    check_listed(shard)
+    items = list(read_shard(shard, SourceOptions()))
+    assert [(item.item_id, item.position) for item in items] == [
+        ("a.jpg", 0),
+        ("b.jpg", 1),
+        ("c", 2),
+        ("d.jpg", 3),
+    ]
+    assert items[1] == Reject("b.jpg", 1, "read", "'b.jpg' is a named pipe, not an image")
+    assert "'c' is a link out of the corpus folder, to /etc;" in items[2].error
+
+
+def test_a_named_pipe_in_the_place_of_an_image_is_not_as_listed(tmp_path):
+    make(tmp_path, ["a.jpg"])
+    (shard,) = find_shards(str(tmp_path), SourceOptions())
+    (tmp_path / "a.jpg").unlink()
+    os.mkfifo(tmp_path / "a.jpg")
+    (item,) = read_shard(shard, SourceOptions())
+    assert item.not_as_listed
+
+
+def test_a_file_above_the_limit_is_rejected_by_its_size_and_never_opened(tmp_path, monkeypatch):
+    make(tmp_path, ["a.jpg", "c.jpg"])
+    with open(tmp_path / "b.jpg", "wb") as file:
+        file.truncate(3 << 30)
+    os.chmod(tmp_path / "b.jpg", 0o000)
+    (shard,) = find_shards(str(tmp_path), SourceOptions())
+    first, second, third = read_shard(shard, SourceOptions())
+    assert (first.item_id, third.item_id) == ("a.jpg", "c.jpg")
+    error = "3,221,225,472 bytes, more than corpus.max_bytes allows: 268,435,456"
+    assert second == Reject("b.jpg", 1, "read", error)
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_read_to_its_end(tmp_path, monkeypatch):
+    class Endless(io.BytesIO):
+        def read(self, size=-1):
+            assert 0 <= size < 100
+            return bytes(size)
+
+        def fileno(self):
+            return file.fileno()
+
+    make(tmp_path, ["a.jpg"])
+    (shard,) = find_shards(str(tmp_path), SourceOptions())
+    with open(tmp_path / "a.jpg", "rb") as file:
+        monkeypatch.setattr("lookalike.filesystem.files.open_read", lambda path: Endless())
+        assert len(list(read_shard(shard, SourceOptions()))) == 1
 
 
 def test_a_disk_that_fails_ends_the_run_and_not_the_image(tmp_path, monkeypatch):

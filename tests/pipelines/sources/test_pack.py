@@ -426,3 +426,26 @@ def test_wrong_arguments_are_refused(here, arguments, message):
     Path("bare").mkdir()
     with pytest.raises(LookalikeError, match=message):
         pack(**{"images": "images", "out": "out"} | arguments)
+
+
+@pytest.mark.parametrize("format", FILE_FORMATS)
+def test_images_without_an_images_name_are_packed_and_what_cannot_be_read_is_told(tmp_path, format):
+    gif = b"GIF89a" + bytes(100)
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.jpg", "b", "c.jfif", "d.txt"):
+        (images / name).write_bytes(gif)
+    (images / "e.txt").write_bytes(b"text")
+    (images / "gone").symlink_to("nowhere")
+    os.mkfifo(images / "pipe.jpg")
+    summary = pack(str(images), str(tmp_path / "out"), format=format)
+    assert (summary.images, summary.left_out) == (4, {"txt": 1})
+    assert summary.skipped == (
+        ("gone", "'gone' is a link to nowhere, which cannot be followed: No such file or directory"),
+        ("pipe.jpg", "'pipe.jpg' is a named pipe, not an image"),
+    )
+    options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key")
+    (shard,) = find_shards(str(tmp_path / "out"), options)
+    assert [(item.item_id, item.image) for item in read_shard(shard, options)] == [
+        (name, gif) for name in ("a.jpg", "b", "c.jfif", "d.txt")
+    ]

@@ -55,11 +55,23 @@ def test_a_hugging_face_image_has_its_path_for_an_id_unless_there_is_an_id_colum
     ]
 
 
+def test_ids_by_position_need_neither_a_column_nor_paths(tmp_path):
+    image = pa.array(
+        [{"bytes": b"1", "path": None}, {"bytes": None, "path": "c"}, {"bytes": b"3", "path": "a"}]
+    )
+    first, second, third = read_table(tmp_path, {"image": image}, item_id="position")
+    assert (first.item_id.endswith("/a/0"), first.image) == (True, b"1")
+    assert (second.item_id.endswith("/a/1"), second.stage) == (True, "read")
+    assert third.item_id.endswith("/a/2")
+    (item,) = read_table(tmp_path, {"image": [b"1"], "x": [1.5]}, item_id="position")
+    assert item.image == b"1"
+
+
 def test_nulls_reject_their_row_alone(tmp_path):
     items = read_table(tmp_path, {"id": ["a", None, "c"], "image": [None, b"2", b"3"]})
     assert items == [
         Reject("a", 0, "read", "column 'image', the image, is null"),
-        Reject(None, 1, "id", "column 'id', the id, is null"),
+        Reject(None, 1, "id", "column 'id', the id, is null; set corpus.item_id: position, or field:NAME"),
         Record("c", b"3", 2),
     ]
 
@@ -106,7 +118,7 @@ def test_metadata_columns_are_typed_and_an_absent_one_is_none(tmp_path):
         (
             {"image": [b"b"], "x": [1.5]},
             {},
-            r"no id column named item_id, .*; set corpus\.id_field\. .*x \(double\)",
+            r"no id column named item_id, .*; set corpus\.id_field or corpus\.item_id: position\. .*x \(double\)",
         ),
         ({"image": [b"b"], "x": [1.5]}, {"id_field": "x"}, r"no id column 'x'; set corpus\.id_field"),
         ({"image": [b"b"]}, {"item_id": "field:x"}, r"no column 'x'; set corpus\.item_id"),

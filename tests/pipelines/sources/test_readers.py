@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -99,6 +100,24 @@ def test_the_shards_name_can_be_part_of_the_id(tmp_path, format):
     path = write(tmp_path, format, {"a.jpg": b"x"})
     stem = "images" if format == "folder" else "shard-000000000000"
     assert [r.item_id for r in read(path, options_for(format, item_id="shard/key"))] == [f"{stem}/a.jpg"]
+
+
+@pytest.mark.parametrize("format", [*FILE_FORMATS, "folder"])
+def test_records_without_an_id_have_the_one_of_their_position(tmp_path, format):
+    shard = "#000000000000" if format == "folder" else "shard-000000000000"
+    items = read(write(tmp_path, format), options_for(format, item_id="position"))
+    assert [item.item_id for item in items] == [f"{shard}/{position}" for position in range(3)]
+
+
+@pytest.mark.parametrize("format", [*FILE_FORMATS, "folder"])
+def test_a_record_above_the_limit_is_one_reject_in_its_place(tmp_path, format):
+    images = {"a.jpg": b"1", "b.jpg": bytes(500_000), "c.jpg": b"3"}
+    path = write(tmp_path, format, images, dict.fromkeys(images, ROWS["hat/2.png"]))
+    first, second, third = read(path, options_for(format, max_bytes=100_000))
+    assert (first.image, third.image, third.position) == (b"1", b"3", 2)
+    assert isinstance(second, Reject)
+    assert (second.position, second.stage) == (1, "read")
+    assert re.match(r"500,\d\d\d bytes, more than corpus.max_bytes allows: 100,000", second.error)
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)

@@ -1,3 +1,5 @@
+import gzip
+import struct
 from decimal import Decimal
 
 import pytest
@@ -6,6 +8,7 @@ from lookalike.filesystem import files
 from lookalike.sources import Shard, SourceOptions, find_shards
 from lookalike.sources.records import Record, Reject
 from lookalike.sources.tfrecord import Example, frame, masked_crc, read
+from tests.support.memory import measured
 
 
 def example(**features) -> bytes:
@@ -125,6 +128,59 @@ def test_a_length_beyond_the_file_is_damage_and_allocates_nothing(tmp_path):
     (item,) = read_bytes(tmp_path, length + masked_crc(length).to_bytes(4, "little") + b"abc")
     assert item.ends_shard
     assert f"the file is cut in record 0, which is to be {1 << 60} bytes long" in item.error
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_record_above_the_limit_is_rejected_alone_unread_and_reading_goes_on(tmp_path, compress):
+    large = example(image__encoded=[bytes(2 << 20)], id=[b"large"])
+    damaged = frame(large)[:-1] + b"?"  # it is not looked at
+    content = compress(frame(GOOD) + damaged + frame(GOOD))
+    assert read_bytes(tmp_path, content, max_bytes=1 << 20) == [
+        Record("k", b"i", 0),
+        Reject(
+            None,
+            1,
+            "read",
+            f"{len(large):,} bytes, more than corpus.max_bytes allows: 1,048,576, "
+            f"for the record at byte {len(frame(GOOD))}",
+        ),
+        Record("k", b"i", 2),
+    ]
+    assert type(read_bytes(tmp_path, compress(frame(GOOD)), max_bytes=len(GOOD))[0]) is Record
+    assert type(read_bytes(tmp_path, compress(frame(GOOD)), max_bytes=len(GOOD) - 1)[0]) is Reject
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_file_that_is_cut_in_a_record_above_the_limit_is_damaged(tmp_path, compress):
+    content = frame(GOOD) + frame(example(image__encoded=[bytes(2 << 20)]))
+    for cut in (len(content) - 1, len(content) - 5, len(GOOD) + 40):
+        items = read_bytes(tmp_path, compress(content[:cut]), max_bytes=1 << 20)
+        assert (len(items), items[-1].ends_shard) == (2, True)
+
+
+def test_a_large_record_is_read_as_a_small_one_is(tmp_path):
+    content = frame(example(image__encoded=[bytes(17 << 20)], id=[b"k"], n=[7]))
+    (item,) = read_bytes(tmp_path, content, metadata={"n": "int64"})
+    assert (item.item_id, item.metadata, item.image == bytes(17 << 20)) == ("k", {"n": 7}, True)
+    content = frame(example(other=[bytes(17 << 20)], id=[b"k"]))
+    (item,) = read_bytes(tmp_path, content)
+    assert item.error == "what is not the image takes more than the 16,777,216 bytes that are read"
+
+
+@pytest.mark.slow
+def test_a_small_file_of_a_record_that_would_take_gigabytes_as_an_object_takes_few(tmp_path):
+    numbers = b"\x1a" + _varint(200 << 20) + b"\x0a" + _varint((200 << 20) - 5) + bytes((200 << 20) - 5)
+    entry = b"\x0a\x01a\x12" + _varint(len(numbers)) + numbers
+    data = b"\x0a" + _varint(len(entry) + 5) + b"\x0a" + _varint(len(entry)) + entry
+    content = gzip.compress(frame(data), 1)
+    assert len(content) < 2 << 20
+    (item,), grown = measured(lambda: read_bytes(tmp_path, content))
+    assert isinstance(item, Reject)
+    assert grown < 600 << 20
+
+
+def _varint(value: int) -> bytes:
+    return struct.pack("5B", *(value >> 7 * i & 127 | (128 if i < 4 else 0) for i in range(5)))
 
 
 def test_a_first_record_whose_length_looks_like_gzip_is_read(tmp_path):

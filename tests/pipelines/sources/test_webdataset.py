@@ -1,3 +1,4 @@
+import gzip
 import io
 import math
 import tarfile
@@ -9,6 +10,7 @@ from lookalike.filesystem import files
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.records import Record, Reject
 from lookalike.sources.webdataset import read
+from tests.support.memory import measured
 
 JSON = {"metadata": {"n": "int64"}}
 
@@ -40,17 +42,102 @@ def test_neighbours_with_one_key_are_one_record_whose_key_keeps_the_directory(tm
     ]
 
 
-def test_the_plain_image_extension_wins_then_the_alphabet(tmp_path):
-    content = tar(
-        ("a.mask.jpg", b"1"),
-        ("a.png", b"2"),
-        ("a.jpg", b"3"),
-        ("a.webp", b"4"),
-        ("b.seg.png", b"5"),
-        ("c.mask.jpg", b"6"),
-        ("c.png", b"7"),
+def outcomes(items) -> list[tuple[str, str]]:
+    """The image of a record, or the stage of a reject, by id."""
+    return [(i.item_id, i.image.decode() if isinstance(i, Record) else i.stage) for i in items]
+
+
+@pytest.mark.parametrize(
+    ("members", "options", "expected"),
+    [
+        (["a.jpg", "a.json", "a.txt", "a.npy"], {}, [("a", "a.jpg")]),
+        (["a.jpg", "a.seg.png"], {}, [("a", "a.jpg"), ("a.seg.png", "duplicate")]),
+        (["a.seg.png", "a.v.jpg", "a.jpg"], {}, [("a", "a.jpg"), ("a.seg.png", "duplicate"), ("a.v.jpg", "duplicate")]),
+        (["a.v2.jpg"], {}, [("a", "a.v2.jpg")]),
+        (["a.left.png", "a.right.png"], {}, [("a.left.png", "read"), ("a.right.png", "read")]),
+        (["3.14159.jpg", "3.2.jpg"], {}, [("3.14159.jpg", "read"), ("3.2.jpg", "read")]),
+        (["a.jpg", "a.png", "a.x.gif"], {}, [("a.jpg", "read"), ("a.png", "read"), ("a.x.gif", "read")]),
+        (["a.left.png", "a.right.png"], {"image_field": "right.png"}, [("a", "a.right.png")]),
+        (["a.jpg", "a.seg.PNG"], {"image_field": ".seg.png"}, [("a", "a.seg.PNG")]),
+        (["a.bin", "a.jpg"], {"image_field": "bin"}, [("a", "a.bin")]),
+        (["a.jpg"], {"image_field": "left.png"}, [("a", "read")]),
+        (["d/IMG.jfif", "d/IMG.json"], {}, [("d/IMG", "d/IMG.jfif")]),
+    ],
+)  # fmt: skip
+def test_every_image_of_a_key_ends_in_one_place(tmp_path, members, options, expected):
+    content = tar(*((name, name.encode()) for name in members), ("z.jpg", b"z"))
+    items = read_bytes(tmp_path, content, **options)
+    assert outcomes(items)[: len(expected)] == expected
+    assert [item.position for item in items] == list(range(len(items)))
+    assert len(items) == len(expected) + 1
+
+
+def test_a_reject_of_an_image_says_what_takes_it(tmp_path):
+    _, right = read_bytes(tmp_path, tar(("a.left.png", b"1"), ("a.right.png", b"2")))
+    assert right.error == (
+        "'a.right.png' is one of 2 images of the key 'a': left.png, right.png. A key ends at the first dot of a name: "
+        "give each image one of its own, or set corpus.image_field: right.png"
     )
-    assert [item.image for item in read_bytes(tmp_path, content)] == [b"3", b"5", b"7"]
+    _, mask = read_bytes(tmp_path, tar(("a.jpg", b"1"), ("a.seg.png", b"2")))
+    assert mask.error == (
+        "'a.seg.png' is a further image of the key 'a', whose jpg is taken; corpus.image_field: seg.png takes this one"
+    )
+
+
+def test_a_member_without_extension_is_a_record_if_its_content_is_an_image(tmp_path):
+    gif = b"GIF89a" + bytes(1000)
+    content = tar(("d/a", gif), ("README", b"text"), ("b", b""), ("c", gif), ("c.json", b'{"n": 1}'))
+    assert outcomes(read_bytes(tmp_path, content)) == [("d/a", gif.decode()), ("c", gif.decode())]
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_record_above_the_limit_is_rejected_alone_and_reading_goes_on(tmp_path, compress):
+    content = tar(
+        ("a.jpg", bytes(1001)),
+        ("b.jpg", bytes(900)),
+        ("b.json", b'{"n": 1}' + b" " * 100),
+        ("c.jpg", bytes(990)),
+        ("c.json", b'{"n": 1}'),
+    )
+    items = read_bytes(tmp_path, compress(content), **JSON, max_bytes=1000)
+    assert items[0] == Reject("a", 0, "read", "1,001 bytes, more than corpus.max_bytes allows: 1,000")
+    assert items[1] == Reject("b", 1, "read", "1,008 bytes, more than corpus.max_bytes allows: 1,000")
+    assert items[2] == Record("c", bytes(990), 2, {"n": 1})
+    assert [type(item) for item in read_bytes(tmp_path, compress(content), max_bytes=1000)] == [
+        Reject,
+        Record,
+        Record,
+    ]
+
+
+def test_metadata_above_its_own_limit_is_not_read(tmp_path):
+    content = tar(
+        ("a.json", b" " * ((16 << 20) + 1)), ("a.jpg", b"1"), ("b.jpg", b"2"), ("b.json", b'{"n": 1}')
+    )
+    first, second = read_bytes(tmp_path, content, **JSON)
+    assert first == Reject(
+        "a", 0, "metadata", "'a.json' is 16,777,217 bytes, more than the 16,777,216 that are read"
+    )
+    assert second == Record("b", b"2", 1, {"n": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("type_", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_gigabytes_out_of_megabytes_of_gzip_are_one_reject_in_small_memory(tmp_path, type_):
+    large = tarfile.TarInfo("large.jpg")
+    large.size, large.type = 600 << 20, type_
+    behind = tar(("large.jpg", b"0"), ("z.jpg", b"1")) if type_ != tarfile.REGTYPE else tar(("z.jpg", b"1"))
+    with gzip.open(tmp_path / "a.tar", "wb", 1) as file:
+        file.write(large.tobuf())
+        for _ in range(600):
+            file.write(bytes(1 << 20))
+        file.write(behind)
+    path = str(tmp_path / "a.tar")
+    shard = Shard(path, "webdataset", (files.look(path),))
+    items, grown = measured(lambda: list(read(shard, SourceOptions())))
+    assert grown < 100 << 20
+    assert outcomes(items) == [("large", "read"), ("z", "1")]
+    assert "629,145,600 bytes, more than" in items[0].error
 
 
 def test_a_key_that_comes_again_is_another_record(tmp_path):

@@ -1,0 +1,100 @@
+import contextlib
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lookalike.sources.parquet_pages import (
+    DATA,
+    DATA_V2,
+    DICTIONARY,
+    PLAIN,
+    RLE_DICTIONARY,
+    Page,
+    pages_of,
+)
+
+
+def written(values: list[bytes], **options) -> tuple[io.BytesIO, pq.ColumnChunkMetaData]:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"x": pa.array(values, pa.binary())}), file, **options)
+    return file, pq.ParquetFile(file).metadata.row_group(0).column(0)
+
+
+def test_pages_are_told_with_what_they_take_unpacked():
+    file, chunk = written([bytes(5000)] * 3, compression="zstd")
+    dictionary, data = pages_of(file, len(file.getvalue()), chunk)
+    assert (dictionary.kind, dictionary.unpacked, dictionary.values, dictionary.encoding) == (
+        DICTIONARY,
+        5004,
+        1,
+        PLAIN,
+    )
+    assert (data.kind, data.values, data.encoding) == (DATA, 3, RLE_DICTIONARY)
+    assert dictionary.packed < 100
+    assert dictionary.start + dictionary.packed < data.start
+    assert data.start + data.packed <= len(file.getvalue())
+
+
+def test_pages_of_the_second_version_tell_their_levels_and_all_tell_their_checksums():
+    options = {
+        "use_dictionary": False,
+        "data_page_version": "2.0",
+        "write_page_checksum": True,
+        "data_page_size": 1,
+    }
+    file, chunk = written([b"a", b"b", b"c"], write_batch_size=1, compression="none", **options)
+    pages = list(pages_of(file, len(file.getvalue()), chunk))
+    assert [(page.kind, page.values, page.is_packed) for page in pages] == [(DATA_V2, 1, False)] * 3
+    assert all(page.level_bytes and page.crc is not None for page in pages)
+
+
+def chunk_at(place: int, size: int, values: int = 1):
+    class Chunk:
+        data_page_offset, total_compressed_size, num_values = place, size, values
+        has_dictionary_page = False
+
+    return Chunk()
+
+
+@pytest.mark.parametrize(
+    ("header", "error"),
+    [
+        (b"", "is cut"),
+        (b"\x15\x00\x15", "is cut"),
+        (b"\x15\x00\x15\x02\x00", "is damaged"),
+        (b"\x15\x00\x15\x01\x15\x02\x2c\x15\x02\x15\x00\x00\x00", "is damaged"),
+        (b"\x1c" * 100, "nested too deeply"),
+        (b"\x15" + b"\xff" * 11, "a number of a page header is too long"),
+        (b"\x18" + b"\xff" * 4 + b"\x7f", "a text of a page header is too long"),
+        (b"\x19\xf3" + b"\xff" * 4 + b"\x7f", "a list of a page header is too long"),
+        (b"\x1f", "an unknown type"),
+    ],
+)
+def test_a_header_that_is_none_is_an_error_and_takes_no_time(header, error):
+    with pytest.raises(ValueError, match=error):
+        list(pages_of(io.BytesIO(header), 80, chunk_at(0, 100)))
+
+
+@pytest.mark.parametrize("place", [-1, 80, 2**62])
+def test_a_page_beyond_the_file_is_an_error(place):
+    with pytest.raises(ValueError, match=f"a page begins at byte {place} of 80"):
+        list(pages_of(io.BytesIO(bytes(80)), 80, chunk_at(place, 100)))
+
+
+def test_fields_that_are_not_known_are_passed_over():
+    known = b"\x15\x00\x15\x0a\x15\x0a"  # type 0, 5 bytes unpacked, 5 packed
+    page = b"\x2c\x15\x02\x15\x00\x15\x06\x15\x06\x00"  # field 5
+    unknown = b"\x57" + bytes(8) + b"\x18\x02ab\x19\x25\x02\x04\x1c\x15\x02\x00\x13\x05\x12"  # 10 to 15
+    (found,) = pages_of(io.BytesIO(known + page + unknown + bytes(1)), 100, chunk_at(0, 100))
+    assert found == Page(DATA, len(known + page + unknown) + 1, 5, 5, None, 1, PLAIN)
+
+
+@given(header=st.binary(max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_pages_or_an_error(header):
+    with contextlib.suppress(ValueError):
+        list(pages_of(io.BytesIO(header), 80, chunk_at(0, 80)))
