@@ -7,17 +7,16 @@ not read: its decoder gives no sign of what was missing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import simplejpeg
 
 from .. import imports
 from ..errors import ImageError
 from . import fax
+from .codestreams import decode_jpeg, jpeg_2000_size, jpeg_frame
 
 JPEG = {6, 7, 33007}
 JPEG_2000 = {33003, 33004, 33005, 34712}
@@ -210,54 +209,25 @@ def _lerc(stored: memoryview, segment: Segment, page: Any, inside: int, dtype: n
 
 def _jpeg_2000(stored: memoryview, segment: Segment, inside: int, dtype: np.dtype) -> np.ndarray:
     # Its decoder would make the whole picture, whatever its size, before it looks at the output.
-    head = re.search(rb"\xff\x4f\xff\x51....(.{4})(.{4})(.{4})(.{4})", stored[:65536], re.DOTALL)
-    if not head:
+    size = jpeg_2000_size(stored)
+    if size is None:
         raise ImageError("TIFF cut short or corrupt: JPEG 2000 without a size")
-    right, bottom, left, top = (int.from_bytes(x, "big") for x in head.groups())
-    _check_inside(bottom - top, right - left, segment)
-    block = np.asarray(imports.codec("jpeg2k_decode")(stored))
-    return _checked(block, segment, inside, dtype)
+    _check_inside(*size, segment)
+    return _checked(np.asarray(imports.codec("jpeg2k_decode")(stored)), segment, inside, dtype)
 
 
 def from_jpeg(stored: memoryview, segment: Segment, page: Any, inside: int) -> np.ndarray:
-    tables = page.jpegtables
-    data = bytes(stored)
-    frame = frame_of_jpeg(data)
+    """The samples of a segment that is a JPEG, whose tables may be the page's."""
+    data, tables = bytes(stored), page.jpegtables
+    jfif = data[6:10] == b"JFIF"
+    data = tables[:-2] + data[2:] if tables and data[:2] == b"\xff\xd8" else data
+    frame = jpeg_frame(data)
     if frame is None:
         raise ImageError("TIFF compressed as JPEG with its tables elsewhere (OJPEG), which is not supported")
-    kind, bits, height, width, components = frame
-    _check_inside(height, width, segment)
-    if components > 2 and (page.photometric != 2 or data[6:10] != b"JFIF"):
-        # Not the JPEG but the TIFF says what its colours are: libjpeg believes an Adobe marker.
-        adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([page.photometric == YCBCR])
-    else:
-        adobe = b""
-    data = (tables[:-2] if tables else data[:2]) + adobe + data[2:]
-    dtype, space = np.dtype(page.dtype), {1: "GRAY", 3: "RGB", 4: "CMYK"}.get(components)
-    if kind in (0xC0, 0xC1, 0xC2) and bits == 8 and space:
-        try:
-            return _checked(simplejpeg.decode_jpeg(data, space), segment, inside, dtype)
-        except ValueError as error:
-            if "subsampling" not in str(error):
-                raise
-    # Lossless, 12 bits, grey with alpha, odd subsampling: what TurboJPEG has no call for, and so no strict mode.
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ImageError("TIFF cut short or corrupt: JPEG without its end")
-    space = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}.get(components)
-    block = imports.codec("jpeg8_decode")(data, outcolorspace=space)
-    return _checked(np.asarray(block), segment, inside, dtype)
-
-
-def frame_of_jpeg(jpeg: bytes) -> tuple[int, int, int, int, int] | None:
-    """Marker, bits, height, width and components of a JPEG; None if it has no frame header. ITU T.81, B.1.1."""
-    at = 2
-    while jpeg[:2] == b"\xff\xd8" and at + 10 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] != 0xDA:
-        marker = jpeg[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = (int.from_bytes(jpeg[i : i + 2], "big") for i in (at + 5, at + 7))
-            return marker, jpeg[at + 4], height, width, jpeg[at + 9]
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    return None
+    _check_inside(frame.height, frame.width, segment)
+    # Not the JPEG but the TIFF says what its colours are, except where writers are known to say RGB of any.
+    transformed = None if page.photometric == 2 and jfif else page.photometric == YCBCR
+    return _checked(decode_jpeg(data, frame, transformed), segment, inside, np.dtype(page.dtype))
 
 
 def _check_inside(height: int, width: int, segment: Segment) -> None:

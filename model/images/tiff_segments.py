@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from .tiff_codecs import Segment, bytes_of, decoder, frame_of_jpeg, from_jpeg, rows_of
+from .codestreams import jpeg_frame
+from .tiff_codecs import Segment, bytes_of, decoder, from_jpeg, rows_of
 
 _SMALL = 4096**2
 """Pixels that a tile may have however small the picture is."""
@@ -116,5 +117,5 @@ def _whole_jpeg(data: bytes, page: Any) -> memoryview | None:
         return None
     (start,), (length,) = page.tags.valueof(513), page.tags.valueof(514) or (0,)
     inner = memoryview(data)[start : start + length if length else None]
-    frame = frame_of_jpeg(bytes(inner))
-    return inner if frame and frame[2:4] == (page.imagelength, page.imagewidth) else None
+    frame = jpeg_frame(bytes(inner))
+    return inner if frame and (frame.height, frame.width) == (page.imagelength, page.imagewidth) else None
