@@ -11,54 +11,72 @@ from __future__ import annotations
 import functools
 import io
 import struct
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from ..errors import ImageError
 
 NAMES = {2: "tiff_ccitt", 3: "group3", 4: "group4"}
 """The compressions of TIFF, as Pillow calls them."""
-_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC = 256, 257, 259, 262
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_LENGTHS, _T4_OPTIONS = 273, 278, 279, 292
 
 
-def decode(data: bytes, width: int, rows: int, compression: int, t4_options: int) -> np.ndarray:
-    """The bits of one strip, bool (rows, width).
+class _Page(TiffImagePlugin.TiffImageFile):
+    """A page without Pillow's own size limit, a global of the process."""
 
-    Args:
-        data: the strip, the first bit of each byte being its highest.
+    def load_prepare(self) -> None:
+        ImageFile.ImageFile.load_prepare(self)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What is known of a strip before it is decoded.
+
+    Attributes:
         width: pixels a row.
         rows: of the strip.
         compression: a key of `NAMES`.
         t4_options: the TIFF tag of that name, 0 where there is none.
+    """
+
+    width: int
+    rows: int
+    compression: int
+    t4_options: int
+
+
+def decode(data: bytes, strip: Strip) -> np.ndarray:
+    """The bits of one strip, bool (rows, width); `data` has the first bit of each byte as its highest.
 
     Raises:
-        ImageError: the strip does not hold `rows` rows.
+        ImageError: the strip does not hold its rows.
     """
-    (last,) = _behind(False, data, width, rows, compression, t4_options)[-1:].copy()
-    bits = _behind(True, data, width, rows, compression, t4_options)
-    whole = np.array_equal(bits[-1], last)
-    if not whole or (compression == 3 and _lines(data) < rows):
-        raise ImageError(f"TIFF cut short or corrupt: a fax strip holds less than its {rows:,} rows")
+    last = _behind(False, data, strip, 1)
+    bits = _behind(True, data, strip, strip.rows)
+    whole = np.array_equal(bits[-1:], last)
+    if not whole or (strip.compression == 3 and _lines(data) < strip.rows):
+        raise ImageError(f"TIFF cut short or corrupt: a fax strip holds less than its {strip.rows:,} rows")
     return bits
 
 
-def _behind(bit: bool, data: bytes, width: int, rows: int, compression: int, t4_options: int) -> np.ndarray:
-    """The strip's bits, decoded in memory that was all `bit`."""
-    first = _uniform(bit, width, rows, compression, t4_options)
+def _behind(bit: bool, data: bytes, strip: Strip, kept: int) -> np.ndarray:
+    """The last `kept` rows of the strip, decoded in memory that was all `bit`."""
     tags = {
-        _WIDTH: width,
-        _HEIGHT: 2 * rows,
-        258: 1,
-        _COMPRESSION: compression,
+        _WIDTH: strip.width,
+        _HEIGHT: 2 * strip.rows,
+        _BITS: 1,
+        _COMPRESSION: strip.compression,
         _PHOTOMETRIC: 1,
-        _ROWS_PER_STRIP: rows,
-        _T4_OPTIONS: t4_options,
+        _ROWS_PER_STRIP: strip.rows,
+        _T4_OPTIONS: strip.t4_options,
     }
-    with TiffImagePlugin.TiffImageFile(io.BytesIO(_tiff(tags, [first, data]))) as picture:
-        picture.load()
-        return np.asarray(picture)[rows:]
+    both = _Page(io.BytesIO(_tiff(tags, [_uniform(bit, strip), data])))
+    wanted = both.crop((0, 2 * strip.rows - kept, strip.width, 2 * strip.rows))
+    del both  # before another copy is made
+    return np.asarray(wanted)
 
 
 def _lines(data: bytes) -> int:
@@ -87,16 +105,14 @@ def _tiff(tags: dict[int, int], strips: list[bytes]) -> bytes:
 
 
 @functools.lru_cache(8)
-def _uniform(bit: bool, width: int, rows: int, compression: int, t4_options: int) -> bytes:
-    """The one strip of a picture that is all `bit`, compressed as asked."""
+def _uniform(bit: bool, strip: Strip) -> bytes:
+    """A strip that is all `bit`."""
     stream = io.BytesIO()
-    picture = Image.new("1", (width, rows), int(bit))
-    options = {
-        _ROWS_PER_STRIP: rows,
-        _PHOTOMETRIC: 1,
-        **({_T4_OPTIONS: t4_options} if compression == 3 else {}),
-    }
-    picture.save(stream, "TIFF", compression=NAMES[compression], tiffinfo=options)
+    picture = Image.new("1", (strip.width, strip.rows), int(bit))
+    tags = {_ROWS_PER_STRIP: strip.rows, _PHOTOMETRIC: 1}
+    if strip.compression == 3:
+        tags[_T4_OPTIONS] = strip.t4_options
+    picture.save(stream, "TIFF", compression=NAMES[strip.compression], tiffinfo=tags)
     stream.seek(0)
     written = TiffImagePlugin.TiffImageFile(stream)
     (offset,), (length,) = written.tag_v2[_STRIP_OFFSETS], written.tag_v2[_STRIP_LENGTHS]

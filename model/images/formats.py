@@ -6,7 +6,7 @@ Which library reads what was decided by trying whole, truncated and corrupted fi
   and the rotation of AVIF, and refuses animated WebP.
 - TIFF: tensorflow-io fills what is missing of a truncated file with black, premultiplies colours by alpha,
   turns orientations 5 to 8 wrongly and refuses float samples. Pillow takes planar 16-bit samples for noise and 12 bits
-  for black, and gives memory that was not decoded back from damaged strips: see `model.images.tiff_segments`.
+  for black, and gives memory that was not decoded back from damaged strips: see `model.images.tiff_codecs`.
 
 Exceptions are not handled here: `model.images.decode.decode` turns every one of them into an `ImageError`.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from PIL import (
@@ -32,7 +31,7 @@ from PIL import (
 
 from ..errors import ImageError, TooManyPixelsError
 from . import exif
-from .levels import AnyWindow, bands, from_16_bit, grey
+from .levels import AnyWindow, composed_on_white, from_16_bit, grey
 
 # The classes themselves rather than PIL.Image.open: that applies Pillow's own size limit, a global of the
 # process, and would try every format.
@@ -67,28 +66,9 @@ def orientation_of(picture: ImageFile.ImageFile) -> int:
     return exif.orientation(picture.info.get("exif") or b"")
 
 
-def on_white(samples: np.ndarray, *, premultiplied: bool = False) -> np.ndarray:
-    """Composite colours on white, a few rows at a time.
-
-    Args:
-        samples: uint8 or uint16 (height, width, channels + 1), the last one alpha.
-        premultiplied: the colours are multiplied by alpha already.
-
-    Returns:
-        The same type, (height, width, channels).
-    """
-    white = int(np.iinfo(samples.dtype).max)
-    if samples[..., -1].min() == white:
-        return np.ascontiguousarray(samples[..., :-1])
-    wide: Any = np.uint16 if white == 255 else np.uint32
-    composed = np.empty((*samples.shape[:-1], samples.shape[-1] - 1), samples.dtype)
-    for rows in bands(samples):
-        colours, alpha = samples[rows, ..., :-1].astype(wide), samples[rows, ..., -1:].astype(wide)
-        if premultiplied:
-            composed[rows] = np.minimum(colours + (white - alpha), white)
-        else:
-            composed[rows] = (colours * alpha + white * (white - alpha) + white // 2) // white
-    return composed
+def on_white(rgba: np.ndarray) -> np.ndarray:
+    """Composite uint8 or uint16 (height, width, 4), alpha not premultiplied, on white: the same, (height, width, 3)."""
+    return composed_on_white(rgba[..., :3], rgba[..., 3:])
 
 
 def on_white_8_bit(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:

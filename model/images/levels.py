@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,6 +139,31 @@ def _ends(samples: np.ndarray) -> tuple[float, float]:
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     return (low, high) if low <= high else (0.0, 0.0)
+
+
+def composed_on_white(colours: np.ndarray, alpha: np.ndarray, *, premultiplied: bool = False) -> np.ndarray:
+    """Composite colours on white, some rows at a time.
+
+    Args:
+        colours: uint8 or uint16 (height, width, channels).
+        alpha: the same type, (height, width, 1).
+        premultiplied: the colours are multiplied by alpha already.
+
+    Returns:
+        As `colours`, contiguous.
+    """
+    white = int(np.iinfo(colours.dtype).max)
+    if alpha.min() == white:
+        return np.ascontiguousarray(colours)
+    wide: Any = np.uint16 if white == 255 else np.uint32
+    composed = np.empty(colours.shape, colours.dtype)
+    for rows in bands(colours):
+        light, share = colours[rows].astype(wide), alpha[rows].astype(wide)
+        if premultiplied:
+            composed[rows] = np.minimum(light + (white - share), white)
+        else:
+            composed[rows] = (light * share + white * (white - share) + white // 2) // white
+    return composed
 
 
 def grey(levels: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ import numpy as np
 from .. import imports
 from ..errors import ImageError
 from . import exif, fax, tiff_colours
-from .formats import check_size, on_white
-from .levels import AnyWindow, from_16_bit, grey, ramp, stretched
-from .tiff_segments import JPEG, YCBCR, read_samples
+from .formats import check_size
+from .levels import AnyWindow, composed_on_white, from_16_bit, grey, ramp, stretched
+from .tiff_codecs import JPEG, YCBCR
+from .tiff_segments import read_samples
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _LAB, _ICC_LAB = 0, 1, 2, 3, 5, 8, 9
 _COLOURS = {
@@ -121,7 +122,7 @@ def _levels(
         and photometric != _WHITE_IS_ZERO
         and samples.dtype in (np.uint8, np.uint16)
     ):
-        samples = on_white(np.concatenate([samples, opacity], axis=2), premultiplied=premultiplied)
+        samples = composed_on_white(samples, opacity, premultiplied=premultiplied)
         opacity = None
     if photometric == _PALETTE:
         levels = tiff_colours.by_palette(samples[..., 0], page.colormap)
@@ -136,9 +137,7 @@ def _levels(
     elif (photometric == YCBCR and page.compression not in JPEG) or page.compression == _APERIO_YCBCR:
         levels = tiff_colours.from_ycbcr(levels, page.tags.valueof(529), page.tags.valueof(532))
     if opacity is not None:
-        levels = on_white(
-            np.concatenate([levels, _opacity(opacity, bits)], axis=2), premultiplied=premultiplied
-        )
+        levels = composed_on_white(levels, _opacity(opacity, bits), premultiplied=premultiplied)
     return window.apply(levels) if window and not as_stored else levels
 
 

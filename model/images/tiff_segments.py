@@ -1,63 +1,19 @@
-"""The strips or tiles of a TIFF page to its samples: decompressed by imagecodecs, and none of them believed.
-
-Each must lie within the file, and hold what the page says. Where a codec would fill in what is missing, it is kept from
-it: that of JPEG by its strict mode, that of faxes by `model.images.fax`. Those that find a size in the segment itself
-are given an output of the size expected. JPEG XR is not read: its decoder gives no sign of what was missing.
-"""
+"""The samples of a TIFF page, from its strips or tiles; each must lie within the file."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import simplejpeg
 
-from .. import imports
 from ..errors import ImageError
-from . import fax
+from .codestreams import jpeg_frame
+from .tiff_codecs import Segment, bytes_of, decoder, from_jpeg, rows_of
 
-JPEG = {6, 7, 33007}
-JPEG_2000 = {33003, 33004, 33005, 34712}
-_BYTES = {
-    **{5: "lzw", 32773: "packbits", 34925: "lzma"},
-    **dict.fromkeys((8, 32946, 50013), "deflate"),
-    **dict.fromkeys((34926, 50000), "zstd"),
-}
-"""Compression -> the codec of imagecodecs that gives bytes."""
-_PICTURES = {
-    **{34887: "lerc", 34933: "png"},
-    **dict.fromkeys((34927, 50001), "webp"),
-    **dict.fromkeys((50002, 52546), "jpegxl"),
-}
-"""Compression -> the codec of imagecodecs that gives an array, of the size that it finds in the segment."""
 _SMALL = 4096**2
 """Pixels that a tile may have however small the picture is."""
-YCBCR = 6
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One strip or tile, of one plane.
-
-    Attributes:
-        number: its place in the page's lists.
-        plane, top, left: where it belongs.
-        height, width: of what the picture has of it.
-        full_height, full_width: of what it may hold; the last strip may be as high as the others, tiles always are.
-    """
-
-    number: int
-    plane: int
-    top: int
-    left: int
-    height: int
-    width: int
-    full_height: int
-    full_width: int
 
 
 def read_samples(data: bytes, page: Any, channels: int) -> np.ndarray:
@@ -80,8 +36,8 @@ def read_samples(data: bytes, page: Any, channels: int) -> np.ndarray:
     inside = 1 if separate else page.samplesperpixel
     old = _whole_jpeg(data, page)
     if old is not None:
-        return _jpeg(old, Segment(0, 0, 0, 0, height, width, height, width), page, inside)[..., :channels]
-    decode = _decoder(page, inside, dtype)
+        return from_jpeg(old, Segment(0, 0, 0, 0, height, width, height, width), page, inside)[..., :channels]
+    decode = decoder(page, inside, dtype)
     samples: np.ndarray | None = None
     for segment in _segments(page, inside, channels if separate else 1, dtype):
         block = decode(_stored(data, page, segment, inside), segment)[: segment.height, : segment.width]
@@ -147,205 +103,12 @@ def _stored(data: bytes, page: Any, segment: Segment, inside: int) -> memoryview
     offset, length = page.dataoffsets[segment.number], page.databytecounts[segment.number]
     if page.compression == 1:
         # Only what the picture needs: writers differ on what they say of the last strip.
-        length = min(length, _bytes(page, segment, inside, _rows(page, segment)))
+        length = min(length, bytes_of(page, segment, inside, rows_of(page, segment)))
     if not 0 < offset < offset + length <= len(data):
         raise ImageError(
             f"TIFF cut short or corrupt: {length:,} bytes of a strip or tile at {offset:,} in a file of {len(data):,}"
         )
     return memoryview(data)[offset : offset + length]
-
-
-def _rows(page: Any, segment: Segment) -> int:
-    """Rows that a segment must have: a tile all of them, the last strip only those of the picture."""
-    return segment.full_height if page.is_tiled else segment.height
-
-
-def _bytes(page: Any, segment: Segment, inside: int, rows: int) -> int:
-    """What `rows` rows of a segment take, decompressed."""
-    across, down = _subsampling(page)
-    if (across, down) != (1, 1):
-        return -(-rows // down) * -(-segment.full_width // across) * (across * down + 2)
-    return rows * -(-segment.full_width * inside * page.bitspersample // 8)
-
-
-def _subsampling(page: Any) -> tuple[int, int]:
-    """How many pixels across and down share one colour, in what is stored as YCbCr samples. TIFF 6.0, section 21."""
-    if page.photometric != YCBCR or page.compression in JPEG | JPEG_2000:
-        return 1, 1
-    across, down = page.subsampling or (2, 2)
-    if (across, down) != (1, 1) and (
-        not {across, down} <= {1, 2, 4}
-        or page.bitspersample != 8
-        or page.planarconfig != 1
-        or page.predictor != 1
-    ):
-        raise ImageError("TIFF of subsampled YCbCr that is not 8 bits in one plane, which is not supported")
-    return across, down
-
-
-Decoder = Callable[[memoryview, Segment], np.ndarray]
-
-
-def _decoder(page: Any, inside: int, dtype: np.dtype) -> Decoder:
-    """What makes (height, width, inside) of a segment, at least as large as the picture's part of it."""
-    compression = int(page.compression)
-    if compression in fax.NAMES:
-        if page.bitspersample != 1 or inside != 1:
-            raise ImageError("TIFF cut short or corrupt: a fax of more than one bit a pixel")
-        return lambda stored, segment: _fax(stored, segment, page)
-    if compression in JPEG:
-        return lambda stored, segment: _jpeg(stored, segment, page, inside)
-    if compression in JPEG_2000:
-        return lambda stored, segment: _jpeg_2000(stored, segment, inside, dtype)
-    if compression in _PICTURES:
-        decode = imports.codec(_PICTURES[compression] + "_decode")
-        return lambda stored, segment: _picture(stored, segment, decode, page, inside, dtype)
-    if compression in _BYTES:
-        decode = imports.codec(_BYTES[compression] + "_decode")
-        return lambda stored, segment: _unpacked(
-            decode(
-                _in_order(stored, page), out=bytearray(_bytes(page, segment, inside, segment.full_height))
-            ),
-            *(segment, page, inside, dtype),
-        )
-    if compression == 1:
-        return lambda stored, segment: _unpacked(_in_order(stored, page), segment, page, inside, dtype)
-    name = getattr(page.compression, "name", compression)
-    raise ImageError(f"TIFF compressed as {name}, which is not supported")
-
-
-def _in_order(stored: memoryview, page: Any) -> Any:
-    """The bytes with their highest bit first."""
-    return imports.codec("bitorder_decode")(bytes(stored)) if page.fillorder == 2 else stored
-
-
-def _unpacked(raw: Any, segment: Segment, page: Any, inside: int, dtype: np.dtype) -> np.ndarray:
-    """Bytes to samples, with the predictor undone."""
-    bits = page.bitspersample
-    rows, width = _rows(page, segment), segment.full_width
-    needed = _bytes(page, segment, inside, rows)
-    if len(raw) < needed:
-        raise ImageError(
-            f"TIFF cut short or corrupt: a strip or tile of {len(raw):,} bytes, {needed:,} needed"
-        )
-    raw = memoryview(raw)[:needed]
-    if _subsampling(page) != (1, 1):
-        return _with_colours_repeated(raw, rows, width, *_subsampling(page))
-    if page.predictor not in (1, 2, 3) or (page.predictor != 1 and bits not in (8, 16, 32, 64)):
-        raise ImageError(f"TIFF of {bits} bits with predictor {int(page.predictor)}, which is not supported")
-    if bits in (8, 16, 32, 64):
-        # The predictor of floats takes their bytes apart, the same in files of either order.
-        order: Any = "=" if page.predictor == 3 else page.parent.byteorder
-        samples = np.frombuffer(raw, dtype.newbyteorder(order)).astype(dtype, copy=False)
-    elif dtype.kind == "f":
-        samples = imports.codec("float24_decode")(raw, byteorder=page.parent.byteorder)
-    else:
-        samples = imports.codec("packints_decode")(raw, dtype, bits, runlen=width * inside)
-    samples = samples.reshape(rows, width, inside)
-    if page.predictor == 2:
-        # Of floats too, it is the difference of their bits.
-        differences = samples.view(f"u{dtype.itemsize}")
-        out = differences if differences.flags.writeable else None
-        return imports.codec("delta_decode")(differences, axis=-2, out=out).view(dtype)
-    return imports.codec("floatpred_decode")(samples, axis=-2) if page.predictor == 3 else samples
-
-
-def _with_colours_repeated(raw: memoryview, rows: int, width: int, across: int, down: int) -> np.ndarray:
-    """Data units of YCbCr, a block of Y and one Cb and Cr each, to uint8 (rows, width, 3). TIFF 6.0, page 93."""
-    units = np.frombuffer(raw, np.uint8).reshape(-(-rows // down), -(-width // across), across * down + 2)
-    high, wide, _ = units.shape
-    samples = np.empty((high, down, wide, across, 3), np.uint8)
-    samples[..., 0] = units[..., :-2].reshape(high, wide, down, across).transpose(0, 2, 1, 3)
-    samples[..., 1:] = units[:, None, :, None, -2:]
-    return samples.reshape(high * down, wide * across, 3)[:rows, :width]
-
-
-def _fax(stored: memoryview, segment: Segment, page: Any) -> np.ndarray:
-    options = page.tags.valueof(292) or 0
-    data = bytes(_in_order(stored, page))
-    return fax.decode(data, segment.full_width, _rows(page, segment), int(page.compression), int(options))[
-        ..., None
-    ]
-
-
-def _shapes(segment: Segment, inside: int) -> list[tuple[int, ...]]:
-    """The sizes that a picture inside of the segment may have: whole, or cut where the page's ends."""
-    sizes = {
-        (height, width): None
-        for height in (segment.full_height, segment.height)
-        for width in (segment.full_width, segment.width)
-    }
-    return [size if inside == 1 else (*size, inside) for size in sizes]
-
-
-def _picture(
-    stored: memoryview, segment: Segment, decode: Any, page: Any, inside: int, dtype: np.dtype
-) -> np.ndarray:
-    options = {}
-    if page.compression in (34927, 50001) and inside == 4:
-        options["hasalpha"] = True  # left out of segments where all is opaque
-    if page.compression == 34887:
-        stored = _lerc(stored, segment, page, inside, dtype)
-    mismatch: ValueError | None = None
-    for shape in _shapes(segment, inside):
-        try:
-            block = decode(stored, out=np.empty(shape, dtype), **options)
-        except ValueError as error:
-            if not str(error).startswith("invalid out."):
-                raise
-            mismatch = error
-        else:
-            return np.asarray(block).reshape(*shape[:2], inside)
-    raise ImageError(f"TIFF cut short or corrupt: a strip or tile holds another picture ({mismatch})")
-
-
-def _lerc(stored: memoryview, segment: Segment, page: Any, inside: int, dtype: np.dtype) -> Any:
-    """LERC without what it may be compressed by in its turn: the second number of the tag LercParameters."""
-    _, how = page.tags.valueof(50674) or (0, 0)
-    if how not in (1, 2):
-        return stored
-    most = 4096 + 2 * segment.full_height * segment.full_width * inside * dtype.itemsize
-    return imports.codec("deflate_decode" if how == 1 else "zstd_decode")(stored, out=most)
-
-
-def _jpeg_2000(stored: memoryview, segment: Segment, inside: int, dtype: np.dtype) -> np.ndarray:
-    # Its decoder would make the whole picture, whatever its size, before it looks at the output.
-    head = re.search(rb"\xff\x4f\xff\x51....(.{4})(.{4})(.{4})(.{4})", stored[:65536], re.DOTALL)
-    if not head:
-        raise ImageError("TIFF cut short or corrupt: JPEG 2000 without a size")
-    right, bottom, left, top = (int.from_bytes(x, "big") for x in head.groups())
-    _check_inside(bottom - top, right - left, segment)
-    block = np.asarray(imports.codec("jpeg2k_decode")(stored))
-    return _checked(block, segment, inside, dtype)
-
-
-def _jpeg(stored: memoryview, segment: Segment, page: Any, inside: int) -> np.ndarray:
-    tables = page.jpegtables
-    data = bytes(stored)
-    frame = _frame(data)
-    if frame is None:
-        raise ImageError("TIFF compressed as JPEG with its tables elsewhere (OJPEG), which is not supported")
-    kind, bits, height, width, components = frame
-    _check_inside(height, width, segment)
-    if components > 2 and (page.photometric != 2 or data[6:10] != b"JFIF"):
-        # Not the JPEG but the TIFF says what its colours are: libjpeg believes an Adobe marker.
-        adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([page.photometric == YCBCR])
-    else:
-        adobe = b""
-    data = (tables[:-2] if tables else data[:2]) + adobe + data[2:]
-    dtype, space = np.dtype(page.dtype), {1: "GRAY", 3: "RGB", 4: "CMYK"}.get(components)
-    if kind in (0xC0, 0xC1, 0xC2) and bits == 8 and space:
-        try:
-            return _checked(simplejpeg.decode_jpeg(data, space), segment, inside, dtype)
-        except ValueError as error:
-            if "subsampling" not in str(error):
-                raise
-    # Lossless, 12 bits, grey with alpha, odd subsampling: what TurboJPEG has no call for, and so no strict mode.
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise ImageError("TIFF cut short or corrupt: JPEG without its end")
-    space = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}.get(components)
-    block = imports.codec("jpeg8_decode")(data, outcolorspace=space)
-    return _checked(np.asarray(block), segment, inside, dtype)
 
 
 def _whole_jpeg(data: bytes, page: Any) -> memoryview | None:
@@ -354,36 +117,5 @@ def _whole_jpeg(data: bytes, page: Any) -> memoryview | None:
         return None
     (start,), (length,) = page.tags.valueof(513), page.tags.valueof(514) or (0,)
     inner = memoryview(data)[start : start + length if length else None]
-    frame = _frame(bytes(inner))
-    return inner if frame and frame[2:4] == (page.imagelength, page.imagewidth) else None
-
-
-def _frame(jpeg: bytes) -> tuple[int, int, int, int, int] | None:
-    """Marker, bits, height, width and components of a JPEG; None if it has no frame header. ITU T.81, B.1.1."""
-    at = 2
-    while jpeg[:2] == b"\xff\xd8" and at + 10 <= len(jpeg) and jpeg[at] == 0xFF and jpeg[at + 1] != 0xDA:
-        marker = jpeg[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = (int.from_bytes(jpeg[i : i + 2], "big") for i in (at + 5, at + 7))
-            return marker, jpeg[at + 4], height, width, jpeg[at + 9]
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    return None
-
-
-def _check_inside(height: int, width: int, segment: Segment) -> None:
-    if (height, width) not in _shapes(segment, 1):
-        raise ImageError(
-            f"TIFF cut short or corrupt: a strip or tile of {segment.full_width} x {segment.full_height} pixels"
-            f" holds a picture of {width} x {height}"
-        )
-
-
-def _checked(block: np.ndarray, segment: Segment, inside: int, dtype: np.dtype) -> np.ndarray:
-    """(height, width, inside), if the codec found what the page says."""
-    channels = block.shape[2] if block.ndim == 3 else 1
-    if block.dtype != dtype or channels != inside:
-        raise ImageError(
-            f"TIFF cut short or corrupt: a strip or tile holds {channels} samples of type {block.dtype}"
-            f" where the page says {inside} of {dtype}"
-        )
-    return block.reshape(*block.shape[:2], inside)
+    frame = jpeg_frame(bytes(inner))
+    return inner if frame and (frame.height, frame.width) == (page.imagelength, page.imagewidth) else None

@@ -1,12 +1,29 @@
-"""TIFF files put together tag by tag, for what no library writes."""
+"""TIFF files: of every compression and layout by tifffile, and put together tag by tag for what no library writes."""
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import tifffile
 
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+COMPRESSIONS = (
+    "none",
+    "lzw",
+    "adobe_deflate",
+    "packbits",
+    "zstd",
+    "lzma",
+    "webp",
+    "jpegxl",
+    "jpeg2000",
+    "png",
+    "lerc",
+)
+LAYOUTS = [{"rowsperstrip": 64}, {"rowsperstrip": 20}, {"tile": (32, 32)}]
 _SHORT, _LONG, _RATIONAL = 3, 4, 5
 
 
@@ -74,3 +91,17 @@ def packed(samples: np.ndarray, bits: int) -> bytes:
         np.uint8
     )
     return np.packbits(rows.reshape(len(samples), -1), axis=1).tobytes()
+
+
+def written(compression: str, **options: object) -> bytes:
+    """`NOISE` by tifffile."""
+    stream = io.BytesIO()
+    kind = None if compression == "none" else compression
+    tifffile.imwrite(stream, NOISE, photometric="rgb", compression=kind, metadata=None, **options)
+    return stream.getvalue()
+
+
+def places(data: bytes) -> list[tuple[int, int]]:
+    """Offset and length of each strip or tile."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return list(zip(file.pages[0].dataoffsets, file.pages[0].databytecounts, strict=True))

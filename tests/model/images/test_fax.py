@@ -38,7 +38,7 @@ def strip(bits: np.ndarray, compression: int, options: int) -> bytes:
 def test_every_kind_is_read(compression: int, options: int, last: bool) -> None:
     bits = page(last)
     data = strip(bits, compression, options)
-    assert np.array_equal(fax.decode(data, WIDTH, ROWS, compression, options), bits)
+    assert np.array_equal(fax.decode(data, fax.Strip(WIDTH, ROWS, compression, options)), bits)
 
 
 @pytest.mark.parametrize(("compression", "options"), KINDS)
@@ -47,14 +47,16 @@ def test_a_strip_that_is_cut_is_refused(compression: int, options: int, last: bo
     data = strip(page(last), compression, options)
     for kept in range(1, len(data) - 6, 23):
         with pytest.raises((ImageError, OSError)):
-            fax.decode(data[:kept], WIDTH, ROWS, compression, options)
+            fax.decode(data[:kept], fax.Strip(WIDTH, ROWS, compression, options))
 
 
 @pytest.mark.parametrize(("compression", "options"), KINDS)
 def test_a_strip_of_fewer_rows_than_are_asked_for_is_refused(compression: int, options: int) -> None:
     data = strip(page(True), compression, options)
     with pytest.raises((ImageError, OSError)):
-        fax.decode(data, WIDTH, ROWS + 2, compression, options)  # one row libtiff takes as white at the end
+        fax.decode(
+            data, fax.Strip(WIDTH, ROWS + 2, compression, options)
+        )  # one row libtiff takes as white at the end
 
 
 @pytest.mark.parametrize(("compression", "options"), KINDS)
@@ -69,7 +71,9 @@ def test_damage_is_refused_or_read_the_same_each_time(compression: int, options:
             # What is free now is what the next decode is given.
             np.full((3 * ROWS, WIDTH), noise.integers(0, 2), np.uint8)
             try:
-                results.append(fax.decode(bytes(damaged), WIDTH, ROWS, compression, options).tobytes())
+                results.append(
+                    fax.decode(bytes(damaged), fax.Strip(WIDTH, ROWS, compression, options)).tobytes()
+                )
             except (ImageError, OSError):
                 results.append(None)
         assert results[0] == results[1]

@@ -1,0 +1,82 @@
+"""JPEG and JPEG 2000 inside of other files: how large the picture is that they claim to hold, and JPEG to samples."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+
+from .. import imports
+from ..errors import ImageError
+
+_JPEG_LS = 0xF7
+
+
+class JpegFrame(NamedTuple):
+    """The frame header of a JPEG: ITU T.81, B.2.2.
+
+    Attributes:
+        start: where it begins.
+        marker: the second byte of its marker; 0xC0 to 0xCF, or 0xF7 of JPEG-LS.
+        bits: of a sample.
+        height, width: in pixels.
+        components: 1 of grey, 3 of colour, 4 of inks.
+    """
+
+    start: int
+    marker: int
+    bits: int
+    height: int
+    width: int
+    components: int
+
+
+def jpeg_frame(data: bytes) -> JpegFrame | None:
+    """The frame header of a JPEG or JPEG-LS; None if there is none in front of the first scan."""
+    at = 2
+    while data[:2] == b"\xff\xd8" and at + 10 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        marker = data[at + 1]
+        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == _JPEG_LS:
+            height, width = (int.from_bytes(data[i : i + 2], "big") for i in (at + 5, at + 7))
+            return JpegFrame(at, marker, data[at + 4], height, width, data[at + 9])
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def jpeg_2000_size(data: bytes | memoryview) -> tuple[int, int] | None:
+    """Height and width of a JPEG 2000 codestream, in boxes or without: ISO 15444-1, A.5.1. None if it has none."""
+    head = re.search(rb"\xff\x4f\xff\x51....(.{4})(.{4})(.{4})(.{4})", data[:65536], re.DOTALL)
+    if not head:
+        return None
+    right, bottom, left, top = (int.from_bytes(x, "big") for x in head.groups())
+    return bottom - top, right - left
+
+
+def decode_jpeg(data: bytes, frame: JpegFrame, transformed: bool | None) -> np.ndarray:
+    """The samples of a JPEG of any kind, (height, width) or (height, width, components), uint8 or uint16.
+
+    Args:
+        data: the JPEG, with all its tables.
+        frame: its header. Whether it is of a size that may be decoded is for the caller to see.
+        transformed: whether three components are YCbCr, to become RGB; None believes the markers of the JPEG.
+
+    Raises:
+        ImageError or ValueError: the JPEG is cut short, or damaged where its decoder can tell.
+    """
+    if transformed is not None and frame.components > 2:
+        # Whatever the JPEG says: libjpeg believes the Adobe marker that it meets last.
+        adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transformed])
+        data = data[: frame.start] + adobe + data[frame.start :]
+    space = {1: "GRAY", 3: "RGB", 4: "CMYK"}.get(frame.components)
+    if frame.marker in (0xC0, 0xC1, 0xC2) and frame.bits == 8 and space:
+        try:
+            return simplejpeg.decode_jpeg(data, space)
+        except ValueError as error:
+            if "subsampling" not in str(error):
+                raise
+    # Lossless, 12 bits, two components, odd subsampling: what TurboJPEG has no call for, and so no strict mode.
+    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ImageError("JPEG cut short or corrupt: without its end")
+    return np.asarray(imports.codec("jpeg8_decode")(data, outcolorspace=space))
