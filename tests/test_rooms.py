@@ -16,7 +16,15 @@ ORDER = (
     *("__main__", "cli", "demo", "evaluate", "nightly", "query", "encoder", "train"),
     *("index", "embedding", "store", "config", "sources", "runner", "filesystem"),
     *("model.training", "model.encoder", "model.networks", "model.images", "model.measuring"),
-    *("model.quiet", "model.imports", "model.digests", "model.settings", "model.cores", "model.errors"),
+    *(
+        "model.quiet",
+        "model.imports",
+        "model.digests",
+        "model.settings",
+        "model.cores",
+        "model.printable",
+        "model.errors",
+    ),
 )
 """Rooms below `lookalike`, and modules that are in none. Each may import what stands behind it here."""
 

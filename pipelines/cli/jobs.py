@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.model.printable import say
+
 from ..config.job import Config, load_config
 from ..query.tables import Format
 from ..sources import FileFormat
@@ -119,7 +121,7 @@ def nightly(
     summary = run(job, ctx.args)
     _print_embedded(job, summary.embedded)
     _print_indexed(job, summary.indexed)
-    print(f"report       {summary.report_path}")
+    say(f"report       {summary.report_path}")
     _exit_if_in_part(summary.embedded)
 
 

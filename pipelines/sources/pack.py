@@ -17,6 +17,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import printable_lines
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
@@ -383,4 +384,4 @@ def pack_report(summary: PackSummary, out: str) -> str:
             f"metadata     {summary.rows_without_image:,} rows without an image, "
             f"{summary.images_without_row:,} images without a row"
         )
-    return "\n".join(lines)
+    return printable_lines(lines)
