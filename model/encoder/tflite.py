@@ -166,7 +166,7 @@ _OPERATIONS = {
     "CONCATENATION": _Operation(_ANY, "ConcatenationOptions"),
     "CONV_2D": _Operation((2, 3), "Conv2DOptions", (2,), (1, 2)),
     "DEPTH_TO_SPACE": _Operation((1, 1), "DepthToSpaceOptions"),
-    "DEPTHWISE_CONV_2D": _Operation((2, 3), "DepthwiseConv2DOptions", (2,), (1, 2)),
+    "DEPTHWISE_CONV_2D": _Operation((3, 3), "DepthwiseConv2DOptions", constant=(1, 2)),
     "DIV": _Operation((2, 2), "DivOptions"),
     "EXPAND_DIMS": _Operation((2, 2), constant=(1,)),
     "FULLY_CONNECTED": _Operation((2, 3), "FullyConnectedOptions", (2,), (1, 2)),
@@ -209,6 +209,8 @@ _SIZES = {
     "multiplier",
 }
 """Options that TFLite divides by, or counts with."""
+_CHOICES = {"padding": 2, "activation": 6, "mode": 2, "format": 1}
+"""Options that are numbers of a choice, and how many choices there are."""
 _TYPES = {
     "FLOAT32": "<f4",
     "INT32": "<i4",
@@ -412,6 +414,8 @@ def _check_options(
         buffer.table(operator["options"], _EMPTY)
     for option, value in options.items():
         if option in _SIZES and not 1 <= value <= _LONGEST:
+            raise FlatBufferError(f"{option} {value} of {name}")
+        if option in _CHOICES and not 0 <= value < _CHOICES[option]:
             raise FlatBufferError(f"{option} {value} of {name}")
     for problem in _problems(name, options, given, len(_list(operator["outputs"]))):
         raise FlatBufferError(f"{problem} of {name}")

@@ -9,6 +9,7 @@ import typer
 
 from lookalike.model.encoder.manifest import fingerprint, read_manifest
 from lookalike.model.encoder.post_processing import PostProcessing
+from lookalike.model.printable import say
 
 from ..config.job import load_config
 from ..encoder.tune import change, parsed
@@ -121,13 +122,13 @@ def build(
     )
     options = load_config(config).corpus.source_options() if config else SourceOptions()
     summary = build_encoder(out, choice, Sample(sample, options, images, label), recipe)
-    print(f"encoder      {out}\nfingerprint  {summary.fingerprint}\ndimensions   {summary.dim}")
-    print(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
-    print(f"projection   {summary.projection}")
+    say(f"encoder      {out}", f"fingerprint  {summary.fingerprint}", f"dimensions   {summary.dim}")
+    say(f"sample       {summary.images} images, {len(summary.unreadable)} unreadable")
+    say(f"projection   {summary.projection}")
     if summary.unlabelled:
-        print(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
-    print(f"int8         mean cosine {summary.agreement:.4f} with float")
-    print(f"steps        {recipe.post_processing}")
+        say(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
+    say(f"int8         mean cosine {summary.agreement:.4f} with float")
+    say(f"steps        {recipe.post_processing}")
 
 
 @encoder_app.command()
@@ -146,6 +147,8 @@ def tune(
     Example: lookalike encoder tune encoders/lite0 --query-expansion 5,3 --reranking off
     """
     settings = change(folder, parsed(database_augmentation, query_expansion, reranking))
-    print(
-        f"encoder      {folder}\nfingerprint  {fingerprint(read_manifest(folder))}\nsteps        {settings}"
+    say(
+        f"encoder      {folder}",
+        f"fingerprint  {fingerprint(read_manifest(folder))}",
+        f"steps        {settings}",
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import typer
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import say
 
 from ..config.job import load_config
 from .options import IN_PART, Overrides, expand
@@ -118,19 +119,15 @@ def evaluate(
     write_report(out, report, tables)
     print(as_text(report))
     if against and not report["comparisons"]:
-        print(
+        say(
             f"NOTICE       not compared with {against}: no query was measured there and here in the same set-up"
         )
     if plots:
         from ..evaluate.plots import write_plots
 
         drawn, notes = write_plots(out, found, configs, sizes)
-        print(
-            "\n".join(
-                [*(f"plot         {path}" for path in drawn), *(f"note         {note}" for note in notes)]
-            )
-        )
-    print(f"report       {out}")
+        say(*(f"plot         {path}" for path in drawn), *(f"note         {note}" for note in notes))
+    say(f"report       {out}")
     if not all(len(evaluation.per_query) for evaluation in found):
         raise typer.Exit(IN_PART)
 

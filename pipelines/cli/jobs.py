@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import say
 
 from ..config.job import Config, load_config
 from ..query.tables import Format
@@ -152,7 +153,7 @@ def nightly(
     summary = run(job, ctx.args)
     _print_embedded(job, summary.embedded)
     _print_indexed(job, summary.indexed)
-    print(f"report       {summary.report_path}")
+    say(f"report       {summary.report_path}")
     _exit_if_in_part(summary.embedded)
 
 

@@ -7,10 +7,23 @@ import logging
 import os
 import sys
 import time
-from typing import Literal
+from typing import Any, Literal
+
+from lookalike.model.printable import json_printable, masked, printable, printable_lines
 
 LogFormat = Literal["text", "json"]
 """Lines for people, or an object a line for machines."""
+
+
+class _Text(logging.Formatter):
+    """A line for each message, whatever is in it; the lines of a stack trace stay lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return printable_lines(super().formatException(ei).split("\n"))
 
 
 class _Json(logging.Formatter):
@@ -20,11 +33,11 @@ class _Json(logging.Formatter):
             "time": f"{seconds}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": masked(record.getMessage()),
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+            entry["exception"] = masked(self.formatException(record.exc_info))
+        return json_printable(json.dumps(entry, ensure_ascii=False))
 
 
 def current_format() -> LogFormat:
@@ -44,9 +57,7 @@ def set_up(log_format: LogFormat = "text", verbose: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _Json() if log_format == "json" else logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-    )
+    handler.setFormatter(_Json() if log_format == "json" else _Text("%(asctime)s %(message)s", "%H:%M:%S"))
     # Libraries that log without a name of their own, such as Beam on what it was installed without.
     handler.addFilter(lambda record: verbose or record.name != "root" or record.levelno >= logging.ERROR)
     root = logging.getLogger()

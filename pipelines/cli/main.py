@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from lookalike.model.errors import GateError, LookalikeError
+from lookalike.model.printable import printable, say
 
 from ..filesystem import files
 from ..filesystem.encoding import restart_in_utf8
@@ -23,7 +28,30 @@ from .options import expand
 from .store import exclude_app, generations_app
 from .train import train
 
+
+class _Commands(TyperGroup):
+    """The commands; what typer says of arguments that are none has words of the user's in it."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _printable_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _printable_errors():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _printable_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable(error.message)
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
     "answer files of queries.",
     no_args_is_help=True,
@@ -117,5 +145,5 @@ def _fail(sentence: str, code: int = 2) -> None:
     if logs.current_format() == "json":
         logging.getLogger("lookalike.cli.main").error(sentence)
     else:
-        print(f"lookalike: error: {sentence}", file=sys.stderr)
+        say(f"lookalike: error: {sentence}", file=sys.stderr)
     sys.exit(code)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import say
 
 from ..config.job import load_config
 from ..filesystem import files
@@ -76,12 +77,12 @@ def show(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: Ov
     if as_json:
         return _print_json(asdict(generation))
     current = generations.served_name(store) == generation.name
-    print(f"generation   {generation.name}{' (served)' if current else ''}")
-    print(f"published    {generation.created}, after {generation.previous or 'none'}")
-    print(f"encoder      {generation.encoder_name} {generation.encoder[:16]}, {generation.dim} dimensions")
-    print(f"metric       {generation.metric}")
-    print(f"counts       {', '.join(f'{count:,} {kind}' for kind, count in generation.counts.items())}")
-    print(f"shards       {len(generation.shards):,}, {generation.duplicates:,} ids in more than one")
+    say(f"generation   {generation.name}{' (served)' if current else ''}")
+    say(f"published    {generation.created}, after {generation.previous or 'none'}")
+    say(f"encoder      {generation.encoder_name} {generation.encoder[:16]}, {generation.dim} dimensions")
+    say(f"metric       {generation.metric}")
+    say(f"counts       {', '.join(f'{count:,} {kind}' for kind, count in generation.counts.items())}")
+    say(f"shards       {len(generation.shards):,}, {generation.duplicates:,} ids in more than one")
     rows = [
         (ref.path, _number(ref.count), ref.algorithm, "" if ref.recall is None else f"{ref.recall:.4f}")
         for ref in generation.indexes
@@ -110,7 +111,7 @@ def rollback(
     with hold(store, "generations rollback"):
         before = generations.served_name(store)
         now = generations.rollback(store, to)
-    print(f"served       {now.name}, {now.counts['items']:,} items; before: {before or 'none'}")
+    say(f"served       {now.name}, {now.counts['items']:,} items; before: {before or 'none'}")
 
 
 @generations_app.command()
@@ -141,13 +142,13 @@ def prune(
         summary = run(store, keep, keep_days, dry_run=dry_run)
     if as_json:
         return _print_json(asdict(summary))
-    print(f"kept         {len(summary.kept)} generations")
+    say(f"kept         {len(summary.kept)} generations")
     for name in summary.in_use:
-        print(f"in use       {name}: a query reads it, left for the next time")
+        say(f"in use       {name}: a query reads it, left for the next time")
     for name in summary.deleted:
-        print(f"{'would delete' if dry_run else 'deleted     '} {name}")
+        say(f"{'would delete' if dry_run else 'deleted     '} {name}")
     for name in summary.waiting:
-        print(f"waiting      {name}: files are deleted an hour later, by the next prune")
+        say(f"waiting      {name}: files are deleted an hour later, by the next prune")
     done = "would free" if dry_run else "freed"
     return print(
         f"{done:12} {summary.bytes / 1e6:,.1f} MB in {summary.files:,} files of {len(summary.artifacts):,} artifacts"
@@ -169,7 +170,7 @@ def verify(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: 
     if as_json:
         _print_json({"generations": checked, "problems": problems})
     else:
-        print("\n".join([*problems, f"verified     {len(checked)} generations, {len(problems)} problems"]))
+        say(*problems, f"verified     {len(checked)} generations, {len(problems)} problems")
     if problems:
         raise typer.Exit(IN_PART)
 
@@ -199,12 +200,12 @@ def add(
     except (LookalikeError, OSError) as error:
         # They are taken down all the same.
         reason = files.reason(error) if isinstance(error, OSError) else str(error)
-        print(f"Whether the ids are known cannot be told: {reason}", file=sys.stderr)
+        say(f"Whether the ids are known cannot be told: {reason}", file=sys.stderr)
     if as_json:
         changed = {"added": change.changed, "already": change.unchanged}
         _print_json({**changed, "unknown": unknown, "nearest": alike})
     else:
-        print(f"excluded     {len(change.changed):,} ids, {len(change.unchanged):,} were excluded before")
+        say(f"excluded     {len(change.changed):,} ids, {len(change.unchanged):,} were excluded before")
         _print_ids("unknown", unknown, "in no generation; excluded all the same", alike)
     if unknown:
         raise typer.Exit(UNKNOWN)
@@ -226,7 +227,7 @@ def remove(
     if as_json:
         _print_json({"removed": change.changed, "absent": change.unchanged, "nearest": alike})
     else:
-        print(f"lifted       {len(change.changed):,} exclusions")
+        say(f"lifted       {len(change.changed):,} exclusions")
         _print_ids("absent", change.unchanged, "not in the list", alike)
     if change.unchanged:
         raise typer.Exit(UNKNOWN)
@@ -262,9 +263,9 @@ def _number(count: int | None) -> str:
 def _print_ids(title: str, ids: Sequence[str], remark: str, alike: Mapping[str, str], most: int = 20) -> None:
     for item_id in ids[:most]:
         meant = f"; did you mean {alike[item_id]!r}?" if item_id in alike else ""
-        print(f"{title:12} {item_id!r}: {remark}{meant}")
+        say(f"{title:12} {item_id!r}: {remark}{meant}")
     if len(ids) > most:
-        print(f"{title:12} and {len(ids) - most:,} more")
+        say(f"{title:12} and {len(ids) - most:,} more")
 
 
 def _print_json(value: Any) -> None:

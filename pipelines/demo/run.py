@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import say
 
 from ..config.job import Config, load_config
 from ..config.yaml_text import yaml_text
@@ -89,9 +90,9 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     with _step(1, f"Make a catalogue: {len(photographs)} photographs, {each} views of each, broken files"):
         count, unreadable = make_catalogue(out, photographs, each)
         for name, reason in (*left_out, *unreadable):
-            print(f"left out     {name}: {reason}")
-        print(f"images       {pictures}: {count:,} views, and broken files in {pictures / BROKEN}")
-        print(f"queries      {queries}: {QUERY_VIEWS} other views of each, and a broken file")
+            say(f"left out     {name}: {reason}")
+        say(f"images       {pictures}: {count:,} views, and broken files in {pictures / BROKEN}")
+        say(f"queries      {queries}: {QUERY_VIEWS} other views of each, and a broken file")
 
     size, rows = IMAGES_PER_SHARD, out / ROWS
     command: tuple[object, ...] = ("pack", pictures, shards, "--images-per-shard", size, "--metadata", rows)
@@ -99,7 +100,7 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         packed = pack(
             str(pictures), str(shards), format="tfrecord", images_per_shard=size, metadata=str(rows)
         )
-        print(f"shards       {shards}: {len(packed.shards)} with {packed.images:,} images")
+        say(f"shards       {shards}: {len(packed.shards)} with {packed.images:,} images")
 
     dim = 256 if count >= PROJECT_FROM else None
     command = ("encoder", "build", encoder, "--sample", shards, *(() if dim else ("--dim", 0)))
@@ -110,8 +111,8 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
             Sample(str(shards), config.corpus.source_options()),
             BundleRecipe("efficientnet_lite0", dim=dim),
         )
-        print(f"encoder      {encoder}: {built.dim} dimensions, fingerprint {built.fingerprint[:16]}")
-        print(f"int8         mean cosine {built.agreement:.4f} with float")
+        say(f"encoder      {encoder}: {built.dim} dimensions, fingerprint {built.fingerprint[:16]}")
+        say(f"int8         mean cosine {built.agreement:.4f} with float")
 
     with _step(4, "Run the nightly job: embed, index, check, publish", "nightly", *job):
         night = nightly(config)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lookalike.model.printable import printable_lines
+
 from ..store.notes import COUNTS, EmbeddedShard, reasons_of, stage_seconds
 from .plan import Plan
 
@@ -75,4 +77,4 @@ def embed_report(summary: EmbedSummary, folder: str) -> str:
     lines.append(f"embeddings   {folder}")
     if any(note.rejected or note.duplicates for note in embedded):
         lines.append(f"rejected     {folder}/*.rejects.parquet")
-    return "\n".join(lines)
+    return printable_lines(lines)

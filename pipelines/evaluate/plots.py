@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.isolated import decode
 from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
+from lookalike.model.printable import printable
 
 from ..config.job import Config
 from ..filesystem import files
@@ -76,7 +77,8 @@ def write_plots(
 
 
 def _title(evaluation: Evaluation) -> str:
-    return evaluation.name if evaluation.setup == "all" else f"{evaluation.name}, {evaluation.setup}"
+    title = evaluation.name if evaluation.setup == "all" else f"{evaluation.name}, {evaluation.setup}"
+    return _short(title, 200)
 
 
 def _save(out: str, name: str, figure: Figure) -> str:
@@ -206,7 +208,8 @@ def _picture(
 
 
 def _short(text: str, length: int) -> str:
-    """Both ends of a long text; $ would begin a formula."""
+    """Both ends of a long text in one line; $ would begin a formula."""
+    text = printable(text)
     if len(text) > length:
         end = length // 2
         text = f"{text[: length - end - 1]}…{text[-end:]}"

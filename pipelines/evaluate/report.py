@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import printable_lines
 
 from ..filesystem import files
 from ..runner.tables import make_table, table_as_text
@@ -142,7 +143,7 @@ def as_text(report: Mapping[str, Any]) -> str:
     """The figures as tables for people."""
     parts = []
     for evaluation in report["evaluations"]:
-        parts += [*_head(evaluation, report["settings"]), _metrics_table(evaluation)]
+        parts += [printable_lines(_head(evaluation, report["settings"])), _metrics_table(evaluation)]
     parts += [part for comparison in report["comparisons"] for part in _comparison(comparison)]
     return "\n".join(parts).rstrip()
 
@@ -237,7 +238,7 @@ def _comparison(comparison: Mapping[str, Any]) -> list[str]:
         "95 % interval",
         "relative",
     ]
-    return [*lines, _figures([*headings, *(["p"] if comparison["paired"] else [])], rows)]
+    return [printable_lines(lines), _figures([*headings, *(["p"] if comparison["paired"] else [])], rows)]
 
 
 def _figures(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lookalike.model.printable import printable_lines
+
 from ..store.generation import Generation, IndexRef
 
 
@@ -46,7 +48,7 @@ def generation_report(summary: IndexSummary, folder: str) -> str:
     if summary.overlap is not None:
         lines.append(f"drift        {summary.overlap:.1%} of a sample's top 10 as in the last generation")
     lines.append(f"published    {generation.counts['items']:,} items as generation {generation.name}")
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def _recall(ref: IndexRef) -> str:

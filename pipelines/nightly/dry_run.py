@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookalike.model.cores import cores
+from lookalike.model.printable import printable_lines
 
 from ..config.job import Config
 from ..embedding.plan import make_plan
@@ -93,4 +94,4 @@ def dry_run_report(plan: DryRun) -> str:
     if plan.seconds is not None:
         minutes, seconds = divmod(round(plan.seconds), 60)
         lines.append(f"time         about {minutes}:{seconds:02} for embedding, if all images are new")
-    return "\n".join(lines)
+    return printable_lines(lines)

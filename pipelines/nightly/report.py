@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from lookalike.model.errors import GateError
+from lookalike.model.printable import masked, printable_lines
 
 from ..filesystem import files
 from ..index.gates import EXIT_CODES
@@ -116,7 +117,7 @@ def write_report(store: str, report: RunReport) -> str:
     report.finished = now()
     report.last_success = report.finished if report.outcome in SUCCESSES else _last_success(folder)
     report.peak_memory_bytes = _peak_memory()
-    data = json.dumps(asdict(report), indent=1).encode() + b"\n"
+    data = masked(json.dumps(asdict(report), indent=1)).encode() + b"\n"
     path = files.join(folder, report.started.replace(":", "").replace("+0000", "Z") + ".json")
     for name in (path, files.join(folder, "latest.json")):
         files.write_bytes(name, data)
@@ -151,7 +152,7 @@ def _peak_memory() -> int:
 
 def as_text(report: RunReport) -> str:
     """The report for people, a fact a line."""
-    return "\n".join(_lines(report))
+    return printable_lines(_lines(report))
 
 
 def _lines(report: RunReport) -> Iterator[str]:
@@ -207,7 +208,7 @@ def as_openmetrics(report: RunReport, store: str) -> bytes:
     Each is labelled with the store: of two files with equal labels node_exporter would show only one.
     """
     registry = CollectorRegistry()
-    place = store if files.is_remote(store) else os.path.abspath(store.removeprefix("file://"))
+    place = masked(store) if files.is_remote(store) else os.path.abspath(store.removeprefix("file://"))
 
     def gauge(name: str, text: str, values: Mapping[str, float], label: str) -> None:
         metric = Gauge(f"lookalike_{name}", text, ["store", label], registry=registry)

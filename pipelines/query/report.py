@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookalike.model.encoder.post_processing import PostProcessing
+from lookalike.model.printable import printable_lines
 
 
 @dataclass(frozen=True)
@@ -48,4 +49,4 @@ def query_report(summary: QuerySummary) -> str:
     lines.append(f"seconds      {seconds}")
     lines.append(f"results      {summary.results} ({summary.matches:,} rows)")
     lines.append(f"failures     {summary.failures}")
-    return "\n".join(lines)
+    return printable_lines(lines)

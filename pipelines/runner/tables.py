@@ -6,6 +6,8 @@ import io
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lookalike.model.printable import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -29,9 +31,11 @@ def make_table(
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):
-        made.add_column(heading, justify="right" if number in numbers else "left", overflow="fold")
+        made.add_column(
+            Text(printable(heading)), justify="right" if number in numbers else "left", overflow="fold"
+        )
     for row in rows:
-        made.add_row(*(Text(str(cell)) for cell in row))
+        made.add_row(*(Text(printable(cell)) for cell in row))
     return made
 
 

@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import tarfile
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import printable_lines
 
 from ..filesystem import files
 from ..filesystem.encoding import require_utf8
@@ -293,7 +293,7 @@ def pack_report(summary: PackSummary, out: str) -> str:
             f"{summary.images_without_row:,} images without a row"
         )
     lines += [f"             no image is called {name!r}" for name in summary.first_without_image]
-    return "\n".join([*lines, *_for_the_job_file(summary.metadata)])
+    return printable_lines([*lines, *_for_the_job_file(summary.metadata)])
 
 
 def _for_the_job_file(types: Mapping[str, str]) -> list[str]:
@@ -302,9 +302,6 @@ def _for_the_job_file(types: Mapping[str, str]) -> list[str]:
     lines = [f"metadata     {name!r} is a column of our own, and cannot be carried" for name in taken]
     if carried := {name: kind for name, kind in types.items() if name not in taken}:
         block = yaml.safe_dump({"metadata": carried}, sort_keys=False, allow_unicode=True, width=1000)
-        lines += [
-            "metadata     to carry it, in the job file:",
-            "corpus:",
-            textwrap.indent(block.rstrip(), "  "),
-        ]
+        lines += ["metadata     to carry it, in the job file:", "corpus:"]
+        lines += [f"  {line}" for line in block.rstrip().split("\n")]
     return lines

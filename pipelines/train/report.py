@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookalike.model.printable import printable_lines
+
 from ..filesystem import files
 from .config import TrainConfig
 from .run_folder import CARD, CURVES, NETWORK, REJECTS, Run
@@ -33,7 +35,7 @@ def train_report(summary: TrainSummary) -> str:
         lines.append(f"seconds      {summary.seconds:,.1f}")
     lines += [f"network      {folder / NETWORK}, {run.dim} dimensions", f"model card   {folder / CARD}"]
     lines.append(f"next         lookalike encoder build OUT --network {folder} --sample SHARDS")
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 def draw_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> None:
@@ -74,7 +76,10 @@ def model_card(job: TrainConfig, run: Run, data: TrainingData, history: Sequence
         "all": "all layers",
     }
     options = ", ".join(f"{name} {value}" for name, value in job.loss.options.items()) or "defaults"
-    rows = [f"| {name} | {trained.get(name, 0):,} | {validated.get(name, 0):,} |" for name in data.classes]
+    rows = [
+        f"| {name.replace('|', chr(92) + '|')} | {trained.get(name, 0):,} | {validated.get(name, 0):,} |"
+        for name in data.classes
+    ]
     figures = [
         f"| {row['epoch']} | " + " | ".join(f"{row[name]:.4f}" for name in ("loss", *_METRICS)) + " |"
         for row in history
@@ -134,7 +139,7 @@ def model_card(job: TrainConfig, run: Run, data: TrainingData, history: Sequence
         "- It has learned what tells the classes apart: differences within a class may have been lost.",
         "",
     ]
-    return "\n".join(lines)
+    return printable_lines(lines)
 
 
 @dataclass(frozen=True)
