@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from lookalike.model.digests import sha256_file
 
 from ..filesystem import files
+from ..filesystem.naming import naming
 from ..sources.records import Reject
 from ..store.notes import (
     REJECTS_SCHEMA,
@@ -59,9 +60,10 @@ class EmbeddingWriter:
         )
         os.close(descriptor)
         codecs = {field.name: "zstd" for field in self._schema} | {"embedding.list.element": "none"}
-        self._writer = pq.ParquetWriter(
-            self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
-        )
+        with naming(self._temporary):
+            self._writer = pq.ParquetWriter(
+                self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
+            )
 
     def add(self, row: Sequence[Any], vector: np.ndarray) -> None:
         """Adds a record: `row` is item_id, content_hash, width, height and the metadata values."""
@@ -80,9 +82,11 @@ class EmbeddingWriter:
         embedding = pa.FixedSizeListArray.from_arrays(vectors, type=self._schema.field("embedding").type)
         fields = [f for f in self._schema if f.name not in ("item_id", "embedding")]
         arrays = [pa.array(values, f.type) for values, f in zip(rest, fields, strict=True)]
-        self._writer.write_table(
-            pa.Table.from_arrays([pa.array(item_id, pa.string()), embedding, *arrays], schema=self._schema)
+        table = pa.Table.from_arrays(
+            [pa.array(item_id, pa.string()), embedding, *arrays], schema=self._schema
         )
+        with naming(self._temporary):
+            self._writer.write_table(table)
         self._written += len(self._rows)
         self._rows, self._vectors = [], []
 
@@ -103,7 +107,8 @@ class EmbeddingWriter:
             self._flush()
         facts = {"encoder": self._encoder, "shard": self._shard, "shard_digest": digest}
         self._writer.add_key_value_metadata({f"lookalike.{key}": value for key, value in facts.items()})
-        self._writer.close()
+        with naming(self._temporary):
+            self._writer.close()
         base = base_path(self._shard, digest, self._encoder, options)
         before = earlier_note(self._store, self._shard, digest, self._encoder, options)
         # A generation may name what is there, and other versions of pyarrow write other bytes.
@@ -149,5 +154,5 @@ class EmbeddingWriter:
         """Deletes the unfinished file."""
         with contextlib.suppress(Exception):
             self._writer.close()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # what made the work end is what is to be told
             os.unlink(self._temporary)

@@ -25,6 +25,8 @@ from lookalike.model.digests import sha256_stream
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing, one_at_a_time
 
+from .naming import LocalFile, naming
+
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _WILDCARD = re.compile(r"[*?\[]")
@@ -104,11 +106,48 @@ def _remote(path: str) -> Iterator[Any]:
         text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
         raise OSError(errno.EIO, " ".join(text.split()), path) from error
     except OSError as error:
-        if error.errno and path not in str(error):
+        if not error.errno:  # of the library that asks the network
+            raise OSError(errno.EIO, " ".join(str(error).split()), path) from error
+        if path not in str(error):
             error.filename = path
         raise
     except ValueError as error:
         raise LookalikeError(str(error) if path in str(error) else f"{path}: {error}") from None
+    except LookalikeError:
+        raise
+    except Exception as error:  # each file system has exceptions of its own, such as for want of credentials
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise OSError(errno.EIO, text, path) from error
+
+
+class _RemoteFile(io.RawIOBase):
+    """A remote file that is read; whatever its file system raises becomes an OSError that names it."""
+
+    def __init__(self, file: Any, path: str) -> None:
+        self._file, self._path = file, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _remote(self._path):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with _remote(self._path):
+            return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def join(folder: str, *names: str) -> str:
@@ -125,12 +164,16 @@ def open_read(path: str) -> BinaryIO:
         OSError: if it cannot be opened (also for what a remote file system reports).
     """
     if not is_remote(path):
-        return open(_local(path), "rb")
+        return io.BufferedReader(LocalFile(_local(path)))
     with importing("Beam"):
         from apache_beam.io.filesystem import CompressionTypes
 
     with _remote(path) as beam:
-        return cast(BinaryIO, beam.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+        file = beam.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    # What S3 says names the file already (see `s3`).
+    return cast(
+        BinaryIO, file if path.startswith("s3://") else io.BufferedReader(_RemoteFile(file, path), 1 << 20)
+    )
 
 
 def read_bytes(path: str) -> bytes:
@@ -166,10 +209,11 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
     # Not by the process's number: in two containers it is the same one.
     temporary = os.path.join(folder, f".{os.path.basename(path)}{TEMPORARY}{secrets.token_hex(8)}")
     try:
-        with open(temporary, "x+b") as file:
+        with io.BufferedRandom(LocalFile(temporary, "x+")) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            with naming(temporary):
+                os.fsync(file.fileno())
         os.replace(temporary, path)
         sync(folder)
     except BaseException:
@@ -185,9 +229,18 @@ def _upload(source: IO[bytes], path: str) -> None:
             shutil.copyfileobj(source, upload, 1 << 20)
             upload.close()
         except BaseException:
-            # Closing it, which Python does when it is forgotten, would complete it with what is there so far.
-            io.RawIOBase.close(upload.raw)
+            _give_up(upload)
             raise
+
+
+def _give_up(upload: Any) -> None:
+    """Closes an upload unfinished: Python would close it when it is forgotten, and so complete what is there so far."""
+    if raw := getattr(upload, "raw", None):
+        io.RawIOBase.close(raw)
+    elif buffer := getattr(
+        upload, "_buffer", None
+    ):  # of Google's BlobWriter, which is no wrapper of another file
+        buffer.close()
 
 
 def move_in(temporary: str, path: str) -> None:
@@ -255,7 +308,8 @@ def sync(path: str) -> None:
     """Makes what was written into a local file, or renamed and deleted in a local folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from .lock import NO_LOCKS, flocked
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 """SHA-256 of a generation's manifest, beside it; checked where it is."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,11 @@ def read(root: str, name: str) -> Generation:
     seal = files.join(generation_folder(root, name), SEAL)
     if files.exists(seal):
         sealed = files.read_bytes(seal).decode("ascii", "replace").strip()
+        if not _SHA256.fullmatch(sealed):
+            raise LookalikeError(
+                f"{seal} is damaged: the generation {name} cannot be checked. Expected a SHA-256 in hexadecimal. "
+                f"Received: {sealed[:80]!r}"
+            )
         return read_generation(root, name, sealed)
     # Another may be published between the two steps.
     if served_name(root) == name and (generation := read_current(root)).name == name:

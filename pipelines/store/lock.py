@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.naming import naming
 from .holder import log_taken_over, parse_holder, refusal, this_process
 
 logger = logging.getLogger(__name__)
@@ -112,8 +113,9 @@ def hold(store: str, what: str) -> Iterator[Callable[[], None]]:
         if left := os.pread(descriptor, 1 << 16, 0):
             log_taken_over(path, left)
         data = holder.to_json()
-        os.pwrite(descriptor, data, 0)
-        os.ftruncate(descriptor, len(data))
+        with naming(path):
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
 
         def check() -> None:
             if not is_same_file(descriptor, path):

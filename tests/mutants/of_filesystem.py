@@ -22,7 +22,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/filesystem/files.py": [
         loses(
-            "            os.fsync(file.fileno())\n",
+            "            with naming(temporary):\n                os.fsync(file.fileno())\n",
             "",
             "a file that was written may be half as long after a power cut",
         ),
@@ -50,7 +50,7 @@ CHANGES: dict[str, list[Change]] = {
         worse("os.chmod(temporary, 0o644)", "pass", "nobody but the writer can read an embedding file"),
         worse("os.chmod(temporary, 0o755)", "pass", "nobody but the writer can open an index shard"),
         loses(
-            "            io.RawIOBase.close(upload.raw)\n            raise\n",
+            "            _give_up(upload)\n            raise\n",
             "            raise\n",
             "half an object is completed when an upload fails",
             "tests/pipelines/filesystem/test_s3.py",

@@ -1,7 +1,9 @@
 """Files of this machine: whole or not there, listed without what is unfinished. S3 is in test_s3.py."""
 
 import errno
+import gc
 import hashlib
+import io
 import os
 
 import pytest
@@ -231,3 +233,66 @@ def test_others_may_read_what_was_moved_in(tmp_path):
     files.move_in(str(file), str(tmp_path / "moved"))
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "moved").stat().st_mode & 0o777 == 0o644
+
+
+class GoogleError(Exception):
+    """As google.api_core.exceptions.Forbidden: no OSError."""
+
+
+class Blobs:
+    """Beam's file system for gs://, whose writer is no wrapper of another file."""
+
+    def __init__(self, at: str) -> None:
+        self.at, self.done = at, []
+
+    def create(self, path):
+        fails = self.at
+
+        class Writer(io.BufferedIOBase):
+            def __init__(self):
+                self._buffer = io.BytesIO()
+
+            def write(self, data):
+                if fails == "write":
+                    raise GoogleError("403 no\npermission")
+                return self._buffer.write(data)
+
+            @property
+            def closed(self):
+                return self._buffer.closed
+
+            def close(writer):
+                if not writer.closed:
+                    if fails == "close":
+                        raise GoogleError("403 no\npermission")
+                    self.done.append(path)
+                    writer._buffer.close()
+
+        if fails == "create":
+            raise GoogleError("403 no\npermission")
+        return Writer()
+
+    def open(self, path, **_):
+        class Reader(io.RawIOBase):
+            def read(self, size=-1):
+                raise GoogleError("403 no\npermission")
+
+        return Reader()
+
+
+@pytest.mark.parametrize("at", ["create", "write", "close"])
+def test_an_upload_that_fails_is_one_sentence_and_is_not_completed(monkeypatch, at):
+    blobs = Blobs(at)
+    monkeypatch.setattr(files, "_beam", lambda: blobs)
+    with pytest.raises(OSError, match="403") as error:
+        files.write_bytes("gs://bucket/some", b"x")
+    assert files.reason(error.value) == "GoogleError: 403 no permission: gs://bucket/some"
+    gc.collect()
+    assert blobs.done == []
+
+
+def test_reading_that_fails_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(files, "_beam", lambda: Blobs(""))
+    with files.open_read("gs://bucket/some") as file, pytest.raises(OSError, match="403") as error:
+        file.read()
+    assert files.reason(error.value) == "GoogleError: 403 no permission: gs://bucket/some"
