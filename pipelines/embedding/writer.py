@@ -60,10 +60,14 @@ class EmbeddingWriter:
         )
         os.close(descriptor)
         codecs = {field.name: "zstd" for field in self._schema} | {"embedding.list.element": "none"}
-        with naming(self._temporary):
-            self._writer = pq.ParquetWriter(
-                self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
-            )
+        try:
+            with naming(self._temporary):
+                self._writer = pq.ParquetWriter(
+                    self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
+                )
+        except BaseException:
+            os.unlink(self._temporary)
+            raise
 
     def add(self, row: Sequence[Any], vector: np.ndarray) -> None:
         """Adds a record: `row` is item_id, content_hash, width, height and the metadata values."""
