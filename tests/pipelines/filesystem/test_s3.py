@@ -264,9 +264,9 @@ def test_takedowns_hold_at_once(copied, pictures, questions):
         return run("exclude", arguments[0], "-c", copied.config, *arguments[1:])
 
     done = exclude("add", name, "no-such-id", "--reason", "asked")
-    assert done.code == 0, done
+    assert done.code == 4, done
     assert [line.split()[1] for line in done.out.splitlines() if line.startswith("unknown")] == [
-        "no-such-id:"
+        "'no-such-id':"
     ]
     assert [row["item_id"] for row in json.loads(exclude("list", "--json").out)] == ["no-such-id", name]
     assert f',"{name}",'.encode() not in answers(copied, questions)["results"]
