@@ -243,7 +243,7 @@ def check_tflite(content: bytes, path: object) -> None:
     except _ForeignError as error:
         raise LookalikeError(
             f"The network {path} is refused: it has operations that are not known to do nothing but compute: {error}. "
-            "If it is yours, make it of layers that do without them, or use the float variant"
+            "If it is yours, make it of layers that do without them"
         ) from None
 
 
