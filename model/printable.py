@@ -16,6 +16,7 @@ _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _HIDDEN = "***"
 _SECRETS = (
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.IGNORECASE), rf"\1{_HIDDEN}@"),
+    (re.compile(r"(['\"])[^\s/'\":@]+:[^\s/'\"@]+@"), rf"\1{_HIDDEN}@"),
     (
         re.compile(
             r"([?&;](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|awsaccesskeyid|sig|token"

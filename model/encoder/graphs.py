@@ -87,8 +87,7 @@ def checked_saved_model(content: bytes, path: object) -> bytes:
     if refused:
         raise LookalikeError(
             f"The network {path} is refused: it has parts that are not known to do nothing but compute: "
-            f"{', '.join(sorted(refused))}. If it is yours, make it of layers that do without them; in TFLite they "
-            "may become others: try the int8 variant"
+            f"{', '.join(sorted(refused))}. If it is yours, make it of layers that do without them"
         )
     for node, _ in nodes:
         _check_constant(node, path)

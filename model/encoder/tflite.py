@@ -243,7 +243,7 @@ def check_tflite(content: bytes, path: object) -> None:
     except _ForeignError as error:
         raise LookalikeError(
             f"The network {path} is refused: it has operations that are not known to do nothing but compute: {error}. "
-            "If it is yours, make it of layers that do without them, or use the float variant"
+            "If it is yours, make it of layers that do without them"
         ) from None
 
 
@@ -292,11 +292,12 @@ def _operation_codes(model: dict[str, Any], names: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor's shape, and its values if they are in the file."""
+    """A tensor's shape, its values if they are in the file, and whether it has a scale."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     values: np.ndarray | None
+    scaled: bool
 
     @property
     def bytes(self) -> int:
@@ -318,22 +319,22 @@ def _checked_tensor(tensor: dict[str, Any], buffers: Sequence[Any], types: dict[
         raise FlatBufferError(f"a tensor of shape {list(shape)}, {list(signature)}")
     _within(tensor["buffer"], buffers, "a buffer")
     data = buffers[tensor["buffer"]]
-    made = _Tensor(shape, dtype, None)
-    if len(data):
-        if len(data) != made.bytes:
-            raise FlatBufferError(f"{len(data)} bytes for a tensor of shape {list(shape)} and type {dtype}")
-        made = _Tensor(shape, dtype, np.frombuffer(data, dtype).reshape(shape))
-    _check_quantization(tensor["quantization"], made)
-    return made
+    if len(data) not in (0, math.prod(shape) * dtype.itemsize):
+        raise FlatBufferError(f"{len(data)} bytes for a tensor of shape {list(shape)} and type {dtype}")
+    values = np.frombuffer(data, dtype).reshape(shape) if len(data) else None
+    scaled = _has_scale(tensor["quantization"], shape, dtype)
+    if not scaled and dtype.name in ("int8", "uint8", "int16"):
+        raise FlatBufferError(f"a tensor of type {dtype} without a scale")
+    return _Tensor(shape, dtype, values, scaled)
 
 
-def _check_quantization(quantization: dict[str, Any] | None, tensor: _Tensor) -> None:
+def _has_scale(quantization: dict[str, Any] | None, shape: tuple[int, ...], dtype: np.dtype) -> bool:
     if quantization is None or quantization["scale"] is None or not len(quantization["scale"]):
-        return
+        return False
     scale, zero = quantization["scale"], quantization["zero_point"]
     axis = quantization["dimension"]
-    of_axis = tensor.shape[axis] if 0 <= axis < len(tensor.shape) else 1
-    integer = np.issubdtype(tensor.dtype, np.integer)
+    of_axis = shape[axis] if 0 <= axis < len(shape) else 1
+    integer = np.issubdtype(dtype, np.integer)
     if (
         len(scale) not in (1, of_axis)
         or quantization["details_type"]
@@ -341,9 +342,10 @@ def _check_quantization(quantization: dict[str, Any] | None, tensor: _Tensor) ->
         or zero is None
         or len(zero) != len(scale)
         or not ((scale > 1 / _GREATEST_SCALE) & (scale < _GREATEST_SCALE)).all()
-        or (integer and not _fits(zero, tensor.dtype))
+        or (integer and not _fits(zero, dtype))
     ):
         raise FlatBufferError("a quantisation that does not fit its tensor")
+    return True
 
 
 def _fits(values: np.ndarray, dtype: np.dtype) -> bool:
@@ -431,6 +433,11 @@ def _problems(
     """What TFLite does not look at itself."""
     first = given[0]
     rank = len(first.shape) if first else 0
+    bias = (
+        given[2] if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") and len(given) > 2 else None
+    )
+    if bias and first and first.dtype != np.float32 and not bias.scaled:
+        yield "a bias without a scale"
     if name in ("PAD", "PADV2", "MIRROR_PAD") and given[1] is not None:
         values = given[1].values
         if values is None or values.shape != (rank, 2) or (values < 0).any() or (values > _LONGEST).any():
@@ -439,6 +446,10 @@ def _problems(
         values = given[1].values
         if values is None or values.shape != (2,) or (values < 1).any() or (values > _LONGEST).any():
             yield "a size"
+    if name == "STRIDED_SLICE" and given[3] is not None and given[3].values is not None:
+        strides = np.abs(given[3].values.astype(np.int64))
+        if not ((strides >= 1) & (strides <= _LONGEST)).all():
+            yield "strides"
     if options.get("offset"):
         yield "an end that is counted from the beginning"
     if name in _SEVERAL_OUTPUTS and outputs != options["count"]:

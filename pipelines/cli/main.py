@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -30,13 +29,13 @@ from .train import train
 
 
 class _Commands(TyperGroup):
-    """The commands; what typer says of arguments that are none has words of the user's in it."""
+    """The commands; what typer says of arguments that it does not know has words of the user's in it."""
 
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
         with _printable_errors():
             return super().make_context(*arguments, **options)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         with _printable_errors():
             return super().invoke(ctx)
 
@@ -45,8 +44,9 @@ class _Commands(TyperGroup):
 def _printable_errors() -> Iterator[None]:
     try:
         yield
-    except click.ClickException as error:
-        error.message = printable(error.message)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer keeps to itself the class of what it prints
+            vars(error)["message"] = printable(vars(error)["message"])
         raise
 
 

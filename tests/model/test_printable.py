@@ -44,6 +44,7 @@ def test_json_keeps_its_meaning():
     [
         ("s3://AKIAABCDEFGHIJKLMNOP:wJalr/x@b/c", "s3://***:wJalr/x@b/c"),
         ("see https://me:secret@host/a@b.jpg", "see https://***@host/a@b.jpg"),
+        ('Invalid bucket name "me:secret@b": no', 'Invalid bucket name "***@b": no'),
         ("hdfs://token@host: x", "hdfs://***@host: x"),
         (
             "https://b.s3.amazonaws.com/k?X-Amz-Credential=AK%2F1&X-Amz-Date=3&X-Amz-Signature=0f1e",

@@ -1,8 +1,13 @@
 """Keras files of users: cut where they say, and never trusted."""
 
+import json
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.networks import backbone
@@ -194,3 +199,59 @@ def test_a_class_that_is_not_known_is_refused(path):
     keras.Model(image, Mine(name="mine")(image)).save(path)
     with pytest.raises(LookalikeError, match=r"Expected a whole model in .*'Mine'"):
         backbone(path, layer="mine", preprocessing=SPEC)
+
+
+def in_keras(path: str, layer: dict) -> None:
+    """Puts a layer of somebody else's making into a model's configuration."""
+    if path.endswith(".h5"):
+        with h5py.File(path, "a") as file:
+            model = json.loads(file.attrs["model_config"])
+            model["config"]["layers"][1] = layer
+            file.attrs["model_config"] = json.dumps(model)
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    model = json.loads(members["config.json"])
+    model["config"]["layers"][1] = layer
+    members["config.json"] = json.dumps(model).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def of_function(module: str, name: str) -> dict:
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "config"),
+    [
+        ("os", "system", {"command": "touch FILE"}),
+        ("keras.layers", "Activation", {"activation": of_function("os", "system")}),
+        ("keras.layers", "Lambda", {"function": of_function("keras.utils", "get_file")}),
+        ("keras.layers", "TFSMLayer", {"filepath": "FOLDER", "call_endpoint": "serve"}),
+        ("keras.layers", "StringLookup", {"vocabulary": "/etc/hostname"}),
+        ("keras.src.utils", "function", "enable_unsafe_deserialization"),
+    ],
+)
+def test_a_file_that_reaches_for_code_or_other_files_is_refused(path, tmp_path, module, kind, config):
+    """Each has been a way round Keras's safe mode, in one version or another."""
+    written = tmp_path / "written"
+
+    def serve(x):
+        tf.io.write_file(str(written), "x")
+        return x
+
+    network = tf.Module()
+    network.serve = tf.function(serve, input_signature=[tf.TensorSpec([None, 32, 32, 3])])
+    tf.saved_model.save(network, str(tmp_path / "network"))
+    if isinstance(config, dict):
+        config = {"name": "x"} | config
+        config = json.loads(
+            json.dumps(config).replace("FILE", str(written)).replace("FOLDER", str(tmp_path / "network"))
+        )
+    classifier().save(path)
+    in_keras(path, {"module": module, "class_name": kind, "config": config, "registered_name": None})
+    with pytest.raises(LookalikeError):
+        backbone(path, layer="pool", preprocessing=SPEC)
+    assert not written.exists()

@@ -174,3 +174,14 @@ def test_modules_of_the_user_in_the_working_folder_are_let_alone(tmp_path, name,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("lookalike: error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["\x1b[31mx"], ["--\x1b[31mx"], ["query", "--\x1b]0;x", "a\u202eb"]], ids=repr
+)
+def test_what_typer_says_of_wrong_arguments_shows_control_characters(arguments):
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert "\\x1b" in outcome.err
+    assert "\x1b" not in outcome.err
+    assert "\u202e" not in outcome.err
