@@ -21,7 +21,7 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import folder, tfrecord
-from .base import FILE_FORMATS, IMAGE_EXTENSIONS
+from .base import FILE_FORMATS, IMAGE_EXTENSIONS, MAX_BYTES
 from .cuts import cut
 from .fields import escape
 from .pack_note import NOTE, read_note, write_note
@@ -173,8 +173,8 @@ def _plan(found: list[tuple[str, FileInfo]]) -> tuple[list[_Image], list[tuple[s
         if escape(path) != path:
             skipped.append((escape(path), "the file's name is not UTF-8"))
             continue
-        if file.problem:
-            skipped.append((path, file.problem))
+        if file.problem or file.size > MAX_BYTES:
+            skipped.append((path, file.problem or f"{file.size:,} bytes, more than {MAX_BYTES:,}"))
             continue
         pure = PurePosixPath(path)
         base = key = str(pure.with_name(pure.stem.replace(".", "_")))

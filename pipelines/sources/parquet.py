@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from .base import MOST_METADATA, Shard, SourceOptions
 from .fields import Stored, build, damage
 from .opening import open_listed
-from .parquet_pages import DICTIONARY, PLAIN, pages_of
+from .parquet_pages import DICTIONARY, PLAIN, RowGroup, pages_of, row_groups_of
 from .parquet_values import RefusedError, check_readable, values
 from .records import Record, Reject
 
@@ -121,15 +121,18 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
                 raise _UnreadableError(
                     f"{parquet.metadata.num_rows:,} rows in {shard.size:,} bytes are no images"
                 )
+            groups = row_groups_of(cast(BinaryIO, source), shard.size)
             for group in range(parquet.num_row_groups):
-                for item in _row_group(shard, options, columns, parquet, source, group, position):
+                for item in _row_group(
+                    shard, options, columns, parquet, source, group, groups[group], position
+                ):
                     yield item
                     position += 1
             if position != parquet.metadata.num_rows:
                 raise _UnreadableError(f"the footer promises {parquet.metadata.num_rows} rows")
         except _UnreadableError as error:
             yield Reject(None, position, "read", str(error), ends_shard=True)
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        except (pa.ArrowException, OSError, ValueError, LookupError) as error:
             if source.error is not None:
                 raise source.error from None
             reason = " ".join(str(error).split())
@@ -143,14 +146,14 @@ def _row_group(
     parquet: pq.ParquetFile,
     source: _Source,
     group: int,
+    stored: RowGroup,
     position: int,
 ) -> Iterator[Record | Reject]:
-    count = parquet.metadata.row_group(group).num_rows
     try:
-        plan = _plan(shard, options, columns, parquet, source, group)
+        plan = _plan(shard, options, columns, parquet, source, stored)
     except RefusedError as error:
         reason = f"row group {group} has {error}, more than corpus.max_bytes allows: {options.max_bytes:,}"
-        for number in range(count):
+        for number in range(stored.rows):
             yield Reject(None, position + number, "read", reason)
         return
     if not plan.columns and plan.images is not None:
@@ -180,10 +183,9 @@ def _plan(
     columns: _Columns,
     parquet: pq.ParquetFile,
     source: _Source,
-    group: int,
+    stored: RowGroup,
 ) -> _Plan:
     """Raises RefusedError if a row group cannot be read in small memory."""
-    stored = parquet.metadata.row_group(group)
     file = cast(BinaryIO, source)
     is_struct = pa.types.is_struct(parquet.schema_arrow.field(columns.image).type)
     image_path = f"{columns.image}.bytes" if is_struct else columns.image
@@ -191,18 +193,17 @@ def _plan(
     others += [f"{columns.image}.path"] if columns.image_path else []
     images = None
     together = 0
-    for number in range(stored.num_columns):
-        chunk = stored.column(number)
-        path = chunk.path_in_schema
+    for number, chunk in enumerate(stored.chunks):
+        column = parquet.schema.column(number)
+        path = column.path
         if path != image_path and not any(path == name or path.startswith(f"{name}.") for name in others):
             continue
         pages = list(pages_of(file, shard.size, chunk))
         largest = max((page.unpacked for page in pages), default=0)
         is_plain = all(page.kind != DICTIONARY and page.encoding == PLAIN for page in pages)
         if path == image_path and largest > (_MOST_PAGE if is_plain else MOST_METADATA):
-            check_readable(pages, chunk.compression, options.max_bytes)
-            level = parquet.schema.column(number).max_definition_level
-            images = values(file, pages, chunk.compression, level, options.max_bytes)
+            check_readable(pages, chunk.codec, options.max_bytes)
+            images = values(file, pages, chunk.codec, column.max_definition_level, options.max_bytes)
         else:
             together += largest
     if together > _MOST_PAGE:

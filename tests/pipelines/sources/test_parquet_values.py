@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lookalike.filesystem import files
 from lookalike.sources import Shard, SourceOptions
 from lookalike.sources.parquet import read
-from lookalike.sources.parquet_pages import pages_of
+from lookalike.sources.parquet_pages import pages_of, row_groups_of
 from lookalike.sources.parquet_values import RefusedError, _hybrid, check_readable, values
 from lookalike.sources.records import Record, Reject
 from tests.support.memory import measured
@@ -25,11 +25,11 @@ def one_at_a_time(
     pq.write_table(table, file, **options)
     parquet, found = pq.ParquetFile(file), []
     level = parquet.schema.column(column).max_definition_level
-    for group in range(parquet.num_row_groups):
-        chunk = parquet.metadata.row_group(group).column(column)
+    for group in row_groups_of(file, len(file.getvalue())):
+        chunk = group.chunks[column]
         pages = list(pages_of(file, len(file.getvalue()), chunk))
-        check_readable(pages, chunk.compression, 1 << 20)
-        found += values(file, pages, chunk.compression, level, max_bytes)
+        check_readable(pages, chunk.codec, 1 << 20)
+        found += values(file, pages, chunk.codec, level, max_bytes)
     return found
 
 
@@ -81,14 +81,10 @@ def test_a_wrong_checksum_is_an_error():
     file = io.BytesIO()
     options = {"write_page_checksum": True, "compression": "none", "use_dictionary": False}
     pq.write_table(pa.table({"image": [b"an image of many bytes"]}), file, **options)
-    chunk = pq.ParquetFile(file).metadata.row_group(0).column(0)
+    chunk = row_groups_of(file, len(file.getvalue()))[0].chunks[0]
     damaged = io.BytesIO(file.getvalue().replace(b"many bytes", b"many cytes"))
     with pytest.raises(ValueError, match="the checksum of the page at byte"):
-        list(
-            values(
-                damaged, list(pages_of(damaged, len(damaged.getvalue()), chunk)), chunk.compression, 1, 100
-            )
-        )
+        list(values(damaged, list(pages_of(damaged, len(damaged.getvalue()), chunk)), chunk.codec, 1, 100))
 
 
 def test_encodings_and_codecs_that_are_not_read_are_refused():
