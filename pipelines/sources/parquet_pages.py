@@ -151,6 +151,15 @@ def _page(fields: dict[int, Any], place: int, start: int) -> Page:
                 raise ValueError
             is_packed = of_kind.get(7, True)
             return Page(kind, start, packed, unpacked, crc, values, of_kind[4], RLE, levels, is_packed)
-        return Page(kind, start, packed, unpacked, crc, values, of_kind[2], of_kind.get(3, RLE))
+        return Page(
+            kind,
+            start,
+            packed,
+            unpacked,
+            crc,
+            values,
+            of_kind[2],
+            of_kind.get(3, RLE) if kind == DATA else RLE,
+        )
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"the page header at byte {place} is damaged") from None
