@@ -143,7 +143,7 @@ def _small_pages(are_small: bool) -> Iterator[None]:
     """Whether Parquet's images are read one by one, as of large pages."""
     before = parquet._MOST_PAGE, parquet.MOST_METADATA
     if are_small:
-        parquet._MOST_PAGE, parquet.MOST_METADATA = 100, 0
+        parquet._MOST_PAGE, parquet.MOST_METADATA = 0, 0
     try:
         yield
     finally:

@@ -12,10 +12,10 @@ from pathlib import Path
 from lookalike.model.cores import cores
 from lookalike.model.errors import ImageError, LookalikeError
 
-from ..filesystem import files
 from ..sources import folder
 from ..sources.base import IMAGE_EXTENSIONS
 from ..sources.fields import escape
+from ..sources.walk import list_corpus
 from .views import broken_files, open_photograph, views
 
 MOST_PHOTOGRAPHS = 200
@@ -76,13 +76,15 @@ def find_photographs(images: Path, out: Path) -> tuple[dict[str, Path], list[tup
         )
     found: dict[str, Path] = {}
     left_out: list[tuple[str, str]] = []
-    for file in files.list_files(str(images)):
+    for file in list_corpus(str(images), follow_links=False):
         path = folder.relative_path(str(images), file.path)
-        if folder.extension(path) not in IMAGE_EXTENSIONS or Path(file.path).resolve().is_relative_to(
-            out.resolve()
-        ):
+        if folder.extension(path) not in IMAGE_EXTENSIONS:
             continue
-        if escape(path) != path:
+        if file.problem:
+            left_out.append((escape(path), file.problem))
+        elif Path(file.path).resolve().is_relative_to(out.resolve()):
+            continue
+        elif escape(path) != path:
             left_out.append((escape(path), "the file's name is not UTF-8"))
         else:
             found[path] = Path(file.path)

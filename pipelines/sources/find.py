@@ -85,6 +85,10 @@ def _named_by(pattern: str, options: SourceOptions, lists: bool) -> Iterator[tup
             if not lists:
                 raise LookalikeError(f"A list of paths cannot name another list. Received: {path}")
             for listed in files.glob(path):
+                if listed.size > options.max_bytes:
+                    raise LookalikeError(
+                        f"Expected a list of paths. Received: {path}, {options.too_large(listed.size)}"
+                    )
                 for line in _lines(listed.path):
                     yield from _named_by(line, options, lists=False)
         else:

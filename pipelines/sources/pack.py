@@ -22,7 +22,7 @@ from ..filesystem import files
 from ..filesystem.encoding import require_utf8
 from ..filesystem.files import FileInfo
 from . import folder, tfrecord, webdataset
-from .base import FILE_FORMATS, IMAGE_EXTENSIONS, OUR_COLUMNS
+from .base import FILE_FORMATS, IMAGE_EXTENSIONS, MAX_BYTES, OUR_COLUMNS
 from .cuts import cut
 from .fields import escape
 from .metadata_table import NO_METADATA, MetadataTable, read_metadata
@@ -167,8 +167,8 @@ def _plan(found: list[tuple[str, FileInfo]]) -> tuple[list[_Image], list[tuple[s
     for path, file in found:
         if escape(path) != path:
             skipped.append((escape(path), "the file's name is not UTF-8"))
-        elif file.problem:
-            skipped.append((path, file.problem))
+        elif file.problem or file.size > MAX_BYTES:
+            skipped.append((path, file.problem or f"{file.size:,} bytes, more than {MAX_BYTES:,}"))
         else:
             plan.append(_Image(path, file))
     return plan, skipped

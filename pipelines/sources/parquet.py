@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 from .base import MOST_METADATA, Shard, SourceOptions
 from .fields import Stored, build, damage
 from .opening import open_listed
-from .parquet_pages import DICTIONARY, PLAIN, pages_of
+from .parquet_pages import DICTIONARY, PLAIN, Page, RowGroup, pages_of, row_groups_of
 from .parquet_values import RefusedError, check_readable, values
 from .records import Record, Reject
 from .types import is_list
@@ -44,8 +45,8 @@ ID_COLUMNS = (
     "filename",
 )
 _BATCH_ROWS = 16
-_MOST_PAGE = 64 << 20
-"""Bytes of pages, unpacked, that pyarrow reads: it takes about four times as much for them, and as much for a batch."""
+_MOST_PAGE, _MOST_BESIDE = 64 << 20, 64 << 20
+"""Bytes of pages, unpacked, that pyarrow reads, of images and of all else: it takes about four times as much."""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -118,19 +119,19 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
                 page_checksum_verification=True,
             )
             columns = _choose(parquet.schema_arrow, options)
-            if parquet.metadata.num_rows > shard.size:
-                raise _UnreadableError(
-                    f"{parquet.metadata.num_rows:,} rows in {shard.size:,} bytes are no images"
-                )
-            for group in range(parquet.num_row_groups):
-                for item in _row_group(shard, options, columns, parquet, source, group, position):
+            groups = row_groups_of(cast(BinaryIO, source), shard.size)
+            count = max(parquet.metadata.num_rows, sum(group.rows for group in groups))
+            if count > shard.size:
+                raise _UnreadableError(f"{count:,} rows in {shard.size:,} bytes are no images")
+            for number, group in enumerate(groups):
+                for item in _row_group(shard, options, columns, parquet, source, number, group, position):
                     yield item
                     position += 1
             if position != parquet.metadata.num_rows:
                 raise _UnreadableError(f"the footer promises {parquet.metadata.num_rows} rows")
         except _UnreadableError as error:
             yield Reject(None, position, "read", str(error), ends_shard=True)
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        except (pa.ArrowException, OSError, ValueError, LookupError) as error:
             if source.error is not None:
                 raise source.error from None
             reason = " ".join(str(error).split())
@@ -144,18 +145,17 @@ def _row_group(
     parquet: pq.ParquetFile,
     source: _Source,
     group: int,
+    stored: RowGroup,
     position: int,
 ) -> Iterator[Record | Reject]:
-    count = parquet.metadata.row_group(group).num_rows
     try:
-        plan = _plan(shard, options, columns, parquet, source, group)
+        plan = _plan(shard, options, columns, parquet, source, stored)
     except RefusedError as error:
-        reason = f"row group {group} has {error}, more than corpus.max_bytes allows: {options.max_bytes:,}"
-        for number in range(count):
-            yield Reject(None, position + number, "read", reason)
+        for number in range(stored.rows):
+            yield Reject(None, position + number, "read", f"row group {group} is not read: {error}")
         return
     if not plan.columns and plan.images is not None:
-        for image in plan.images:
+        for image in islice(plan.images, stored.rows):
             yield _record(shard, options, columns, position, image, None, {})
             position += 1
         return
@@ -181,34 +181,35 @@ def _plan(
     columns: _Columns,
     parquet: pq.ParquetFile,
     source: _Source,
-    group: int,
+    stored: RowGroup,
 ) -> _Plan:
     """Raises RefusedError if a row group cannot be read in small memory."""
-    stored = parquet.metadata.row_group(group)
     file = cast(BinaryIO, source)
     is_struct = pa.types.is_struct(parquet.schema_arrow.field(columns.image).type)
     image_path = f"{columns.image}.bytes" if is_struct else columns.image
     others = [name for name in columns.names if name != columns.image]
     others += [f"{columns.image}.path"] if columns.image_path else []
+    image_pages: list[Page] = []
+    codec, level = "", 0
+    beside = 0
+    for number, chunk in enumerate(stored.chunks):
+        column = parquet.schema.column(number)
+        path = column.path
+        if path == image_path:
+            image_pages = list(pages_of(file, shard.size, chunk))
+            codec, level = chunk.codec, column.max_definition_level
+        elif any(path == name or path.startswith(f"{name}.") for name in others):
+            beside += max((page.unpacked for page in pages_of(file, shard.size, chunk)), default=0)
+    if beside > _MOST_BESIDE:
+        raise RefusedError(f"pages of {beside:,} bytes beside the image, more than {_MOST_BESIDE:,}")
     images = None
-    together = 0
-    for number in range(stored.num_columns):
-        chunk = stored.column(number)
-        path = chunk.path_in_schema
-        if path != image_path and not any(path == name or path.startswith(f"{name}.") for name in others):
-            continue
-        pages = list(pages_of(file, shard.size, chunk))
-        largest = max((page.unpacked for page in pages), default=0)
-        is_plain = all(page.kind != DICTIONARY and page.encoding == PLAIN for page in pages)
-        if path == image_path and largest > (_MOST_PAGE if is_plain else MOST_METADATA):
-            check_readable(pages, chunk.compression, options.max_bytes)
-            level = parquet.schema.column(number).max_definition_level
-            images = values(file, pages, chunk.compression, level, options.max_bytes)
-        else:
-            together += largest
-    if together > _MOST_PAGE:
-        raise RefusedError(f"pages of {together:,} bytes")
-    rows = max(1, min(_BATCH_ROWS, 2 * _MOST_PAGE // max(1, together)))
+    largest = max((page.unpacked for page in image_pages), default=0)
+    is_plain = all(page.kind != DICTIONARY and page.encoding == PLAIN for page in image_pages)
+    if largest > (_MOST_PAGE if is_plain else MOST_METADATA):
+        check_readable(image_pages, codec, options.max_bytes)
+        images = values(file, image_pages, codec, level, options.max_bytes)
+        largest = 0
+    rows = max(1, min(_BATCH_ROWS, 2 * _MOST_PAGE // max(1, largest + beside)))
     return _Plan(rows, columns.names if images is None else others, images)
 
 

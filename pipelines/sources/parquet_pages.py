@@ -1,7 +1,7 @@
-"""The pages of a Parquet column chunk: what each takes unpacked, told before it is.
+"""The pages of a Parquet file: what each takes unpacked, told before it is.
 
-The format: https://parquet.apache.org/docs/file-format/data-pages/ and parquet.thrift beside it; headers are in
-Thrift's compact protocol, https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md.
+The format: https://parquet.apache.org/docs/file-format/data-pages/, and parquet.thrift in
+https://github.com/apache/parquet-format.
 """
 
 from __future__ import annotations
@@ -10,15 +10,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import pyarrow.parquet as pq
+from .base import MOST_METADATA
+from .thrift import CutError, Reader
 
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3
 """Types of pages."""
 PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY = 0, 2, 3, 8
 """Encodings."""
-_HEADER, _MOST_HEADER = 256, 16 << 20
-_MOST_DEPTH, _MOST_ITEMS = 8, 1000
-_TRUE, _FALSE, _BYTE, _I64, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 6, 7, 8, 9, 10, 12
+_HEADER, _MOST_HEADER, _MOST_ITEMS = 256, 16 << 20, 1000
+_CODECS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The pages of one column of a row group: `size` bytes from `start` on, `values` of them, packed by `codec`."""
+
+    start: int
+    size: int
+    values: int
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """So many rows, and the chunks of their columns."""
+
+    rows: int
+    chunks: tuple[Chunk, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +67,38 @@ class Page:
     is_packed: bool = True
 
 
-def pages_of(file: BinaryIO, size: int, chunk: pq.ColumnChunkMetaData) -> Iterator[Page]:
+def row_groups_of(file: BinaryIO, size: int) -> list[RowGroup]:
+    """What the footer says of where pages lie.
+
+    pyarrow tells as much, but where its check of a column's statistics fails it ends the process.
+
+    Args:
+        file: the Parquet file; its position changes.
+        size: of the file.
+
+    Raises:
+        ValueError: for a footer that is none, or of more than `MOST_METADATA`.
+    """
+    file.seek(max(0, size - 8))
+    length = int.from_bytes(file.read(4), "little")
+    if not 0 < length <= min(size - 8, MOST_METADATA):
+        raise ValueError(f"a footer of {length:,} bytes")
+    file.seek(size - 8 - length)
+    try:
+        groups = Reader(file.read(length), MOST_METADATA).struct()[4]
+        return [RowGroup(group[3], tuple(map(_chunk, group[1]))) for group in groups]
+    except (KeyError, TypeError, IndexError):
+        raise ValueError("the footer is damaged") from None
+
+
+def _chunk(column: dict[int, Any]) -> Chunk:
+    stored = column[3]
+    start, dictionary = stored[9], stored.get(11) or 0
+    start = dictionary if 0 < dictionary < start else start
+    return Chunk(start, stored[7], stored[5], _CODECS[stored[4]])
+
+
+def pages_of(file: BinaryIO, size: int, chunk: Chunk) -> Iterator[Page]:
     """The pages of a chunk, as pyarrow would read them.
 
     Args:
@@ -60,12 +109,10 @@ def pages_of(file: BinaryIO, size: int, chunk: pq.ColumnChunkMetaData) -> Iterat
     Raises:
         ValueError: for a header that is none.
     """
-    place = chunk.data_page_offset
-    if chunk.has_dictionary_page and 0 < (chunk.dictionary_page_offset or 0) < place:
-        place = chunk.dictionary_page_offset
-    end = place + chunk.total_compressed_size
+    place = chunk.start
+    end = place + chunk.size
     values = 0
-    while place < end and values < chunk.num_values:
+    while place < end and values < chunk.values:
         if not 0 <= place < size:
             raise ValueError(f"a page begins at byte {place} of {size}")
         page = _page_at(file, place)
@@ -75,23 +122,19 @@ def pages_of(file: BinaryIO, size: int, chunk: pq.ColumnChunkMetaData) -> Iterat
         place = page.start + page.packed
 
 
-class _ShortError(Exception):
-    pass
-
-
 def _page_at(file: BinaryIO, place: int) -> Page:
     size = _HEADER
     while True:
         file.seek(place)
-        data = file.read(size)
+        reader = Reader(file.read(size), _MOST_ITEMS)
         try:
-            fields, length = _struct(data, 0, 0)
-        except _ShortError:
-            if len(data) < size or size >= _MOST_HEADER:
-                raise ValueError(f"the page header at byte {place} is cut") from None
+            fields = reader.struct()
+        except CutError:
+            if size >= _MOST_HEADER:
+                raise ValueError(f"the page header at byte {place} is cut, or too long") from None
             size *= 16
         else:
-            return _page(fields, place, place + length)
+            return _page(fields, place, place + reader.place)
 
 
 def _page(fields: dict[int, Any], place: int, start: int) -> Page:
@@ -108,74 +151,15 @@ def _page(fields: dict[int, Any], place: int, start: int) -> Page:
                 raise ValueError
             is_packed = of_kind.get(7, True)
             return Page(kind, start, packed, unpacked, crc, values, of_kind[4], RLE, levels, is_packed)
-        return Page(kind, start, packed, unpacked, crc, values, of_kind[2], of_kind.get(3, RLE))
+        return Page(
+            kind,
+            start,
+            packed,
+            unpacked,
+            crc,
+            values,
+            of_kind[2],
+            of_kind.get(3, RLE) if kind == DATA else RLE,
+        )
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"the page header at byte {place} is damaged") from None
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        if place >= len(data):
-            raise _ShortError
-        byte = data[place]
-        place += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, place
-        shift += 7
-    raise ValueError("a number of a page header is too long")
-
-
-def _struct(data: bytes, place: int, depth: int) -> tuple[dict[int, Any], int]:
-    fields: dict[int, Any] = {}
-    number = 0
-    while True:
-        if place >= len(data):
-            raise _ShortError
-        head = data[place]
-        place += 1
-        if not head:
-            return fields, place
-        if head >> 4:
-            number += head >> 4
-        else:
-            zigzag, place = _varint(data, place)
-            number = zigzag >> 1 ^ -(zigzag & 1)
-        kind = head & 15
-        if kind in (_TRUE, _FALSE):
-            fields[number] = kind == _TRUE
-        else:
-            fields[number], place = _value(data, place, kind, depth + 1)
-
-
-def _value(data: bytes, place: int, kind: int, depth: int) -> tuple[Any, int]:
-    if depth > _MOST_DEPTH:
-        raise ValueError("a page header is nested too deeply")
-    if kind == _BYTE or kind in (_TRUE, _FALSE):
-        return None, place + 1
-    if _BYTE < kind <= _I64:
-        zigzag, place = _varint(data, place)
-        return zigzag >> 1 ^ -(zigzag & 1), place
-    if kind == _DOUBLE:
-        return None, place + 8
-    if kind == _BINARY:
-        size, place = _varint(data, place)
-        if size > _MOST_HEADER:
-            raise ValueError("a text of a page header is too long")
-        return None, place + size
-    if kind in (_LIST, _SET):
-        if place >= len(data):
-            raise _ShortError
-        head, place = data[place], place + 1
-        count = head >> 4
-        if count == 15:
-            count, place = _varint(data, place)
-        if count > _MOST_ITEMS:
-            raise ValueError("a list of a page header is too long")
-        for _ in range(count):
-            _, place = _value(data, place, head & 15, depth + 1)
-        return None, place
-    if kind == _STRUCT:
-        return _struct(data, place, depth)
-    raise ValueError("a page header has a value of an unknown type")

@@ -31,16 +31,26 @@ class RefusedError(Exception):
 def check_readable(pages: Sequence[Page], codec: str, max_bytes: int) -> None:
     """Raises RefusedError if `values` cannot read these pages in about twice `max_bytes`."""
     for page in pages:
-        known = {DATA: (PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY), DICTIONARY: (PLAIN, PLAIN_DICTIONARY)}
-        if page.encoding not in known.get(DATA if page.kind == DATA_V2 else page.kind, ()):
-            raise RefusedError(f"a page of {page.unpacked:,} bytes in the encoding {page.encoding}")
-        if page.kind == DATA and page.level_encoding != RLE:
+        large = f"a page of {page.unpacked:,} bytes"
+        known = (
+            (PLAIN, PLAIN_DICTIONARY)
+            if page.kind == DICTIONARY
+            else (PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY)
+        )
+        if (
+            page.kind not in (DATA, DATA_V2, DICTIONARY)
+            or page.encoding not in known
+            or page.level_encoding != RLE
+        ):
+            raise RefusedError(f"{large}, not as plain values or with a dictionary")
+        if codec in ("UNCOMPRESSED", *_STREAMED):
+            continue
+        if codec != "SNAPPY":
+            raise RefusedError(f"{large}, packed by {codec}")
+        if page.packed + page.unpacked > 2 * max_bytes:
             raise RefusedError(
-                f"a page of {page.unpacked:,} bytes with levels in the encoding {page.level_encoding}"
+                f"{large}, packed by SNAPPY, more than twice what corpus.max_bytes allows: {max_bytes:,}"
             )
-        whole = 0 if codec in ("UNCOMPRESSED", *_STREAMED) else page.packed + page.unpacked
-        if codec not in ("UNCOMPRESSED", "SNAPPY", *_STREAMED) or whole > 2 * max_bytes:
-            raise RefusedError(f"a page of {page.unpacked:,} bytes, packed by {codec}")
 
 
 class _Section(io.RawIOBase):

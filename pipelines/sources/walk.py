@@ -6,6 +6,7 @@ allowed; a loop of links ends.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import glob
 import os
@@ -102,51 +103,57 @@ class _Walk:
 
     def below(self, folder: str, real: str) -> Iterator[FileInfo]:
         """The files below a folder that really lies at `real`."""
-        try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except FileNotFoundError:
-            return
-        except PermissionError as error:
-            yield _problem(folder, f"is a folder that may not be read: {error.strerror}")
-            return
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from self.below(entry.path, os.path.join(real, entry.name))
-            elif entry.is_symlink():
-                yield from self._linked(entry.path, real)
-            elif (file := _described(entry.path)) is not None:
-                yield file
+        waiting = [(folder, real)]
+        while waiting:
+            folder, real = waiting.pop()
+            try:
+                with os.scandir(folder) as found:
+                    entries = sorted(found, key=lambda entry: entry.name)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+                    raise
+                yield _problem(folder, f"is a folder that cannot be read: {error.strerror}")
+                continue
+            folders = []
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, os.path.join(real, entry.name)))
+                    continue
+                found_there = self._linked(entry.path, real) if entry.is_symlink() else _described(entry.path)
+                if isinstance(found_there, FileInfo):
+                    yield found_there
+                elif found_there is not None:
+                    folders.append((entry.path, found_there))
+            waiting += reversed(folders)
 
     def look(self, path: str) -> FileInfo | None:
         """One path as `below` gives it; None for a folder."""
-        if os.path.islink(path):
-            return next(self._linked(path, ""), None) if not os.path.isdir(path) else None
-        return _described(path)
+        found = (
+            self._linked(path, "") if os.path.islink(path) and not os.path.isdir(path) else _described(path)
+        )
+        return found if isinstance(found, FileInfo) else None
 
-    def _linked(self, path: str, folder: str) -> Iterator[FileInfo]:
-        """What a link in a folder of this real path leads to."""
+    def _linked(self, path: str, folder: str) -> FileInfo | str | None:
+        """What a link in a folder of this real path leads to: a file, or the real path of a folder to be read."""
         target = os.readlink(path)
         try:
             real = os.path.realpath(path, strict=True)
-            is_folder = os.path.isdir(real)
         except OSError as error:
-            yield _problem(path, f"is a link to {target}, which cannot be followed: {error.strerror}")
-            return
+            return _problem(path, f"is a link to {target}, which cannot be followed: {error.strerror}")
         if not self.follow_links and not _is_in(real, self.root):
-            yield _problem(
+            return _problem(
                 path,
                 f"is a link out of the corpus folder, to {target}; corpus.follow_links: true allows that",
             )
-        elif not is_folder:
-            if (file := _described(path)) is not None:
-                yield file
-        elif _is_in(folder, real):
-            yield _problem(path, f"is a link to a folder that it lies in, {target}")
-        elif self.entered.setdefault(real, path) != path:
-            yield _problem(path, f"is a link to {target}, where the link {self.entered[real]} leads, too")
-        else:
-            yield from self.below(path, real)
+        if not os.path.isdir(real):
+            return _described(path)
+        if _is_in(folder, real):
+            return _problem(path, f"is a link to a folder that it lies in, {target}")
+        if self.entered.setdefault(real, path) != path:
+            return _problem(path, f"is a link to {target}, where the link {self.entered[real]} leads, too")
+        return real
 
 
 def _is_in(path: str, folder: str) -> bool:
@@ -173,5 +180,8 @@ def _described(path: str) -> FileInfo | None:
 
 def _problem(path: str, problem: str) -> FileInfo:
     """What cannot be read, named by its last part."""
-    name = os.path.basename(path)
-    return FileInfo(path, 0, str(os.lstat(path).st_mtime_ns), escape(f"{name!r} {problem}"))
+    try:
+        modified = str(os.lstat(path).st_mtime_ns)
+    except OSError:
+        modified = "0"
+    return FileInfo(path, 0, modified, escape(f"{os.path.basename(path)!r} {problem}"))

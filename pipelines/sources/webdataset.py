@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, Any, cast
 
 from .base import IMAGE_EXTENSIONS, MOST_METADATA, Shard, SourceOptions
@@ -19,6 +20,7 @@ TEXT_MEMBERS = ("txt", "cls")
 """Members that serve as metadata fields of the same name, where the `.json` has none of that name."""
 PACKED_ID = "item_id"
 """Field of the `.json` in which packing writes the id."""
+_MOST_NAMES = 5
 
 
 @dataclass(slots=True)
@@ -43,18 +45,26 @@ class _Group:
     key: str
     extensions: set[str] = field(default_factory=set)
     images: list[_Image] = field(default_factory=list)
+    readable: int = 0
+    plain: int = 0
+    chosen: _Image | None = None
     texts: dict[str, bytes] = field(default_factory=dict)
     problem: str | None = None
 
-    @property
-    def readable(self) -> list[_Image]:
-        return [image for image in self.images if not image.problem]
-
-    def chosen(self) -> _Image | None:
-        """The image: the only one, or the only one whose extension has no dot; None if nothing tells."""
-        plain = [image for image in self.readable if image.is_plain]
-        candidates = self.readable if len(self.readable) == 1 else plain
-        return candidates[0] if len(candidates) == 1 else None
+    def add(self, image: _Image) -> None:
+        """Adds an image. The record's is the only one, or the only one whose extension has no dot, if there is one."""
+        self.images.append(image)
+        if image.problem:
+            return
+        self.readable += 1
+        self.plain += image.is_plain
+        before = self.chosen
+        if self.readable == 1 or (image.is_plain and self.plain == 1):
+            self.chosen = image
+        elif image.is_plain or not (before and before.is_plain):
+            self.chosen = None
+        if before and before is not self.chosen:
+            before.content = None
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
@@ -134,12 +144,8 @@ def _add_image(group: _Group, tar: Tar, member: Member, extension: str, head: by
     """Notes an image, and reads it if it is the one to be chosen so far; no other stays in memory."""
     problem = f"{member.name!r} {member.problem}" if member.problem else ""
     image = _Image(member.name, extension, member.size, problem=problem)
-    group.images.append(image)
-    chosen = group.chosen()
-    for other in group.images:
-        if other is not chosen:
-            other.content = None
-    if chosen is image and member.size <= max_bytes:
+    group.add(image)
+    if group.chosen is image and member.size <= max_bytes:
         image.content = head + tar.read()
 
 
@@ -156,10 +162,10 @@ def _add_text(group: _Group, tar: Tar, member: Member, extension: str) -> None:
 
 def _entries(shard: Shard, options: SourceOptions, position: int, group: _Group) -> Iterator[Record | Reject]:
     """The record, and the images that are not its own; one reject for each image where none is the record's."""
-    chosen = group.chosen()
+    chosen = group.chosen
     others = [image for image in group.images if image is not chosen]
     if chosen is None and len(others) > 1:
-        names = ", ".join(image.extension for image in others)
+        names = _listed(image.extension for image in others)
         for number, image in enumerate(others):
             error = image.problem or (
                 f"{image.name!r} is one of {len(others)} images of the key {group.key!r}: {names}. A key ends at the "
@@ -199,7 +205,13 @@ def _entries(shard: Shard, options: SourceOptions, position: int, group: _Group)
 
 def _without_image(group: _Group, options: SourceOptions) -> str:
     sought = "image member" if options.image_field is None else f"member {options.image_field}"
-    return f"no {sought}: this record has only {', '.join(sorted(group.extensions))}"
+    return f"no {sought}: this record has only {_listed(sorted(group.extensions))}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names: there may be thousands."""
+    first = list(islice(names, _MOST_NAMES + 1))
+    return ", ".join(first if len(first) <= _MOST_NAMES else [*first[:_MOST_NAMES], "..."])
 
 
 def _fields(group: _Group, options: SourceOptions) -> tuple[dict[str, Any], str | None]:

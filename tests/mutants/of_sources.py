@@ -41,8 +41,8 @@ CHANGES: dict[str, list[Change]] = {
             "of two records with one key in a row one is lost",
         ),
         wrong(
-            "if image.is_plain]",
-            "if True]",
+            "(image.is_plain and self.plain == 1)",
+            "False",
             "a picture that has a mask is rejected",
             "tests/pipelines/sources/test_webdataset.py",
         ),
@@ -76,7 +76,74 @@ CHANGES: dict[str, list[Change]] = {
             "a .txt member hides the .json's field",
         ),
     ],
+    "pipelines/sources/tar.py": [
+        wrong(
+            "    if stored != total - sum(checksum)",
+            "    if False and stored != total - sum(checksum)",
+            "a damaged header of a tar is believed",
+        ),
+        worse("            if size > MOST_HEADER:", "            if False:", "a header of gigabytes is read"),
+        wrong(
+            '        if b"path" in described:',
+            "        if False:",
+            "long names are cut, and two records have one id",
+        ),
+        loses(
+            "if chunk.count(0) != len(chunk):",
+            "if False:",
+            "records behind a block of zeros are lost in silence",
+        ),
+        worse(
+            "            if offset > self._size:\n                raise self._cut()\n",
+            "",
+            "a tar that is cut is called by another name",
+        ),
+    ],
+    "pipelines/sources/walk.py": [
+        wrong(
+            "if not self.follow_links and not _is_in(real, self.root):",
+            "if False:",
+            "a link in a corpus leads anywhere on the machine",
+        ),
+        worse("        if _is_in(folder, real):", "        if False:", "a loop of links is gone through"),
+        worse("    if kind != stat.S_IFREG:", "    if False:", "a named pipe is waited for"),
+        wrong(
+            'folder.rstrip("/") + "/")',
+            'folder.rstrip("/"))',
+            "a link leads into a folder whose name begins alike",
+        ),
+    ],
+    "pipelines/sources/folder.py": [
+        loses(
+            "        if not is_named and not file.problem:",
+            "        if not is_named:",
+            "what cannot be read vanishes from a folder",
+        ),
+        worse("if file.size > options.max_bytes", "if False", "a sparse file takes the machine's memory"),
+        loses(
+            "            is_named = is_image(head)\n",
+            "",
+            "an image called like something else vanishes from a folder",
+        ),
+    ],
+    "pipelines/sources/parquet_values.py": [
+        wrong("    if page.crc not in (None, crc):", "    if False:", "a damaged large page is embedded"),
+        wrong(
+            "if level == max_level else None",
+            "if True else None",
+            "behind a null each row has the next one's image",
+        ),
+        worse("        if size <= max_bytes:", "        if True:", "an image above the limit is read"),
+    ],
     "pipelines/sources/parquet.py": [
+        worse(
+            "    if beside > _MOST_BESIDE:", "    if False:", "a column of text takes the machine's memory"
+        ),
+        loses(
+            "        for number in range(stored.rows):",
+            "        for number in range(0):",
+            "rows of a row group that is not read are lost uncounted",
+        ),
         loses(
             "            if position != parquet.metadata.num_rows:",
             "            if False:",

@@ -438,11 +438,14 @@ def test_images_without_an_images_name_are_packed_and_what_cannot_be_read_is_tol
     (images / "e.txt").write_bytes(b"text")
     (images / "gone").symlink_to("nowhere")
     os.mkfifo(images / "pipe.jpg")
+    with open(images / "sparse.jpg", "wb") as file:
+        file.truncate(3 << 30)
     summary = pack(str(images), str(tmp_path / "out"), format=format)
     assert (summary.images, summary.left_out) == (4, {"txt": 1})
     assert summary.skipped == (
         ("gone", "'gone' is a link to nowhere, which cannot be followed: No such file or directory"),
         ("pipe.jpg", "'pipe.jpg' is a named pipe, not an image"),
+        ("sparse.jpg", "3,221,225,472 bytes, more than 268,435,456"),
     )
     options = SourceOptions(item_id="field:item_id" if format == "webdataset" else "key")
     (shard,) = find_shards(str(tmp_path / "out"), options)

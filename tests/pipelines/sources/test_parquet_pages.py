@@ -13,15 +13,17 @@ from lookalike.sources.parquet_pages import (
     DICTIONARY,
     PLAIN,
     RLE_DICTIONARY,
+    Chunk,
     Page,
     pages_of,
+    row_groups_of,
 )
 
 
-def written(values: list[bytes], **options) -> tuple[io.BytesIO, pq.ColumnChunkMetaData]:
+def written(values: list[bytes], **options) -> tuple[io.BytesIO, Chunk]:
     file = io.BytesIO()
     pq.write_table(pa.table({"x": pa.array(values, pa.binary())}), file, **options)
-    return file, pq.ParquetFile(file).metadata.row_group(0).column(0)
+    return file, row_groups_of(file, len(file.getvalue()))[0].chunks[0]
 
 
 def test_pages_are_told_with_what_they_take_unpacked():
@@ -52,12 +54,34 @@ def test_pages_of_the_second_version_tell_their_levels_and_all_tell_their_checks
     assert all(page.level_bytes and page.crc is not None for page in pages)
 
 
-def chunk_at(place: int, size: int, values: int = 1):
-    class Chunk:
-        data_page_offset, total_compressed_size, num_values = place, size, values
-        has_dictionary_page = False
+def chunk_at(place: int, size: int) -> Chunk:
+    return Chunk(place, size, 1, "UNCOMPRESSED")
 
-    return Chunk()
+
+def test_the_footer_tells_where_chunks_lie():
+    file = io.BytesIO()
+    pq.write_table(
+        pa.table({"x": [b"a"] * 5, "y": range(5)}),
+        file,
+        row_group_size=2,
+        compression={"x": "zstd", "y": "none"},
+    )
+    found = row_groups_of(file, len(file.getvalue()))
+    stored = pq.ParquetFile(file).metadata
+    assert [group.rows for group in found] == [2, 2, 1]
+    for number, group in enumerate(found):
+        for chunk, expected in zip(group.chunks, map(stored.row_group(number).column, range(2)), strict=True):
+            assert chunk.start == expected.dictionary_page_offset
+            assert (chunk.size, chunk.values) == (expected.total_compressed_size, expected.num_values)
+            assert chunk.codec == expected.compression
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", bytes(4) + b"\xff\xff\xff\x7fPAR1", b"\0\1\0\0\0PAR1", b"\x15\2\0\3\0\0\0PAR1"]
+)
+def test_a_footer_that_is_none_is_an_error(content):
+    with pytest.raises(ValueError, match="footer"):
+        row_groups_of(io.BytesIO(content), len(content))
 
 
 @pytest.mark.parametrize(
@@ -68,9 +92,9 @@ def chunk_at(place: int, size: int, values: int = 1):
         (b"\x15\x00\x15\x02\x00", "is damaged"),
         (b"\x15\x00\x15\x01\x15\x02\x2c\x15\x02\x15\x00\x00\x00", "is damaged"),
         (b"\x1c" * 100, "nested too deeply"),
-        (b"\x15" + b"\xff" * 11, "a number of a page header is too long"),
-        (b"\x18" + b"\xff" * 4 + b"\x7f", "a text of a page header is too long"),
-        (b"\x19\xf3" + b"\xff" * 4 + b"\x7f", "a list of a page header is too long"),
+        (b"\x15" + b"\xff" * 11, "a number of a Thrift structure is too long"),
+        (b"\x18" + b"\xff" * 4 + b"\x7f", "is cut, or too long"),
+        (b"\x19\xf3" + b"\xff" * 4 + b"\x7f", "a list of a Thrift structure is too long"),
         (b"\x1f", "an unknown type"),
     ],
 )

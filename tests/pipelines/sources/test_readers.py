@@ -21,6 +21,7 @@ from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_rec
 from lookalike.sources.opening import NotAsListedError
 from lookalike.sources.pack import pack
 from lookalike.sources.records import Record, Reject
+from tests.fuzz_readers import fuzz
 from tests.support.places import ROOT
 
 SCHEMA = {"price": "float64", "name": "string", "stock": "int64", "new": "bool"}
@@ -282,3 +283,8 @@ def test_reading_local_files_imports_neither_beam_nor_tensorflow(tmp_path):
         "assert n == 3 and not {'apache_beam', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_damaged_shards_never_raise_hang_or_take_much_memory():
+    """The short form of `python -m tests.fuzz_readers`."""
+    assert fuzz(30)["shards"] == 30

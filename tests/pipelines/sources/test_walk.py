@@ -1,5 +1,6 @@
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_folder_that_may_not_be_read_is_listed_alone(here, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    assert listed() == {"a": "'a' is a folder that may not be read: Permission denied", "b/1": ""}
+    assert listed() == {"a": "'a' is a folder that cannot be read: Permission denied", "b/1": ""}
 
 
 def test_links_may_not_lead_out_unless_that_is_allowed(here):
@@ -117,6 +118,22 @@ def test_links_that_double_with_every_folder_do_not(here):
     assert sum(not problem for problem in found.values()) <= 60
     assert len(found) < 200
     assert "is a link to ../1, where the link in/0/a leads, too" in found["0/b"]
+
+
+def test_folders_may_be_as_deep_as_a_path_is_long(here):
+    os.chdir("in")
+    try:
+        for _ in range(2100):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    try:
+        ((path, problem),) = listed().items()
+    finally:
+        subprocess.run(["rm", "-rf", "in"], check=True)
+    assert len(path) > 4000
+    assert problem == "'d' is a folder that cannot be read: File name too long"
 
 
 def test_patterns_name_what_glob_names(here):

@@ -72,6 +72,13 @@ def test_every_image_of_a_key_ends_in_one_place(tmp_path, members, options, expe
     assert len(items) == len(expected) + 1
 
 
+def test_a_key_of_thousands_of_images_takes_no_longer_and_says_no_more(tmp_path):
+    content = tar(*((f"0.{number}.jpg", b"1") for number in range(20_000)))
+    items = read_bytes(tmp_path, content)
+    assert len(items) == 20_000
+    assert "20000 images of the key '0': 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, .... A key" in items[-1].error
+
+
 def test_a_reject_of_an_image_says_what_takes_it(tmp_path):
     _, right = read_bytes(tmp_path, tar(("a.left.png", b"1"), ("a.right.png", b"2")))
     assert right.error == (
