@@ -18,9 +18,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import mutate_images
 from tests.conftest import picture
 
-from . import bombs, mutations
+from . import bombs
 from .jobs import HostileJob
 from .memory import Ended
 
@@ -106,7 +107,7 @@ def _mutants(folder: Path, encoder: Path, count: int, seed: int) -> int:
 
 def _tables(count: int, seed: int) -> Iterator[pa.Table]:
     rows: list[tuple[str, bytes]] = []
-    for number, (name, data) in enumerate(mutations.mutants(count, seed)):
+    for number, (name, data) in enumerate(mutate_images.mutants(count, seed)):
         rows.append((f"{number:06} {name}", data))
         if len(rows) == PER_SHARD or number == count - 1:
             yield pa.table({"id": [name for name, _ in rows], "image": pa.array([data for _, data in rows])})
