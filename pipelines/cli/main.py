@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from lookalike.model.printable import printable, say
 
 from ..filesystem import files
 from ..filesystem.encoding import restart_in_utf8
-from . import logs
+from . import logs, native
 from .encoder import encoder_app
 from .evaluate import evaluate
 from .jobs import BEAM, embed, index, nightly, pack, query
@@ -65,9 +66,12 @@ app.add_typer(exclude_app, name="exclude")
 EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
     "be read only in part, or no query could be answered; 4 done, but an id that was named is nowhere; 10 to 18 a "
-    "gate failed, nothing was published; 130 interrupted. docs/operations.md tells which gate has which code."
+    "gate failed, nothing was published; 130 interrupted, 143 terminated. docs/operations.md tells which gate has "
+    "which code."
 )
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+OWN_PROCESS = object()
+"""Of a context: nothing runs in this process but the command, so that its standard error is the command's."""
 
 
 def _version(asked: bool) -> None:
@@ -78,6 +82,7 @@ def _version(asked: bool) -> None:
 
 @app.callback(epilog=EXIT_CODES)
 def main_options(
+    ctx: typer.Context,
     log: Annotated[LogFormat, typer.Option(help="Log lines for people, or JSON for machines.")] = "text",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what the libraries say.")] = False,
     version: Annotated[
@@ -85,6 +90,8 @@ def main_options(
     ] = False,
 ) -> None:
     logs.set_up(log, verbose)
+    if ctx.obj is OWN_PROCESS:
+        ctx.with_resource(native.captured())
 
 
 app.command()(pack)
@@ -124,10 +131,19 @@ def demo(
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns what a user can mend into one sentence and a non-zero exit."""
+    terminated = False
+
+    def terminate(*_: object) -> None:
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt
+
+    if arguments is None:
+        signal.signal(signal.SIGTERM, terminate)
     try:
         if arguments is None:
             restart_in_utf8()
-        app(args=arguments)
+        app(args=arguments, obj=OWN_PROCESS if arguments is None else None)
     except GateError as error:
         _fail(str(error), error.exit_code)
     except LookalikeError as error:
@@ -137,7 +153,8 @@ def main(arguments: list[str] | None = None) -> None:
     except SystemExit as stop:
         # typer turns Ctrl-C into this, without a word.
         if stop.code == INTERRUPTED:
-            _fail("interrupted; what is finished is kept, run the same command to go on", INTERRUPTED)
+            what, code = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
+            _fail(f"{what}; what is finished is kept, run the same command to go on", code)
         raise
 
 
