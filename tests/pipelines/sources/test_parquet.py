@@ -67,6 +67,19 @@ def test_ids_by_position_need_neither_a_column_nor_paths(tmp_path):
     assert item.image == b"1"
 
 
+def test_rows_of_a_row_group_that_would_take_much_memory_are_rejected_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("lookalike.sources.parquet._MOST_BESIDE", 1000)
+    path = tmp_path / "a.parquet"
+    columns = {"id": list("abcd"), "image": [b"1"] * 4, "name": ["x" * 2000, "", "y", "z"]}
+    pq.write_table(pa.table(columns), path, row_group_size=2)
+    shard = Shard(str(path), "parquet", (files.look(str(path)),))
+    items = list(read(shard, SourceOptions(metadata={"name": "string"})))
+    error = "row group 0 is not read: pages of 2,018 bytes beside the image, more than 1,000"
+    assert items[:2] == [Reject(None, 0, "read", error), Reject(None, 1, "read", error)]
+    assert [item.item_id for item in items[2:]] == ["c", "d"]
+    assert len(list(read(shard, SourceOptions()))) == 4
+
+
 def test_nulls_reject_their_row_alone(tmp_path):
     items = read_table(tmp_path, {"id": ["a", None, "c"], "image": [None, b"2", b"3"]})
     assert items == [

@@ -35,7 +35,7 @@ def one_at_a_time(
 
 @given(
     stored=st.lists(
-        st.none() | st.sampled_from([b"", b"a", b"bc" * 40]) | st.binary(max_size=99), max_size=90
+        st.none() | st.sampled_from([b"", b"a", b"bc" * 50]) | st.binary(max_size=99), max_size=90
     ),
     codec=st.sampled_from(CODECS),
     nested=st.booleans(),
