@@ -45,6 +45,8 @@ _NOT_READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("a Khronos texture (KTX)", 0, (b"\xabKTX",)),
     ("a Windows metafile (WMF)", 0, (b"\xd7\xcd\xc6\x9a", b"\1\0\x09\0\0\3", b"\1\0\x09\0\0\1")),
     ("a Windows metafile (EMF)", 40, (b" EMF",)),
+    ("a bitmap without its file header (DIB)", 0, (b"\x28\0\0\0",)),
+    ("a Utah raster (RLE)", 0, (b"\x52\xcc",)),
     ("a PCX file", 0, tuple(bytes((10, v, 1, b)) for v in (0, 2, 3, 4, 5) for b in (1, 2, 4, 8))),
     ("a Windows cursor (CUR)", 0, tuple(b"\0\0\2\0" + bytes((n, 0)) for n in range(1, 256))),
     ("an animated Windows cursor (ANI)", 8, (b"ACON",)),
@@ -154,13 +156,27 @@ def _other(data: bytes, brands: list[bytes]) -> str:
         return f"{_media(brands[0])}, which is not supported"
     if data.startswith(b"PK\3\4"):
         return f"{_zipped(data)}, which is not supported"
-    if data[-18:-1] == b"TRUEVISION-XFILE.":
+    if data[-18:-1] == b"TRUEVISION-XFILE." or _is_old_targa(data[:18]):
         return "a Targa file (TGA), which is not supported"
     if not data.strip(b"\0"):
         return "nothing but zero bytes"
     if (at := data.find(b"\xff\xd8\xff", 0, 1024)) > 0:
         return f"a JPEG with {at} other bytes before it, which is not supported"
     return _text(data) or f"no format that is known: it starts with the bytes {data[:8].hex(' ')}"
+
+
+def _is_old_targa(head: bytes) -> bool:
+    """Whether a header of 18 bytes can be that of a Targa file, which before version 2 has no signature."""
+    return (
+        len(head) == 18
+        and head[2] in (1, 2, 3, 9, 10, 11)
+        and head[1] == (head[2] in (1, 9))
+        and (head[1] == 1 or not any(head[3:8]))
+        and head[16] in (8, 15, 16, 24, 32)
+        and any(head[12:14])
+        and any(head[14:16])
+        and head[17] & 0xC0 == 0
+    )
 
 
 def _media(brand: bytes) -> str:

@@ -141,6 +141,14 @@ def test_every_format_that_is_read_is_told_by_its_bytes(name: str) -> None:
     assert told in decode.DECODERS
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+@pytest.mark.parametrize("compression", [None, "tga_rle"])
+def test_a_targa_file_without_its_signature_is_told(mode: str, compression: str | None) -> None:
+    data = saved(RGB.convert(mode), "TGA", compression=compression)
+    assert data[-18:-2] == b"TRUEVISION-XFILE"
+    assert reason(data[:-26]) == "a Targa file (TGA), which is not supported"
+
+
 def test_several_brands_make_the_format() -> None:
     assert format_of(media(b"mif1", b"mif1", b"avif")) == "AVIF"
     assert format_of(media(b"mif1", b"mif1", b"heic")) == "HEIC"
