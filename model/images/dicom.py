@@ -1,39 +1,29 @@
-"""DICOM to RGB: pydicom decodes, and tensorflow-io the compressions that pydicom leaves to plugins.
+"""DICOM to RGB: pydicom reads what is said of the picture, `model.images.dicom_frames` its first frame.
 
-tensorflow-io ends the process (segmentation fault) on corrupted RLE and JPEG 2000, and fills truncated raw pixels with
-zeros: it reads only the compressions that pydicom cannot. There, 4,000 corrupted files each of JPEG extended and
-JPEG-LS did it no harm.
-
-As in `model.images.formats`, exceptions are not handled here.
+Only that frame is read, whatever the file holds behind it. As in `model.images.formats`, exceptions are not handled
+here.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import imports
 from ..errors import ImageError
+from .dicom_frames import PIXEL_DATA, PixelData, frame_bytes, read_frame
 from .formats import check_size
-from .levels import AnyWindow, grey, stretched
+from .levels import AnyWindow, Window, by_bands, grey, ramp, stretched
 
-# JPEG extended (12 bit), lossless, lossless first-order, JPEG-LS lossless and near-lossless.
-_FOR_TENSORFLOW_IO = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (51, 57, 70, 80, 81))
-
-_PIXEL_MODULE = (
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-)
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_MOST_HEADER = 8 << 20
+"""Bytes that a deflated file may have in front of its pixels."""
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def first_frame(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
@@ -42,43 +32,103 @@ def first_frame(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nd
     Without a window grey values are stretched over 0..255 as they are stored: rescaling would only be linear. A window
     is applied to grey values after rescaling, to colours as they are stored.
     """
-    pydicom = imports.pydicom()
-    header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+    header, pixels = _opened(data, max_pixels)
+    frame = read_frame(pixels, header)
+    if frame.shape[:2] != (header.Rows, header.Columns):
+        raise ImageError(
+            f"DICOM cut short or corrupt: {frame.shape[:2]} pixels where it says {header.Rows, header.Columns}"
+        )
+    if frame.ndim == 3:
+        return _colour_levels(frame, header, window)
+    levels = _windowed(frame, header, window) if window else stretched(frame)
+    del frame
+    return grey(255 - levels if str(header.PhotometricInterpretation) == "MONOCHROME1" else levels)
+
+
+def _opened(data: bytes, max_pixels: int) -> tuple[Any, PixelData]:
+    """What a file says of its picture, and its pixel data; of a deflated file, no more than the first frame of them.
+
+    Raises:
+        ImageError: there is no picture, or it is too large.
+    """
+    read = imports.pydicom().filereader.read_dataset
+    stream = io.BytesIO(data)
+    stream.seek(132)
+    meta = read(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    if "TransferSyntaxUID" not in meta:
+        raise ImageError("DICOM cut short or corrupt: it does not say how it is stored")
+    syntax, content, inflate = meta.TransferSyntaxUID, memoryview(data), None
+    if syntax == _DEFLATED:
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        content = memoryview(inflate.decompress(content[stream.tell() :], _MOST_HEADER))
+        stream = io.BytesIO(content)
+    header = read(
+        stream,
+        syntax.is_implicit_VR,
+        syntax.is_little_endian,
+        stop_when=lambda tag, vr, length: tag in PIXEL_DATA,
+    )
     if "Rows" not in header or "Columns" not in header:
         raise ImageError("DICOM without a picture")
-    rows, columns = int(header.Rows), int(header.Columns)
-    check_size(columns, rows, max_pixels)
-    dataset = pydicom.dcmread(io.BytesIO(data))
-    inverted = str(header.PhotometricInterpretation) == "MONOCHROME1"
-    if header.file_meta.get("TransferSyntaxUID") in _FOR_TENSORFLOW_IO:
-        if window and inverted:
-            dataset.PhotometricInterpretation = "MONOCHROME2"
-        frame = _by_tensorflow_io(_first_frame_alone(dataset))
-        inverted = inverted and window is not None  # else DCMTK has done it
-        if window and frame.ndim == 2 and header.PixelRepresentation:
-            # DCMTK begins at 0: measured for 13, 14 and 16 bits.
-            frame = frame - 2 ** (int(header.BitsStored) - 1)
-    else:
-        frame = _by_pydicom(dataset)
-    if frame.shape[:2] != (rows, columns):
+    check_size(int(header.Columns), int(header.Rows), max_pixels)
+    start = stream.tell()
+    if inflate:
+        _check_length(content[start:], header)
+        missing = start + 12 + frame_bytes(header) + 1 - len(content)
+        if missing > 0:
+            content = memoryview(b"".join([content, inflate.decompress(inflate.unconsumed_tail, missing)]))
+    return header, _pixel_data(content[start:], syntax, *header.original_encoding)
+
+
+def _check_length(element: memoryview, header: Any) -> None:
+    """Refuse a deflated file whose pixels are said to be longer than its frames."""
+    length = int.from_bytes(element[8:12], "little")
+    most = frame_bytes(header) * max(1, int(header.get("NumberOfFrames") or 1)) + 1
+    if length > most:
         raise ImageError(
-            f"DICOM cut short or corrupt: {frame.shape[:2]} pixels where it says {rows, columns}"
+            f"DICOM cut short or corrupt: {length:,} bytes of pixels, {most:,} at most for its frames"
         )
-    if frame.ndim == 2:
-        levels = window.apply(_rescaled(frame, header)) if window else stretched(frame)
-        return grey(255 - levels if inverted else levels)
+
+
+def _pixel_data(element: memoryview, syntax: Any, implicit: bool, little: bool) -> PixelData:
+    """The element at the beginning of `element`: DICOM PS3.5, 7.1."""
+    order: Any = "little" if little else "big"
+    group, number = (int.from_bytes(element[at : at + 2], order) for at in (0, 2))
+    keyword = PIXEL_DATA.get(group << 16 | number)
+    start = 8 if implicit else 12
+    if keyword is None or len(element) < start:
+        raise ImageError("DICOM without a picture")
+    length = int.from_bytes(element[start - 4 : start], order)
+    vr = "OW" if implicit else bytes(element[4:6]).decode("ascii")
+    value = element[start:] if length == _UNDEFINED_LENGTH else element[start : start + length]
+    return PixelData(syntax, keyword, vr, value)
+
+
+def _colour_levels(frame: np.ndarray, header: Any, window: AnyWindow | None) -> np.ndarray:
     if window:
         return window.apply(frame)
     if frame.dtype == np.uint8:
-        return frame
+        return np.require(frame, requirements=["C", "W"])
     full = np.iinfo(frame.dtype).max if frame.dtype.kind in "ui" else 2.0 ** int(header.BitsStored) - 1
-    return np.rint(np.clip(frame / full, 0, 1) * 255).astype(np.uint8)
+    return by_bands(lambda rows: np.rint(np.clip(rows / full, 0, 1) * 255).astype(np.uint8), frame)
 
 
-def _rescaled(frame: np.ndarray, header: Any) -> np.ndarray:
-    """Stored grey values (height, width) in the file's units: DICOM PS3.3 C.11.1.1.2."""
+def _windowed(frame: np.ndarray, header: Any, window: AnyWindow) -> np.ndarray:
+    """The window's levels of stored grey values (height, width), rescaled to the file's units."""
+    rescaled, rising = _rescaling(header)
+    if isinstance(window, Window):
+        return by_bands(lambda rows: window.apply(rescaled(rows)), frame)
+    if rising:
+        # The sample at a percentile is the same one before and after.
+        low, high = rescaled(np.array(window.ends(frame)))
+        return by_bands(lambda rows: ramp(rescaled(rows), low, high), frame)
+    return window.apply(rescaled(frame))
+
+
+def _rescaling(header: Any) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
+    """What turns stored values into the file's units, and whether more stays more: DICOM PS3.3 C.11.1.1.2."""
     if "ModalityLUTSequence" in header:
-        return imports.pydicom().pixels.apply_modality_lut(frame, header)
+        return lambda values: imports.pydicom().pixels.apply_modality_lut(values, header), False
     # Enhanced objects say it for all frames or for each, and not at the top.
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in (header.get(groups) or [])[:1]:
@@ -89,51 +139,6 @@ def _rescaled(frame: np.ndarray, header: Any) -> np.ndarray:
         raise ImageError(
             f"DICOM with a rescale slope of {slope:g} and an intercept of {intercept:g}: no window can be laid on it"
         )
-    return frame if (slope, intercept) == (1, 0) else frame * slope + intercept
-
-
-def _by_pydicom(dataset: Any) -> np.ndarray:
-    pixels = imports.pydicom().pixels
-    frame = pixels.pixel_array(dataset, index=0)
-    return (
-        pixels.apply_color_lut(frame, dataset)
-        if dataset.PhotometricInterpretation == "PALETTE COLOR"
-        else frame
-    )
-
-
-def _first_frame_alone(dataset: Any) -> bytes:
-    """A DICOM file of nothing but the first frame, still compressed, and what says how to read it.
-
-    DCMTK decompresses all frames, and believes lengths: one flipped byte in that of the pixels made it take
-    18 s and 4 GB for a picture of 64 x 64.
-    """
-    pydicom = imports.pydicom()
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    alone = pydicom.Dataset()
-    for keyword in _PIXEL_MODULE:
-        if keyword in dataset:
-            setattr(alone, keyword, dataset.get(keyword))
-    alone.PixelData = pydicom.encaps.encapsulate(
-        [pydicom.encaps.get_frame(dataset.PixelData, 0, number_of_frames=frames)]
-    )
-    alone["PixelData"].VR = "OB"
-    alone["PixelData"].is_undefined_length = True
-    alone.SOPClassUID, alone.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
-    alone.file_meta = pydicom.dataset.FileMetaDataset()
-    alone.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    stream = io.BytesIO()
-    alone.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def _by_tensorflow_io(data: bytes) -> np.ndarray:
-    """The first frame, float32 (height, width) or (height, width, 3); DCMTK has inverted MONOCHROME1."""
-    tf, tfio = imports.tensorflow(), imports.tensorflow_io()
-
-    try:
-        # Without on_error="strict" a failure is an empty tensor.
-        frames = tfio.image.decode_dicom_image(data, on_error="strict", dtype=tf.float32).numpy()
-    except tf.errors.InvalidArgumentError:
-        raise ImageError("DICOM cut short or corrupt: its compressed pixels cannot be read") from None
-    return frames[0, ..., 0] if frames.shape[-1] == 1 else frames[0]
+    if (slope, intercept) == (1, 0):
+        return lambda values: values, True
+    return lambda values: values * slope + intercept, slope > 0

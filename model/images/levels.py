@@ -83,8 +83,11 @@ class PercentileWindow:
 
     def apply(self, samples: np.ndarray) -> np.ndarray:
         """Numbers of any shape to uint8 of that shape; 0 everywhere if they are all the same."""
-        low, high = _percentiles(samples, (self.low, self.high))
-        return ramp(samples, low, high)
+        return ramp(samples, *self.ends(samples))
+
+    def ends(self, samples: np.ndarray) -> list[float]:
+        """The samples at the two percentiles."""
+        return _percentiles(samples, (self.low, self.high))
 
 
 def _percentiles(samples: np.ndarray, percents: tuple[float, ...]) -> list[float]:

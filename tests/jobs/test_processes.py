@@ -114,7 +114,7 @@ def test_a_catalogue_above_the_size_of_brute_force(job, tmp_path) -> None:
 
 
 def dicom() -> bytes:
-    """One that tensorflow-io reads."""
+    """One that is compressed."""
     name = "MR_small_jpeg_ls_lossless.dcm"
     return Path(str(get_testdata_file(name, download=False))).read_bytes()
 

@@ -520,15 +520,32 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "model/images/dicom.py": [
         wrong(
-            "return grey(255 - levels if inverted else levels)",
+            'return grey(255 - levels if str(header.PhotometricInterpretation) == "MONOCHROME1" else levels)',
             "return grey(levels)",
             "MONOCHROME1 is a negative",
         ),
         wrong(
-            "frame * slope + intercept",
-            "frame * slope - intercept",
+            "values * slope + intercept",
+            "values * slope - intercept",
             "Hounsfield units are wrong",
             "tests/model/images/test_windows.py",
+        ),
+    ],
+    "model/images/dicom_frames.py": [
+        wrong(
+            "return (frame << unused)",
+            "return (frame << 0)",
+            "what is compressed without a sign is not given one",
+        ),
+        wrong(
+            "octets[:, sample, size - 1 - place]",
+            "octets[:, sample, place]",
+            "RLE of 16 bits has its bytes turned round",
+        ),
+        worse(
+            "        _check_size(jpeg_2000_size(data), header)\n",
+            "",
+            "a JPEG 2000 of gigabytes in a small DICOM is decompressed",
         ),
     ],
     "model/images/preprocess.py": [

@@ -21,7 +21,6 @@ from lookalike.model.imports import one_at_a_time
 
 LARGE = {
     "tensorflow",
-    "tensorflow_io",
     "keras",
     "scann",
     "apache_beam",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lookalike.model.errors import ImageError
-from lookalike.model.images.codestreams import decode_jpeg, jpeg_2000_size, jpeg_frame
+from lookalike.model.images.codestreams import decode_jpeg, decode_jpeg_ls, jpeg_2000_size, jpeg_frame
 from tests.support.image_files import RGB, assert_flag, flag, saved
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
@@ -33,6 +33,7 @@ def test_jpeg_ls_and_jpeg_2000_tell_their_size() -> None:
     frame = jpeg_frame(imagecodecs.jpegls_encode(NOISE))
     assert frame is not None
     assert frame[1:] == (0xF7, 8, 40, 30, 3)
+    assert np.array_equal(decode_jpeg_ls(imagecodecs.jpegls_encode(NOISE)), NOISE)
     for form in ("j2k", "jp2"):
         assert jpeg_2000_size(imagecodecs.jpeg2k_encode(NOISE, codecformat=form)) == (40, 30)
     assert jpeg_2000_size(b"no codestream") is None
@@ -58,3 +59,12 @@ def test_lossless_jpeg_comes_back_as_it_was(bits: int) -> None:
     assert np.array_equal(decode_jpeg(colour, jpeg_frame(colour), False), NOISE)
     with pytest.raises(ImageError, match="without its end"):
         decode_jpeg(jpeg[:-20], jpeg_frame(jpeg), None)
+
+
+def test_a_jpeg_ls_that_is_cut_is_refused_at_once() -> None:
+    jpeg = bytes(
+        imagecodecs.jpegls_encode(np.random.default_rng(0).integers(0, 4096, (64, 64)).astype(np.uint16))
+    )
+    for kept in range(len(jpeg) - 60, len(jpeg) - 2, 3):
+        with pytest.raises(ImageError, match="without its end"):
+            decode_jpeg_ls(jpeg[:kept])

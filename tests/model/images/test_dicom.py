@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import resource
+import struct
+import tracemalloc
 
 import numpy as np
 import pydicom
@@ -11,9 +14,11 @@ import pytest
 
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
-from tests.support.image_files import (
-    dicom_sample,
-)
+from tests.support.dicom_files import deflated, dicom_file
+from tests.support.image_files import dicom_sample
+
+PIXELS = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, 3 << 30)
+"""The head of an element that claims 3 GiB of pixels."""
 
 
 @pytest.mark.parametrize(
@@ -87,3 +92,59 @@ def test_a_dicom_that_claims_four_gigabytes_of_compressed_pixels_takes_no_more_t
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert decode(bytes(data)).pixels.shape == (64, 64, 3)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kB
+
+
+def test_of_many_frames_no_more_than_the_first_is_loaded() -> None:
+    frames = np.zeros((40, 256, 256), np.uint16)
+    frames[0, 0, 0] = 9
+    for data in (dicom_file(frames), dicom_file(frames, pydicom.uid.DeflatedExplicitVRLittleEndian)):
+        decode(data)
+        tracemalloc.start()
+        try:
+            pixels = decode(data).pixels
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert pixels[0, 0].tolist() == [255] * 3
+        assert most < (2 << 20) + (20 << 20) * (len(data) < 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        (PIXELS, "3,221,225,472 bytes of pixels, 8,193 at most for its frames"),
+        (struct.pack("<HH2sHI", 0x0009, 0x0010, b"OB", 0, 3 << 30), "DICOM without a picture"),
+    ],
+    ids=["pixels", "private"],
+)
+def test_a_deflated_file_that_inflates_to_gigabytes_is_refused_in_little_memory(
+    start: bytes, reason: str
+) -> None:
+    data = deflated(dicom_file(np.zeros((1, 64, 64), np.uint16)), start, *[bytes(1 << 24)] * 8)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match=reason):
+            decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_deflated_picture_that_is_too_large_is_refused_by_its_header() -> None:
+    data = deflated(
+        dicom_file(np.zeros((1, 4, 4), np.uint16), Rows=60000, Columns=60000), PIXELS, bytes(1 << 20)
+    )
+    with pytest.raises(ImageError, match="3,600,000,000 pixels, more than the limit"):
+        decode(data)
+
+
+def test_sequences_nested_a_thousand_deep_are_read_past_or_refused() -> None:
+    data = dicom_file(np.arange(16, dtype=np.uint8).reshape(1, 4, 4))
+    start = 144 + int.from_bytes(data[140:144], "little")
+    sequence = struct.pack("<HH2sHI", 0x0009, 0x1010, b"SQ", 0, 2**32 - 1)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 2**32 - 1)
+    ends = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    for depth in (1, 10, 1000, 50_000):
+        nested = data[:start] + (sequence + item) * depth + ends * depth + data[start:]
+        with contextlib.suppress(*[ImageError] * (depth >= 1000)):
+            assert decode(nested).pixels.shape == (4, 4, 3)

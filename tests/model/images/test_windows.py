@@ -129,7 +129,7 @@ def test_tiff_whose_white_is_zero_is_inverted_behind_the_window() -> None:
 @pytest.mark.parametrize("signed", [1, 0])
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 @pytest.mark.parametrize("window", [Window(600, 800), PercentileWindow(5, 95)])
-def test_what_tensorflow_io_decompresses_has_the_units_of_the_raw_file(signed, kind, window) -> None:
+def test_what_is_compressed_by_jpeg_ls_has_the_units_of_the_raw_file(signed, kind, window) -> None:
     header = {"PhotometricInterpretation": kind, "RescaleSlope": 0.5, "RescaleIntercept": -100}
     header["PixelRepresentation"] = signed
     raw, compressed = (
