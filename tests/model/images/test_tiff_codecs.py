@@ -90,8 +90,15 @@ def test_damaged_jpeg_is_refused(marker: int, where: float) -> None:
 
 
 def test_the_tag_says_what_the_colours_of_a_jpeg_are() -> None:
-    rgb = imagecodecs.jpeg8_encode(flag(), level=98, outcolorspace="RGB")
-    assert_flag(decode(tiff(48, 32, [rgb], samples=3, photometric=2, compression=7)).pixels, 6)
+    rgb = bytearray(imagecodecs.jpeg8_encode(flag(), level=98, outcolorspace="RGB"))
+    adobe = rgb.index(b"\xff\xee")
+    del rgb[adobe : adobe + 16]
+    frame, scan = rgb.index(b"\xff\xc0"), rgb.index(b"\xff\xda")
+    for number in range(
+        3
+    ):  # components called 1, 2 and 3 are YCbCr to libjpeg, those called R, G and B are not
+        rgb[frame + 10 + 3 * number] = rgb[scan + 5 + 2 * number] = number + 1
+    assert_flag(decode(tiff(48, 32, [bytes(rgb)], samples=3, photometric=2, compression=7)).pixels, 6)
     ycbcr = imagecodecs.jpeg8_encode(flag(), level=98, subsampling="444")
     jfif = ycbcr.index(b"JFIF") - 4
     bare = ycbcr[:jfif] + ycbcr[jfif + 18 :]
