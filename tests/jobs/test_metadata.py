@@ -104,7 +104,7 @@ def read_table(path: Path, form: str, types: Mapping[str, str]) -> Rows:
     if form == "parquet":
         return [{name: row[name] for name in types} for row in pq.read_table(path).to_pylist()]
     if form == "jsonl":
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [json.loads(line) for line in path.read_bytes().splitlines()]
     else:
         rows = pyarrow.csv.read_csv(
             path,
