@@ -2,8 +2,6 @@
 
 Allowed is what networks of pictures are made of: one graph of TFLite's own operations that compute, with tensors whose
 sizes are those of their data. There are no operations of others, no variables, tables, loops or calls.
-
-Source of the tables: `schema.fbs` of TensorFlow Lite 2.17.
 """
 
 from __future__ import annotations
@@ -17,7 +15,8 @@ import numpy as np
 
 from ..errors import LookalikeError
 from ..imports import importing
-from .flatbuffer import FlatBuffer, FlatBufferError, Schema
+from .flatbuffer import FlatBuffer, FlatBufferError
+from .tflite_schema import EMPTY, MODEL, OPERATIONS, OPTIONS
 
 _IDENTIFIER = b"TFL3"
 _MOST_BYTES = 1 << 31
@@ -29,177 +28,6 @@ _LONGEST = 1 << 12
 """Of strides, dilations, block sizes, paddings and new heights and widths."""
 
 
-def _schema(*fields: str, **kinds: Any) -> Schema:
-    """`name:kind` for each field in order; `name:kind=default`; a `-` for None, and a name alone for one in `kinds`."""
-    types: dict[str, Any] = {}
-    defaults = {}
-    for text in fields:
-        name, _, kind = text.partition(":")
-        kind, _, default = kind.partition("=")
-        types[name] = kinds.get(name) if not kind or kind == "-" else kind
-        if default:
-            defaults[name] = int(default)
-    return Schema(types, defaults)
-
-
-_QUANTIZATION = _schema(
-    "min:[f]", "max:[f]", "scale:[f]", "zero_point:[q]", "details_type:B", "details:any", "dimension:i"
-)
-_TENSOR = _schema(
-    *("shape:[i]", "type:b", "buffer:I", "name:str", "quantization", "is_variable:B", "sparsity:any"),
-    *("shape_signature:[i]", "has_rank:B", "variant_tensors:any"),
-    quantization=_QUANTIZATION,
-)
-_OPERATOR = _schema(
-    *("opcode_index:I", "inputs:[i]", "outputs:[i]", "options_type:B", "options:any", "custom_options:[B]"),
-    *("custom_options_format:b", "mutating_variable_inputs:[B]", "intermediates:[i]", "large_offset:Q"),
-    *("large_size:Q", "options_2_type:B", "options_2:any"),
-)
-_SUBGRAPH = _schema(
-    *("tensors", "inputs:[i]", "outputs:[i]", "operators", "name:str"),
-    tensors=(_TENSOR,),
-    operators=(_OPERATOR,),
-)
-_CODE = _schema("deprecated_code:b", "custom_code:str", "version:i=1", "code:i")
-_BUFFER = _schema("data:[B]", "offset:-", "size:-")
-_METADATA = _schema("name:str", "buffer:I")
-_TENSOR_NAME = _schema("name:str", "tensor:I")
-_SIGNATURE = _schema(
-    *("inputs", "outputs", "key:str", "deprecated_tag:-", "subgraph:I"),
-    inputs=(_TENSOR_NAME,),
-    outputs=(_TENSOR_NAME,),
-)
-_MODEL = _schema(
-    *("version:I", "codes", "subgraphs", "description:str", "buffers", "metadata_buffer:[i]", "metadata"),
-    "signatures",
-    codes=(_CODE,),
-    subgraphs=(_SUBGRAPH,),
-    buffers=(_BUFFER,),
-    metadata=(_METADATA,),
-    signatures=(_SIGNATURE,),
-)
-
-
-@dataclass(frozen=True)
-class _Operation:
-    """One of TFLite's operations, as a network may use it.
-
-    Attributes:
-        inputs: least and most of them.
-        options: name of the table, "" for none; `_OPTIONS` has its fields.
-        optional: inputs that may be left out.
-        constant: inputs whose values are in the file: what they say decides how much memory is taken, or is looked at
-            without a check.
-    """
-
-    inputs: tuple[int, int]
-    options: str = ""
-    optional: tuple[int, ...] = ()
-    constant: tuple[int, ...] = ()
-
-
-_ANY = (1, 1024)
-_ACTIVATION = "activation:b"
-_OPTIONS = {
-    "AddOptions": _schema(_ACTIVATION, "pot_scale_int16:B"),
-    "ArgMaxOptions": _schema("output_type:b"),
-    "BatchMatMulOptions": _schema("adj_x:B", "adj_y:B", "asymmetric:B"),
-    "CastOptions": _schema("in_type:b", "out_type:b"),
-    "ConcatenationOptions": _schema("axis:i", _ACTIVATION),
-    "Conv2DOptions": _schema(
-        "padding:b",
-        "stride_w:i",
-        "stride_h:i",
-        _ACTIVATION,
-        "dilation_w:i=1",
-        "dilation_h:i=1",
-        "bias_type:b",
-    ),
-    "DepthToSpaceOptions": _schema("block:i"),
-    "DepthwiseConv2DOptions": _schema(
-        *("padding:b", "stride_w:i", "stride_h:i", "multiplier:i", _ACTIVATION, "dilation_w:i=1"),
-        "dilation_h:i=1",
-    ),
-    "DivOptions": _schema(_ACTIVATION),
-    "FullyConnectedOptions": _schema(_ACTIVATION, "format:b", "keep_dims:B", "asymmetric:B", "bias_type:b"),
-    "GatherOptions": _schema("axis:i", "batch_dims:i"),
-    "GeluOptions": _schema("approximate:B"),
-    "L2NormOptions": _schema(_ACTIVATION),
-    "LeakyReluOptions": _schema("alpha:f"),
-    "LocalResponseNormalizationOptions": _schema("radius:i", "bias:f", "alpha:f", "beta:f"),
-    "MirrorPadOptions": _schema("mode:b"),
-    "MulOptions": _schema(_ACTIVATION),
-    "PackOptions": _schema("count:i", "axis:i"),
-    "Pool2DOptions": _schema(
-        "padding:b", "stride_w:i", "stride_h:i", "filter_w:i", "filter_h:i", _ACTIVATION
-    ),
-    "ReducerOptions": _schema("keep_dims:B"),
-    "ReshapeOptions": _schema("new_shape:[i]"),
-    "ResizeBilinearOptions": _schema("height:-", "width:-", "align_corners:B", "half_pixel_centers:B"),
-    "ResizeNearestNeighborOptions": _schema("align_corners:B", "half_pixel_centers:B"),
-    "ShapeOptions": _schema("out_type:b"),
-    "SoftmaxOptions": _schema("beta:f"),
-    "SpaceToDepthOptions": _schema("block:i"),
-    "SplitOptions": _schema("count:i"),
-    "SplitVOptions": _schema("count:i"),
-    "SqueezeOptions": _schema("dimensions:[i]"),
-    "StridedSliceOptions": _schema("begin:i", "end:i", "ellipsis:i", "new_axis:i", "shrink:i", "offset:B"),
-    "SubOptions": _schema(_ACTIVATION, "pot_scale_int16:B"),
-}
-"""Tables with fields. Those of other operations are empty, and may be of any name."""
-
-_OF_ONE = """
-    ABS CEIL COS DEQUANTIZE ELU EXP FLOOR HARD_SWISH LOG LOGISTIC LOG_SOFTMAX NEG QUANTIZE RELU RELU6 RELU_N1_TO_1 ROUND
-    RSQRT SIN SQRT SQUARE TANH
-"""
-_OF_TWO = """
-    EQUAL FLOOR_DIV GREATER GREATER_EQUAL LESS LESS_EQUAL MAXIMUM MINIMUM NOT_EQUAL POW PRELU SQUARED_DIFFERENCE
-"""
-_OPERATIONS = {
-    **dict.fromkeys(_OF_ONE.split(), _Operation((1, 1))),
-    **dict.fromkeys(_OF_TWO.split(), _Operation((2, 2))),
-    "ADD": _Operation((2, 2), "AddOptions"),
-    "ARG_MAX": _Operation((2, 2), "ArgMaxOptions", constant=(1,)),
-    "AVERAGE_POOL_2D": _Operation((1, 1), "Pool2DOptions"),
-    "BATCH_MATMUL": _Operation((2, 2), "BatchMatMulOptions"),
-    "CAST": _Operation((1, 1), "CastOptions"),
-    "CONCATENATION": _Operation(_ANY, "ConcatenationOptions"),
-    "CONV_2D": _Operation((2, 3), "Conv2DOptions", (2,), (1, 2)),
-    "DEPTH_TO_SPACE": _Operation((1, 1), "DepthToSpaceOptions"),
-    "DEPTHWISE_CONV_2D": _Operation((3, 3), "DepthwiseConv2DOptions", constant=(1, 2)),
-    "DIV": _Operation((2, 2), "DivOptions"),
-    "EXPAND_DIMS": _Operation((2, 2), constant=(1,)),
-    "FULLY_CONNECTED": _Operation((2, 3), "FullyConnectedOptions", (2,), (1, 2)),
-    "GATHER": _Operation((2, 2), "GatherOptions", constant=(1,)),
-    "GELU": _Operation((1, 1), "GeluOptions"),
-    "L2_NORMALIZATION": _Operation((1, 1), "L2NormOptions"),
-    "LEAKY_RELU": _Operation((1, 1), "LeakyReluOptions"),
-    "LOCAL_RESPONSE_NORMALIZATION": _Operation((1, 1), "LocalResponseNormalizationOptions"),
-    "MAX_POOL_2D": _Operation((1, 1), "Pool2DOptions"),
-    "MIRROR_PAD": _Operation((2, 2), "MirrorPadOptions", constant=(1,)),
-    "MUL": _Operation((2, 2), "MulOptions"),
-    "PACK": _Operation(_ANY, "PackOptions"),
-    "PAD": _Operation((2, 2), constant=(1,)),
-    "PADV2": _Operation((3, 3), constant=(1, 2)),
-    **dict.fromkeys(
-        ("MEAN", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD", "SUM"),
-        _Operation((2, 2), "ReducerOptions", constant=(1,)),
-    ),
-    "RESHAPE": _Operation((1, 2), "ReshapeOptions"),
-    "RESIZE_BILINEAR": _Operation((2, 2), "ResizeBilinearOptions", constant=(1,)),
-    "RESIZE_NEAREST_NEIGHBOR": _Operation((2, 2), "ResizeNearestNeighborOptions", constant=(1,)),
-    "SELECT_V2": _Operation((3, 3)),
-    "SHAPE": _Operation((1, 1), "ShapeOptions"),
-    "SLICE": _Operation((3, 3), constant=(1, 2)),
-    "SOFTMAX": _Operation((1, 1), "SoftmaxOptions"),
-    "SPACE_TO_DEPTH": _Operation((1, 1), "SpaceToDepthOptions"),
-    "SPLIT": _Operation((2, 2), "SplitOptions", constant=(0,)),
-    "SPLIT_V": _Operation((3, 3), "SplitVOptions", constant=(1, 2)),
-    "SQUEEZE": _Operation((1, 1), "SqueezeOptions"),
-    "STRIDED_SLICE": _Operation((4, 4), "StridedSliceOptions", constant=(1, 2, 3)),
-    "SUB": _Operation((2, 2), "SubOptions"),
-    "TRANSPOSE": _Operation((2, 2), constant=(1,)),
-}
 _LISTS = ("custom_options", "intermediates", "mutating_variable_inputs")
 _OF_OTHERS = (*_LISTS, "large_offset", "large_size", "options_2_type", "options_2")
 """Fields of operations that are not among these."""
@@ -255,7 +83,7 @@ def _check(content: bytes, names: Any) -> None:
     if content[4:8] != _IDENTIFIER:
         raise FlatBufferError("another mark than TFL3")
     buffer = FlatBuffer(content)
-    model = buffer.root(_MODEL)
+    model = buffer.root(MODEL)
     codes = _operation_codes(model, names)
     if len(model["subgraphs"] or ()) != 1:
         raise FlatBufferError("another number of graphs than one")
@@ -285,7 +113,7 @@ def _operation_codes(model: dict[str, Any], names: Any) -> list[str]:
         # Models of before 2020 have the first alone; TFLite takes the greater.
         name = known.get(max(code["code"], code["deprecated_code"]), "an unknown one")
         codes.append(code["custom_code"].decode("utf-8", "replace") if code["custom_code"] else name)
-    if foreign := sorted({code for code in codes if code not in _OPERATIONS}):
+    if foreign := sorted({code for code in codes if code not in OPERATIONS}):
         raise _ForeignError(", ".join(foreign))
     return codes
 
@@ -372,7 +200,7 @@ def _check_order(graph: dict[str, Any], codes: Sequence[str], tensors: Sequence[
     for operator in operators:
         _within(operator["opcode_index"], codes, "an operation")
         name = codes[operator["opcode_index"]]
-        operation = _OPERATIONS[name]
+        operation = OPERATIONS[name]
         given, made = _list(operator["inputs"]), _list(operator["outputs"])
         least, most = operation.inputs
         if not least <= len(given) <= most or (len(made) != 1 and name not in _SEVERAL_OUTPUTS) or not made:
@@ -401,7 +229,7 @@ def _list(values: Any) -> list[Any]:
 def _check_options(
     buffer: FlatBuffer, operator: dict[str, Any], name: str, names: Any, tensors: Sequence[_Tensor]
 ) -> None:
-    operation = _OPERATIONS[name]
+    operation = OPERATIONS[name]
     given = [tensors[number] if number >= 0 else None for number in _list(operator["inputs"])]
     options: dict[str, Any] = {}
     if operation.options:
@@ -411,9 +239,9 @@ def _check_options(
         elif operator["options"] is None:
             raise FlatBufferError(f"no options of {name}")
         else:
-            options = buffer.table(operator["options"], _OPTIONS[operation.options])
+            options = buffer.table(operator["options"], OPTIONS[operation.options])
     elif operator["options"] is not None:
-        buffer.table(operator["options"], _EMPTY)
+        buffer.table(operator["options"], EMPTY)
     for option, value in options.items():
         if option in _SIZES and not 1 <= value <= _LONGEST:
             raise FlatBufferError(f"{option} {value} of {name}")
@@ -423,7 +251,6 @@ def _check_options(
         raise FlatBufferError(f"{problem} of {name}")
 
 
-_EMPTY = _schema()
 _WITHOUT_OPTIONS = ("RESHAPE", "GELU", "LEAKY_RELU")
 
 

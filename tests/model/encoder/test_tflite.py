@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 
-from lookalike.model.encoder import tflite
 from lookalike.model.encoder.tflite import check_tflite
 from lookalike.model.errors import LookalikeError
 from tests.fuzz import tflite_models
@@ -131,24 +130,6 @@ WRONG = {
 def test_a_model_that_is_whole_but_not_sound_is_refused(model, what):
     assert check_tflite(changed(model, lambda model, graph: None), "x") is None
     assert "Received one with" in refused(changed(model, WRONG[what]))
-
-
-def test_the_tables_are_those_of_tensorflow():
-    """As many slots as the generated module has, and its names of operations."""
-    from tensorflow.lite.python import schema_py_generated as generated
-
-    for name, schema in (
-        *tflite._OPTIONS.items(),
-        ("Tensor", tflite._TENSOR),
-        ("Operator", tflite._OPERATOR),
-    ):
-        counted = []
-        builder = type("Builder", (), {"StartObject": staticmethod(counted.append)})
-        getattr(generated, f"{name}Start")(builder)
-        assert counted == [len(schema.fields)], name
-    for name, operation in tflite._OPERATIONS.items():
-        assert hasattr(generated.BuiltinOperator, name)
-        assert not operation.options or hasattr(generated.BuiltinOptions, operation.options)
 
 
 @pytest.mark.slow
