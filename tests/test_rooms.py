@@ -38,6 +38,7 @@ WITHOUT_A_TEST = {
 }
 """Module -> why it has no test file of its name."""
 OF_SEVERAL_MODULES = {
+    "tests/model/images/test_cases.py": "pictures of many programs, through all decoders",
     "tests/model/images/test_windows.py": "a window goes through decode, dicom, formats and preprocess",
     "tests/model/images/test_tiff_options.py": "what TIFF's writers write, through decode",
     "tests/model/networks/test_networks.py": "the contract of every network, and `networks.backbone`",

@@ -111,6 +111,8 @@ def _percentiles(samples: np.ndarray, percents: tuple[float, ...]) -> list[float
 
 
 AnyWindow = Window | PercentileWindow
+ABOVE_NAN = 16
+"""The level of the least sample where some are NaN: a sixteenth of the levels, as below black in video."""
 
 
 def from_16_bit(samples: np.ndarray) -> np.ndarray:
@@ -121,27 +123,32 @@ def from_16_bit(samples: np.ndarray) -> np.ndarray:
 def stretched(samples: np.ndarray) -> np.ndarray:
     """Samples of no fixed range to uint8: the least finite one becomes 0, the greatest 255.
 
-    NaN is no level, and becomes 0; infinities become the ends.
+    NaN is no level. Where there is one it becomes 0, and the least finite sample `ABOVE_NAN`: so what is no sample can
+    be told from the darkest one. Infinities become the ends.
     """
-    low, high = _ends(samples)
-    factor = 255 / max(high - low, 1e-12)
+    low, high, has_nan = _ends(samples)
+    least = ABOVE_NAN if has_nan else 0
+    factor = (255 - least) / max(high - low, 1e-12)
 
     def convert(band: np.ndarray) -> np.ndarray:
-        levels = (np.nan_to_num(band.astype(np.float64), nan=low, posinf=high, neginf=low) - low) * factor
-        return np.rint(levels).astype(np.uint8)
+        values = band.astype(np.float64)
+        levels = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * factor + least
+        return np.rint(np.where(np.isnan(values), 0, levels)).astype(np.uint8)
 
     return by_bands(convert, samples)
 
 
-def _ends(samples: np.ndarray) -> tuple[float, float]:
-    """The least and the greatest finite sample; zeros if there is none."""
-    low, high = math.inf, -math.inf
+def _ends(samples: np.ndarray) -> tuple[float, float, bool]:
+    """The least and the greatest finite sample, zeros if there is none; and whether there is a NaN."""
+    low, high, has_nan = math.inf, -math.inf, False
     for rows in bands(samples):
         band = samples[rows]
-        finite = band[np.isfinite(band)] if band.dtype.kind == "f" else band
-        if finite.size:
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    return (low, high) if low <= high else (0.0, 0.0)
+        if band.dtype.kind == "f":
+            has_nan = has_nan or bool(np.isnan(band).any())
+            band = band[np.isfinite(band)]
+        if band.size:
+            low, high = min(low, float(band.min())), max(high, float(band.max()))
+    return (low, high, has_nan) if low <= high else (0.0, 0.0, has_nan)
 
 
 def composed_on_white(colours: np.ndarray, alpha: np.ndarray, *, premultiplied: bool = False) -> np.ndarray:

@@ -114,7 +114,7 @@ def test_percentiles_that_are_counted_are_those_of_numpy(samples, percent):
 
 def test_not_a_number_is_no_level_where_levels_are_stretched():
     samples = np.array([[np.nan, 1000, 1200], [np.inf, -np.inf, 1110]], np.float32)
-    assert stretched(samples).tolist() == [[0, 0, 255], [255, 0, 140]]
+    assert stretched(samples).tolist() == [[0, 16, 255], [255, 16, 147]]
     assert stretched(np.full((2, 2), np.nan)).max() == 0
     assert stretched(np.full((2, 2), 7)).max() == 0
 

@@ -161,7 +161,7 @@ def test_not_a_number_is_no_level(dtype: str, colour: bool) -> None:
     values = np.array([[1000, np.nan], [1150, 1200]], dtype)
     samples = np.stack([values] * 3, axis=-1) if colour else values
     data = saved((samples, {"photometric": "rgb" if colour else "minisblack"}))
-    assert decode(data).pixels[..., 0].tolist() == [[0, 0], [191, 255]]
+    assert decode(data).pixels[..., 0].tolist() == [[16, 0], [195, 255]]
     values[...] = np.nan
     assert decode(saved((values, {"photometric": "minisblack"}))).pixels.max() == 0
 
