@@ -158,6 +158,8 @@ def _other(data: bytes, brands: list[bytes]) -> str:
         return f"{_zipped(data)}, which is not supported"
     if data[-18:-1] == b"TRUEVISION-XFILE." or _is_old_targa(data[:18]):
         return "a Targa file (TGA), which is not supported"
+    if data.startswith(b"BM") and not any(data[6:10]):
+        return "a BMP with a header of its own, which is not supported"
     if not data.strip(b"\0"):
         return "nothing but zero bytes"
     if (at := data.find(b"\xff\xd8\xff", 0, 1024)) > 0:
