@@ -174,7 +174,7 @@ def _is_old_targa(head: bytes) -> bool:
         and head[2] in (1, 2, 3, 9, 10, 11)
         and head[1] == (head[2] in (1, 9))
         and (head[1] == 1 or not any(head[3:8]))
-        and head[16] in (8, 15, 16, 24, 32)
+        and head[16] in (1, 8, 15, 16, 24, 32)
         and any(head[12:14])
         and any(head[14:16])
         and head[17] & 0xC0 == 0

@@ -46,7 +46,7 @@ def png_bomb() -> bytes:
 GOOD = picture(1)
 BAD_IMAGES = {
     "empty": (b"", "empty"),
-    "text named .jpg": (b"this is no picture at all\n" * 9, "not"),
+    "text named .jpg": (b"this is no picture at all\n" * 9, "text"),
     "bomb": (png_bomb(), "40000"),
     "truncated": (GOOD[: len(GOOD) // 2], ""),
     "header only": (GOOD[:20], ""),
