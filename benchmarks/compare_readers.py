@@ -4,8 +4,8 @@ A second reader is another library than ours for the format, or another program.
 to a mean difference of at most 6 grey levels. What we refuse and another reads needs a reason that is true: those
 that name what the file is (`not supported`) are, all others are listed. DICOM has no second reader here.
 
-    python benchmarks/compare_readers.py                   the image files of the installed packages
-    python benchmarks/compare_readers.py FOLDER --gm gm    others; GraphicsMagick as one more reader
+    python -m benchmarks.compare_readers                   the image files of the installed packages
+    python -m benchmarks.compare_readers FOLDER --gm gm    others; GraphicsMagick as one more reader
 """
 
 from __future__ import annotations
@@ -80,7 +80,13 @@ def by_opencv(data: bytes) -> np.ndarray:
 
 
 def by_imagecodecs(name: str) -> Reader:
-    return lambda data: on_white(getattr(imagecodecs, f"{name}_decode")(data))
+    def read(data: bytes) -> np.ndarray:
+        samples = getattr(imagecodecs, f"{name}_decode")(data)
+        if samples.dtype == np.uint16 and samples.max() < 4096:
+            samples = samples << 4  # the 12 bits of JPEG
+        return on_white(samples)
+
+    return read
 
 
 def by_graphicsmagick(program: str) -> Reader:
@@ -116,7 +122,7 @@ def on_white(samples: np.ndarray) -> np.ndarray:
 OTHERS: dict[str, tuple[Reader, ...]] = {
     "JPEG": (by_pillow, by_opencv, by_imagecodecs("jpeg8"), by_imagecodecs("jpegls")),
     "PNG": (by_pillow, by_opencv),
-    "WebP": (by_opencv, by_imagecodecs("webp")),
+    "WebP": (by_opencv, by_imagecodecs("webp"), by_pillow),  # of these only Pillow tells EXIF
     "GIF": (by_imagecodecs("gif"), by_opencv),
     "BMP": (by_pillow, by_opencv),
     "TIFF": (by_pillow, by_opencv, by_imagecodecs("tiff")),

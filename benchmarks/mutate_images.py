@@ -4,9 +4,9 @@ Damage is: bits flipped, bytes overwritten, cut off, cut out and repeated, piece
 extremes; of PNG half of the checksums are made right again. `decode_common` may do none of the three, whatever it is
 given; what `decode_rare` does is bounded by the process it runs in.
 
-    python benchmarks/mutate_images.py --count 10000
-    python benchmarks/mutate_images.py --count 10000 --only common
-    python benchmarks/mutate_images.py --count 100000 --write FOLDER      the damaged files themselves
+    python -m benchmarks.mutate_images --count 10000
+    python -m benchmarks.mutate_images --count 10000 --only common
+    python -m benchmarks.mutate_images --count 100000 --write FOLDER      the damaged files themselves
 """
 
 from __future__ import annotations

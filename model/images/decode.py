@@ -13,20 +13,20 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
-from . import bmp, dicom, exif, formats, jpeg, jpeg2000, modern, png, tiff
+from . import bmp, dicom, exif, formats, heif, jpeg, jpeg2000, jpegxl, png, tiff
 from .formats import check_size
 from .levels import AnyWindow
 from .signatures import format_of
 
 DECODERS: dict[str, formats.Decoder] = {
     **formats.DECODERS,
-    "AVIF": modern.avif,
+    "AVIF": heif.avif,
     "BMP": bmp.decode,
     "DICOM": dicom.first_frame,
-    "HEIC": modern.heic,
+    "HEIC": heif.heic,
     "JPEG": jpeg.decode_rare,
     "JPEG 2000": jpeg2000.decode,
-    "JPEG XL": modern.jpeg_xl,
+    "JPEG XL": jpegxl.decode,
     "PNG": png.decode,
     "TIFF": tiff.first_page,
 }

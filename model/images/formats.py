@@ -121,6 +121,8 @@ def _gif(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     """The first frame; what it leaves out of the canvas is transparent, as in browsers."""
     with GifImagePlugin.GifImageFile(io.BytesIO(data)) as picture:
         check_size(*picture.size, max_pixels)
+        if not picture.tile:
+            raise ImageError("no pixels: the first frame is empty")
         left, top, right, bottom = picture.tile[0].extents or (0, 0, *picture.size)
         picture.load()
         frame = _rgb(picture, None)

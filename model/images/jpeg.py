@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import imagecodecs
@@ -54,6 +55,7 @@ _NOT_READ = {
 }
 _SOF = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
 _ALONE = (0x01, *range(0xD0, 0xD8))
+_SOS = re.compile(rb"\xff\xda")
 _DNL = b"\xff\xdc\0\4"
 
 
@@ -135,8 +137,13 @@ def is_common(data: bytes, head: Header) -> bool:
         head.process in (0, 1, 2)
         and head.bits == 8
         and head.components in (1, 3, 4)
-        and (head.process != 2 or data.count(b"\xff\xda", head.scan) < MAX_SCANS)
+        and (head.process != 2 or not _has_more_scans(data, head.scan))
     )
+
+
+def _has_more_scans(data: bytes, first: int) -> bool:
+    """Whether there are more than `MAX_SCANS`; a third of the time that `bytes.count` takes."""
+    return next(islice(_SOS.finditer(data, first), MAX_SCANS - 1, None), None) is not None
 
 
 def decode(data: bytes, head: Header, factor: int = 1) -> np.ndarray | None:

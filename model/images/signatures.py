@@ -158,6 +158,8 @@ def _other(data: bytes, brands: list[bytes]) -> str:
         return f"{_zipped(data)}, which is not supported"
     if data[-18:-1] == b"TRUEVISION-XFILE." or _is_old_targa(data[:18]):
         return "a Targa file (TGA), which is not supported"
+    if data.startswith(b"BM") and not any(data[6:10]):
+        return "a BMP with a header of its own, which is not supported"
     if not data.strip(b"\0"):
         return "nothing but zero bytes"
     if (at := data.find(b"\xff\xd8\xff", 0, 1024)) > 0:
@@ -172,7 +174,7 @@ def _is_old_targa(head: bytes) -> bool:
         and head[2] in (1, 2, 3, 9, 10, 11)
         and head[1] == (head[2] in (1, 9))
         and (head[1] == 1 or not any(head[3:8]))
-        and head[16] in (8, 15, 16, 24, 32)
+        and head[16] in (1, 8, 15, 16, 24, 32)
         and any(head[12:14])
         and any(head[14:16])
         and head[17] & 0xC0 == 0

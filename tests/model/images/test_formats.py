@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 from tests.support.image_files import (
     COLOURS,
@@ -168,6 +169,14 @@ def test_what_the_first_frame_of_a_gif_leaves_out_is_transparent() -> None:
     pixels = np.full((30, 40, 3), 255)
     pixels[5:14, 7:23] = expected
     assert np.array_equal(decode(moved).pixels, pixels)
+
+
+def test_a_gif_whose_first_frame_is_empty_is_refused() -> None:
+    data, _ = gif_part(4)
+    frame = data.index(b",\0\0\0\0\x10\0\x09\0")
+    for size in ((0, 9), (16, 0), (0, 0)):
+        with pytest.raises(ImageError):
+            decode(data[: frame + 5] + struct.pack("<HH", *size) + data[frame + 9 :])
 
 
 def test_a_gif_whose_palette_belongs_to_the_frame() -> None:

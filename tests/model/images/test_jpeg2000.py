@@ -12,8 +12,8 @@ from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 from lookalike.model.images.jpeg2000 import size_of
 from lookalike.model.images.levels import Window
+from tests.model.images.test_heif import GREY8, RGB8, SAMPLES, difference, on_white
 from tests.model.images.test_isobmff import box
-from tests.model.images.test_modern import GREY8, RGB8, SAMPLES, difference, on_white
 
 
 def encoded(samples: np.ndarray, bits: int, bare: bool) -> bytes:

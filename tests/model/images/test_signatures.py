@@ -157,5 +157,8 @@ def test_several_brands_make_the_format() -> None:
 
 def test_two_letters_do_not_make_a_bitmap() -> None:
     assert format_of(saved(Pil.new("L", (3, 3)), "BMP")) == "BMP"
+    unusual = bytearray(saved(Pil.new("L", (3, 3)), "BMP"))
+    unusual[14:16] = b"\x58\4"
+    assert reason(bytes(unusual)) == "a BMP with a header of its own, which is not supported"
     assert reason(b"A site: WEBP pictures and AVI files").startswith("text instead of an image")
     assert reason(b"BM" + bytes(range(1, 40))).startswith("no format that is known")

@@ -1,4 +1,4 @@
-"""modern: HEIC, AVIF and JPEG XL of every kind of sample, turned and cut short."""
+"""heif: HEIC and AVIF of every kind of sample, turned and cut short."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from PIL import Image as Pil
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 from lookalike.model.images.exif import upright
-from lookalike.model.images.modern import jpeg_xl_size
 from tests.support.image_files import RGB, photograph, saved
 
 RGB8 = photograph(61, 87)
@@ -53,43 +52,6 @@ def test_heic_of_every_kind_of_sample(mode: str, deep: bool) -> None:
     assert difference(data, on_white(samples)) < 1
 
 
-@pytest.mark.parametrize("mode", SAMPLES)
-@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
-@pytest.mark.parametrize("container", [False, True])
-def test_jpeg_xl_of_every_kind_of_sample(mode: str, kind: str, container: bool) -> None:
-    samples = SAMPLES[mode]
-    scaled = {"u1": samples, "u2": samples.astype(np.uint16) * 257, "f4": (samples / 255).astype(np.float32)}[
-        kind
-    ]
-    data = imagecodecs.jpegxl_encode(scaled, lossless=True, usecontainer=container)
-    assert jpeg_xl_size(data) == (87, 61)
-    assert difference(data, on_white(samples)) < 0.6
-
-
-@pytest.mark.parametrize(
-    ("width", "height"),
-    [
-        (1, 1),
-        (8, 8),
-        (256, 256),
-        (40, 30),
-        (400, 300),
-        (300, 200),
-        (160, 90),
-        (512, 257),
-        (600, 500),
-        (2000, 1),
-    ],
-)
-def test_the_size_of_a_jpeg_xl_is_in_its_header(width: int, height: int) -> None:
-    assert jpeg_xl_size(imagecodecs.jpegxl_encode(np.zeros((height, width), np.uint8))) == (width, height)
-
-
-def test_of_an_animated_jpeg_xl_the_first_frame_is_read() -> None:
-    data = imagecodecs.jpegxl_encode(np.stack([RGB8, 255 - RGB8]), lossless=True)
-    assert difference(data, RGB8) == 0
-
-
 @pytest.mark.parametrize(("mode", "options"), [("L", {}), ("RGB", {"range": "limited"}), ("RGBA", {})])
 def test_avif_of_every_kind_of_sample(mode: str, options: dict) -> None:
     data = saved(Pil.fromarray(SAMPLES[mode]), "AVIF", quality=100, subsampling="4:4:4", **options)
@@ -121,7 +83,6 @@ def test_a_heic_is_turned_once(orientation: int) -> None:
 FILES = {
     "HEIC": heic(RGB8, "RGB"),
     "AVIF": saved(RGB, "AVIF"),
-    "JPEG XL": imagecodecs.jpegxl_encode(RGB8),
 }
 
 
