@@ -6,7 +6,7 @@ Python ends such a wait with an error in one of them. So no function imports Ten
 tifffile, imagecodecs, scikit-learn or Beam but within `one_at_a_time` (tests/model/test_imports.py).
 
 Seconds each costs a new process on a machine with 2 cores: TensorFlow 3.4, Beam 1.2, scikit-learn 0.9, pydicom 0.2,
-tifffile with imagecodecs 0.1, and Keras 0.1 behind TensorFlow.
+tifffile with imagecodecs 0.1, and Keras 0.1 and tensorflow-io 0.03 behind TensorFlow.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ def tensorflow() -> Any:
 
         _ = tensorflow.lite.Interpreter
         return tensorflow
+
+
+@functools.cache
+def tensorflow_io() -> Any:
+    """The module `tensorflow_io`."""
+    tensorflow()
+    with importing("tensorflow-io"):
+        import tensorflow_io
+
+        return tensorflow_io
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
-from . import bmp, dicom, exif, formats, heif, jpeg, jpeg2000, jpegxl, png, tiff
+from . import bmp, dicom, exif, formats, heif, jpeg, jpeg2000, jpegxl, open_exr, png, tiff
 from .formats import check_size
 from .levels import AnyWindow
 from .signatures import format_of
@@ -27,6 +27,7 @@ DECODERS: dict[str, formats.Decoder] = {
     "JPEG": jpeg.decode_rare,
     "JPEG 2000": jpeg2000.decode,
     "JPEG XL": jpegxl.decode,
+    "OpenEXR": open_exr.decode,
     "PNG": png.decode,
     "TIFF": tiff.first_page,
 }

@@ -18,6 +18,7 @@ _READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("JPEG 2000", 0, (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
     ("JPEG XL", 0, (b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a")),
     ("QOI", 0, (b"qoif",)),
+    ("OpenEXR", 0, (b"\x76\x2f\x31\x01",)),
     ("ICO", 0, tuple(b"\0\0\1\0" + bytes((n, 0)) for n in range(1, 256))),
     ("PNM", 0, tuple(b"P%d%c" % (n, space) for n in range(1, 7) for space in b" \t\r\n#")),
 )
@@ -38,7 +39,6 @@ _NOT_READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("a PostScript file (EPS)", 0, (b"%!PS", b"\xc5\xd0\xd3\xc6")),
     ("a PDF document", 0, (b"%PDF",)),
     ("a DjVu document", 0, (b"AT&TFORM",)),
-    ("an OpenEXR file", 0, (b"\x76\x2f\x31\x01",)),
     ("a Radiance file (HDR)", 0, (b"#?RADIANCE", b"#?RGBE")),
     ("a JPEG XR file", 0, (b"II\xbc\x01",)),
     ("a DirectDraw surface (DDS)", 0, (b"DDS ",)),
