@@ -4,7 +4,7 @@ A second reader is another library than ours for the format, or another program.
 to a mean difference of at most 6 grey levels. What we refuse and another reads needs a reason that is true: those
 that name what the file is (`not supported`) are, all others are listed. DICOM has no second reader here.
 
-    python -m benchmarks.compare_readers                   the image files of the installed packages
+    python -m benchmarks.compare_readers                  the image files of the installed packages
     python -m benchmarks.compare_readers FOLDER --gm gm    others; GraphicsMagick as one more reader
 """
 
