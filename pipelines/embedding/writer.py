@@ -26,6 +26,7 @@ from ..store.notes import (
     embeddings_folder,
     is_whole,
     reject_row,
+    slug,
     table_of,
 )
 
@@ -56,14 +57,18 @@ class EmbeddingWriter:
             files.make_folder(folder)
         # The name depends on the digest of the whole shard, which is known only after its last record.
         descriptor, self._temporary = tempfile.mkstemp(
-            prefix=f".embedding{files.TEMPORARY}", dir=None if files.is_remote(folder) else folder
+            prefix=f".{slug(shard)}{files.TEMPORARY}", dir=None if files.is_remote(folder) else folder
         )
         os.close(descriptor)
         codecs = {field.name: "zstd" for field in self._schema} | {"embedding.list.element": "none"}
-        with naming(self._temporary):
-            self._writer = pq.ParquetWriter(
-                self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
-            )
+        try:
+            with naming(self._temporary):
+                self._writer = pq.ParquetWriter(
+                    self._temporary, self._schema, compression=codecs, use_dictionary=list(metadata)
+                )
+        except OSError:
+            os.unlink(self._temporary)
+            raise
 
     def add(self, row: Sequence[Any], vector: np.ndarray) -> None:
         """Adds a record: `row` is item_id, content_hash, width, height and the metadata values."""
