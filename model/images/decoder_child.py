@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import os
-import pickle
 import resource
 import signal
 import struct
@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError, TooManyPixelsError
 from ..memory_limit import limit_memory, taken
 from .decode import decode
+from .levels import AnyWindow, PercentileWindow, Window
 
 MOST_KEPT = 512 << 20
 """Bytes that a process may have grown by; then it ends, and a new one takes its place. TensorFlow takes 330 MiB."""
@@ -26,7 +27,7 @@ LENGTH = struct.Struct("<Q")
 def main() -> None:
     """Answers requests on file descriptor 0, each on 1, until there are no more.
 
-    A request is its options, pickled, and the image; an answer JSON, and the pixels if there are any. What native
+    A request is its options as JSON, and the image; an answer JSON, and the pixels if there are any. What native
     libraries print goes nowhere.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
@@ -37,7 +38,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     before = taken()
     while (head := read_part(source)) is not None:
-        options, data = pickle.loads(head), read_part(source)
+        options, data = json.loads(head), read_part(source)
         answer, pixels = _answer(data or b"", **options)
         del data
         write_part(target, json.dumps(answer).encode())
@@ -53,14 +54,14 @@ def main() -> None:
 
 
 def _answer(
-    data: bytes, memory: int, seconds: float, **options: Any
+    data: bytes, memory: int, seconds: float, window: list[Any] | None = None, **options: Any
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     limit_memory(memory)
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     try:
-        image = decode(data, **options)
+        image = decode(data, window=window_from(window), **options)
     except ImageError as error:
         kinds = {"lacks_memory": NotEnoughMemoryError, "too_many_pixels": TooManyPixelsError}
         return {
@@ -77,6 +78,20 @@ def _trim() -> None:
     with_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if with_trim:
         with_trim(0)
+
+
+def window_to(window: AnyWindow | None) -> list[Any] | None:
+    """A window as JSON has it: name of the class, and its numbers."""
+    return [type(window).__name__, *dataclasses.astuple(window)] if window else None
+
+
+def window_from(written: list[Any] | None) -> AnyWindow | None:
+    """What `window_to` gave."""
+    return (
+        {"Window": Window, "PercentileWindow": PercentileWindow}[written[0]](*written[1:])
+        if written
+        else None
+    )
 
 
 def read_part(source: IO[bytes]) -> bytes | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import select
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import numpy as np
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError, TooManyPixelsError
 from . import decoder_child
 from .decode import Image, format_of
-from .decoder_child import read_part, write_part
+from .decoder_child import read_part, window_to, write_part
 
 SECONDS = 60.0
 """Processor time that a process may take for a picture."""
@@ -131,7 +130,8 @@ class _Process:
         target, source = self._pipe(self._process.stdin), self._pipe(self._process.stdout)
         seconds = options["seconds"]
         try:
-            for part in (pickle.dumps(options), data):
+            written = {**options, "window": window_to(options.get("window"))}
+            for part in (json.dumps(written).encode(), data):
                 write_part(target, part)
             target.flush()
             waiting = select.poll()

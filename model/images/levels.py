@@ -131,9 +131,11 @@ def stretched(samples: np.ndarray) -> np.ndarray:
     factor = (255 - least) / max(high - low, 1e-12)
 
     def convert(band: np.ndarray) -> np.ndarray:
-        values = band.astype(np.float64)
-        levels = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * factor + least
-        return np.rint(np.where(np.isnan(values), 0, levels)).astype(np.uint8)
+        values = np.nan_to_num(band.astype(np.float64), nan=low, posinf=high, neginf=low)
+        levels = np.rint((values - low) * factor + least).astype(np.uint8)
+        if has_nan:
+            levels[np.isnan(band)] = 0
+        return levels
 
     return by_bands(convert, samples)
 

@@ -26,6 +26,7 @@ from ..store.notes import (
     embeddings_folder,
     is_whole,
     reject_row,
+    slug,
     table_of,
 )
 
@@ -56,7 +57,7 @@ class EmbeddingWriter:
             files.make_folder(folder)
         # The name depends on the digest of the whole shard, which is known only after its last record.
         descriptor, self._temporary = tempfile.mkstemp(
-            prefix=f".embedding{files.TEMPORARY}", dir=None if files.is_remote(folder) else folder
+            prefix=f".{slug(shard)}{files.TEMPORARY}", dir=None if files.is_remote(folder) else folder
         )
         os.close(descriptor)
         codecs = {field.name: "zstd" for field in self._schema} | {"embedding.list.element": "none"}

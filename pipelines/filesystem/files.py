@@ -480,6 +480,8 @@ def glob(pattern: str) -> list[FileInfo]:
 def reason(error: OSError) -> str:
     """One sentence for what a file system reports, such as `No space left on device: out/results.parquet`."""
     text = error.strerror or str(error)
+    if error.errno and "[errno " in text:  # Arrow wraps it in words of its own
+        text = os.strerror(error.errno)
     return f"{text}: {error.filename}" if error.filename else text
 
 

@@ -20,6 +20,7 @@ from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
+from ..filesystem.naming import naming
 from ..sources.base import shards_for
 from ..store.index_manifest import FORMAT, MANIFEST, Metric
 from ..store.notes import EmbeddedShard, embedding_schema
@@ -167,7 +168,7 @@ def build_index_shard(task: IndexTask) -> int:
     if task.augmentation and len(content.items):
         content = _augmented(content, task.options, task.augmentation)
     asked = np.load(io.BytesIO(files.read_bytes(task.tuning)), allow_pickle=False) if task.tuning else None
-    with files.write_folder(files.join(task.store, task.path), last=MANIFEST) as folder:
+    with files.write_folder(files.join(task.store, task.path), last=MANIFEST) as folder, naming(folder):
         write_index_shard(folder, content, task.options, asked)
     return len(content.items)
 

@@ -157,8 +157,14 @@ def read_current(store: str) -> Generation:
     return read_generation(store, name, sha256)
 
 
-def read_generation(store: str, name: str, sha256: str | None = None) -> Generation:
+def read_generation(store: str, name: str, sha256: str | None = None, told_by: str = CURRENT) -> Generation:
     """Reads a generation's manifest.
+
+    Args:
+        store: folder of the store.
+        name: of the generation.
+        sha256: what its digest should be; None if that is not known.
+        told_by: the file that says so, for the sentence.
 
     Raises:
         LookalikeError: if there is none, or it differs from the digest, or is not of this format.
@@ -170,7 +176,9 @@ def read_generation(store: str, name: str, sha256: str | None = None) -> Generat
         raise LookalikeError(f"The generation {name} cannot be read: {files.reason(error)}") from None
     found = files.sha256_bytes(data)
     if sha256 is not None and found != sha256:
-        raise LookalikeError(f"{path} is damaged. Expected SHA-256 {sha256}. Received: {found}")
+        raise LookalikeError(
+            f"{path} is damaged. Expected SHA-256 {sha256}, as {told_by} says. Received: {found}"
+        )
     try:
         return _GENERATION.validate_json(data)
     except pydantic.ValidationError as error:

@@ -113,7 +113,7 @@ def read(root: str, name: str) -> Generation:
                 f"{seal} is damaged: the generation {name} cannot be checked. Expected a SHA-256 in hexadecimal. "
                 f"Received: {sealed[:80]!r}"
             )
-        return read_generation(root, name, sealed)
+        return read_generation(root, name, sealed, SEAL)
     # Another may be published between the two steps.
     if served_name(root) == name and (generation := read_current(root)).name == name:
         return generation

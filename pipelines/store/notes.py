@@ -110,10 +110,11 @@ def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:
 def base_path(shard: str, digest: str, encoder: str, options: str) -> str:
     """The name that a shard's three files share, relative to the store and without an ending."""
     key = sha256_json([shard, digest, encoder, options])[:16]
-    return f"embeddings/{encoder[:16]}/{_slug(shard)}-{key}"
+    return f"embeddings/{encoder[:16]}/{slug(shard)}-{key}"
 
 
-def _slug(shard: str) -> str:
+def slug(shard: str) -> str:
+    """What a shard's files are called by: its base name, in letters that every file system takes."""
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", os.path.basename(shard.rstrip("/")))
     return base.strip("-.")[:80] or "shard"
 

@@ -296,8 +296,8 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("exclude_self=options.exclude_self,", "exclude_self=False,", "a query finds itself"),
         loses(
-            "with generations.reading(config.store) as generation,",
-            "with contextlib.nullcontext(generations.read_current(config.store)) as generation,",
+            "        generations.reading(config.store) as generation,",
+            "        contextlib.nullcontext(generations.read_current(config.store)) as generation,",
             "a generation is pruned while a query reads it",
         ),
     ],

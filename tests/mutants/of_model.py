@@ -102,8 +102,8 @@ CHANGES: dict[str, list[Change]] = {
     "model/encoder/bundle.py": [
         wrong("        vectors[list(errors)] = np.nan\n", "", "an image without a direction has a vector"),
         wrong(
-            "                yield running.popleft().result()\n            while",
-            "                yield running.pop().result()\n            while",
+            "                yield running.popleft()[1].result()\n        finally",
+            "                yield running.pop()[1].result()\n        finally",
             "vectors come in another order than their images",
         ),
         worse(
@@ -117,9 +117,14 @@ CHANGES: dict[str, list[Change]] = {
             "vectors are not of unit length",
         ),
         worse(
-            "if len(running) > 3 * self.threads:",
-            "if len(running) > 300 * self.threads:",
+            "len(waiting) > 3 * threads or",
+            "len(waiting) > 300 * threads or",
             "memory grows with the corpus",
+        ),
+        worse(
+            "sum(waiting) > WAITING_BYTES",
+            "False",
+            "memory grows with the size of the images",
         ),
         wrong(
             "variants += [variant[:, :, ::-1] for variant in variants]",
@@ -128,9 +133,15 @@ CHANGES: dict[str, list[Change]] = {
             "tests/model/images/test_test_time_augmentation.py",
         ),
         wrong(
-            "read_pixels(self._scales, image, max_pixels=self._max_pixels)",
-            "read_pixels(self._scales, image)",
+            "self._scales, image, max_pixels=self._max_pixels, suspect=suspect",
+            "self._scales, image, suspect=suspect",
             "corpus.max_pixels is not looked at",
+        ),
+        worse(
+            "self._scales, image, max_pixels=self._max_pixels, suspect=suspect",
+            "self._scales, image, max_pixels=self._max_pixels",
+            "an image that ended a worker ends the next, too",
+            "tests/model/encoder/test_bundle.py",
         ),
         wrong(
             "vectors = features if self._projection is None else self._projection.apply(features)",
@@ -394,8 +405,8 @@ CHANGES: dict[str, list[Change]] = {
             "levels that do not begin at 0 are stretched wrongly",
         ),
         wrong(
-            'finite = band[np.isfinite(band)] if band.dtype.kind == "f" else band',
-            "finite = np.nan_to_num(band)",
+            "band = band[np.isfinite(band)]",
+            "band = np.nan_to_num(band)",
             "NaN is a level",
         ),
         wrong(

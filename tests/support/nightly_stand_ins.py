@@ -42,7 +42,7 @@ def write_bundle(folder: Path, encoder: int) -> str:
         "name": f"encoder {encoder}",
         "dim": DIM,
         "preprocessing": "decode",
-        "pooling": None,
+        "pooling": "avg",
         "unit_length": True,
         "variant": "int8",
         "files": {"int8.tflite": f"{encoder:064}"},

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import subprocess
 import sys
 
 import pytest
 
-from lookalike.model.images.decoder_child import read_part, write_part
+from lookalike.model.images.decoder_child import read_part, window_from, window_to, write_partfrom lookalike.model.images.levels import AnyWindow, PercentileWindow, Window
 
 CHATTY = """
 import os, sys
@@ -35,9 +34,14 @@ def test_parts_come_back_and_a_cut_one_is_none() -> None:
     assert read_part(io.BytesIO(whole[:3])) is None
 
 
+@pytest.mark.parametrize("window", [None, Window(-600.5, 1500), PercentileWindow(0.5, 99.5)])
+def test_a_window_comes_back(window: AnyWindow | None) -> None:
+    assert window_from(json.loads(json.dumps(window_to(window)))) == window
+
+
 def test_what_a_library_prints_goes_nowhere() -> None:
     request = io.BytesIO()
-    write_part(request, pickle.dumps({"memory": 1 << 28, "seconds": 10}))
+    write_part(request, json.dumps({"memory": 1 << 28, "seconds": 10}).encode())
     write_part(request, b"a picture")
     ended = subprocess.run(
         [sys.executable, "-c", CHATTY], input=request.getvalue(), capture_output=True, check=True

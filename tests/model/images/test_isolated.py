@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from lookalike.model.errors import ImageError, TooManyPixelsError
+from lookalike.model.images import decode as whole
 from lookalike.model.images import isolated
 from lookalike.model.images.decode import Image
 from lookalike.model.images.decoder_processes import LostProcessError
@@ -19,7 +20,7 @@ from lookalike.model.images.isolated import (
     ORDINARY_MEMORY,
     ORDINARY_PIXELS,
     decode,
-)
+)from lookalike.model.images.levels import AnyWindow, PercentileWindow, Window
 
 GREY = Image(np.full((1, 1, 3), 128, np.uint8), 1, 1)
 
@@ -121,7 +122,11 @@ def test_a_picture_that_is_refused_is_not_tried_again(answers: Any) -> None:
 @pytest.mark.parametrize("suspect", [False, True])
 def test_the_pixels_are_those_of_decode(format: str, suspect: bool) -> None:
     data = encoded(format)
-    from lookalike.model.images import decode as whole
-
     assert np.array_equal(decode(data, suspect=suspect).pixels, whole.decode(data).pixels)
     assert decode(data, suspect=suspect)[1:] == (40, 30)
+
+
+@pytest.mark.parametrize("window", [Window(120, 31), PercentileWindow(5, 80)])
+def test_a_window_goes_along(window: AnyWindow) -> None:
+    data = encoded("TIFF")
+    assert np.array_equal(decode(data, window=window).pixels, whole.decode(data, window=window).pixels)

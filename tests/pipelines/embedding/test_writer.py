@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -15,6 +16,7 @@ import pytest
 
 from lookalike.embedding import writer as writer_module
 from lookalike.embedding.writer import EmbeddingWriter
+from lookalike.filesystem import files
 from lookalike.model.digests import sha256_file
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.sources.records import Reject
@@ -158,3 +160,18 @@ def test_what_is_abandoned_leaves_nothing(tmp_path):
     writer.add(("a", "hash", 8, 8), np.zeros(2))
     writer.abandon()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_is_full_names_the_file_of_the_shard_and_leaves_nothing(tmp_path, monkeypatch):
+    """Arrow says it in words of its own, without a path."""
+
+    def full(*_, **__):
+        raise OSError(
+            errno.ENOSPC, "[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"
+        )
+
+    monkeypatch.setattr(pq, "ParquetWriter", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        EmbeddingWriter(str(tmp_path), "a/some.tar", "e" * 64, 4, {})
+    assert "/.some.tar.tmp-" in files.reason(error.value)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
