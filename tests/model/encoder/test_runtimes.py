@@ -5,9 +5,11 @@ import os
 import numpy as np
 import pytest
 
+from lookalike.model.encoder.export import _export, _quantise
 from lookalike.model.encoder.runtimes import FloatNetwork, Int8Network
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
+from lookalike.model.networks import backbone
 from tests.conftest import SPEC
 
 NAMES = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
@@ -54,3 +56,20 @@ def test_the_copy_that_is_loaded_is_for_this_user_alone_and_then_gone(files, mon
     FloatNetwork(files, "x", 8)
     assert seen == [(0o700, ["saved_model.pb", "variables"])]
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["efficientnet_lite0", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "ConvNeXtTiny"]
+)
+def test_networks_that_can_be_built_are_accepted_by_both(tmp_path, name):
+    network = backbone(name, weights="none", size=64).network
+    _export(network, tmp_path)
+    spec = parse_spec("decode|resize(64,64)|normalize(127,128)")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3)).astype(np.uint8)
+    files = {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    float32 = FloatNetwork(files, tmp_path, 8).run(pixels, spec)
+    np.testing.assert_allclose(float32, network(spec.normalize(pixels)), rtol=1e-3, atol=1e-4)
+    assert (
+        Int8Network(_quantise(tmp_path, spec, pixels), tmp_path, 8).run(pixels, spec).shape == float32.shape
+    )
