@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from lookalike.model.images.decoder_child import read_part, window_from, window_to, write_partfrom lookalike.model.images.levels import AnyWindow, PercentileWindow, Window
+from lookalike.model.images.decoder_child import read_part, window_from, window_to, write_part
+from lookalike.model.images.levels import AnyWindow, PercentileWindow, Window
 
 CHATTY = """
 import os, sys

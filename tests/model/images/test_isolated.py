@@ -20,7 +20,8 @@ from lookalike.model.images.isolated import (
     ORDINARY_MEMORY,
     ORDINARY_PIXELS,
     decode,
-)from lookalike.model.images.levels import AnyWindow, PercentileWindow, Window
+)
+from lookalike.model.images.levels import AnyWindow, PercentileWindow, Window
 
 GREY = Image(np.full((1, 1, 3), 128, np.uint8), 1, 1)
 
