@@ -103,8 +103,8 @@ def first(store: Path, name: str, pattern: str, fault: Callable[[str, str], Any]
 
 WRITES = {
     "the lock": ("pwrite", "LOCK"),
-    "an embedding file": ("open", "embeddings/*/.embedding.tmp-*"),
-    "the end of an embedding file": ("fsync", "embeddings/*/.embedding.tmp-*"),
+    "an embedding file": ("open", "embeddings/*/.*.tfrecord.tmp-*"),
+    "the end of an embedding file": ("fsync", "embeddings/*/.*.tfrecord.tmp-*"),
     "rejects": ("open", "embeddings/*/*.rejects.parquet.tmp-*"),
     "a note": ("open", "embeddings/*/*.json.tmp-*"),
     "an index file": ("open", "indexes/.*.tmp-*/dataset.npy"),

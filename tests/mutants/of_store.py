@@ -153,7 +153,7 @@ CHANGES: dict[str, list[Change]] = {
     "pipelines/store/generations.py": [
         wrong("if name == MANIFEST)", "if name == SEAL)", "an unfinished generation is listed"),
         wrong(
-            "        return read_generation(root, name, sealed)\n",
+            "        return read_generation(root, name, sealed, SEAL)\n",
             "        return read_generation(root, name)\n",
             "a damaged manifest is read as if it were whole",
         ),
