@@ -87,11 +87,10 @@ def window_to(window: AnyWindow | None) -> list[Any] | None:
 
 def window_from(written: list[Any] | None) -> AnyWindow | None:
     """What `window_to` gave."""
-    return (
-        {"Window": Window, "PercentileWindow": PercentileWindow}[written[0]](*written[1:])
-        if written
-        else None
-    )
+    if written is None:
+        return None
+    name, *numbers = written
+    return Window(*numbers) if name == "Window" else PercentileWindow(*numbers)
 
 
 def read_part(source: IO[bytes]) -> bytes | None:

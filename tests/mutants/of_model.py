@@ -400,8 +400,8 @@ CHANGES: dict[str, list[Change]] = {
             "a window of width 1 has its edge a level too low",
         ),
         wrong(
-            "neginf=low) - low) * factor",
-            "neginf=low)) * factor",
+            "np.rint((values - low) * factor",
+            "np.rint(values * factor",
             "levels that do not begin at 0 are stretched wrongly",
         ),
         wrong(
