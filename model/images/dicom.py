@@ -69,6 +69,8 @@ def _opened(data: bytes, max_pixels: int) -> tuple[Any, PixelData]:
         stop_when=lambda tag, vr, length: tag in PIXEL_DATA,
     )
     if "Rows" not in header or "Columns" not in header:
+        if inflate and len(content) == _MOST_HEADER:
+            raise ImageError(f"DICOM whose header inflates to more than {_MOST_HEADER:,} bytes")
         raise ImageError("DICOM without a picture")
     check_size(int(header.Columns), int(header.Rows), max_pixels)
     start = stream.tell()

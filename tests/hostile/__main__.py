@@ -64,7 +64,7 @@ def _bombs(folder: Path, encoder: Path) -> int:
     pictures.mkdir(parents=True, exist_ok=True)
     for number in range(GOOD):
         (pictures / f"good{number:02}.jpg").write_bytes(picture(number, 640, 480))
-    for name, made in bombs.PICTURES.items():
+    for name, made in (bombs.PICTURES | bombs.ALLOWED).items():
         (pictures / name).write_bytes(made())
     bombs.sparse_file(pictures / "sparse.jpg")
     bombs.tar_with_a_huge_member(folder / "member.tar.gz", picture(1))
@@ -78,6 +78,8 @@ def _bombs(folder: Path, encoder: Path) -> int:
     wanted = {*bombs.PICTURES, "sparse.jpg"}
     found = Counter(row["item_id"] for row in rejects)
     failed += any(found[name] != 1 for name in wanted)
+    failed += not bombs.ALLOWED.keys() <= set(job.embedded)
+    print(f"  {len(job.embedded):,} embedded")
     for path in inputs:
         failed += _tell(f"query {Path(path).name}", job.query(path))
         print(f"  {len(job.failures):,} failures")
