@@ -27,6 +27,9 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pillow_heif
+import pydicom
+import pydicom.encaps
+import pydicom.pixels.encoders
 from PIL import Image
 
 from lookalike.model.errors import ImageError
@@ -70,7 +73,58 @@ def samples() -> dict[str, bytes]:
         "ico bmp": saved(picture, "ICO", sizes=[(32, 32)], bitmap_format="bmp"),
         "pnm": saved(picture, "PPM"),
         "qoi": imagecodecs.qoi_encode(pixels),
+        "open exr": open_exr(pixels),
+        **{f"dicom {kind}": dicom(kind, pixels) for kind in ("raw", "rle", "jpeg", "jpeg-ls", "jpeg 2000")},
     }
+
+
+def open_exr(pixels: np.ndarray) -> bytes:
+    """Without compression, a line of pixels in each block."""
+    height, width, _ = pixels.shape
+    listed = b"".join(b"%c\0" % name + struct.pack("<iBxxxii", 2, 0, 1, 1) for name in b"BGR") + b"\0"
+    box = struct.pack("<4i", 0, 0, width - 1, height - 1)
+    attributes = {b"channels\0chlist": listed, b"compression\0compression": b"\0", b"dataWindow\0box2i": box}
+    attributes |= {b"displayWindow\0box2i": box, b"lineOrder\0lineOrder": b"\0"}
+    attributes |= {b"pixelAspectRatio\0float": struct.pack("<f", 1), b"screenWindowCenter\0v2f": bytes(8)}
+    attributes |= {b"screenWindowWidth\0float": struct.pack("<f", 1)}
+    head = struct.pack("<II", 20000630, 2)
+    head += b"".join(
+        name + b"\0" + struct.pack("<I", len(value)) + value for name, value in attributes.items()
+    )
+    lines = np.ascontiguousarray(pixels[:, :, ::-1].transpose(0, 2, 1), np.float32) / 255
+    blocks = [struct.pack("<ii", y, lines[y].nbytes) + lines[y].tobytes() for y in range(height)]
+    first = len(head) + 1 + 8 * height
+    places = [first + y * len(blocks[0]) for y in range(height)]
+    return head + b"\0" + struct.pack(f"<{height}Q", *places) + b"".join(blocks)
+
+
+def dicom(kind: str, pixels: np.ndarray) -> bytes:
+    """Grey of 8 bits; by its transfer syntax."""
+    grey = np.ascontiguousarray(pixels[..., 0])
+    syntax = {"raw": "1", "rle": "5", "jpeg": "4.50", "jpeg-ls": "4.80", "jpeg 2000": "4.90"}[kind]
+    encoded = {
+        "jpeg": lambda: imagecodecs.jpeg8_encode(grey),
+        "jpeg-ls": lambda: imagecodecs.jpegls_encode(grey),
+        "jpeg 2000": lambda: imagecodecs.jpeg2k_encode(grey, codecformat="j2k"),
+        "rle": lambda: pydicom.pixels.encoders.RLELosslessEncoder.encode(grey, **described),
+    }
+    dataset = pydicom.Dataset()
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = *grey.shape, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.{syntax}"
+    described = {"rows": grey.shape[0], "columns": grey.shape[1], "samples_per_pixel": 1, "bits_allocated": 8}
+    described |= {"bits_stored": 8, "photometric_interpretation": "MONOCHROME2", "pixel_representation": 0}
+    described |= {"number_of_frames": 1}
+    value = grey.tobytes() if kind == "raw" else pydicom.encaps.encapsulate([bytes(encoded[kind]())])
+    dataset.PixelData = value
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = kind != "raw"
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def bitmap(width: int, height: int, bits: int, compression: int, rest: bytes) -> bytes:

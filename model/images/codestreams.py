@@ -72,7 +72,8 @@ def decode_jpeg(data: bytes, frame: JpegFrame, transformed: bool | None) -> np.n
     space = {1: "GRAY", 3: "RGB", 4: "CMYK"}.get(frame.components)
     if frame.marker in (0xC0, 0xC1, 0xC2) and frame.bits == 8 and space:
         try:
-            return simplejpeg.decode_jpeg(data, space)
+            samples = simplejpeg.decode_jpeg(data, space)
+            return samples[..., 0] if space == "GRAY" else samples
         except ValueError as error:
             if "subsampling" not in str(error):
                 raise

@@ -21,7 +21,9 @@ from .levels import AnyWindow, by_bands, grey
 
 _KINDS = {1: "float16", 2: "float32"}
 """OpenEXR's pixel types that hold light; 0 is a whole number, an id of a thing."""
-_DEEP, _SEVERAL_PARTS = 0x800, 0x1000
+_TILED, _DEEP, _SEVERAL_PARTS = 0x200, 0x800, 0x1000
+_LINES = {b"\3": 16, b"\4": 32, b"\5": 16, b"\6": 32, b"\7": 32, b"\x08": 32, b"\x09": 256}
+"""Compression -> lines in a block: ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB; one of all others."""
 
 
 class _Header(NamedTuple):
@@ -109,4 +111,18 @@ def _header(data: bytes) -> _Header:
         name_of, _, rest = listed.partition(b"\0")
         channels[name_of.decode("latin-1")] = int.from_bytes(rest[:4], "little")
         listed = rest[16:]
-    return _Header(right - left + 1, bottom - top + 1, channels)
+    header = _Header(right - left + 1, bottom - top + 1, channels)
+    if not version & _TILED and 0 < header.height <= len(data):
+        _check_blocks(data, at + 1, header.height, attributes.get(b"compression", b""))
+    return header
+
+
+def _check_blocks(data: bytes, start: int, height: int, compression: bytes) -> None:
+    """Refuses a file of lines whose table, at `start`, names blocks that are not within it."""
+    count = -(-height // _LINES.get(compression, 1))
+    if start + 8 * count > len(data):
+        raise ImageError("OpenEXR cut short or corrupt: its table of blocks does not end")
+    for place in struct.unpack_from(f"<{count}Q", data, start):
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        if place < start + 8 * count or place + 8 + size > len(data):
+            raise ImageError("OpenEXR cut short or corrupt: a block of lines is not within the file")

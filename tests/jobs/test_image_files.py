@@ -7,9 +7,13 @@ import sysconfig
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import compare_readers, mutate_images
+from lookalike.model.images.isolated import decode
+
+SAMPLES = mutate_images.samples()
 
 
 @pytest.mark.slow
@@ -43,6 +47,14 @@ def test_damaged_files_of_every_format_neither_crash_nor_hang_nor_take_memory(co
     outcomes = [(name, child.outcome(data, 8)) for name, data in mutate_images.mutants(1500, 0)]
     assert [o for o in outcomes if o[1] not in ("read", "refused", "rare")] == []
     assert {"read", "refused"} <= {o[1] for o in outcomes}
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_every_sample_is_read_as_a_picture(name: str) -> None:
+    pixels = decode(SAMPLES[name]).pixels
+    assert pixels.dtype == np.uint8
+    assert pixels.ndim == 3
+    assert pixels.shape[2] == 3
 
 
 def test_the_same_seed_makes_the_same_files() -> None:

@@ -50,6 +50,13 @@ def test_colours_are_what_the_caller_says_and_not_the_jpeg(adobe: int | None) ->
     assert_flag(decode_jpeg(ycbcr, jpeg_frame(ycbcr), None), 6)
 
 
+def test_grey_has_no_axis_of_its_own() -> None:
+    jpeg = imagecodecs.jpeg8_encode(np.ascontiguousarray(flag()[..., 0]), level=95)
+    samples = decode_jpeg(jpeg, jpeg_frame(jpeg), False)
+    assert samples.shape == flag().shape[:2]
+    assert np.abs(samples.astype(int) - flag()[..., 0]).mean() < 4
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_lossless_jpeg_comes_back_as_it_was(bits: int) -> None:
     grey = np.ascontiguousarray(NOISE[..., 0]).astype(f"u{bits // 8}")

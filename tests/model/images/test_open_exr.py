@@ -101,9 +101,10 @@ def test_what_is_no_such_picture_is_said(data: bytes, reason: str) -> None:
         decode(data)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", [2, 10])
-def test_a_file_that_is_cut_ends_no_process_but_its_decoders(part: int) -> None:
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.999])
+def test_a_file_that_is_cut_is_refused_before_it_ends_its_decoder(kept: float) -> None:
     data = of_colours()
-    with pytest.raises(ImageError, match=r"cut short or corrupt|its decoder ended by"):
-        decode(data[: -len(data) // part])
+    with pytest.raises(
+        ImageError, match=r"OpenEXR cut short or corrupt: a block of lines is not within the file"
+    ):
+        decode(data[: int(len(data) * kept)])
