@@ -19,9 +19,11 @@ MOST_HEADER = 1 << 20
 """Bytes of a pax header or a GNU long name that are read; a path has at most 4,096."""
 _BLOCK = 512
 _PIECE = 1 << 20
-# name, size, checksum, type, prefix
-_HEADER = struct.Struct("100s24x12s12x8sc188x155s12x")
+# name, size, checksum, type, magic, prefix
+_HEADER = struct.Struct("100s24x12s12x8sc100x8s80x155s12x")
 _SIGNED = struct.Struct("148b8x356b")
+_GNU = b"ustar  \0"
+"""The magic of a header that has times in the place of a prefix, as `tar --incremental` writes them."""
 _OCTAL = re.compile(rb"[0-7]*")
 _PAX_LENGTH = re.compile(rb"([0-9]{1,20}) ")
 _FILES = (b"0", b"\0", b"7")
@@ -106,7 +108,7 @@ class Tar:
             self._at += len(block)
             if block.count(0) == _BLOCK and described is self._of_all and long_name is None:
                 return None
-            field, size_field, type_, prefix = _checked(block)
+            field, size_field, type_, magic, prefix = _checked(block)
             size = _number(size_field)
             self.offset += _BLOCK
             if type_ not in (*_PAX, _PAX_OF_ALL, _LONG_NAME, _LONG_LINK):
@@ -121,12 +123,13 @@ class Tar:
             elif type_ in _PAX:
                 described = {**described, **_pax(self.read())}
         name = _text(field)
-        if prefix[0]:
+        if prefix[0] and magic != _GNU:
             name = f"{_text(prefix)}/{name}"
         if long_name is not None:
             name = _text(long_name)
-        if b"path" in described:
-            name = described[b"path"].decode("utf-8", "surrogateescape").rstrip("/")
+        # An empty value takes back what a header of all members says. A sparse file's path is made up.
+        if path := described.get(b"GNU.sparse.name") or described.get(b"path"):
+            name = path.decode("utf-8", "surrogateescape").rstrip("/")
         if b"size" in described:
             size = _number_of_pax(described[b"size"])
         if type_ == _SPARSE:
@@ -180,17 +183,17 @@ def _bad_header(why: str) -> DamagedError:
     return DamagedError(f"the archive is cut, or its next header is damaged ({why}),")
 
 
-def _checked(block: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Name, size, type and prefix as they stand in a header whose checksum is right."""
+def _checked(block: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Name, size, type, magic and prefix as they stand in a header whose checksum is right."""
     if len(block) < _BLOCK:
         raise _bad_header("truncated header" if block else "no header")
-    name, size, checksum, type_, prefix = _HEADER.unpack(block)
+    name, size, checksum, type_, magic, prefix = _HEADER.unpack(block)
     # Half a block at a time adds up to less than the 65,521 that Adler-32 counts to.
     total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
     stored = _number(checksum)
     if stored != total - sum(checksum) + 8 * 32 and stored != sum(_SIGNED.unpack(block)) + 8 * 32:
         raise _bad_header("bad checksum")
-    return name, size, type_, prefix
+    return name, size, type_, magic, prefix
 
 
 def _number(field: bytes) -> int:

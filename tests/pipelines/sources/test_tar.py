@@ -166,3 +166,22 @@ def test_changed_bytes_are_damage_or_members_that_tarfile_finds_too():
         except DamagedError:
             continue
         assert found == by_tarfile(bytes(content))
+
+
+def test_times_of_an_incremental_gnu_archive_are_no_part_of_a_name():
+    block = bytearray(packed(("sub/a.jpg", b"x"), format=tarfile.GNU_FORMAT))
+    block[345:369] = b"15302132477\0" * 2
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block[:512])
+    assert members(bytes(block)) == [("sub/a.jpg", "file", b"x")]
+
+
+def test_an_empty_path_of_a_pax_header_is_none():
+    # Python's tarfile never writes one.
+    described = header(8, b"x", "pax") + b"8 path=\n".ljust(512, b"\0")
+    assert members(described + header(1) + b"x".ljust(512, b"\0") + bytes(1024)) == [("a", "file", b"x")]
+
+
+def test_a_sparse_file_has_the_name_that_it_was_packed_with():
+    content = packed(("GNUSparseFile.7/a.jpg", b"x"), pax_headers={"GNU.sparse.name": "a.jpg"})
+    assert members(content) == [("a.jpg", "other", b"x")]
