@@ -130,6 +130,15 @@ class _Walk:
 
     def look(self, path: str) -> FileInfo | None:
         """One path as `below` gives it; None for a folder."""
+        folder = os.path.dirname(path)
+        real = os.path.realpath(folder)
+        if not self.follow_links and not _is_in(real, self.root):
+            if os.path.isdir(path):
+                return None
+            return _problem(
+                path,
+                f"lies in {folder}, a link out of the corpus folder, to {real}; corpus.follow_links: true allows that",
+            )
         found = (
             self._linked(path, "") if os.path.islink(path) and not os.path.isdir(path) else _described(path)
         )

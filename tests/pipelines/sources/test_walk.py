@@ -176,3 +176,15 @@ def test_what_a_pattern_names_may_not_lead_out_of_the_folder_before_the_first_wi
     assert found == {"in/1.tar": False, "in/2.tar": True, "in/3.tar": True, "in/4.tar": True}
     assert not named(pattern, follow_links=True)[1].problem
     assert not named("in/2.tar", follow_links=False)[0].problem, "whoever writes a path knows where it leads"
+
+
+def test_what_a_pattern_names_behind_a_linked_folder_may_not_lead_out_either(here):
+    make(here, "in/a/1.tar", "out/2.tar", "out/sub/3.tar")
+    link("in/b", "../out")
+    link("in/c", "a")
+    problem = "'2.tar' lies in in/b, a link out of the corpus folder, to"
+    found = {file.path: file.problem for file in named("in/*/*", follow_links=False)}
+    assert list(found) == ["in/a/1.tar", "in/b/2.tar", "in/c/1.tar"]
+    assert found["in/b/2.tar"].startswith(problem)
+    assert not found["in/c/1.tar"]
+    assert not any(file.problem for file in named("in/*/*", follow_links=True))
