@@ -6,7 +6,6 @@ import contextlib
 import gzip
 import itertools
 import struct
-import tarfile
 import zlib
 from collections.abc import Iterator
 from typing import IO, cast
@@ -15,18 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from google.protobuf.message import DecodeError
 
-from .base import Shard
+from .base import MOST_METADATA, Shard
 from .fields import read_json
+from .large_example import split
 from .opening import open_listed
 from .records import DIRECTORY
-from .tfrecord import Example
+from .tar import DamagedError, Tar
+from .tfrecord import IMAGE_FIELD, Example
 from .webdataset import TEXT_MEMBERS
 
 RECORDS = 100
 """Of a shard; a field may be rare, but a writer that knows it uses it early."""
 _MOST_BYTES = 64 << 20
 _GZIP = (EOFError, zlib.error, gzip.BadGzipFile)
-_DAMAGE = (*_GZIP, tarfile.TarError, DecodeError, ValueError, LookupError, RecursionError)
+_DAMAGE = (*_GZIP, DamagedError, DecodeError, ValueError, LookupError, RecursionError)
 
 
 def fields_of(shard: Shard) -> frozenset[str]:
@@ -40,7 +41,7 @@ def fields_of(shard: Shard) -> frozenset[str]:
         return frozenset([DIRECTORY])
     with open_listed(shard.files[0]) as raw:
         if shard.format == "parquet":
-            with contextlib.suppress(pa.ArrowException, OSError):
+            with contextlib.suppress(pa.ArrowException, OSError, ValueError):
                 return frozenset(pq.read_schema(raw).names)
             return frozenset()
         zipped = raw.read(2) == b"\x1f\x8b"
@@ -62,17 +63,21 @@ def _of_tfrecord(file: IO[bytes]) -> Iterator[set[str]]:
         left -= length
         if left < 0:
             return
-        yield set(Example.FromString(file.read(length)).features.feature)
+        data = file.read(length)
+        if length > MOST_METADATA:
+            data, _ = split(data, IMAGE_FIELD)
+        yield set(Example.FromString(data).features.feature)
         file.read(4)
 
 
 def _of_tar(file: IO[bytes]) -> Iterator[set[str]]:
-    with tarfile.open(fileobj=file, mode="r|") as archive:
-        while (member := archive.next()) is not None and archive.offset < _MOST_BYTES:
-            archive.members = []  # type: ignore[attr-defined]
-            extension = member.name.rpartition("/")[2].partition(".")[2].lower()
-            if extension in TEXT_MEMBERS:
-                yield {extension}
-            elif extension == "json" and (content := archive.extractfile(member)):
-                stored, _ = read_json(content.read())
-                yield set(stored) if isinstance(stored, dict) else set()
+    archive = Tar(file)
+    for member in archive:
+        if archive.offset > _MOST_BYTES:
+            return
+        extension = member.name.rpartition("/")[2].partition(".")[2].lower()
+        if extension in TEXT_MEMBERS:
+            yield {extension}
+        elif extension == "json" and member.kind == "file" and member.size <= MOST_METADATA:
+            stored, _ = read_json(archive.read())
+            yield set(stored) if isinstance(stored, dict) else set()

@@ -2,13 +2,18 @@
 
 import gzip
 import json
+import os
+import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards
 from lookalike.sources.pack import pack
 from lookalike.sources.present import fields_of
+from tests.support.memory import measured
 
 
 @pytest.fixture(params=FILE_FORMATS)
@@ -53,3 +58,21 @@ def test_of_a_damaged_shard_is_told_what_can_be_read(shard):
 def test_a_folder_has_the_directory(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
     assert found(tmp_path) == {"directory"}
+
+
+def test_a_column_whose_name_is_not_utf8_is_left_to_the_reader(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["1"], "caf\u00e9": [1]}), path)
+    path.write_bytes(path.read_bytes().replace("caf\u00e9".encode(), b"caf\xff\xfe"))
+    assert found(path) == frozenset()
+
+
+def test_a_header_of_gigabytes_is_not_read(tmp_path):
+    described = tarfile.TarInfo("a.jpg")
+    described.type, described.size = tarfile.XHDTYPE, 1 << 30
+    path = tmp_path / "a.tar"
+    path.write_bytes(described.tobuf(tarfile.GNU_FORMAT))
+    os.truncate(path, (1 << 30) + 512)
+    fields, grown = measured(lambda: found(path))
+    assert not fields
+    assert grown < 64 << 20
