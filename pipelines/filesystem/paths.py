@@ -10,6 +10,9 @@ from pydantic import AfterValidator, PlainSerializer
 
 from lookalike.model.errors import LookalikeError
 
+_HALF_URL = re.compile(r"file:(?!//)", re.IGNORECASE)
+_OTHER = re.compile(r"\$(?:\$|\{\w+\}|([({]))")
+"""What a shell would write out and this does not, in the group: `${NAME:-default}`, `$(command)`."""
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|([A-Za-z_]\w*))")
 
 
@@ -21,10 +24,19 @@ def expanded(path: str) -> str:
     ('/srv/night/store', 'price-$5/$x', 's3://bucket/a~b')
 
     Raises:
-        LookalikeError: if there is no such user, a variable is not set or empty, or the path holds a zero byte.
+        LookalikeError: if there is no such user, a variable is not set or empty, or the path holds a zero byte or what
+            only a shell or a browser would understand.
     """
     if "\0" in path:
         raise LookalikeError(f"Expected a path without zero bytes. Received: {path!r}")
+    if any(found[1] for found in _OTHER.finditer(path)):
+        raise LookalikeError(
+            f"Expected $NAME or ${{NAME}} of an environment variable. Write $$ for a plain $. Received: {path}"
+        )
+    if _HALF_URL.match(path):
+        raise LookalikeError(
+            f"Expected a URL with //, or a path. Write ./file: for a name that begins so. Received: {path}"
+        )
     home, slash, rest = path.partition("/") if path.startswith("~") else ("", "", path)
     # The home folder is a name as it is.
     written = os.path.expanduser(home)
@@ -52,7 +64,9 @@ def written(path: str) -> str:
 
 
 def checked(path: str) -> str:
-    """The same for pydantic, which wants a ValueError."""
+    """The same of a path that may not be empty, for pydantic, which wants a ValueError."""
+    if not path.strip():
+        raise ValueError("a path is expected, not an empty text")
     try:
         return expanded(path)
     except LookalikeError as error:

@@ -32,6 +32,8 @@ def _surroundings(monkeypatch):
         ("s3://bucket$PLACE/~", "s3://bucket/srv/night/~"),
         ("$5/$$PLACE/$", "$5/$PLACE/$"),
         ("", ""),
+        ("$${PLACE:-x}/$$(pwd)", "${PLACE:-x}/$(pwd)"),
+        ("file:///srv/$PLACE", "file:///srv//srv/night"),
         ("caf\udce9/*.jpg", "caf\udce9/*.jpg"),
     ],
 )
@@ -47,6 +49,10 @@ def test_the_home_folder_and_variables_are_written_out(path, expected):
         ("${NOT_SET_HERE}", "variable NOT_SET_HERE is not set"),
         ("$EMPTY/x", "variable EMPTY is not set"),
         ("a\0b", "zero bytes"),
+        ("${PLACE:-/tmp}/x", "Expected $NAME or ${NAME}"),
+        ("$(pwd)/x", "Expected $NAME or ${NAME}"),
+        ("${}", "Expected $NAME or ${NAME}"),
+        ("file:/srv/x", "Expected a URL with //"),
     ],
 )
 def test_what_cannot_be_written_out_is_refused(path, said):
@@ -83,6 +89,10 @@ def test_every_path_of_a_job_file_is_written_out(tmp_path):
         LookalikeError, match=r"`corpus.shards`: .*NOT_SET_HERE is not set.* Received: '\$NOT"
     ):
         load_config(tmp_path / "job.yaml", ["corpus.shards=$NOT_SET_HERE/store", "store=a"])
+    with pytest.raises(
+        LookalikeError, match=r"`store`: a path is expected, not an empty text. Received: ' '"
+    ):
+        load_config(tmp_path / "job.yaml", ["store=' '"])
 
 
 def test_every_path_of_a_training_is_written_out(tmp_path):
