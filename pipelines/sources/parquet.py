@@ -217,8 +217,10 @@ def _choose(schema: pa.Schema, options: SourceOptions) -> _Columns:
     found = ", ".join(f"{f.name} ({f.type})" for f in schema)
     image = _named("image", options.image_field, IMAGE_COLUMNS, schema, _is_image, found)
     for name in options.fields:
+        key = f"corpus.metadata.{name}" if name in options.metadata else "corpus.item_id"
+        if schema.names.count(name) > 1:
+            raise _UnreadableError(f"{key}: expected one column {name!r}. Columns found: {found}")
         if name in schema.names and not _holds(schema.field(name).type, options.metadata.get(name, "")):
-            key = f"corpus.metadata.{name}" if name in options.metadata else "corpus.item_id"
             wanted = "lists or text" if is_list(options.metadata.get(name, "")) else "single values"
             raise _UnreadableError(f"{key}: expected a column of {wanted}. Columns found: {found}")
     fields = tuple(name for name in options.fields if name in schema.names)
@@ -270,8 +272,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _is_image(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return "bytes" in kind.names and _is_bytes(kind.field("bytes").type)
-    return _is_bytes(kind)
+        return kind.names.count("bytes") == 1 and _is_image(kind.field("bytes").type)
+    return _is_bytes(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def _is_id(kind: pa.DataType) -> bool:
@@ -299,10 +301,23 @@ def _is_scalar(kind: pa.DataType) -> bool:
     )
 
 
+def _is_told_as_text(kind: pa.DataType) -> bool:
+    return pa.types.is_temporal(kind) or pa.types.is_decimal(kind)
+
+
 def _images(column: pa.Array, max_bytes: int) -> Iterator[bytes | int | None]:
     """Each image, how many bytes it is if that is above the limit, or None."""
     if pa.types.is_struct(column.type):
         column = pc.struct_field(column, "bytes")
+    if pa.types.is_dictionary(column.type):
+        # Decoded, an image that is there many times would take its bytes as often.
+        for place in column.indices.to_pylist():
+            yield None if place is None else next(_images_of(column.dictionary.slice(place, 1), max_bytes))
+    else:
+        yield from _images_of(column, max_bytes)
+
+
+def _images_of(column: pa.Array, max_bytes: int) -> Iterator[bytes | int | None]:
     if pa.types.is_binary_view(column.type):
         column = column.cast(pa.large_binary())
     sizes = pc.binary_length(column).to_pylist()
@@ -368,9 +383,11 @@ def _values(column: pa.Array, wanted: str | None = None) -> list[Any]:
         column = column.cast(pa.large_binary())
     elif _is_list(column.type) and _is_text(column.type.value_type):
         column = column.cast(pa.large_list(pa.large_binary()))
+    elif _is_list(column.type) and _is_told_as_text(column.type.value_type):
+        column = column.cast(pa.large_list(pa.string()))
     elif pa.types.is_timestamp(column.type) and wanted == "timestamp":
         # An instant, whatever zone it is shown in; text has all of its digits, and UTC if it names no zone.
         column = column.cast(pa.timestamp(column.type.unit)).cast(pa.string())
-    elif pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type):
+    elif _is_told_as_text(column.type):
         column = column.cast(pa.string())
     return column.to_pylist()

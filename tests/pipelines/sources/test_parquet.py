@@ -27,7 +27,10 @@ def not_utf8(*values: bytes | None) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(values), raw.buffers())
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+@pytest.mark.parametrize(
+    "kind",
+    [pa.binary(), pa.large_binary(), pa.binary_view(), pa.dictionary(pa.int8(), pa.binary())],
+)
 @pytest.mark.parametrize("ids", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_images_and_ids_of_every_layout_are_read(tmp_path, kind, ids):
     columns = {"id": pa.array(["a", "ü"]).cast(ids), "jpg": pa.array([b"1", b""], kind)}
@@ -204,6 +207,26 @@ def test_of_two_columns_of_one_name_none_is_taken(tmp_path):
     assert item.error.startswith("no image column")
 
 
+def test_a_dictionary_of_images_may_be_inside_a_struct_and_has_nulls(tmp_path):
+    images = pa.array([b"1", None, b"1", b"333"]).dictionary_encode()
+    struct = pa.StructArray.from_arrays([images, pa.array(["a", "b", "c", "d"])], ["bytes", "path"])
+    items = read_table(tmp_path, {"image": struct}, max_bytes=2)
+    assert items[::2] == [Record("a", b"1", 0), Record("c", b"1", 2)]
+    assert [item.error for item in items[1::2]] == [
+        "column 'image', the image, is null",
+        "3 bytes, more than corpus.max_bytes allows: 2",
+    ]
+
+
+def test_of_two_columns_of_metadata_of_one_name_none_is_taken(tmp_path):
+    columns = [pa.array([value]) for value in ("a", b"1", "x", "y")]
+    pq.write_table(pa.Table.from_arrays(columns, ["id", "image", "f", "f"]), tmp_path / "a.parquet")
+    path = str(tmp_path / "a.parquet")
+    options = SourceOptions(metadata={"f": "string"})
+    (item,) = read(Shard(path, "parquet", (files.look(path),)), options)
+    assert item.error.startswith("corpus.metadata.f: expected one column 'f'. Columns found: id (string)")
+
+
 def metadata_of(tmp_path, column: pa.Array, kind: str):
     (item,) = read_table(tmp_path, {"id": ["a"], "jpg": [b"1"], "f": column}, metadata={"f": kind})
     return item.metadata["f"] if isinstance(item, Record) else item.error
@@ -234,6 +257,8 @@ UTC = timezone.utc
         (pa.array([[1, 2]], pa.large_list(pa.int8())), "list<int64>", [1, 2]),
         (pa.array([[1.5, 2]], pa.list_(pa.float32(), 2)), "list<float64>", [1.5, 2.0]),
         (pa.array(['["x"]']), "list<string>", ["x"]),
+        (pa.array([[19000]], pa.list_(pa.date32())), "list<string>", ["2022-01-08"]),
+        (pa.array([[Decimal("1.10")]], pa.list_(pa.decimal128(5, 2))), "list<string>", ["1.10"]),
         (pa.array([None], pa.null()), "date", None),
         (pa.array([19000], pa.date32()), "string", "2022-01-08"),
         (pa.array([Decimal("1.10")], pa.decimal128(5, 2)), "string", "1.10"),
