@@ -17,7 +17,7 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.text import as_utf8
 from .fields import read_json, shown
-from .types import TYPES, UnfitError, arrow_type, convert
+from .types import TYPES, UnfitError, arrow_type, convert, text_of
 
 KEY_COLUMNS = ("path", "file", "file_name", "filename", "image", "item_id", "id")
 """What the column may be called that holds the image's relative path; the first counts."""
@@ -76,6 +76,14 @@ def read_metadata(path: str, types: Mapping[str, str], reserved: Iterable[str] =
     names, columns = (_read_json_lines if is_json else _read_csv)(path, data)
     key = _key_column(path, names)
     for name in (name for name in names if name != key):
+        if not name:
+            raise LookalikeError(f"{path}: expected a name for each column. Received: one without a name")
+        try:
+            text_of(name)
+        except UnfitError as error:
+            raise LookalikeError(
+                f"{path}: expected names of columns in UTF-8. Received: {shown(name)}, {error}"
+            ) from None
         if name in reserved or names.count(name) > 1:
             raise LookalikeError(f"{path}: the column name {name!r} is taken; give that column another name")
     rows = _rows_by_path(path, key, columns.pop(key))
@@ -133,8 +141,7 @@ def _read_csv(path: str, data: bytes) -> tuple[list[str], dict[str, list[Any]]]:
     block = pa_csv.ReadOptions(use_threads=False, block_size=min(max(len(data), 1) + 1, 2**31 - 1))
     parse = pa_csv.ParseOptions(newlines_in_values=True)
     try:
-        header = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""))
-        names = next(filter(None, header), [])
+        names = _checked_header(data)
         convert = pa_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             null_values=[""],
@@ -146,6 +153,23 @@ def _read_csv(path: str, data: bytes) -> tuple[list[str], dict[str, list[Any]]]:
         raise LookalikeError(f"{path}: expected CSV with a header, in UTF-8. Received: {error}") from None
     columns = dict(zip(table.column_names, (column.to_pylist() for column in table.columns), strict=True))
     return table.column_names, columns
+
+
+def _checked_header(data: bytes) -> list[str]:
+    """The names of the columns. Raises csv.Error if a quote is never closed: Arrow takes all behind it for one cell."""
+    before = csv.field_size_limit(max(len(data), 1))
+    try:
+        rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), strict=True)
+        names = next(filter(None, rows), [])
+        start = rows.line_num + 1
+        try:
+            for _ in rows:
+                start = rows.line_num + 1
+        except csv.Error as error:
+            raise csv.Error(f"{error}, in the row that begins in line {start}") from None
+        return names
+    finally:
+        csv.field_size_limit(before)
 
 
 def _read_json_lines(path: str, data: bytes) -> tuple[list[str], dict[str, list[Any]]]:

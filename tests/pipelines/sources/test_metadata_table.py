@@ -86,3 +86,24 @@ def test_every_text_of_a_csv_comes_back(tmp_path_factory, cells):
     path.write_bytes(written.getvalue().encode())
     found = read_metadata(str(path), {})
     assert [found.of(str(n))["a"] for n in range(len(cells))] == cells
+
+
+def test_a_quote_that_is_never_closed_takes_no_rows_with_it(table):
+    with pytest.raises(LookalikeError, match=r"unexpected end of data, in the row that begins in line 3"):
+        table('path,a\nx,1\ny,"2\nz,3\n')
+    with pytest.raises(LookalikeError, match="expected after"):
+        table('path,a\nx,"1" 2\n')
+    assert table('path,a\nx,5" disk\ny,"' + "2" * 200_000 + '"\n').of("x") == {"a": '5" disk'}
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        ("path,a,\nx,1,\n", "t.csv", "a name for each column"),
+        ('{"path": "x", "": 1}', "t.jsonl", "a name for each column"),
+        ('{"path": "x", "\\ud800": 1}', "t.jsonl", r"in UTF-8. Received: '\\ud800'"),
+    ],
+)
+def test_columns_have_names_that_can_be_written(table, content, name, said):
+    with pytest.raises(LookalikeError, match=said):
+        table(content, name)
