@@ -22,7 +22,7 @@ from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, S
 from .fields import escape
 from .pack_note import NOTE
 from .roots import absolute, common_root, fixed_part, relative_path
-from .walk import list_corpus, named
+from .walk import is_in, list_corpus, named
 
 _log = logging.getLogger(__name__)
 _LIST_EXTENSIONS = (".txt", ".list")
@@ -123,6 +123,8 @@ def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
         found, others = folder.choose(listed)
     else:
         found = by_format[chosen] or [file for path, file in visible if _is_part(path)]
+        closed = [file for _, file in visible if file not in found and _is_closed(file, root, options)]
+        found = [*found, *closed] if found else []
         kept = set(found)
         others = Counter(folder.extension(path) for path, file in listed if file not in kept)
     left_out = ", ".join(f"{n} {ext or 'without extension'}" for ext, n in sorted(others.items()))
@@ -136,6 +138,14 @@ def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
     if chosen == "folder":
         return folder.virtual_shards(root, found, options.images_per_shard)
     return [_of_file(file, chosen) for file in found]
+
+
+def _is_closed(file: FileInfo, root: str, options: SourceOptions) -> bool:
+    """Whether it is a folder whose files are not listed, nor are they by another way: nobody knows what they are."""
+    if not file.problem or not os.path.isdir(file.path):
+        return False
+    is_outside = not is_in(os.path.realpath(file.path), os.path.realpath(root))
+    return not os.access(file.path, os.R_OK | os.X_OK) or (is_outside and not options.follow_links)
 
 
 def _is_part(path: str) -> bool:

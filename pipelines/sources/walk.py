@@ -132,7 +132,7 @@ class _Walk:
         """One path as `below` gives it; None for a folder."""
         folder = os.path.dirname(path)
         real = os.path.realpath(folder)
-        if not self.follow_links and not _is_in(real, self.root):
+        if not self.follow_links and not is_in(real, self.root):
             if os.path.isdir(path):
                 return None
             return _problem(
@@ -151,21 +151,22 @@ class _Walk:
             real = os.path.realpath(path, strict=True)
         except OSError as error:
             return _problem(path, f"is a link to {target}, which cannot be followed: {error.strerror}")
-        if not self.follow_links and not _is_in(real, self.root):
+        if not self.follow_links and not is_in(real, self.root):
             return _problem(
                 path,
                 f"is a link out of the corpus folder, to {target}; corpus.follow_links: true allows that",
             )
         if not os.path.isdir(real):
             return _described(path)
-        if _is_in(folder, real):
+        if is_in(folder, real):
             return _problem(path, f"is a link to a folder that it lies in, {target}")
         if self.entered.setdefault(real, path) != path:
             return _problem(path, f"is a link to {target}, where the link {self.entered[real]} leads, too")
         return real
 
 
-def _is_in(path: str, folder: str) -> bool:
+def is_in(path: str, folder: str) -> bool:
+    """Whether a path is that of a folder, or of something below it; both real paths."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 

@@ -1,3 +1,4 @@
+import errno
 import gzip
 import logging
 import os
@@ -144,6 +145,31 @@ def test_a_shard_that_is_a_link_out_of_its_folder_is_one_that_cannot_be_read(her
     (_, second) = find_shards("in", allowed)
     assert not second.files[0].problem
     assert second.token != find_shards("in", DEFAULT)[1].token
+
+
+def test_a_folder_of_shards_that_is_not_read_is_a_shard_that_cannot_be_read(here, monkeypatch):
+    touch(here, "in/1.tar", "in/a/2.tar", "in/locked/3.tar", "out/4.tar")
+    (here / "in" / "b").symlink_to("a")
+    (here / "in" / "c").symlink_to("a")
+    (here / "in" / "loop").symlink_to(".")
+    (here / "in" / "more").symlink_to("../out")
+    access, scan = os.access, os.scandir
+
+    def scandir(path):
+        if path.endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in path and access(path, mode))
+    shards = find_shards("in", DEFAULT)
+    assert [shard.name for shard in shards] == ["1.tar", "a/2.tar", "b/2.tar", "locked", "more"]
+    locked, more = (next(read_shard(shard, DEFAULT)) for shard in shards[3:])
+    assert locked.error == "'locked' is a folder that cannot be read: Permission denied"
+    assert more.error.startswith("'more' is a link out of the corpus folder, to ../out;")
+    (here / "in" / "again").symlink_to("../out")
+    allowed = [shard.name for shard in find_shards("in", SourceOptions(follow_links=True))]
+    assert allowed == ["1.tar", "a/2.tar", "again/4.tar", "b/2.tar", "locked"]
 
 
 def test_a_changed_file_has_another_token(here):
