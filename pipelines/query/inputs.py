@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.fields import escape
+from ..sources.parquet_pages import pages_of, row_groups_of
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
 
@@ -34,6 +35,9 @@ BLOCK = 16384
 """Queries that are searched at once; 16 MiB of 256-dimensional vectors."""
 IMAGE_BLOCK = 512
 """The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
+_MOST_PAGE, _MOST_BESIDE, _MOST_ID = 256 << 20, 64 << 20, 16 << 10
+"""Of a Parquet file that somebody sends: bytes of a page unpacked, numbers that are no vectors of the right length in a
+row group, and bytes of an id. A few kilobytes may unpack to gigabytes of the same number or text."""
 VECTOR_COLUMNS = ("embedding", "vector", "query")
 ID_COLUMNS = ("query_id", "item_id", "id")
 
@@ -182,21 +186,25 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterato
     """Queries from a Parquet file with a column of vectors; without an id column the row number is the id.
 
     Raises:
-        LookalikeError: if the file says that its vectors come from another encoder.
+        LookalikeError: if the file says that its vectors come from another encoder, or would take much more memory than
+            such vectors.
     """
     for file_info in files.glob(path):
         column = _vector_column(file_info.path)
         if column is None:
             raise LookalikeError(f"Expected a column of vectors. Received: none in {file_info.path}")
         with files.open_read(file_info.path) as file, damage_named(file_info.path):
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            present = pq.read_schema(file).names
+            id_column = next((name for name in ID_COLUMNS if name in present), None)
+            as_dictionary = [id_column] if id_column else None
+            parquet = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=as_dictionary)
             made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
             if made_by and made_by != fingerprint:
                 raise LookalikeError(
                     f"{file_info.path} holds vectors of the encoder {made_by[:16]}, and the index those of "
                     f"{fingerprint[:16]}: vectors of two encoders cannot be compared"
                 )
-            id_column = next((name for name in ID_COLUMNS if name in parquet.schema_arrow.names), None)
+            _check_sizes(parquet, cast(BinaryIO, file), file_info, column, dim)
             columns = [column] if id_column is None else [id_column, column]
             start = 0
             for batch in parquet.iter_batches(batch_size=BLOCK, columns=columns):
@@ -204,9 +212,44 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterato
                 names = [str(number) for number in numbers]
                 unusable: dict[int, str] = {}
                 if id_column is not None:
-                    names, unusable = _ids(batch[id_column], numbers)
+                    names, unusable = _ids(_short(batch[id_column], file_info.path), numbers)
                 start += len(batch)
                 yield _checked(names, batch[column], dim, metric, unusable)
+
+
+def _check_sizes(
+    parquet: pq.ParquetFile, file: BinaryIO, info: files.FileInfo, column: str, dim: int
+) -> None:
+    """Raises LookalikeError if reading vectors of `dim` numbers would unpack much more than such vectors."""
+    try:
+        for number, group in enumerate(row_groups_of(file, info.size)):
+            for place, chunk in enumerate(group.chunks):
+                path = parquet.schema.column(place).path
+                is_vector = path.startswith(f"{column}.")
+                if not is_vector and path not in ID_COLUMNS:
+                    continue
+                largest = max((page.unpacked for page in pages_of(file, info.size, chunk)), default=0)
+                if largest > _MOST_PAGE or (is_vector and chunk.values - group.rows * dim > _MOST_BESIDE):
+                    raise LookalikeError(
+                        f"{info.path}: expected vectors of {dim} numbers. Received: {chunk.values:,} values of column "
+                        f"{path!r} in {group.rows:,} rows of row group {number}, {largest:,} bytes in the largest page"
+                    )
+    except ValueError as error:
+        raise LookalikeError(f"{info.path} is not a whole Parquet file: {error}") from None
+
+
+def _short(column: pa.Array, path: str) -> pa.Array:
+    """Ids without their dictionary, in which a long one takes its bytes once."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    longest = 0
+    if not pa.types.is_primitive(column.type.value_type):
+        longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+    if longest > _MOST_ID:
+        raise LookalikeError(
+            f"{path}: expected ids of at most {_MOST_ID:,} bytes. Received: one of {longest:,}"
+        )
+    return column.dictionary_decode()
 
 
 def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:

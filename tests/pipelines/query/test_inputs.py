@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.errors import LookalikeError
 from lookalike.query import inputs
 from lookalike.sources.pack import pack
 from tests.conftest import picture
@@ -276,3 +277,18 @@ def test_every_image_that_cannot_be_read_is_told_once_though_there_are_many_bloc
     assert copied.query(copied.query_file(images), "-k", 1).code == 0
     assert [failure["query_id"] for failure in copied.failures] == [f"q{i:02}.jpg" for i in range(0, 30, 3)]
     assert copied.results["query_id"].to_pylist() == [f"q{i:02}.jpg" for i in range(30) if i % 3]
+
+
+def test_a_small_file_of_very_many_numbers_or_long_ids_is_refused_unread(tmp_path):
+    path = str(tmp_path / "q.parquet")
+    count = inputs._MOST_BESIDE + 5
+    numbers = pa.DictionaryArray.from_arrays(np.zeros(count, np.int8), pa.array([0], pa.float32()))
+    large = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), numbers)
+    pq.write_table(pa.table({"vector": large}), path)
+    assert Path(path).stat().st_size < 10_000
+    with pytest.raises(LookalikeError, match=r"expected vectors of 4 numbers. Received: 67,108,869 values"):
+        list(inputs.vector_blocks(path, 4, "cosine", "f"))
+    long = ["x" * (inputs._MOST_ID + 1)] * 2
+    pq.write_table(pa.table({"id": long, "vector": [[1.0, 2.0]] * 2}), path)
+    with pytest.raises(LookalikeError, match=r"ids of at most 16,384 bytes. Received: one of 16,385"):
+        list(inputs.vector_blocks(path, 2, "cosine", "f"))
