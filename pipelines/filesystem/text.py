@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lookalike.model.errors import LookalikeError
 
 from . import files
 
+MOST_LINE = 1 << 20
+"""Bytes of a line that are read: a file of zeros, however large, is one."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -34,12 +36,19 @@ def lines(path: str) -> Iterator[bytes]:
     """The lines of a text file as a stream, each as `as_utf8` gives it and without its end.
 
     Raises:
-        LookalikeError: as `as_utf8`.
+        LookalikeError: as `as_utf8`, or if a line is longer than `MOST_LINE`.
         OSError: if the file cannot be read.
     """
     with files.open_read(path) as file:
         head = file.read(len(codecs.BOM_UTF8))
         file.seek(len(head) if head == codecs.BOM_UTF8 else 0)
-        found = as_utf8(file.read(), path).split(b"\n") if head.startswith(_UTF16) else file
+        if head.startswith(_UTF16):
+            found: Iterable[bytes] = as_utf8(file.read(), path).split(b"\n")
+        else:
+            found = iter(lambda: file.readline(MOST_LINE + 1), b"")
         for line in found:
+            if len(line) > MOST_LINE:
+                raise LookalikeError(
+                    f"Expected lines of at most {MOST_LINE:,} bytes in {path}. Received: a longer one"
+                )
             yield line.rstrip(b"\r\n")

@@ -1,5 +1,7 @@
 """Text files as editors of any system save them."""
 
+import os
+
 import pytest
 
 from lookalike.filesystem.text import as_utf8, lines
@@ -37,3 +39,13 @@ def test_an_empty_file_has_no_line(tmp_path, content):
     path = tmp_path / "ids.txt"
     path.write_bytes(content)
     assert list(lines(str(path))) == []
+
+
+def test_a_line_that_does_not_end_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"a.jpg\n")
+    os.truncate(path, 1 << 33)
+    found = lines(str(path))
+    assert next(found) == b"a.jpg"
+    with pytest.raises(LookalikeError, match=r"lines of at most 1,048,576 bytes in .*ids\.txt"):
+        next(found)
