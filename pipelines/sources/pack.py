@@ -285,7 +285,9 @@ def pack_report(summary: PackSummary, out: str) -> str:
     ]
     lines += [f"skipped      {path}: {reason}" for path, reason in summary.skipped]
     if summary.left_out:
-        others = ", ".join(f"{count:,} {extension}" for extension, count in summary.left_out.items())
+        others = ", ".join(
+            f"{count:,} {extension or 'without extension'}" for extension, count in summary.left_out.items()
+        )
         lines.append(f"left out     files that are no images: {others}")
     if summary.rows_without_image or summary.images_without_row:
         lines.append(
