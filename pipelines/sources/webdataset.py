@@ -112,6 +112,13 @@ def packed_key(item_id: str) -> str:
     return folder + slash + name.replace("%", "%25").replace(".", "%2E")
 
 
+def _is_packed(key: str) -> bool:
+    """Whether a key is `packed_key` of another text."""
+    folder, slash, name = key.rpartition("/")
+    item_id = folder + slash + name.replace("%2E", ".").replace("%25", "%")
+    return item_id != key and packed_key(item_id) == key
+
+
 def _groups(tar: Tar, options: SourceOptions) -> Iterator[_Group]:
     wanted = options.image_field.lower().removeprefix(".") if options.image_field else None
     texts = {*TEXT_MEMBERS, "json"} if options.fields else set()
@@ -184,11 +191,18 @@ def _entries(shard: Shard, options: SourceOptions, position: int, group: _Group)
         no_image = others.pop().problem if others else _without_image(group, options)
     fields, problem = _fields(group, options)
     packed = fields.get(PACKED_ID)
-    key = packed if isinstance(packed, str) and packed_key(packed) == group.key else group.key
+    key: str | None = packed if isinstance(packed, str) and packed_key(packed) == group.key else group.key
+    no_key = ""
+    if problem and _is_packed(group.key) and (group.problem or "json" in group.texts):
+        key, no_key = (
+            None,
+            f"the id of {group.key!r} stands in its .json member, which cannot be read: {problem}",
+        )
     stored = Stored(
-        key.encode("utf-8", "surrogateescape"),
+        key.encode("utf-8", "surrogateescape") if key else None,
         content,
         fields,
+        no_key,
         no_image=no_image,
         problem=problem if options.fields else None,
     )

@@ -255,7 +255,7 @@ def test_a_field_of_the_json_goes_before_the_member_of_its_name(tmp_path):
     assert item.metadata == {"txt": "of the json"}
 
 
-def test_a_key_with_a_percent_sign_needs_no_json(tmp_path):
+def test_a_key_with_a_percent_sign_needs_no_json_but_one_that_can_be_read(tmp_path):
     content = tar(
         ("a%2Ejpg.jpg", b"1"),
         ("b%2Ejpg.jpg", b"2"),
@@ -268,7 +268,7 @@ def test_a_key_with_a_percent_sign_needs_no_json(tmp_path):
     assert [item.item_id for item in read_bytes(tmp_path, content)] == [
         "a%2Ejpg",
         "b%2Ejpg",
-        "c%2Ejpg",
+        None,
         "d.jpg",
     ]
 
@@ -312,3 +312,14 @@ def test_a_value_in_json_that_cannot_be_kept_is_refused(tmp_path, stored, kind, 
 def test_another_key_may_be_there_twice(tmp_path):
     content = tar(("a.jpg", b"1"), ("a.json", b'{"f": 1, "g": 1, "g": 2}'))
     assert read_bytes(tmp_path, content, metadata={"f": "int64"})[0].metadata == {"f": 1}
+
+
+def test_a_packed_record_whose_id_cannot_be_read_is_served_under_no_other(tmp_path):
+    broken = b'{"item_id": "17.png"'
+    content = tar(
+        ("17%2Epng.png", b"1"), ("17%2Epng.json", broken), ("100%.png", b"2"), ("100%.json", broken)
+    )
+    first, second = read_bytes(tmp_path, content)
+    assert (first.item_id, first.stage) == (None, "id")
+    assert first.error.startswith("the id of '17%2Epng' stands in its .json member, which cannot be read")
+    assert second == Record("100%", b"2", 1)
