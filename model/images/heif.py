@@ -19,7 +19,8 @@ from .levels import AnyWindow
 
 def heic(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     """Decode the main picture of a HEIC file. Its EXIF orientation does not count: the file turns it itself."""
-    picture = pillow_heif.open_heif(data)[0]
+    file = pillow_heif.open_heif(data)
+    picture = file[file.primary_index]
     formats.check_size(*picture.size, max_pixels)
     samples = np.asarray(picture)
     return formats.on_white_8_bit(samples, window)

@@ -98,3 +98,12 @@ def test_whatever_is_cut_short_is_refused(name: str) -> None:
 def test_the_size_limit_holds_before_anything_is_decoded(name: str) -> None:
     with pytest.raises(ImageError, match="more than the limit of 100"):
         decode(FILES[name], max_pixels=100)
+
+
+def test_the_main_picture_need_not_be_the_first() -> None:
+    file = pillow_heif.HeifFile()
+    for samples in (255 - RGB8, RGB8):
+        file.add_from_pillow(Pil.fromarray(samples))
+    stream = io.BytesIO()
+    file.save(stream, quality=-1, chroma=444, primary_index=1)
+    assert difference(stream.getvalue(), on_white(RGB8)) < 2
