@@ -102,7 +102,10 @@ def header(data: bytes) -> Header:
         count = 4 if size >= 56 or compression == _ALPHABITFIELDS else 3
         masks = (*struct.unpack_from(f"<{count}I", data, 54), 0)[:4]
         after = max(after, 54 + 4 * count)
-    palette = _palette(data, after, bits, colours, 3 if size == 12 else 4, pixels)
+    entry = 3 if size == 12 else 4
+    if not pixels:  # some writers leave it to the reader, as browsers do
+        pixels = after + entry * (min(colours or 1 << bits, 256) if bits <= 8 else colours)
+    palette = _palette(data, after, bits, colours, entry, pixels)
     return Header(
         width,
         abs(height),

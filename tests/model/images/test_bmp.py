@@ -211,3 +211,13 @@ def test_large_pictures_are_worked_on_in_bands(monkeypatch: pytest.MonkeyPatch) 
     expected = decode(data).pixels
     monkeypatch.setattr(bmp, "_BAND", 2 * WIDTH)
     assert np.array_equal(decode(data).pixels, expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("bits", [4, 8, 24])
+def test_pixels_whose_place_is_left_out_follow_the_palette(bits: int, size: int) -> None:
+    values = random(2**bits)
+    colours = 2**bits if bits <= 8 else 0
+    palette = np.random.default_rng(1).integers(0, 256, (colours, 3 if size == 12 else 4)).astype(np.uint8)
+    data = bitmap(bits, lines(values, bits), size=size, palette=palette.tobytes())
+    assert np.array_equal(decode(data[:10] + bytes(4) + data[14:]).pixels, decode(data).pixels)
