@@ -167,6 +167,18 @@ def test_grey_of_every_compression_and_sign_is_read(syntax: str, dtype: str, bit
     )
 
 
+def test_grey_of_a_jpeg_that_is_not_lossless_is_read() -> None:
+    for syntax, bits, frame in (
+        (uid.JPEGBaseline8Bit, 8, levels()),
+        (uid.JPEGExtended12Bit, 12, samples("u2", 12)),
+    ):
+        jpeg = imagecodecs.jpeg8_encode(frame, level=100, bitspersample=bits)
+        header = {"BitsAllocated": 8 * frame.itemsize, "BitsStored": bits}
+        pixels = decode(dicom_file([jpeg], syntax, size=(ROWS, COLUMNS), **header)).pixels
+        assert pixels.shape == (ROWS, COLUMNS, 3)
+        assert np.abs(pixels.astype(int) - levels()[..., None]).max() <= 4
+
+
 @pytest.mark.parametrize(
     ("kind", "space", "adobe"),
     [("RGB", "RGB", None), ("YBR_FULL", "YCBCR", None), ("RGB", "YCBCR", 1), ("YBR_FULL_422", "RGB", 0)],
