@@ -64,7 +64,7 @@ def first_page(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nda
         opacity = None if alpha is None else samples[..., alpha:]
         levels = _levels(samples[..., :colours], opacity, premultiplied, page, photometric, window)
         del samples, opacity
-        levels = exif.upright(levels, page.tags.valueof(274) or 1)
+        levels = exif.upright(levels, _orientation(page))
     # Samples of 8 bits may still be those of the file, which is not to be written to.
     return np.require(levels, requirements=["C", "W"]) if levels.shape[2] == 3 else grey(levels[..., 0])
 
@@ -78,6 +78,12 @@ def _full_picture(file: Any) -> Any:
             if not below.subfiletype & (_REDUCED | _MASK):
                 return below
     return file.pages[0]
+
+
+def _orientation(page: Any) -> int:
+    """1 to 8; also of a tag that is of type BYTE, or has more than one value."""
+    given = page.tags.valueof(274) or 1
+    return int(given[0] if isinstance(given, bytes | tuple) else given)
 
 
 def _photometric(page: Any) -> int:

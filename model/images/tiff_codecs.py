@@ -132,23 +132,25 @@ def _unpacked(raw: Any, segment: Segment, page: Any, inside: int, dtype: np.dtyp
     raw = memoryview(raw)[:needed]
     if _subsampling(page) != (1, 1):
         return _with_colours_repeated(raw, rows, width, *_subsampling(page))
-    if page.predictor not in (1, 2, 3) or (page.predictor != 1 and bits not in (8, 16, 32, 64)):
-        raise ImageError(f"TIFF of {bits} bits with predictor {int(page.predictor)}, which is not supported")
+    # As libtiff, which knows of no predictor where nothing is compressed: writers leave the tag behind.
+    predictor = 1 if page.compression == 1 else int(page.predictor)
+    if predictor not in (1, 2, 3) or (predictor != 1 and bits not in (8, 16, 32, 64)):
+        raise ImageError(f"TIFF of {bits} bits with predictor {predictor}, which is not supported")
     if bits in (8, 16, 32, 64):
         # The predictor of floats takes their bytes apart, the same in files of either order.
-        order: Any = "=" if page.predictor == 3 else page.parent.byteorder
+        order: Any = "=" if predictor == 3 else page.parent.byteorder
         samples = np.frombuffer(raw, dtype.newbyteorder(order)).astype(dtype, copy=False)
     elif dtype.kind == "f":
         samples = imports.codec("float24_decode")(raw, byteorder=page.parent.byteorder)
     else:
         samples = imports.codec("packints_decode")(raw, dtype, bits, runlen=width * inside)
     samples = samples.reshape(rows, width, inside)
-    if page.predictor == 2:
+    if predictor == 2:
         # Of floats too, it is the difference of their bits.
         differences = samples.view(f"u{dtype.itemsize}")
         out = differences if differences.flags.writeable else None
         return imports.codec("delta_decode")(differences, axis=-2, out=out).view(dtype)
-    return imports.codec("floatpred_decode")(samples, axis=-2) if page.predictor == 3 else samples
+    return imports.codec("floatpred_decode")(samples, axis=-2) if predictor == 3 else samples
 
 
 def _with_colours_repeated(raw: memoryview, rows: int, width: int, across: int, down: int) -> np.ndarray:

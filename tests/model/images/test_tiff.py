@@ -212,7 +212,7 @@ def test_the_pixels_are_the_callers_own(window: Window | None) -> None:
         (tiff(4, 4, [bytes(128)], {339: [6]}, bits=64), "64-bit samples of type COMPLEXIEEEFP"),
         (tiff(4, 4, [bytes(32)], {258: [5, 6, 5]}, samples=3, photometric=2), "samples of (5, 6, 5) bits"),
         (tiff(4, 4, [bytes(32)], samples=2, photometric=2), "2 samples a pixel, 3 needed"),
-        (tiff(4, 4, [bytes(24)], {317: [2]}, bits=12), "12 bits with predictor 2, which is not supported"),
+        (tiff(4, 4, [b"\xe9\0"], {317: [2]}, bits=12, compression=32773), "12 bits with predictor 2"),
     ],
 )
 def test_what_is_not_read_is_called_by_its_name(data: bytes, reason: str) -> None:
@@ -239,3 +239,11 @@ def test_nothing_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImageError):
         decode(tiff(4, 4, [], {273: None, 279: None}))
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_orientation_of_another_type_or_of_several_values_counts() -> None:
+    data = saved((np.rot90(flag()), {"photometric": "rgb", "extratags": [(274, 3, 1, 6, True)]}))
+    short = struct.pack("<HHIHH", 274, 3, 1, 6, 0)
+    assert data.count(short) == 1
+    for other in (struct.pack("<HHIBxxx", 274, 1, 1, 6), struct.pack("<HHIHH", 274, 3, 2, 6, 6)):
+        assert_flag(decode(data.replace(short, other)).pixels, 0)

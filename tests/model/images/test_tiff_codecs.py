@@ -186,3 +186,8 @@ def test_damaged_files_give_the_same_in_two_processes_whatever_their_memory_held
     assert len(told[0]) == count
     assert told[0] == told[1]
     assert any(line.startswith("TIFF") for line in told[0])
+
+
+def test_the_predictor_of_what_is_not_compressed_does_not_count() -> None:
+    data = tiff(48, 64, [NOISE.tobytes()], {317: [2]}, samples=3, photometric=2)
+    assert np.array_equal(decode(data).pixels, NOISE)
