@@ -5,6 +5,8 @@ Signatures are those of the formats' own specifications, and where these give no
 
 from __future__ import annotations
 
+import re
+
 from ..errors import ImageError
 
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
@@ -60,6 +62,22 @@ _NOT_READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("an SGI file", 0, tuple(b"\1\xda" + bytes((r, b)) for r in (0, 1) for b in (1, 2))),
     ("a DPX file", 0, (b"SDPX", b"XPDS")),
     ("a Cineon file", 0, (b"\x80\x2a\x5f\xd7",)),
+    ("an Amiga picture (ILBM)", 8, (b"ILBM", b"PBM ")),
+    ("an X window dump (XWD)", 4, (b"\0\0\0\7\0\0\0\2",)),
+    ("an ASTC texture", 0, (b"\x13\xab\xa1\x5c",)),
+    ("a PowerVR texture (PVR)", 0, (b"PVR\3",)),
+    ("a Valve texture (VTF)", 0, (b"VTF\0",)),
+    ("a MATLAB file", 0, (b"MATLAB 5.0 MAT-file",)),
+    ("a Blender file", 0, (b"BLENDER",)),
+    ("an InDesign document", 0, (b"\x06\x06\xed\xf5\xd8\x1d\x46\xe5",)),
+    ("a Clip Studio file", 0, (b"CSFCHUNK",)),
+    ("an AutoCAD drawing (DWG)", 0, tuple(b"AC10%02d" % n for n in (9, 12, 14, 15, 18, 21, 24, 27, 32))),
+    ("an MRC volume", 208, (b"MAP ",)),
+    (
+        "a DICOM file without its preamble",
+        0,
+        (b"\x08\0\5\0CS", b"\x08\0\x08\0CS", b"\x08\0\0\0\4\0\0\0", b"\2\0\0\0UL\4\0"),
+    ),
     ("a FLIF file", 0, (b"FLIF",)),
     ("a BPG file", 0, (b"BPG\xfb",)),
     ("a JBIG2 file", 0, (b"\x97JB2\r\n\x1a\n",)),
@@ -81,6 +99,7 @@ _NOT_READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("a video (Flash)", 0, (b"FLV\1",)),
     ("a video (QuickTime)", 4, (b"moov", b"mdat", b"wide", b"skip", b"free")),
     ("a sound file (WAV)", 8, (b"WAVE",)),
+    ("a sound file (AIFF)", 8, (b"AIFF", b"AIFC")),
     ("a sound file (MP3)", 0, (b"ID3", b"\xff\xfb", b"\xff\xf3")),
     ("a sound file (FLAC)", 0, (b"fLaC",)),
     ("a sound or video file (Ogg)", 0, (b"OggS",)),
@@ -217,6 +236,8 @@ def _text(data: bytes) -> str:
     text = text.strip()
     if text.startswith("version https://git-lfs"):
         return "a Git LFS pointer instead of the image itself"
+    if re.match(r"#define\s+\w*_?width\s+\d", text):
+        return "an X bitmap (XBM), which is not supported"
     lower = text.lower()
     if lower.startswith(("<!doctype html", "<html", "<head", "<body")):
         return "an HTML page instead of an image"
