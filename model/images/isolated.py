@@ -8,6 +8,7 @@ the child, and a reason for the caller.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from typing import Any
 
@@ -24,9 +25,16 @@ ORDINARY_PIXELS, ORDINARY_MEMORY = 16_000_000, 320 << 20
 LARGE_MEMORY = 1 << 30
 """The same for larger pictures; an eighth as many of these as there are cores, and one at least, at a time."""
 _large = threading.BoundedSemaphore(max(1, cores() // 8))
-
-
 _processes = DecoderProcesses()
+
+
+def _forked() -> None:
+    """Threads that held a place of `_large` are not in the child of a fork: they would never give it back."""
+    global _large
+    _large = threading.BoundedSemaphore(max(1, cores() // 8))
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def decode(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -131,3 +133,14 @@ def test_the_pixels_are_those_of_decode(format: str, suspect: bool) -> None:
 def test_a_window_goes_along(window: AnyWindow) -> None:
     data = encoded("TIFF")
     assert np.array_equal(decode(data, window=window).pixels, whole.decode(data, window=window).pixels)
+
+
+def test_a_fork_while_a_large_picture_is_decoded_leaves_room_for_one_in_the_child() -> None:
+    code = (
+        "import os\nfrom lookalike.model.images import isolated\nheld = isolated._large\n"
+        "while held.acquire(blocking=False): pass\n"
+        "if child := os.fork(): print(os.waitpid(child, 0)[1])\n"
+        "else: os._exit(0 if isolated._large.acquire(blocking=False) else 1)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "0\n"
