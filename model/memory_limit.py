@@ -41,7 +41,15 @@ def unlimited() -> Iterator[None]:
 
 
 def _apply(limit: int) -> None:
-    resource.setrlimit(_KIND, (limit, resource.getrlimit(_KIND)[1]))
+    set_limit(_KIND, limit)
+
+
+def set_limit(kind: int, limit: int) -> None:
+    """Sets one of this process's own limits (setrlimit(2)), to no more than those who started it allow."""
+    most = resource.getrlimit(kind)[1]
+    if most != resource.RLIM_INFINITY and (limit == resource.RLIM_INFINITY or limit > most):
+        limit = most
+    resource.setrlimit(kind, (limit, most))
 
 
 def taken() -> int:

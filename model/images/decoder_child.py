@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError, TooManyPixelsError
-from ..memory_limit import limit_memory, taken
+from ..memory_limit import limit_memory, set_limit, taken
 from .decode import decode
 from .levels import AnyWindow, PercentileWindow, Window
 
@@ -37,6 +37,8 @@ def main() -> None:
         os.dup2(null, descriptor)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     before = taken()
+    write_part(target, b"")  # it has started
+    target.flush()
     while (head := read_part(source)) is not None:
         options, data = json.loads(head), read_part(source)
         answer, pixels = _answer(data or b"", **options)
@@ -59,7 +61,7 @@ def _answer(
     limit_memory(memory)
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    set_limit(resource.RLIMIT_CPU, most)
     try:
         image = decode(data, window=window_from(window), **options)
     except ImageError as error:

@@ -94,16 +94,26 @@ class _Process:
     """One of the processes. Raises LookalikeError if it cannot be started."""
 
     def __init__(self, program: str) -> None:
-        program = f"import sys; sys.path[:] = {sys.path!r}; {program}"
+        # Only text: import passes over other entries, whose code may mean nothing there.
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        program = f"import sys; sys.path[:] = {path!a}; {program}"
         # Threads of libraries would only take memory: as many of these processes run as there are cores.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        executable = (
+            sys.executable or "python"
+        )  # an interpreter inside another program may not know where it is
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=null, env=environment
+                [executable, "-c", program], stdin=pipe, stdout=pipe, stderr=null, env=environment
             )
         except OSError as error:
             raise LookalikeError(f"A process that decodes images cannot be started: {error}") from error
+        # Else what is wrong with this machine would be told of each picture.
+        if read_part(self._pipe(self._process.stdout)) is None:
+            raise LookalikeError(
+                f"A process that decodes images cannot be started: {executable} ended by {_cause(self.end())}"
+            )
 
     @property
     def is_alive(self) -> bool:
@@ -153,13 +163,16 @@ class _Process:
         name = format_of(data)
         if code == -signal.SIGXCPU:
             return ImageError(f"{name}: decoding took more than {seconds:g} s of processor time")
-        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return LostProcessError(f"{name}: its decoder ended by {cause}")
+        return LostProcessError(f"{name}: its decoder ended by {_cause(code)}")
 
     @staticmethod
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
         assert pipe is not None  # both were asked for
         return pipe
+
+
+def _cause(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _whole(source: IO[bytes]) -> bytes:

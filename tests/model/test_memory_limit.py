@@ -44,3 +44,27 @@ print("done")
 def test_what_fits_is_what_was_granted_and_imports_come_on_top() -> None:
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert (ended.stdout, ended.stderr) == ("done\n", "")
+
+
+LIMITED = """
+import resource
+from lookalike.model.memory_limit import limit_memory, set_limit, taken, unlimited
+
+most = taken() + (100 << 20)
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+limit_memory(200 << 20)
+assert resource.getrlimit(resource.RLIMIT_DATA) == (most, most)
+with unlimited():
+    assert resource.getrlimit(resource.RLIMIT_DATA) == (most, most)
+limit_memory(50 << 20)
+assert resource.getrlimit(resource.RLIMIT_DATA)[0] < most
+set_limit(resource.RLIMIT_CPU, 60)
+assert resource.getrlimit(resource.RLIMIT_CPU) == (30, 30)
+print("done")
+"""
+
+
+def test_a_limit_that_was_set_from_outside_stays() -> None:
+    ended = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("done\n", "")

@@ -48,6 +48,7 @@ def test_what_a_library_prints_goes_nowhere() -> None:
         [sys.executable, "-c", CHATTY], input=request.getvalue(), capture_output=True, check=True
     )
     answer = io.BytesIO(ended.stdout)
+    assert read_part(answer) == b"", "it has started"
     assert json.loads(read_part(answer) or b"")["refused"] == "as expected"
     assert [read_part(answer), read_part(answer)] == [b"", None]
     assert ended.stderr == b""
@@ -59,4 +60,4 @@ def test_a_request_that_is_cut_is_the_end(cut: int) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", program], input=b"\x20" + bytes(cut), capture_output=True, check=True
     )
-    assert (ended.stdout, ended.stderr) == (b"", b"")
+    assert (ended.stdout, ended.stderr) == (bytes(8), b"")

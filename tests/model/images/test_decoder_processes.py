@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +147,29 @@ def test_no_process_outlives_the_one_that_started_it() -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it lives")
+
+
+@pytest.mark.parametrize(
+    ("program", "cause"), [("import no_such_module", "exit code 1"), ("os.kill(os.getpid(), 9)", "SIGKILL")]
+)
+def test_a_process_that_does_not_start_is_no_fault_of_the_picture(program: str, cause: str) -> None:
+    with pytest.raises(LookalikeError, match=rf"cannot be started: .* ended by {cause}$") as caught:
+        ask(DecoderProcesses(f"import os; {program}"), "good")
+    assert not isinstance(caught.value, ImageError)
+
+
+def test_what_is_no_text_among_the_places_of_modules_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/somewhere"), "/\udcff", "/\xfc"])
+    processes = DecoderProcesses(PROGRAM)
+    ask(processes, "good")
+    while process := processes._waiting():
+        process.end()
+
+
+def test_a_python_that_does_not_know_where_it_is_looks_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable))
+    monkeypatch.setattr(sys, "executable", None)
+    processes = DecoderProcesses(PROGRAM)
+    ask(processes, "good")
+    while process := processes._waiting():
+        process.end()
