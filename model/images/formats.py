@@ -13,8 +13,9 @@ Exceptions are not handled here: `model.images.decode.decode` turns every one of
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -58,6 +59,23 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if total > max_pixels:
         size = f"{width} x {height} = {total:,} pixels"
         raise TooManyPixelsError(f"{size}, more than the limit of {max_pixels:,}")
+
+
+def check_room(size: int) -> None:
+    """Raises MemoryError if this process has no room for `size` bytes more; where there is, none of it is touched."""
+    np.empty(size, np.uint8)
+
+
+@contextlib.contextmanager
+def or_without_room(size: int) -> Iterator[None]:
+    """Context for a decoder that needs `size` bytes, and calls it damage if there are fewer: that is a MemoryError."""
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception:
+        check_room(size)
+        raise
 
 
 def orientation_of(picture: ImageFile.ImageFile) -> int:
@@ -111,10 +129,24 @@ def _rgb(picture: ImageFile.ImageFile, window: AnyWindow | None) -> np.ndarray:
 
 def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     # libwebp's decoder sets its canvas aside when it is opened, before Pillow can tell the size.
-    if data[12:16] == b"VP8X" and len(data) >= 30:
-        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-        check_size(width, height, max_pixels)
+    if size := _webp_size(data):
+        check_size(*size, max_pixels)
+        check_room(8 * size[0] * size[1])  # two canvases; of what it lacks libwebp says nothing
     return by_pillow(data, max_pixels, window, "WebP")
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that the first chunk says (RFC 9649, sections 2.7 and 3.4; RFC 6386, 9.1), if it does."""
+    if len(data) < 30:
+        return None
+    if data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if data[12:16] == b"VP8L" and data[20] == 0x2F:
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if data[12:16] == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None
 
 
 def _gif(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:

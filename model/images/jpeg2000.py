@@ -21,7 +21,9 @@ def decode(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray
     width, height, components = size_of(data)
     formats.check_size(width, height, max_pixels)
     if all(component == (8, False) for component in components):
-        return formats.by_pillow(data, max_pixels, window, "JPEG 2000")
+        # A number of 32 bits for each sample, and Pillow's picture.
+        with formats.or_without_room(4 * (len(components) + 1) * width * height):
+            return formats.by_pillow(data, max_pixels, window, "JPEG 2000")
     if len(set(components)) > 1:
         raise ImageError(f"JPEG 2000 of components of {components} bits, which is not supported")
     samples = imagecodecs.jpeg2k_decode(data, numthreads=1)

@@ -22,7 +22,9 @@ def decode(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray
     """
     head = header(data)
     formats.check_size(head.width, head.height, max_pixels)
-    samples = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
+    # A lossless picture is three numbers of 32 bits a pixel, and the result.
+    with formats.or_without_room(16 * head.width * head.height):
+        samples = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
     if samples.dtype.kind == "f":  # 0 to 1
         samples = np.rint(np.clip(np.nan_to_num(samples), 0, 1) * 65535).astype(np.uint16)
     elif head.bits not in (8, 16):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from lookalike.model.errors import ImageError
+from lookalike.model.errors import ImageError, NotEnoughMemoryError, TooManyPixelsError
+from lookalike.model.images import formats
 from lookalike.model.images.decode import decode
 from tests.support.image_files import (
     COLOURS,
@@ -222,3 +223,36 @@ def test_qoi_is_read(channels: int) -> None:
     samples = np.random.default_rng(0).integers(0, 256, (9, 16, channels)).astype(np.uint8)
     samples[..., 3:] = 255
     assert np.array_equal(decode(imagecodecs.qoi_encode(samples)).pixels, samples[..., :3])
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0MM\0*"}])
+@pytest.mark.parametrize("size", [(67, 41), (16383, 3), (1, 16383)])
+def test_the_size_of_a_webp_is_known_before_its_decoder_sets_memory_aside(
+    size: tuple[int, int], options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = saved(Pil.new("RGB", size), "WEBP", **options)
+    monkeypatch.setattr(formats, "by_pillow", None)
+    with pytest.raises(TooManyPixelsError, match=f"^{size[0]} x {size[1]} "):
+        decode(data, max_pixels=size[0] * size[1] - 1)
+
+
+def lacking(size: int) -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("form", ["WEBP", "JPEG2000"])
+def test_a_lack_of_memory_is_not_called_damage(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = saved(RGB, form)
+    monkeypatch.setattr(formats, "check_room", lacking)
+    with pytest.raises(NotEnoughMemoryError):
+        decode(data[: len(data) - 200] + bytes(200))
+
+
+def test_jpeg_xl_without_room_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(imagecodecs.jpegxl_encode(np.asarray(RGB), lossless=True))
+    with pytest.raises(ImageError, match="cut short or corrupt"):
+        decode(data[: len(data) // 2])
+    monkeypatch.setattr(formats, "check_room", lacking)
+    with pytest.raises(NotEnoughMemoryError):
+        decode(data[: len(data) // 2])
+    assert np.array_equal(decode(data).pixels, np.asarray(RGB))
