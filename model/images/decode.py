@@ -96,7 +96,9 @@ def decode_common(
         with _told(name):
             image = _jpeg(data, max_pixels, min_side)
             return image and image._replace(pixels=window.apply(image.pixels) if window else image.pixels)
-    return _decoded(name, data, max_pixels, window) if name in COMMON else None
+    if name not in COMMON or (name == "PNG" and png.is_bloated(data)):
+        return None
+    return _decoded(name, data, max_pixels, window)
 
 
 def decode_rare(data: bytes, *, max_pixels: int, min_side: int | None, window: AnyWindow | None) -> Image:

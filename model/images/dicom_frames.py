@@ -128,8 +128,6 @@ def _compressed(pixels: PixelData, header: Any) -> tuple[np.ndarray, bool]:
         raise ImageError(
             f"DICOM cut short or corrupt: a frame of {frame.shape} where it says {rows, columns, samples}"
         )
-    if samples == 1:  # some codecs give grey a third axis
-        frame = frame.reshape(rows, columns)
     return _signed(frame, header), is_rgb and samples == 3
 
 

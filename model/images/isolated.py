@@ -57,10 +57,13 @@ def decode(
     """
     options: dict[str, Any] = {"min_side": min_side, "window": window}
     if not suspect:
-        with contextlib.suppress(TooManyPixelsError):
+        try:
             image = decode_common(data, max_pixels=min(max_pixels, HERE_PIXELS), **options)
             if image:
                 return image
+        except TooManyPixelsError:
+            if max_pixels <= HERE_PIXELS:
+                raise
     crashed = False
     try:
         ordinary = min(max_pixels, ORDINARY_PIXELS)

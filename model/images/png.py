@@ -18,7 +18,7 @@ from . import exif, formats
 from .levels import AnyWindow, PercentileWindow
 
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
-_GREY, _RGB, _PALETTE = 0, 2, 3
+_GREY, _RGB, _PALETTE, _GREY_ALPHA = 0, 2, 3, 4
 _BAND = 1 << 20
 """Pixels that become levels at once."""
 
@@ -91,6 +91,15 @@ def decode(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray
     formats.check_size(found.width, found.height, max_pixels)
     samples = imagecodecs.png_decode(found.pixels)
     return exif.upright(_levels(samples, window), found.orientation)
+
+
+def is_bloated(data: bytes) -> bool:
+    """Whether a file is far larger than its pixels, so that it may go on inflating for minutes behind them."""
+    if len(data) < 33:
+        return False
+    channels = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2}.get(data[25], 4)
+    width, height = _number(data[16:20]), _number(data[20:24])
+    return len(data) > 2 * height * (1 + width * channels * data[24] // 8) + (1 << 16)
 
 
 def _number(four: bytes) -> int:

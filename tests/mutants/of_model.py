@@ -472,7 +472,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "model/images/tiff_codecs.py": [
         wrong(
-            'order: Any = "=" if page.predictor == 3 else page.parent.byteorder',
+            'order: Any = "=" if predictor == 3 else page.parent.byteorder',
             "order: Any = page.parent.byteorder",
             "floats of big-endian files with predictor are noise",
             "tests/model/images/test_tiff_options.py",

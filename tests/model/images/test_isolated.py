@@ -93,9 +93,19 @@ def test_a_large_picture_is_decoded_in_a_process(answers: Any) -> None:
 
 
 def test_a_picture_beyond_the_limit_is_refused_with_the_limit_that_was_asked_for(answers: Any) -> None:
+    asked = answers()
+    with pytest.raises(TooManyPixelsError, match="40 x 30 = 1,200 pixels, more than the limit of 1,199"):
+        decode(encoded("PNG"), max_pixels=1_199)
+    assert asked == []
     answers(TooManyPixelsError("too large for 100"))
     with pytest.raises(TooManyPixelsError, match="too large for 100"):
-        decode(encoded("PNG"), max_pixels=100)
+        decode(encoded("GIF"), max_pixels=100)
+
+
+def test_a_png_far_larger_than_its_pixels_is_decoded_in_a_process(answers: Any) -> None:
+    asked = answers(GREY)
+    assert decode(encoded("PNG")[:-12] + bytes(1 << 17)) is GREY
+    assert asked == [ORDINARY]
 
 
 def test_a_picture_that_is_lost_is_tried_once_more_with_all_that_there_is(answers: Any) -> None:

@@ -177,3 +177,12 @@ def test_large_pictures_are_worked_on_in_bands(monkeypatch: pytest.MonkeyPatch) 
     for kind in ((0, 16), (4, 16), (6, 16), (6, 8)):
         chunks, expected = of(*kind)
         assert difference(file(chunks), expected) <= 1.01
+
+
+def test_a_file_far_larger_than_its_pixels_is_bloated() -> None:
+    head = struct.pack(">IIBBBBB", 100, 50, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + head + bytes(4)
+    most = 2 * 50 * (1 + 300) + (1 << 16)
+    assert not png.is_bloated(data + bytes(most - len(data)))
+    assert png.is_bloated(data + bytes(most - len(data) + 1))
+    assert not png.is_bloated(data[:20])
