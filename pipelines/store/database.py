@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import duckdb
 
+from lookalike.model.errors import LookalikeError
+
 MEMORY = "2GB"
 """What DuckDB may take before it spills to the disk."""
 
@@ -20,6 +22,9 @@ def database(spill: str | None, memory: str | None = None) -> Iterator[duckdb.Du
     Args:
         spill: local folder for a folder of what does not fit; None is that of the system's temporary files.
         memory: what it may take, as DuckDB writes sizes; None is `MEMORY`.
+
+    Raises:
+        LookalikeError: if what does not fit cannot be spilled, for want of space, say.
     """
     if spill:
         os.makedirs(spill, exist_ok=True)
@@ -28,4 +33,8 @@ def database(spill: str | None, memory: str | None = None) -> Iterator[duckdb.Du
         tempfile.TemporaryDirectory(dir=spill) as folder,
         duckdb.connect(config={"temp_directory": folder, "memory_limit": memory or MEMORY}) as connection,
     ):
-        yield connection
+        try:
+            yield connection
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            reason = str(error).splitlines()[0]
+            raise LookalikeError(f"{folder}, where what does not fit into memory goes: {reason}") from error
