@@ -131,7 +131,7 @@ def test_it_learns_to_tell_colours_apart(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "stop_at"),
     [
-        ({"augmentation": {"rotation": 20}}, 2),
+        pytest.param({"augmentation": {"rotation": 20}}, 2, marks=pytest.mark.slow),
         # The first step of an epoch, where a part is unfrozen: the checkpoint is of the optimizer before.
         ({"train": "gradual", "optimizer": {"learning_rate": 0.01, "part_rate": 0.5}}, 4),
     ],

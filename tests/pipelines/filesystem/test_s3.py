@@ -192,7 +192,14 @@ def test_every_artifact_is_that_of_a_local_store_byte_for_byte(server, night, pu
     assert {name.rpartition("/")[2]: there[name] for name in index} == here
 
 
-@pytest.mark.parametrize("format", ["webdataset", "parquet", "folder"])
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param("webdataset", marks=pytest.mark.slow),
+        "parquet",
+        pytest.param("folder", marks=pytest.mark.slow),
+    ],
+)
 def test_shards_of_every_format_are_read(server, published, pictures, questions, bucket, tmp_path, format):
     job = job_of(published, tmp_path, "", f"s3://{bucket}/store")
     if format == "folder":
@@ -227,6 +234,7 @@ def test_an_unchanged_night_publishes_nothing_and_a_new_shard_costs_that_shard(s
     assert report["records"]["embedded"] == 4
 
 
+@pytest.mark.slow
 def test_generations_are_listed_checked_rolled_back_and_pruned(server, copied, monkeypatch):
     first = current(copied).decode().split()[0]
     add_shard(server, copied)
@@ -277,6 +285,7 @@ def test_takedowns_hold_at_once(copied, pictures, questions):
 # Requests
 
 
+@pytest.mark.slow
 def test_requests_of_an_unchanged_night_grow_by_two_a_shard(
     server, night, published, pictures, bucket, tmp_path
 ):
@@ -459,6 +468,7 @@ def current_behind(server, job: Job) -> bytes:
     return server.client.get_object(**place)["Body"].read()
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_from_some_moment_on(server, copied, environ):
     environ(AWS_MAX_ATTEMPTS="1")
     add_shard(server, copied)
@@ -492,6 +502,7 @@ def test_a_server_that_fails_once_is_asked_again(server, copied):
     copied.nightly()
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer(server, copied, environ, monkeypatch):
     monkeypatch.setattr(s3, "READ_SECONDS", 0.2)
     environ(AWS_MAX_ATTEMPTS="2")
@@ -510,6 +521,7 @@ def test_without_credentials(server, asking, environ):
     fails(server, asking, "Unable to locate credentials")
 
 
+@pytest.mark.slow
 def test_without_permission(server, copied):
     add_shard(server, copied)
     no_writing = from_the(1, "403 Forbidden", of=lambda r: r.startswith("POST") and "/embeddings/" in r)

@@ -279,6 +279,7 @@ def test_every_image_that_cannot_be_read_is_told_once_though_there_are_many_bloc
     assert copied.results["query_id"].to_pylist() == [f"q{i:02}.jpg" for i in range(30) if i % 3]
 
 
+@pytest.mark.slow
 def test_a_small_file_of_very_many_numbers_or_long_ids_is_refused_unread(tmp_path):
     path = str(tmp_path / "q.parquet")
     count = inputs._MOST_BESIDE + 5

@@ -67,6 +67,7 @@ def test_a_column_whose_name_is_not_utf8_is_left_to_the_reader(tmp_path):
     assert found(path) == frozenset()
 
 
+@pytest.mark.slow
 def test_a_header_of_gigabytes_is_not_read(tmp_path):
     described = tarfile.TarInfo("a.jpg")
     described.type, described.size = tarfile.XHDTYPE, 1 << 30

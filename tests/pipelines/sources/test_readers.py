@@ -285,6 +285,7 @@ def test_reading_local_files_imports_neither_beam_nor_tensorflow(tmp_path):
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_damaged_shards_never_raise_hang_or_take_much_memory():
     """The short form of `python -m tests.fuzz_readers`."""
     assert fuzz(30)["shards"] == 30
