@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-import imagecodecs
 import numpy as np
 import simplejpeg
 
+from .. import imports
 from ..errors import ImageError
 from . import exif, formats
 from .levels import AnyWindow, grey, ramp
@@ -252,7 +252,7 @@ def _deep(data: bytes, head: Header, window: AnyWindow | None) -> np.ndarray:
     # Both decoders fill what is missing with grey and say nothing.
     if data.find(b"\xff\xd9", head.scan) < 0:
         raise ValueError("it ends before its pixels")
-    read = imagecodecs.jpegls_decode if head.process == _JPEG_LS else imagecodecs.jpeg8_decode
+    read = imports.codec("jpegls_decode" if head.process == _JPEG_LS else "jpeg8_decode")
     samples = read(data)
     levels = window.apply(samples) if window else ramp(samples, 0, 2**head.bits - 1)
     return grey(levels) if levels.ndim == 2 else levels

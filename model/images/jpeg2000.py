@@ -6,9 +6,9 @@ is 0, and samples of fewer than 8 bits become dark.
 
 from __future__ import annotations
 
-import imagecodecs
 import numpy as np
 
+from .. import imports
 from ..errors import ImageError
 from . import formats, isobmff
 from .levels import AnyWindow, ramp
@@ -26,7 +26,7 @@ def decode(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray
             return formats.by_pillow(data, max_pixels, window, "JPEG 2000")
     if len(set(components)) > 1:
         raise ImageError(f"JPEG 2000 of components of {components} bits, which is not supported")
-    samples = imagecodecs.jpeg2k_decode(data, numthreads=1)
+    samples = imports.codec("jpeg2k_decode")(data, numthreads=1)
     bits, signed = components[0]
     if samples.dtype == np.uint8 and samples.ndim == 3 and len(components) == 1:
         bits = 8  # a palette has been applied

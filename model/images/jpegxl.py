@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import imagecodecs
 import numpy as np
 
+from .. import imports
 from ..errors import ImageError
 from . import formats, isobmff
 from .levels import AnyWindow, ramp
@@ -24,7 +24,7 @@ def decode(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray
     formats.check_size(head.width, head.height, max_pixels)
     # A lossless picture is three numbers of 32 bits a pixel, and the result.
     with formats.or_without_room(16 * head.width * head.height):
-        samples = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
+        samples = imports.codec("jpegxl_decode")(data, index=0, numthreads=1)
     if samples.dtype.kind == "f":  # 0 to 1
         samples = np.rint(np.clip(np.nan_to_num(samples), 0, 1) * 65535).astype(np.uint16)
     elif head.bits not in (8, 16):

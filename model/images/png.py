@@ -10,9 +10,9 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-import imagecodecs
 import numpy as np
 
+from .. import imports
 from ..errors import ImageError
 from . import exif, formats
 from .levels import AnyWindow, PercentileWindow
@@ -89,7 +89,7 @@ def decode(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray
     """Decode PNG of any kind, of an animated one the still picture: upright RGB, uint8 (height, width, 3)."""
     found = parts(data)
     formats.check_size(found.width, found.height, max_pixels)
-    samples = imagecodecs.png_decode(found.pixels)
+    samples = imports.codec("png_decode")(found.pixels)
     return exif.upright(_levels(samples, window), found.orientation)
 
 

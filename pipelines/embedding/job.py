@@ -53,8 +53,7 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
         if missing:
             _embed_shards(task, missing, flags)
         outcomes = read_outcomes(task.run_folder)
-        if missing:
-            attempts.forget(config.store)
+        attempts.forget(config.store)
     finally:
         with contextlib.suppress(OSError):
             files.delete([task.run_folder])

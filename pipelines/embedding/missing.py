@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..config.job import Config
 from ..store.notes import COUNTS
+from .attempts import forget
 from .plan import make_plan
 from .report import EmbedSummary
 
@@ -18,6 +19,7 @@ def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
     """
     plan = make_plan(config)
     if not plan.missing:
+        forget(config.store)  # what a run left that was ended behind its last shard
         return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
     from .job import embed
 

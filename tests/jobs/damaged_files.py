@@ -36,7 +36,7 @@ from tests.conftest import Job, picture, run
 from tests.support.fault_points import FaultPoints, no_permission, watched
 
 MOST_SECONDS = 60
-EXIT_CODES = {0, 2, 3, *range(10, 19)}
+EXIT_CODES = {0, 2, 3, 4, *range(10, 19)}
 VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 1e308, 10**30, float("nan"), "", "x", "\ud800", "a\nb\x1b[2J", "x" * 100_000),
     *([], {}, [[]], {"x": 1}, "../../x", "/etc/passwd"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -62,6 +63,6 @@ def test_damaged_images_of_all_formats_end_no_job(tmp_path: Path, encoder: Path)
 def test_the_memory_of_a_process_and_of_those_below_is_seen() -> None:
     held = "import numpy as np, time; kept = np.ones(100 << 20, np.uint8); time.sleep(0.5); print('here')"
     below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {held!r}]); {held}"
-    ended = memory.run(["python", "-c", below])
+    ended = memory.run([sys.executable, "-c", below])
     assert (ended.code, ended.text) == (0, "here\nhere\n")
     assert 100 << 20 < ended.peak < 190 << 20
