@@ -48,7 +48,9 @@ def server(tmp_path_factory):
             patch.setenv(name, value)
         patch.setattr("lookalike.store.lease.SETTLE_SECONDS", 0.0)
         patch.setattr("lookalike.store.lease.DEAD_SECONDS", 0.0)
+        s3.connections.cache_clear()  # an earlier test may have looked at another environment
         yield server
+    s3.connections.cache_clear()
     server.stop()
 
 
