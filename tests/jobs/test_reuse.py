@@ -208,6 +208,7 @@ def test_one_image_more_in_a_catalogue_of_300_is_one_image_embedded_and_a_shard_
     assert max(read[1:]) <= 3
 
 
+@pytest.mark.slow
 def test_a_catalogue_may_wander_through_all_formats(nights):
     for format in ("webdataset", "parquet", "tfrecord"):
         repacked(format)(nights)

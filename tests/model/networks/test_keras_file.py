@@ -62,6 +62,7 @@ def test_a_network_for_any_size_takes_that_of_the_spec(path):
     assert network.get_layer("conv").output.shape == (None, 16, 16, 4)
 
 
+@pytest.mark.slow
 def test_a_network_of_kerass_inside_is_dissolved(tmp_path):
     path = str(tmp_path / "model.keras")
     base = keras.applications.MobileNetV2(

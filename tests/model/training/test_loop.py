@@ -131,11 +131,12 @@ def test_it_learns_to_tell_colours_apart(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "stop_at"),
     [
-        pytest.param({"augmentation": {"rotation": 20}}, 2, marks=pytest.mark.slow),
+        ({"augmentation": {"rotation": 20}}, 2),
         # The first step of an epoch, where a part is unfrozen: the checkpoint is of the optimizer before.
         ({"train": "gradual", "optimizer": {"learning_rate": 0.01, "part_rate": 0.5}}, 4),
     ],
 )
+@pytest.mark.slow
 def test_a_stopped_training_ends_with_the_weights_of_one_that_was_not(tmp_path, keys, stop_at):
     through = tmp_path / "through"
     through.mkdir()

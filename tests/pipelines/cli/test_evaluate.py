@@ -23,6 +23,7 @@ def lookalike(*arguments) -> int:
     return app(args=[str(argument) for argument in arguments], standalone_mode=False) or 0
 
 
+@pytest.mark.slow
 def test_the_command_writes_figures_tables_and_plots_that_agree(zoo, asked, tmp_path, capsys):
     ids = [f"{name}/q{i}" for i in range(3) for name in ZOO]
     out = tmp_path / "out"

@@ -13,6 +13,7 @@ import pytest
 from lookalike.cli.logs import current_format, set_up
 
 
+@pytest.mark.slow
 def test_json_logs_are_one_object_a_line(job, pictures):
     job.pack(pictures | {"bad.jpg": b"x"})
     job.config.write_text(json.dumps(job.settings))

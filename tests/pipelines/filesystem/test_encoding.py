@@ -54,9 +54,8 @@ def lookalike(environment: dict[str, str], *arguments: object) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n == "C" else pytest.mark.slow) for n in LOCALES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOCALES)
 def test_names_arguments_and_output_are_utf8_under_every_locale(tmp_path, latin_1, name):
     environment = {**LOCALES[name], "LOCPATH": latin_1}
     images = tmp_path / "images"

@@ -142,7 +142,9 @@ def test_a_saved_index_answers_the_same_after_it_was_moved(searcher, tmp_path, m
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "algorithm", [pytest.param(name, marks=pytest.mark.slow if name == "tree" else ()) for name in ALGORITHMS]
+)
 def test_two_builds_give_the_same_bytes(tmp_path, metric, algorithm):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

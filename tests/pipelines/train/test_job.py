@@ -225,6 +225,7 @@ def test_the_head_alone_trains_on_features_that_are_computed_once(photos, tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_features_of_another_network_with_the_same_weights_are_not_used(photos, tmp_path):
     import keras
 
