@@ -30,6 +30,7 @@ from PIL import Image, ImageOps
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 from lookalike.model.images.signatures import format_of
+from lookalike.model.memory_limit import limit_memory
 
 ABOVE = 6.0
 FORK = multiprocessing.get_context("fork")
@@ -168,7 +169,7 @@ def apart(path: Path, more: tuple[Reader, ...] = ()) -> Verdict:
     receiver, sender = FORK.Pipe(duplex=False)
 
     def run() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        limit_memory(MEMORY)
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         sender.send(examine(path, more))
 

@@ -107,8 +107,9 @@ def tifffile() -> Any:
 
 @functools.cache
 def codec(name: str) -> Any:
-    """A function of `imagecodecs`, which imports the library behind it only now."""
+    """A function of `imagecodecs`, which imports the library behind it only now, and logs nothing: as `tifffile`."""
     with importing("imagecodecs"):
         import imagecodecs
 
+        logging.getLogger("imagecodecs").setLevel(logging.CRITICAL + 1)
         return getattr(imagecodecs, name)

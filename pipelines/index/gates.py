@@ -11,7 +11,7 @@ from lookalike.model.errors import GateError, LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..store.generation import Generation, IndexRef
-from ..store.notes import COUNTS, EmbeddedShard
+from ..store.notes import AGAIN, EmbeddedShard, adds_up, note_path
 
 EXIT_CODES = {
     "counts": 10,
@@ -120,8 +120,8 @@ def _failed_counts(
 ) -> Iterator[tuple[str, str]]:
     gates = config.gates
     for note in notes:
-        if note.read != sum(getattr(note, name) for name in COUNTS[1:]):
-            yield "counts", f"the counts of {note.shard} do not add up"
+        if not adds_up(note):
+            yield "counts", f"the counts of {note.shard} do not add up in {note_path(note.path)}; {AGAIN}"
         if note.damaged and not gates.allow_damaged_shards:
             damage = f"damaged shard {note.shard}: {note.damaged} (gates.allow_damaged_shards)"
             yield "allow_damaged_shards", damage

@@ -126,7 +126,17 @@ def write_note(store: str, note: EmbeddedShard) -> None:
 
 
 def _beside(store: str, path: str) -> str:
-    return files.join(store, path.removesuffix(".parquet") + ".json")
+    return files.join(store, note_path(path))
+
+
+def note_path(path: str) -> str:
+    """Where the note of an embedding file lies, both relative to the store."""
+    return path.removesuffix(".parquet") + ".json"
+
+
+def adds_up(note: EmbeddedShard) -> bool:
+    """Whether each record that was read has become one of the others."""
+    return note.read == sum(getattr(note, name) for name in COUNTS[1:])
 
 
 def earlier_note(store: str, shard: str, digest: str, encoder: str, options: str) -> EmbeddedShard | None:
@@ -193,11 +203,12 @@ def _read_note(base: str) -> EmbeddedShard:
     note = parse_note(files.read_bytes(path), path)
     beside = "/".join(base.split("/")[-3:])
     if (note.path, note.rejects_path) != (f"{beside}.parquet", f"{beside}.rejects.parquet"):
-        raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {_AGAIN}")
+        raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {AGAIN}")
     return note
 
 
-_AGAIN = "delete it to have the shard embedded again"
+AGAIN = "delete it to have the shard embedded again"
+"""What to do about a note that is wrong."""
 
 
 class DamagedNoteError(LookalikeError):
@@ -221,7 +232,7 @@ def parse_note(data: bytes, path: str) -> EmbeddedShard:
             )
         return _NOTE.validate_json(data, strict=True)
     except (ValueError, TypeError, AttributeError, RecursionError):
-        raise DamagedNoteError(f"{path} is not a finished shard's note; {_AGAIN}") from None
+        raise DamagedNoteError(f"{path} is not a finished shard's note; {AGAIN}") from None
 
 
 def reject_row(shard: str, reject: Reject) -> tuple[Any, ...]:

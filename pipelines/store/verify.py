@@ -13,7 +13,7 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from . import generations
 from .generation import CURRENT, Generation, IndexRef, current_name, generation_folder, read_current
-from .notes import COUNTS, EmbeddedShard, parse_note
+from .notes import COUNTS, EmbeddedShard, adds_up, parse_note
 
 _CONTENT = (
     *("shard", "digest", "encoder", "options", "read", "rejected", "duplicates", "damaged"),
@@ -76,7 +76,7 @@ def _of_current(root: str) -> Iterator[str]:
 def _of_counts(generation: Generation) -> Iterator[str]:
     where = f"generation {generation.name}"
     for note in generation.shards:
-        if note.read != sum(getattr(note, kind) for kind in COUNTS[1:]):
+        if not adds_up(note):
             yield f"{where}: the counts of {note.shard} do not add up"
     for kind in COUNTS:
         total = sum(getattr(note, kind) for note in generation.shards)

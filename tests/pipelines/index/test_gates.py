@@ -91,7 +91,7 @@ def test_counts_that_do_not_add_up_publish_nothing(copied):
     note.write_text(note.read_text().replace('"read": 8', '"read": 9'))
     done = copied.run("nightly")
     assert done.code == EXIT_CODES["counts"]
-    assert "do not add up" in done.sentence
+    assert f"do not add up in {note.relative_to(copied.store)}; delete it" in done.sentence
 
 
 def test_a_damaged_index_is_not_published(copied):
