@@ -66,7 +66,7 @@ def publish(vectors: np.ndarray, job: Config) -> float:
     note = EmbeddedShard(**written, **counts, token="", reasons={}, damaged=None, bytes=0, seconds={})
     write_note(job.store, note)
     shard = Shard("clustered", "parquet", (FileInfo("clustered", 0, ""),))
-    plan = Plan("benchmark", "benchmark", vectors.shape[1], "", (shard,), {"clustered": note}, {})
+    plan = Plan("benchmark", "benchmark", vectors.shape[1], "", (shard,), np.array([True]), [note], [])
     return index(job, plan).seconds
 
 

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from lookalike.config.job import Config
 
+# How long an example takes says more of what else the machine does.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 DIM = 16
 SPEC = "decode|resize_short(36)|center_crop(32)|normalize(127,128)"
 
@@ -257,9 +261,14 @@ class Job:
 
     @property
     def generation(self) -> dict[str, Any]:
-        """The manifest that CURRENT names."""
+        """The manifest that CURRENT names, with the notes of its shards."""
+        from lookalike.store.generation import read_current
+        from lookalike.store.generations import served_notes
+
         name = (self.store / "CURRENT").read_text().split()[0]
-        return json.loads((self.store / "generations" / name / "manifest.json").read_text())
+        manifest = json.loads((self.store / "generations" / name / "manifest.json").read_text())
+        notes = served_notes(str(self.store), read_current(str(self.store)))
+        return manifest | {"shards": [asdict(note) for note in notes]}
 
     def query_file(self, images: Mapping[str, bytes], name: str = "queries") -> Path:
         """A folder of query images."""

@@ -25,6 +25,8 @@ from ..runner.beam import run_pipeline, workers_on_this_machine
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
+from ..store.note_listing import keep_notes
+from ..store.note_table import NoteTable
 from . import attempts
 from .contents import ReadContents
 from .known import find_known
@@ -57,7 +59,9 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
     finally:
         with contextlib.suppress(OSError):
             files.delete([task.run_folder])
-    return summarise(config, plan, outcomes, time.perf_counter() - started)
+    summary = summarise(config, plan, outcomes, time.perf_counter() - started)
+    keep_notes(config.store, plan.fingerprint, NoteTable.joined(plan.stored, summary.embedded))
+    return summary
 
 
 def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:

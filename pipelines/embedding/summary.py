@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..sources import find_shards
 from ..store.generation import current_name, read_current
+from ..store.generations import served_notes
+from ..store.note_table import NoteTable
 from ..store.notes import COUNTS, EmbeddedShard
 from .outcomes import Outcome
 from .plan import Plan
@@ -35,21 +40,20 @@ def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], secon
     Raises:
         LookalikeError: if a shard has no outcome.
     """
-    names = [shard.name for shard in plan.missing]
-    if lost := [name for name in names if name not in outcomes]:
+    missing = [shard.name for shard in plan.missing]
+    if lost := [name for name in missing if name not in outcomes]:
         raise LookalikeError(
             f"Expected an outcome of every shard in {config.store}: do all workers see this store? "
             f"Received: none of {', '.join(lost[:5])}"
         )
-    embedded = {name: note for name in names if (note := outcomes[name].note)}
-    unfinished = {name: outcomes[name].unfinished for name in names if name not in embedded}
-    finished = {**plan.finished, **embedded, **_served(config.store, plan, unfinished)}
+    embedded = NoteTable.of(note for name in missing if (note := outcomes[name].note))
+    unfinished = {name: outcomes[name].unfinished for name in missing if not outcomes[name].note}
     counts = Counter(dict.fromkeys(COUNTS, 0))
     for outcome in outcomes.values():
         counts.update(outcome.counts)
     summary = EmbedSummary(
-        plan=replace(plan, shards=tuple(s for s in plan.shards if s.name in finished), finished=finished),
-        embedded=tuple(embedded.values()),
+        plan=_finished(plan, embedded, _served(config.store, plan, unfinished)),
+        embedded=embedded,
         counts=dict(counts),
         seconds=seconds,
         unfinished=unfinished,
@@ -60,19 +64,26 @@ def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], secon
     return summary
 
 
-def _served(store: str, plan: Plan, names: Collection[str]) -> dict[str, EmbeddedShard]:
+def _finished(plan: Plan, *more: Sequence[EmbeddedShard]) -> Plan:
+    """The plan with the shards of some more notes finished, and without those that still are not."""
+    places = {shard.name: place for place, shard in enumerate(plan.shards)}
+    notes = NoteTable.joined(plan.notes, *more)
+    at = np.fromiter((places[note.shard] for note in notes), np.int64, len(notes))
+    order = np.argsort(at)
+    shards = tuple(plan.shards[place] for place in at[order])
+    return replace(plan, shards=shards, finished=np.ones(len(shards), bool), notes=notes.take(order))
+
+
+def _served(store: str, plan: Plan, names: Collection[str]) -> NoteTable:
     """The notes by which some shards are served now, with vectors of this encoder and the same metadata."""
-    if not names:
-        return {}
-    try:
-        served = read_current(store).shards if current_name(store) else ()
-    except LookalikeError:
-        return {}  # whoever publishes will tell
-    return {
-        note.shard: note
-        for note in served
-        if note.shard in names and (note.encoder, note.options) == (plan.fingerprint, plan.options_digest)
-    }
+    served: Iterable[EmbeddedShard] = ()
+    if names:
+        with contextlib.suppress(LookalikeError):  # whoever publishes will tell
+            served = served_notes(store, read_current(store)) if current_name(store) else ()
+    same = (plan.fingerprint, plan.options_digest)
+    return NoteTable.of(
+        note for note in served if note.shard in names and (note.encoder, note.options) == same
+    )
 
 
 def _late(config: Config, plan: Plan, unfinished: Collection[str]) -> tuple[str, ...]:

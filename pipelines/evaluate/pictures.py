@@ -13,6 +13,7 @@ from ..query import inputs
 from ..query.inputs import query_options
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..store.generation import Generation
+from ..store.generations import served_notes
 
 
 def item_pictures(config: Config, generation: Generation, item_ids: Collection[str]) -> dict[str, bytes]:
@@ -22,10 +23,11 @@ def item_pictures(config: Config, generation: Generation, item_ids: Collection[s
         LookalikeError: if the shards are gone.
         OSError: if one, or an embedding file, cannot be read.
     """
-    holds = find_items(config.store, generation.shards, pa.array(sorted(item_ids), pa.string()))
+    notes = served_notes(config.store, generation)
+    holds = find_items(config.store, notes, pa.array(sorted(item_ids), pa.string()))
     wanted: dict[str, set[str]] = {}
     served: set[str] = set()
-    for note in generation.shards:
+    for note in notes:
         # Of an id that is in several shards the first is served.
         if here := set(holds.get(note.shard, ())) - served:
             wanted[note.shard] = here

@@ -403,9 +403,17 @@ def list_files(folder: str) -> list[FileInfo]:
     return sorted((f for f in found if not is_temporary(f.path)), key=lambda f: f.path)
 
 
+def each_file(folder: str) -> Iterator[FileInfo]:
+    """As `list_files`, one file after the other, sorted by path within its folder, and without a list of them all."""
+    if is_remote(folder):
+        yield from list_files(folder)
+        return
+    yield from (file for file in _walk(_local(folder)) if not is_temporary(file.path))
+
+
 def _walk(folder: str) -> Iterator[FileInfo]:
     try:
-        entries = list(os.scandir(folder))
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except FileNotFoundError:
         return
     for entry in entries:

@@ -11,6 +11,7 @@ from lookalike.model.errors import GateError, LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..store.generation import Generation, IndexRef
+from ..store.generations import served_notes
 from ..store.notes import AGAIN, EmbeddedShard, adds_up, note_path
 
 EXIT_CODES = {
@@ -66,7 +67,8 @@ def check_digests(config: Config, notes: Sequence[EmbeddedShard], previous: Gene
         GateError: naming each file that differs.
         OSError: if one cannot be read.
     """
-    known = {note.path for note in previous.shards} if previous and config.gates.digests == "new" else ()
+    served = served_notes(config.store, previous) if previous and config.gates.digests == "new" else ()
+    known = {note.path for note in served}
     new = [note for note in notes if note.path not in known]
     expected = [(note.path, note.sha256) for note in new]
     expected += [(note.rejects_path, note.rejects_sha256) for note in new]

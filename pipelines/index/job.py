@@ -31,6 +31,7 @@ from ..store.generation import (
     generation_name,
     publish,
     read_current,
+    write_shards,
 )
 from ..store.index_manifest import SearchSettings
 from ..store.notes import EmbeddedShard, totals
@@ -102,9 +103,10 @@ def index(
     overlap = _overlap(config.store, previous, indexes)
     check_index(config, indexes, overlap)
     now = datetime.now(timezone.utc)
+    name = generation_name(now, content, max(generations.names(config.store), default=None))
     generation = Generation(
         format=FORMAT,
-        name=generation_name(now, content, max(generations.names(config.store), default=None)),
+        name=name,
         created=now.isoformat(timespec="seconds"),
         encoder=plan.fingerprint,
         encoder_name=plan.encoder_name,
@@ -112,7 +114,7 @@ def index(
         metric=config.metric,
         metadata=dict(config.corpus.metadata),
         counts=counts,
-        shards=tuple(plan.notes),
+        shards=write_shards(config.store, name, plan.notes),
         duplicates=len(duplicates),
         indexes=indexes,
         previous=previous.name if previous else None,

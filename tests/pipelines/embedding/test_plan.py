@@ -79,7 +79,7 @@ def test_a_plan_tells_what_is_finished_what_changed_and_what_is_new(copied):
     (copied.shards / "zz.tfrecord").write_bytes(tfrecord((b"new", picture(77))))
     plan = make_plan(copied.loaded)
     assert [shard.name for shard in plan.missing] == [first.name, "zz.tfrecord"]
-    assert [shard.name in plan.earlier for shard in plan.missing] == [True, False]
+    assert [any(shard.name == note.shard for note in plan.stored) for shard in plan.missing] == [True, False]
     assert [note.shard for note in plan.notes] == [second.name, third.name]
 
 
@@ -141,7 +141,7 @@ def test_a_corpus_that_is_moved_or_written_in_another_way_is_finished(copied, mo
         "all.txt",
     ):
         plan = make_plan(copied.set(corpus={"shards": written}).loaded)
-        assert (len(plan.finished), plan.missing) == (3, [])
+        assert (len(plan.notes), plan.missing) == (3, [])
 
 
 def test_notes_that_name_shards_by_their_whole_path_leave_the_shards_unfinished(copied):
@@ -150,5 +150,5 @@ def test_notes_that_name_shards_by_their_whole_path_leave_the_shards_unfinished(
         note = json.loads(path.read_text())
         path.write_text(json.dumps(note | {"shard": str(shards / note["shard"])}))
     plan = make_plan(copied.loaded)
-    assert (len(plan.finished), len(plan.missing)) == (0, 3)
+    assert (len(plan.notes), len(plan.missing)) == (0, 3)
     assert "3 embedded" in copied.run("embed").out

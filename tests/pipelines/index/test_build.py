@@ -123,10 +123,8 @@ def name_of(job: Job, monkeypatch, change: dict[str, Any]) -> str:
         if name in ("fingerprint", "augmentation"):
             plan = replace(plan, **{name: value})
         elif name == "sha256":
-            shard = plan.shards[0].name
-            plan = replace(
-                plan, finished=plan.finished | {shard: replace(plan.finished[shard], sha256=value)}
-            )
+            first, *others = plan.notes
+            plan = replace(plan, notes=[replace(first, sha256=value), *others])
         elif name == "scann":
             monkeypatch.setattr(build, "version", {"scann": value}.__getitem__)
         elif isinstance(value, dict):
