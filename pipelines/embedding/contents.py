@@ -6,10 +6,8 @@ all but the images is left in the run's folder (see `recorded`), by which `known
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-
-import apache_beam as beam
 
 from lookalike.model.errors import LookalikeError
 
@@ -25,33 +23,30 @@ from .recorded import record
 from .shard_work import EmbedTask
 
 
-@beam.typehints.with_input_types(Shard)
-@beam.typehints.with_output_types(str)
-class ReadContents(beam.DoFn):
-    """Shard -> the file of what it holds, or its outcome; gives its name."""
+class ReadContents:
+    """Shards -> for each the file of what it holds, or its outcome. It travels to workers."""
 
     def __init__(self, task: EmbedTask) -> None:
         self._task = task
 
-    def setup(self) -> None:
-        self._progress = progress.WorkerNote(self._task.progress_folder)
+    def __call__(self, shards: Iterable[Shard]) -> None:
+        noted = progress.worker_note(self._task.progress_folder)
+        for shard in shards:
+            if not has_outcome(self._task.run_folder, shard):
+                self._read(shard, noted)
+            noted.add(shards=1)
+        noted.write()
 
-    def process(self, shard: Shard) -> Iterator[str]:
-        if not has_outcome(self._task.run_folder, shard):
-            try:
-                note = read_contents(shard, self._task, self._progress)
-            except NotAsListedError as error:
-                write_outcome(self._task.run_folder, shard, Outcome(shard.name, None, {}, str(error)))
-            except OSError as error:
-                raise LookalikeError(f"{escape(shard.place)}: {files.reason(error)}") from error
-            else:
-                if note:
-                    write_outcome(self._task.run_folder, shard, Outcome(shard.name, note, _all_reused(note)))
-        self._progress.add(shards=1)
-        yield shard.name
-
-    def finish_bundle(self) -> None:
-        self._progress.write()
+    def _read(self, shard: Shard, noted: progress.WorkerNote) -> None:
+        try:
+            note = read_contents(shard, self._task, noted)
+        except NotAsListedError as error:
+            write_outcome(self._task.run_folder, shard, Outcome(shard.name, None, {}, str(error)))
+        except OSError as error:
+            raise LookalikeError(f"{escape(shard.place)}: {files.reason(error)}") from error
+        else:
+            if note:
+                write_outcome(self._task.run_folder, shard, Outcome(shard.name, note, _all_reused(note)))
 
 
 def read_contents(shard: Shard, task: EmbedTask, noted: progress.WorkerNote) -> EmbeddedShard | None:

@@ -6,13 +6,10 @@ import contextlib
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
-import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.shared import Shared
-from apache_beam.utils.windowed_value import WindowedValue
 
 from lookalike.model.cores import cores
 from lookalike.model.encoder.bundle import EncodedBatch, Encoder, is_far_ahead
@@ -21,7 +18,8 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..runner import progress
-from ..runner.beam import run_pipeline, workers_on_this_machine
+from ..runner.beam import most_pieces, run_each, workers_on_this_machine
+from ..runner.work_list import WorkList, write_work_list
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
@@ -67,13 +65,9 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
 def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
     """Finds what the store knows of the missing shards by its content; gives those that are left to be embedded."""
 
-    def build(pipeline: beam.Pipeline) -> None:
-        elements = pipeline | "Shards" >> beam.Create(plan.missing) | "Spread" >> beam.Reshuffle()
-        _ = elements | "Read contents" >> beam.ParDo(ReadContents(task))
-
     work = sum(shard.size for shard in plan.missing)
     with progress.shown("looking up", task.progress_folder, len(plan.missing), work, "records"):
-        run_pipeline(build, flags)
+        run_each("Read contents", ReadContents(task), _work_list(task, "look-up", plan.missing, flags), flags)
     done = read_outcomes(task.run_folder)
     left = [shard for shard in plan.missing if shard.name not in done]
     if left:
@@ -82,13 +76,19 @@ def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
 
 
 def _embed_shards(task: EmbedTask, shards: Sequence[Shard], flags: Sequence[str]) -> None:
-    def build(pipeline: beam.Pipeline) -> None:
-        elements = pipeline | "Shards" >> beam.Create(shards) | "Spread" >> beam.Reshuffle()
-        _ = elements | "Embed" >> beam.ParDo(EmbedShards(task))
-
     work = sum(shard.size for shard in shards)
     with progress.shown("embedding", task.progress_folder, len(shards), work, "images"):
-        run_pipeline(build, flags)
+        run_each("Embed", EmbedShards(task), _work_list(task, "embed", shards, flags), flags)
+
+
+def _work_list(task: EmbedTask, name: str, shards: Sequence[Shard], flags: Sequence[str]) -> WorkList[Shard]:
+    return write_work_list(
+        files.join(task.run_folder, "work", name),
+        (shard.to_json() for shard in shards),
+        len(shards),
+        Shard.from_json,
+        most_pieces(flags),
+    )
 
 
 def _task(config: Config, plan: Plan, flags: Sequence[str]) -> EmbedTask:
@@ -108,46 +108,61 @@ def _task(config: Config, plan: Plan, flags: Sequence[str]) -> EmbedTask:
     )
 
 
-@beam.typehints.with_input_types(Shard)
-@beam.typehints.with_output_types(str)
-class EmbedShards(beam.DoFn):
-    """Shard -> its embedding file and its outcome; gives the name of each finished shard.
-
-    Batches of all shards of a bundle wait in one queue in the order they were read, so that the cores have work
-    while one shard is written and the next is opened. How many are under way is bounded. What does
-    grow with a shard is the set of its ids and its rejects.
-    """
+class EmbedShards:
+    """Shards -> for each its embedding file and its outcome. It travels to workers."""
 
     def __init__(self, task: EmbedTask) -> None:
         self._task = task
         self._shared_encoder = Shared()
 
-    def setup(self) -> None:
-        self._threads = self._task.threads or cores()
-        self._progress = progress.WorkerNote(self._task.progress_folder)
+    def __call__(self, shards: Iterable[Shard]) -> None:
+        queue = _Queue(self._task, self._encoder)
+        with queue.all_or_none():
+            for shard in shards:
+                queue.embed(shard)
+            queue.finish()
+
+    def _encoder(self) -> Encoder:
+        """The one of this process, opened when it is first needed."""
+        return self._shared_encoder.acquire(lambda: open_encoder(self._task, _threads(self._task)))
+
+
+def _threads(task: EmbedTask) -> int:
+    return task.threads or cores()
+
+
+class _Queue:
+    """Batches of one shard after another in the order they were read, so that the cores have work while one shard is
+    written and the next is opened. How many are under way is bounded. What does grow with a shard is the set of its
+    ids and its rejects.
+    """
+
+    def __init__(self, task: EmbedTask, encoder: Callable[[], Encoder]) -> None:
+        self._task = task
+        self._encoder = encoder
+        self._threads = _threads(task)
+        self._progress = progress.worker_note(task.progress_folder)
         self._open: set[ShardWork] = set()
         self._queue: deque[tuple[ShardWork, Batch, Future[EncodedBatch] | None]] = deque()
 
-    def process(self, shard: Shard) -> Iterator[str]:
-        with self._all_or_none(), _naming(shard):
-            if not has_outcome(self._task.run_folder, shard):  # a runner may run a bundle again
-                yield from self._embed(shard)
+    def embed(self, shard: Shard) -> None:
+        """Reads a shard into the queue; writes what is ready, of this shard and those before it."""
+        with _naming(shard):
+            if has_outcome(self._task.run_folder, shard):  # a runner may hand out work again
+                return
+            work = ShardWork(shard, self._task)
+            self._open.add(work)
+            try:
+                for batch in work.batches():
+                    self._queue.append((work, batch, self._encoding(work, batch.images)))
+                    self._progress.add(images=len(batch.rows), work=batch.size)
+                    self._write(self._is_far_ahead)
+            except NotAsListedError as error:
+                self._give_up(work, error)
 
-    def _embed(self, shard: Shard) -> Iterator[str]:
-        work = ShardWork(shard, self._task)
-        self._open.add(work)
-        try:
-            for batch in work.batches():
-                self._queue.append((work, batch, self._encoding(work, batch.images)))
-                self._progress.add(images=len(batch.rows), work=batch.size)
-                yield from self._write(self._is_far_ahead)
-        except NotAsListedError as error:
-            self._give_up(work, error)
-
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        with self._all_or_none():
-            for name in self._write(lambda: bool(self._queue)):
-                yield GlobalWindows.windowed_value(name)
+    def finish(self) -> None:
+        """Writes all that is left."""
+        self._write(lambda: bool(self._queue))
         self._progress.write()
 
     def _is_far_ahead(self) -> bool:
@@ -157,34 +172,32 @@ class EmbedShards(beam.DoFn):
         """The vectors to come; None for no images, for which the encoder need not be opened."""
         if not images:
             return None
-        encoder = self._shared_encoder.acquire(lambda: open_encoder(self._task, self._threads))
-        return encoder.submit(images, suspect=work.suspect)
+        return self._encoder().submit(images, suspect=work.suspect)
 
-    def _write(self, waits: Callable[[], bool]) -> Iterator[str]:
-        """Writes the oldest batches as long as one `waits`; gives the names of the shards that this finishes."""
+    def _write(self, waits: Callable[[], bool]) -> None:
+        """Writes the oldest batches as long as one `waits`, and finishes the shards that end with them."""
         while waits():
             work, batch, encoding = self._queue.popleft()
             with _naming(work.shard):
                 work.write(batch, encoding.result() if encoding else NO_IMAGES)
                 if batch.is_last:
-                    yield self._finish(work)
+                    self._finish(work)
 
-    def _finish(self, work: ShardWork) -> str:
+    def _finish(self, work: ShardWork) -> None:
         outcome = Outcome(work.shard.name, work.finish(), dict(work.counts))
         self._open.remove(work)
         write_outcome(self._task.run_folder, work.shard, outcome)
         self._progress.add(shards=1)
-        return work.shard.name
 
     def _give_up(self, work: ShardWork, error: NotAsListedError) -> None:
-        """Leaves a shard to the next run; the others of the bundle go on."""
+        """Leaves a shard to the next run; the others go on."""
         self._open.remove(work)
         self._queue = deque(waiting for waiting in self._queue if waiting[0] is not work)
         work.abandon()
         write_outcome(self._task.run_folder, work.shard, Outcome(work.shard.name, None, {}, str(error)))
 
     @contextlib.contextmanager
-    def _all_or_none(self) -> Iterator[None]:
+    def all_or_none(self) -> Iterator[None]:
         """Leaves nothing of an unfinished shard behind if the block fails."""
         try:
             yield

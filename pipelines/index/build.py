@@ -74,6 +74,30 @@ class IndexTask:
     augmentation: DatabaseAugmentation | None = None
     tuning: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """It in types of JSON, from which `from_json` makes the same."""
+        return {
+            **vars(self),
+            "inputs": [[one.path, one.sha256, one.left_out] for one in self.inputs],
+            "options": vars(self.options),
+            "augmentation": self.augmentation and self.augmentation.model_dump(),
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> IndexTask:
+        """The task that `to_json` was asked of."""
+        augmentation = data["augmentation"]
+        return cls(
+            **{
+                **data,
+                "inputs": tuple(
+                    EmbeddingInput(path, sha256, tuple(left_out)) for path, sha256, left_out in data["inputs"]
+                ),
+                "options": BuildOptions(**data["options"]),
+                "augmentation": augmentation and DatabaseAugmentation(**augmentation),
+            }
+        )
+
 
 def number_of(shard: str, shards: int) -> int:
     """The index shard, of `shards`, that an image shard belongs to: a stable hash of its name."""

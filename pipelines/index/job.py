@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..runner import progress
+from ..runner.work_list import write_work_list
 from ..sources.fields import escape
 from ..store import exclusions, generations, index_manifest
 from ..store.generation import (
@@ -95,9 +97,13 @@ def index(
     missing = [task for task in tasks if not _whole(config.store, task.path)]
     started = time.perf_counter()
     if missing:
-        if asked:
-            _write_vectors(tuning_file(run_folder), asked.load(plan))
-        _build_all(missing, run_folder, flags, counts["items"])
+        try:
+            if asked:
+                _write_vectors(tuning_file(run_folder), asked.load(plan))
+            _build_all(missing, run_folder, flags, counts["items"])
+        finally:
+            with contextlib.suppress(OSError):
+                files.delete([run_folder])
     seconds = time.perf_counter() - started
     indexes = tuple(_index_ref(config.store, task) for task in tasks)
     overlap = _overlap(config.store, previous, indexes)
@@ -202,26 +208,27 @@ def _overlap(root: str, previous: Generation | None, indexes: Sequence[IndexRef]
 
 def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:
     with importing("Beam"):
-        import apache_beam as beam
+        from ..runner.beam import most_pieces, run_each
 
-        from ..runner.beam import run_pipeline
+    work = write_work_list(
+        files.join(run_folder, "work"),
+        (task.to_json() for task in tasks),
+        len(tasks),
+        IndexTask.from_json,
+        most_pieces(flags),
+    )
+    with progress.shown("indexing", files.join(run_folder, "progress"), len(tasks), vectors, "vectors"):
+        run_each("Build", _build_noted, work, flags)
 
-    def build(pipeline: beam.Pipeline) -> None:
-        shards = pipeline | "Index shards" >> beam.Create(tasks) | "Spread" >> beam.Reshuffle()
-        _ = shards | "Build" >> beam.Map(_build_noted)
 
-    with progress.shown("indexing", run_folder, len(tasks), vectors, "vectors"):
-        run_pipeline(build, flags)
-
-
-def _build_noted(task: IndexTask) -> str:
-    note = progress.WorkerNote(task.run_folder)
-    try:
-        count = build_index_shard(task)
-    except OSError as error:
-        raise LookalikeError(f"{task.path}: {files.reason(error)}") from error
-    note.add(shards=1, vectors=count, work=count)
-    return task.path
+def _build_noted(tasks: Iterable[IndexTask]) -> None:
+    for task in tasks:
+        note = progress.worker_note(files.join(task.run_folder, "progress"))
+        try:
+            count = build_index_shard(task)
+        except OSError as error:
+            raise LookalikeError(f"{task.path}: {files.reason(error)}") from error
+        note.add(shards=1, vectors=count, work=count)
 
 
 def _index_ref(root: str, task: IndexTask) -> IndexRef:

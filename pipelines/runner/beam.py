@@ -6,13 +6,18 @@ import contextlib
 import io
 import logging
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
+from .work_list import MOST_FILES, WorkList
+
+T = TypeVar("T")
 _USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
+
+_IN_PROCESS = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
 
 _REMOTE = re.compile("Dataflow|Flink|Spark|Portable|Kafka")
 
@@ -24,6 +29,50 @@ def workers_on_this_machine(flags: Sequence[str]) -> int:
 
     direct = _options(flags).view_as(DirectOptions)
     return max(1, direct.direct_num_workers) if direct.direct_running_mode == "multi_processing" else 1
+
+
+def most_pieces(flags: Sequence[str]) -> int:
+    """Into how many pieces work is cut at most: one for the in-process runner, which has one worker."""
+    return 1 if _is_in_process(flags) else MOST_FILES
+
+
+def run_each(
+    name: str, work_on: Callable[[Iterable[T]], None], work: WorkList[T], flags: Sequence[str] = ()
+) -> None:
+    """Does a job's work in workers, a piece of the list at a time.
+
+    What comes of it are files that `work_on` writes, all of them before it returns. A runner may give a piece to
+    a second worker, also while the first is at it; whoever finds what was written has nothing to do.
+
+    Args:
+        name: of the step, for people who look at the runner's pages.
+        work_on: gets the elements of a piece, in order; a function or an object of a module, since it travels.
+        work: what is to be done.
+        flags: Beam's own flags. Without `--runner` it is the in-process runner.
+
+    Raises:
+        LookalikeError: if `work_on` raised one, with its sentence, or for flags that Beam does not know.
+    """
+    with importing("Beam"):
+        import apache_beam as beam
+
+    def build(pipeline: beam.Pipeline) -> None:
+        pieces = pipeline | "Pieces" >> beam.Create(range(work.pieces)) | "Spread" >> beam.Reshuffle()
+        _ = pieces | name >> beam.FlatMap(_Piece(work_on, work))
+
+    run_pipeline(build, flags)
+
+
+class _Piece(Generic[T]):
+    """The number of a piece -> nothing, when its elements are worked through."""
+
+    def __init__(self, work_on: Callable[[Iterable[T]], None], work: WorkList[T]) -> None:
+        self._work_on = work_on
+        self._work = work
+
+    def __call__(self, piece: int) -> Iterable[None]:
+        self._work_on(self._work.read(piece))
+        return ()
 
 
 def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> None:
@@ -69,6 +118,14 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
         if not sentences:
             raise
         raise LookalikeError(sentences[-1]) from None
+
+
+def _is_in_process(flags: Sequence[str]) -> bool:
+    with importing("Beam"):
+        from apache_beam.options.pipeline_options import StandardOptions
+
+    runner = _options(flags).view_as(StandardOptions).runner or "DirectRunner"
+    return runner.rpartition(".")[2] in _IN_PROCESS and workers_on_this_machine(flags) == 1
 
 
 def _options(flags: Sequence[str]) -> Any:

@@ -18,6 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..filesystem import files
@@ -75,6 +76,16 @@ class WorkerNote:
         self._written = time.monotonic()
         with contextlib.suppress(OSError):
             files.write_bytes(self._path, json.dumps(self._counts).encode())
+
+
+def worker_note(folder: str) -> WorkerNote:
+    """The note of this process in a run: a worker has one, however many pieces of work it is given."""
+    return _note_of(folder, os.getpid())
+
+
+@lru_cache(maxsize=4)
+def _note_of(folder: str, _: int) -> WorkerNote:
+    return WorkerNote(folder)
 
 
 def added_up(folder: str) -> Counter[str]:

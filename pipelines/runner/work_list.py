@@ -43,7 +43,7 @@ class WorkList(Generic[T]):
 
 
 def write_work_list(
-    folder: str, elements: Iterable[Any], count: int, decode: Callable[[Any], T]
+    folder: str, elements: Iterable[Any], count: int, decode: Callable[[Any], T], most: int = MOST_FILES
 ) -> WorkList[T]:
     """Writes elements down, none of them held for longer than that takes. Raises OSError.
 
@@ -52,8 +52,9 @@ def write_work_list(
         elements: in order, as JSON takes them.
         count: how many there are.
         decode: see `WorkList`.
+        most: pieces at most; see `beam.most_pieces`.
     """
-    pieces = min(count, MOST_FILES)
+    pieces = min(count, most)
     coming = iter(elements)
     for piece in range(pieces):
         size = (piece + 1) * count // pieces - piece * count // pieces

@@ -6,8 +6,8 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import astuple, dataclass, field
+from typing import Any, Literal, get_args
 
 from lookalike.model.errors import LookalikeError
 
@@ -78,6 +78,16 @@ class Shard:
     format: str
     files: tuple[FileInfo, ...]
     root: str = ""
+
+    def to_json(self) -> list[Any]:
+        """It in types of JSON, from which `from_json` makes the same."""
+        return [self.name, self.format, self.root, [list(astuple(file)) for file in self.files]]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Shard:
+        """The shard that `to_json` was asked of."""
+        name, format, root, files = data
+        return cls(name, format, tuple(FileInfo(*file) for file in files), root)
 
     @property
     def place(self) -> str:

@@ -215,9 +215,9 @@ CHANGES: dict[str, list[Change]] = {
             REUSE,
         ),
         worse(
-            "if not has_outcome(self._task.run_folder, shard):",
-            "if True:",
-            "a bundle that is run again embeds its shards again",
+            "if has_outcome(self._task.run_folder, shard):",
+            "if False:",
+            "work that is handed out again is done again",
         ),
         loses(
             "self._queue = deque(waiting for waiting in self._queue if waiting[0] is not work)",

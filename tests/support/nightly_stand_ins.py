@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import apache_beam as beam
 import numpy as np
 
 from lookalike.embedding import job as embed
@@ -24,6 +23,7 @@ from lookalike.model.encoder.manifest import (
     read_manifest,
 )
 from lookalike.runner import beam as runner_beam
+from lookalike.runner.work_list import WorkList
 
 DIM = 8
 
@@ -78,37 +78,21 @@ class StandInEncoder:
         return done
 
 
-class InThisThread:
-    """A pipeline that runs each transform when it is applied: Create, Reshuffle, and DoFns in one bundle."""
-
-    def __init__(self, elements: Sequence[Any] = ()) -> None:
-        self._elements = elements
-
-    def __or__(self, labelled: Any) -> InThisThread:
-        transform = labelled.transform
-        if isinstance(transform, beam.Create):
-            return InThisThread(transform.values)
-        return self if isinstance(transform, beam.Reshuffle) else InThisThread(self._through(transform.fn))
-
-    def _through(self, fn: beam.DoFn) -> list[Any]:
-        fn.setup()
-        fn.start_bundle()
-        done = [result for element in self._elements for result in fn.process(element) or ()]
-        done += [windowed.value for windowed in fn.finish_bundle() or ()]
-        fn.teardown()
-        return done
+def run_each(
+    name: str, work_on: Callable[[Iterable[Any]], None], work: WorkList[Any], flags: Sequence[str] = ()
+) -> None:
+    """In this thread, one piece after another."""
+    for piece in range(work.pieces):
+        work_on(work.read(piece))
 
 
 @contextlib.contextmanager
 def stand_ins() -> Iterator[None]:
-    """Puts `StandInEncoder` and `InThisThread` in place while the block runs."""
-
-    def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> None:
-        build(InThisThread())
+    """Puts `StandInEncoder` and `run_each` in place while the block runs."""
 
     with (
         patch.object(Encoder, "load", StandInEncoder),
-        patch.object(embed, "run_pipeline", run_pipeline),
-        patch.object(runner_beam, "run_pipeline", run_pipeline),
+        patch.object(embed, "run_each", run_each),
+        patch.object(runner_beam, "run_each", run_each),
     ):
         yield

@@ -19,11 +19,7 @@ def look(job) -> tuple:
     """Reads the contents of what is missing; gives plan and task."""
     plan = make_plan(job.loaded)
     task = _task(job.loaded, plan, ())
-    fn = ReadContents(task)
-    fn.setup()
-    for shard in plan.missing:
-        list(fn.process(shard))
-    fn.finish_bundle()
+    ReadContents(task)(plan.missing)
     return plan, task
 
 

@@ -105,14 +105,14 @@ def test_a_shard_that_vanishes_while_the_run_goes_is_left_to_the_next_and_the_ot
 
 def test_a_shard_that_changes_after_it_was_read_is_late_and_read_by_the_next_run(job, pictures, monkeypatch):
     shards = job.pack(pictures)
-    finish = embed_module.EmbedShards._finish
+    finish = embed_module._Queue._finish
 
     def changing(self, work):
         os.utime(shards[0], (1, 1))
         return finish(self, work)
 
     with monkeypatch.context() as patched:
-        patched.setattr(embed_module.EmbedShards, "_finish", changing)
+        patched.setattr(embed_module._Queue, "_finish", changing)
         done = job.run("embed")
     assert done.code == 0
     assert (
@@ -120,14 +120,6 @@ def test_a_shard_that_changes_after_it_was_read_is_late_and_read_by_the_next_run
         in done.out
     )
     assert "1 embedded, 2 finished before" in job.run("embed").out
-
-
-def through(fn, shards) -> None:
-    """One bundle of a DoFn."""
-    fn.setup()
-    for shard in shards:
-        list(fn.process(shard))
-    list(fn.finish_bundle() or ())
 
 
 @pytest.fixture
@@ -146,10 +138,10 @@ def bundle(job, pictures, monkeypatch):
 
 def test_a_bundle_that_is_run_again_embeds_nothing_and_counts_nothing_twice(job, bundle):
     task, plan, met = bundle
-    through(embed_module.EmbedShards(task), plan.missing)
+    embed_module.EmbedShards(task)(plan.missing)
     before = {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*")}
     for _ in range(2):
-        through(embed_module.EmbedShards(task), [*plan.missing, *plan.missing])
+        embed_module.EmbedShards(task)([*plan.missing, *plan.missing])
     assert sum(met) == 24
     assert {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*")} == before
     summary = summarise(job.loaded, plan, read_outcomes(task.run_folder), 1.0)
@@ -165,13 +157,13 @@ def test_of_a_bundle_whose_worker_was_killed_only_what_is_not_finished_is_embedd
     child = os.fork()
     if not child:
         with watched(FaultPoints(job.store, 3, die, last_outcome)):
-            through(embed_module.EmbedShards(task), plan.missing)
+            embed_module.EmbedShards(task)(plan.missing)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert len(read_outcomes(task.run_folder)) == 2
     assert len(job.notes) == 3, "it died between the note and the outcome"
     files = {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*.parquet")}
-    through(embed_module.EmbedShards(task), plan.missing)
+    embed_module.EmbedShards(task)(plan.missing)
     assert sum(met) == 8
     assert {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*.parquet")} == files
     summary = summarise(job.loaded, plan, read_outcomes(task.run_folder), 1.0)
@@ -181,7 +173,7 @@ def test_of_a_bundle_whose_worker_was_killed_only_what_is_not_finished_is_embedd
 def test_a_shard_of_a_bundle_that_is_not_as_listed_takes_no_other_with_it(job, bundle):
     task, plan, _ = bundle
     os.utime(plan.missing[1].place, (1, 1))
-    through(embed_module.EmbedShards(task), plan.missing)
+    embed_module.EmbedShards(task)(plan.missing)
     outcomes = read_outcomes(task.run_folder)
     assert [bool(outcomes[shard.name].note) for shard in plan.missing] == [True, False, True]
     assert "changed 1970-01-01" in outcomes[plan.missing[1].name].unfinished

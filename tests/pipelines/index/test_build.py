@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import fields, replace
@@ -14,7 +15,7 @@ import pytest
 
 from lookalike.embedding.plan import make_plan
 from lookalike.index import build
-from lookalike.index.build import IndexTask, assign, build_index_shard, make_tasks, number_of
+from lookalike.index.build import EmbeddingInput, IndexTask, assign, build_index_shard, make_tasks, number_of
 from lookalike.index.shard import ShardContent
 from lookalike.index.tuning import AskedQueries, BuildOptions
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
@@ -174,3 +175,24 @@ def test_after_augmentation_every_id_has_its_own_vector_also_among_copies():
     of_id = dict(zip(drawn.items["item_id"].to_pylist(), drawn.vectors, strict=True))
     for item_id, vector in zip(ids, vectors, strict=True):
         assert of_id[item_id] @ vector > 0.9
+
+
+@pytest.mark.parametrize("augmentation", [None, DatabaseAugmentation(k=2)])
+def test_a_task_comes_back_from_json_as_it_was(augmentation):
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    task = IndexTask(
+        store=f"/{name}",
+        path="indexes/i",
+        inputs=(EmbeddingInput("a.parquet", "0" * 64, ("one", "two")), EmbeddingInput("b.parquet", "1", ())),
+        encoder="e",
+        dim=8,
+        metric="cosine",
+        metadata={"z": "string", "a": "int64"},
+        options=BuildOptions(0.9, 2, "brute_force", 50),
+        run_folder="runs/r",
+        augmentation=augmentation,
+        tuning="tuning.npy",
+    )
+    back = IndexTask.from_json(json.loads(json.dumps(task.to_json())))
+    assert back == task
+    assert list(back.metadata) == ["z", "a"]

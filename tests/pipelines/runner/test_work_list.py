@@ -2,21 +2,16 @@
 
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.runner import work_list
 from lookalike.runner.work_list import write_work_list
 
 
 @given(count=st.integers(0, 40), most=st.integers(1, 9))
 def test_every_element_is_in_one_piece_and_pieces_are_about_as_large(tmp_path_factory, count, most):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work_list, "MOST_FILES", most)
-        work = write_work_list(
-            str(tmp_path_factory.mktemp("work")), ([n] for n in range(count)), count, tuple
-        )
+    folder = str(tmp_path_factory.mktemp("work"))
+    work = write_work_list(folder, ([n] for n in range(count)), count, tuple, most)
     pieces = [list(work.read(piece)) for piece in range(work.pieces)]
     assert [element for piece in pieces for element in piece] == [(n,) for n in range(count)]
     assert work.pieces == min(count, most)
