@@ -14,7 +14,7 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from . import generations
 from .generation import CURRENT, Generation, IndexRef, current_name, generation_folder, read_current
-from .notes import EmbeddedShard, adds_up, parse_note, totals
+from .notes import COUNTS, EmbeddedShard, adds_up, parse_note, totals
 
 _CONTENT = (
     *("shard", "digest", "encoder", "options", "read", "rejected", "duplicates", "damaged"),
@@ -85,8 +85,9 @@ def _of_current(root: str) -> Iterator[str]:
 
 def _is_seen(note: EmbeddedShard, seen: set[int]) -> bool:
     """Whether a shard's files were met before, in another generation; from now on they were."""
-    known = hash((note.path, note.sha256, note.rejects_sha256)) in seen
-    seen.add(hash((note.path, note.sha256, note.rejects_sha256)))
+    key = hash(tuple(getattr(note, name) for name in (*_CONTENT, *COUNTS)))
+    known = key in seen
+    seen.add(key)
     return known
 
 

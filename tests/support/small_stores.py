@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,16 @@ from lookalike.index.duplicates import SCHEMA, write_duplicates
 from lookalike.index.shard import ShardContent, write_index_shard
 from lookalike.index.tuning import BuildOptions
 from lookalike.sources.records import Reject
-from lookalike.store.generation import Generation, IndexRef, current_name, generation_name, publish
+from lookalike.store.generation import (
+    FORMAT,
+    Generation,
+    IndexRef,
+    current_name,
+    generation_name,
+    publish,
+    write_shards,
+)
+from lookalike.store.generations import served_notes
 from lookalike.store.notes import COUNTS, EmbeddedShard, write_note
 
 ENCODER = "e" * 64
@@ -53,11 +62,15 @@ class SmallStore:
 
     Args:
         root: its folder; need not exist.
+
+    Attributes:
+        format: of the manifests to come.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.path = str(root)
+        self.format: Literal[1, 2] = FORMAT
 
     def ids(self, shard: str) -> list[str]:
         return [f"{shard}-0", f"{shard}-1"]
@@ -99,9 +112,10 @@ class SmallStore:
         ref = self.index(shards)
         now = FIRST_NIGHT + timedelta(days=night)
         counts = {kind: sum(getattr(note, kind) for note in notes) for kind in COUNTS}
+        name = generation_name(now, f"{night:08}")
         generation = Generation(
-            format=1,
-            name=generation_name(now, f"{night:08}"),
+            format=self.format,
+            name=name,
             created=now.isoformat(timespec="seconds"),
             encoder=ENCODER,
             encoder_name="tiny",
@@ -109,7 +123,7 @@ class SmallStore:
             metric="cosine",
             metadata={},
             counts={**counts, "items": ref.count},
-            shards=notes,
+            shards=notes if self.format == 1 else write_shards(self.path, name, notes),
             duplicates=0,
             indexes=(ref,),
             previous=current_name(self.path),
@@ -137,7 +151,7 @@ class SmallStore:
 
     def files_of(self, generation: Generation) -> set[str]:
         """The files that a generation is made of."""
-        bases = [note.path.removesuffix(".parquet") for note in generation.shards]
+        bases = [note.path.removesuffix(".parquet") for note in served_notes(self.path, generation)]
         of_shards = {base + end for base in bases for end in (".parquet", ".rejects.parquet", ".json")}
         folders = [f"generations/{generation.name}", *(ref.path for ref in generation.indexes)]
         return of_shards.union(*({f for f in self.files if f.startswith(d + "/")} for d in folders))

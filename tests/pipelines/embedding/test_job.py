@@ -50,7 +50,7 @@ def test_what_is_embedded_depends_on_neither_threads_nor_the_other_shards(job, p
     assert job.run("embed").code == 0
     job.set(embed={"threads": 3}, store=str(job.folder / "three"))
     assert job.run("embed").code == 0
-    one, three = (sorted((job.folder / name).rglob("*.parquet")) for name in ("one", "three"))
+    one, three = (sorted((job.folder / name / "embeddings").rglob("*.parquet")) for name in ("one", "three"))
     assert [path.name for path in one] == [path.name for path in three]
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in three]
 
@@ -307,10 +307,10 @@ def test_a_failure_names_the_shard_that_was_written_and_leaves_nothing_of_any(jo
 def test_shards_that_are_read_otherwise_get_other_files_and_those_of_before_stay(job, other):
     one_shard(job, tfrecord(*((b"p%d" % i, picture(i)) for i in range(4))), "a.tfrecord")
     assert job.run("embed").code == 0
-    before = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
     job.set(corpus=other)
     assert "1 embedded, 0 finished before" in job.run("embed").out
-    after = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    after = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
     assert after.items() >= before.items()
     assert len(list(job.store.glob("embeddings/*/*.json"))) == 2
 

@@ -166,7 +166,7 @@ def test_a_store_that_becomes_read_only_is_told(job, pictures, mounted):
 
 def test_a_manifest_is_json_that_others_can_read(published):
     (manifest,) = published.store.glob("generations/*/manifest.json")
-    assert json.loads(manifest.read_text())["format"] == 1
+    assert json.loads(manifest.read_text())["format"] == 2
 
 
 def test_who_lost_the_store_publishes_nothing(copied):
