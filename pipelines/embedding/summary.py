@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 
 from lookalike.model.errors import LookalikeError
 
@@ -17,15 +17,15 @@ from ..sources import find_shards
 from ..store.generation import current_name, read_current
 from ..store.generations import served_notes
 from ..store.note_table import NoteTable
-from ..store.notes import COUNTS, EmbeddedShard
-from .outcomes import Outcome
+from ..store.notes import EmbeddedShard
+from .outcomes import Outcomes
 from .plan import Plan
 from .report import EmbedSummary, unfinished_lines
 
 logger = logging.getLogger(__name__)
 
 
-def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], seconds: float) -> EmbedSummary:
+def summarise(config: Config, plan: Plan, outcomes: Outcomes, seconds: float) -> EmbedSummary:
     """What a run did, and the plan as it stands then.
 
     A shard that is not finished is served as it was, if it is served and is to be read in the same way; else it is
@@ -34,27 +34,24 @@ def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], secon
     Args:
         config: the job.
         plan: what was to be done.
-        outcomes: shard name -> how it ended, of all that were missing.
+        outcomes: how the shards ended, all that were missing.
         seconds: wall-clock time of the run so far.
 
     Raises:
         LookalikeError: if a shard has no outcome.
     """
-    missing = [shard.name for shard in plan.missing]
-    if lost := [name for name in missing if name not in outcomes]:
+    if lost := [shard.name for shard in plan.missing if shard.name not in outcomes.done]:
         raise LookalikeError(
             f"Expected an outcome of every shard in {config.store}: do all workers see this store? "
             f"Received: none of {', '.join(lost[:5])}"
         )
-    embedded = NoteTable.of(note for name in missing if (note := outcomes[name].note))
-    unfinished = {name: outcomes[name].unfinished for name in missing if not outcomes[name].note}
-    counts = Counter(dict.fromkeys(COUNTS, 0))
-    for outcome in outcomes.values():
-        counts.update(outcome.counts)
+    names = outcomes.notes.table["shard"]
+    unfinished = {name: outcomes.unfinished[name] for name in sorted(outcomes.unfinished)}
+    embedded = outcomes.notes.take(pc.sort_indices(names).to_numpy())
     summary = EmbedSummary(
         plan=_finished(plan, embedded, _served(config.store, plan, unfinished)),
         embedded=embedded,
-        counts=dict(counts),
+        counts=dict(outcomes.counts),
         seconds=seconds,
         unfinished=unfinished,
         late=_late(config, plan, unfinished),

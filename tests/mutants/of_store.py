@@ -5,8 +5,8 @@ from .change import Change, loses, worse, wrong
 CHANGES: dict[str, list[Change]] = {
     "pipelines/store/prune.py": [
         loses(
-            "    wanted = {path for name in kept for path in named_artifacts(generations.read(root, name))}\n",
-            "    wanted: set[str] = set()\n",
+            "        wanted |= _keys(named_artifacts(root, generations.read(root, name)))\n",
+            "        pass\n",
             "prune deletes what kept generations are made of",
         ),
         loses("            wanted |= named\n", "", "prune deletes what a generation in use is made of"),

@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from lookalike.embedding.outcomes import Outcome
+from lookalike.embedding.outcomes import Outcomes
 from lookalike.embedding.plan import make_plan
 from lookalike.embedding.summary import summarise
-from lookalike.store.notes import EmbeddedShard
+from lookalike.store.note_table import NoteTable
+from lookalike.store.notes import COUNTS, EmbeddedShard
 
 
 @pytest.fixture
@@ -21,8 +22,9 @@ def night(copied):
     return copied
 
 
-def gone(plan) -> dict[str, Outcome]:
-    return {shard.name: Outcome(shard.name, None, {}, f"{shard.name} is gone") for shard in plan.missing}
+def gone(plan) -> Outcomes:
+    unfinished = {shard.name: f"{shard.name} is gone" for shard in plan.missing}
+    return Outcomes(NoteTable.of(()), dict.fromkeys(COUNTS, 0), unfinished, frozenset(unfinished))
 
 
 def test_a_shard_that_is_served_stays_so_and_others_wait(published, copied):
