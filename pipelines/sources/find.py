@@ -123,7 +123,8 @@ def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
         found, others = folder.choose(listed)
     else:
         found = by_format[chosen] or [file for path, file in visible if _is_part(path)]
-        closed = [file for _, file in visible if file not in found and _is_closed(file, root, options)]
+        chosen_paths = {file.path for file in found}
+        closed = [f for _, f in visible if f.path not in chosen_paths and _is_closed(f, root, options)]
         found = [*found, *closed] if found else []
         kept = set(found)
         others = Counter(folder.extension(path) for path, file in listed if file not in kept)

@@ -274,10 +274,10 @@ def test_a_power_cut_at_any_moment_leaves_a_store_that_verifies_and_the_next_pru
 
 
 def test_what_a_generation_in_use_is_made_of_is_kept_with_it(small):
-    made = published(small, [("a0",), ("b0",)])
-    with reading(small.path, made[0].name):
-        assert prune(small.path, 1).in_use == (made[0].name,)
-    assert small.files_of(made[0]) <= small.files
+    made = published(small, [("a0", "b0"), ("a0",), ("b0",)])
+    with reading(small.path, made[1].name):
+        assert prune(small.path, 1).in_use == (made[1].name,)
+    assert small.files_of(made[1]) <= small.files
     assert verify(small.path) == []
 
 
