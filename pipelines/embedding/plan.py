@@ -16,8 +16,9 @@ from lookalike.model.encoder.post_processing import DatabaseAugmentation, read_p
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
-from ..sources import Shard, find_shards
+from ..sources import find_shards
 from ..sources.fields import escape
+from ..sources.shard_list import ShardList
 from ..store.note_listing import finished_shards
 from ..store.notes import EmbeddedShard
 
@@ -42,16 +43,16 @@ class Plan:
     encoder_name: str
     dim: int
     options_digest: str
-    shards: Sequence[Shard]
+    shards: ShardList
     finished: np.ndarray
     notes: Sequence[EmbeddedShard]
     stored: Sequence[EmbeddedShard]
     augmentation: DatabaseAugmentation | None = None
 
     @property
-    def missing(self) -> list[Shard]:
+    def missing(self) -> ShardList:
         """The shards that must be embedded."""
-        return [shard for shard, finished in zip(self.shards, self.finished, strict=True) if not finished]
+        return self.shards.take(np.flatnonzero(~self.finished))
 
 
 def make_plan(config: Config, trust: str | None = None) -> Plan:
@@ -78,7 +79,7 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
     # is what a record becomes.
     del options["images_per_shard"], options["format"], options["follow_links"]
     digest = sha256_json({**options, "max_pixels": config.corpus.max_pixels})
-    shards = tuple(find_shards(config.corpus.shards, config.corpus.source_options()))
+    shards = find_shards(config.corpus.shards, config.corpus.source_options())
     for shard in shards:
         # Tables and manifests hold the names as text.
         if escape(shard.name) != shard.name:
@@ -97,7 +98,7 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         manifest["name"],
         manifest["dim"],
         digest,
-        shards,
+        ShardList.of(shards),
         finished,
         stored.take(note_of[finished]),
         stored,

@@ -67,8 +67,9 @@ def _finished(plan: Plan, *more: Sequence[EmbeddedShard]) -> Plan:
     notes = NoteTable.joined(plan.notes, *more)
     at = np.fromiter((places[note.shard] for note in notes), np.int64, len(notes))
     order = np.argsort(at)
-    shards = tuple(plan.shards[place] for place in at[order])
-    return replace(plan, shards=shards, finished=np.ones(len(shards), bool), notes=notes.take(order))
+    return replace(
+        plan, shards=plan.shards.take(at[order]), finished=np.ones(len(order), bool), notes=notes.take(order)
+    )
 
 
 def _served(store: str, plan: Plan, names: Collection[str]) -> NoteTable:
@@ -85,10 +86,18 @@ def _served(store: str, plan: Plan, names: Collection[str]) -> NoteTable:
 
 def _late(config: Config, plan: Plan, unfinished: Collection[str]) -> tuple[str, ...]:
     """Names of the shards that arrived or changed after the corpus was listed, but for those that are unfinished."""
-    tokens = {shard.name: shard.token for shard in plan.shards}
     try:
         now = find_shards(config.corpus.shards, config.corpus.source_options())
     except (LookalikeError, OSError) as error:
         logger.warning("the corpus cannot be listed again: %s", error)
         return ()
-    return tuple(s.name for s in now if tokens.get(s.name) != s.token and s.name not in unfinished)
+    late = []
+    before = iter(plan.shards)
+    was = next(before, None)
+    for shard in now:  # both are sorted by name
+        while was is not None and was.name < shard.name:
+            was = next(before, None)
+        known = was is not None and (was.name, was.token) == (shard.name, shard.token)
+        if not known and shard.name not in unfinished:
+            late.append(shard.name)
+    return tuple(late)

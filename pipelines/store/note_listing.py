@@ -52,9 +52,7 @@ def finished_shards(store: str, fingerprint: str) -> NoteTable:
     paths = [files.join(listed.folder, name) for name in listed.names.take(pa.array(new)).to_pylist()]
     read = NoteTable.of(_read(store, paths))
     where = np.concatenate([places[whole], new])
-    return NoteTable.joined(kept.notes.take(rows[whole]), read).take(
-        np.lexsort((where, listed.seconds[where]))
-    )
+    return NoteTable.joined(kept.notes.take(rows[whole]), read).take(_by_age(listed, where))
 
 
 def keep_notes(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> None:
@@ -78,8 +76,8 @@ def keep_notes(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> 
     last = len(new) - 1 - np.unique(new[::-1], return_index=True)[1]
     old = ~np.isin(listed.places[places], new)
     at, there = _found(listed.places, new[last])
-    table = NoteTable.joined(kept.notes.take(rows[old]), more.take(last[there])).table
     where = np.concatenate([places[old], at[there]])
+    table = NoteTable.joined(kept.notes.take(rows[old]), more.take(last[there])).table
     for name, column in (
         ("place", listed.places[where]),
         ("note_size", listed.sizes[where]),
@@ -159,6 +157,11 @@ def _listed(folder: str) -> _Listed:
         changed,
         pc.cast(changed, pa.float64()).to_numpy(),
     )
+
+
+def _by_age(listed: _Listed, places: np.ndarray) -> np.ndarray:
+    """The order of the notes at some places from the oldest to the newest; of equal age, by name."""
+    return np.lexsort((places, listed.seconds[places]))
 
 
 def _place(path: str) -> int:

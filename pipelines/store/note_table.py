@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
 )
 """`key` is what distinguishes the files of shards of one name; `whole` the JSON of a note that fits no other column."""
 _BATCH = 4096
+_ROW_GROUP = 1 << 16
 _HEX = re.compile(r"([0-9a-f]{2})*")
 
 
@@ -55,10 +56,11 @@ class NoteTable(Sequence[EmbeddedShard]):
 
     Args:
         table: of `SCHEMA`.
+        rows: which of its rows, in order, int64; None for all.
     """
 
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
+    def __init__(self, table: pa.Table, rows: np.ndarray | None = None) -> None:
+        self._table, self._rows = table, rows
 
     @classmethod
     def of(cls, notes: Iterable[EmbeddedShard]) -> NoteTable:
@@ -76,10 +78,18 @@ class NoteTable(Sequence[EmbeddedShard]):
     @classmethod
     def joined(cls, *parts: Iterable[EmbeddedShard]) -> NoteTable:
         """The notes of all parts, one part behind the other."""
-        return cls(pa.concat_tables([cls.of(part).table for part in parts]).unify_dictionaries())
+        some = [notes for notes in map(cls.of, parts) if len(notes)]
+        if len(some) == 1:
+            return some[0]
+        return cls(pa.concat_tables([SCHEMA.empty_table(), *(n.table for n in some)]).unify_dictionaries())
+
+    @property
+    def table(self) -> pa.Table:
+        """They as a table of `SCHEMA`."""
+        return self._table if self._rows is None else self._table.take(pa.array(self._rows))
 
     def __len__(self) -> int:
-        return self.table.num_rows
+        return self._table.num_rows if self._rows is None else len(self._rows)
 
     @overload
     def __getitem__(self, place: int) -> EmbeddedShard: ...
@@ -88,19 +98,24 @@ class NoteTable(Sequence[EmbeddedShard]):
     def __getitem__(self, place: int | slice) -> EmbeddedShard | NoteTable:
         if isinstance(place, slice):
             return self.take(np.arange(len(self))[place])
-        return next(_notes(self.table.slice(range(len(self))[place], 1)))
+        return next(iter(self.take(np.array([range(len(self))[place]]))))
 
     def __iter__(self) -> Iterator[EmbeddedShard]:
         for start in range(0, len(self), _BATCH):
-            yield from _notes(self.table.slice(start, _BATCH))
+            if self._rows is None:
+                yield from _notes(self._table.slice(start, _BATCH))
+            else:
+                yield from _notes(self._table.take(pa.array(self._rows[start : start + _BATCH])))
 
     def take(self, places: np.ndarray) -> NoteTable:
-        """The notes at some places, in that order."""
-        return NoteTable(self.table.take(pa.array(places)))
+        """The notes at some places, in that order; the table is shared."""
+        return NoteTable(self._table, places if self._rows is None else self._rows[places])
 
     def write(self, file: IO[bytes]) -> None:
-        """Writes them as Parquet. Raises OSError."""
-        pq.write_table(self.table, file, compression="zstd", write_page_checksum=True)
+        """Writes them as Parquet, row group by row group. Raises OSError."""
+        with pq.ParquetWriter(file, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+            for start in range(0, len(self), _ROW_GROUP):
+                writer.write_table(self[start : start + _ROW_GROUP].table)
 
 
 def read_note_table(

@@ -132,7 +132,7 @@ CHANGES: dict[str, list[Change]] = {
             "if False]:",
             "a night whose workers see another store ends in a stack trace",
         ),
-        worse("tokens.get(s.name) != s.token and", "", "every shard is told to have come late"),
+        worse("if not known and", "if", "every shard is told to have come late"),
     ],
     "pipelines/embedding/outcomes.py": [
         wrong('counts.update(told["counts"])', "pass", "the counts of a run are zero"),
@@ -248,7 +248,11 @@ CHANGES: dict[str, list[Change]] = {
             "",
             "a note that was written again is read as it was before",
         ),
-        wrong("np.lexsort((where, listed.seconds[where]))", "where", "of two notes the older one counts"),
+        wrong(
+            "np.lexsort((places, listed.seconds[places]))",
+            "np.arange(len(places))",
+            "of two notes the older one counts",
+        ),
     ],
     "pipelines/store/notes.py": [
         wrong(

@@ -296,8 +296,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/sources/find.py": [
         wrong(
-            "        if not _is_same(first, named):\n",
-            "        if False:\n",
+            "        elif not _is_same(first, shard):\n",
+            "        elif False:\n",
             "of two shards of one name one vanishes",
         ),
     ],

@@ -130,8 +130,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/store/leftovers.py": [
         loses(
-            'found = [n for n in (*folders, *names) if n.startswith(".") and files.TEMPORARY in n]',
-            'found = [n for n in (*folders, *names) if n.startswith(".") or files.TEMPORARY in n]',
+            'if entry.name.startswith(".") and files.TEMPORARY in entry.name:',
+            'if entry.name.startswith(".") or files.TEMPORARY in entry.name:',
             "the user's hidden files in the store are deleted",
         ),
         worse(
@@ -145,8 +145,8 @@ CHANGES: dict[str, list[Change]] = {
             "a store is made for a job that cannot run",
         ),
         loses(
-            "if folder != os.path.join(root, ours) and not folders and set(names) <= set(found):",
-            "if folder != os.path.join(root, ours) and not folders:",
+            "yield from unfinished if is_used or folders else [folder]",
+            "yield from unfinished if folders else [folder]",
             "every finished folder is deleted when a run starts",
         ),
     ],

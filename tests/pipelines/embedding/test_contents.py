@@ -44,7 +44,7 @@ def test_a_shard_whose_content_is_embedded_is_finished_and_nothing_but_its_note_
     assert (note.shard, note.token) == (Path(shards[0]).name, plan.missing[0].token)
     assert told.counts == {"read": 8, "embedded": 0, "reused": 7, "rejected": 1, "duplicates": 0}
     assert {path: path.stat().st_mtime_ns for path in job.store.glob("embeddings/*/*.parquet")} == before
-    assert make_plan(job.loaded).missing == []
+    assert not make_plan(job.loaded).missing
 
 
 def test_a_shard_that_is_gone_is_unfinished(job, pictures, monkeypatch):
