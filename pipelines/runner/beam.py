@@ -14,7 +14,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
 from ..filesystem import files
-from . import dask_cluster
+from . import dask_cluster, job_server
 from .environment import environment, require_same
 from .work_list import MOST_FILES, WorkList
 
@@ -24,8 +24,6 @@ _USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
 _LOCAL = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
 """Runners that work on this machine."""
 _DASK = ("dask", "daskrunner", dask_cluster.NAME.lower())
-_JOB_SERVER_SECONDS = 25
-"""To wait for an answer of a job server; Beam's default is 5 minutes."""
 _REMOTE = re.compile("Dataflow|Flink|Spark|Portable|Kafka")
 
 
@@ -156,7 +154,13 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
 
             dask_cluster.run_on_dask(pipeline.run, options.view_as(DaskOptions))
         else:
-            pipeline.run().wait_until_finish()
+            from apache_beam.options.pipeline_options import PortableOptions
+
+            job_server.run_on_job_server(
+                pipeline.run, options.view_as(PortableOptions).job_endpoint or runner
+            )
+    except NotImplementedError as error:
+        raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None
     except Exception as error:
         # A worker's exception comes back as the text of its stack trace, or with the step's name behind it.
         if str(error).startswith("KeyboardInterrupt"):
@@ -181,7 +185,7 @@ def _options(flags: Sequence[str]) -> Any:
     with importing("Beam"):
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-    defaults = [f"--job_server_timeout={_JOB_SERVER_SECONDS}"]
+    defaults = job_server.defaults()
     if any("dask" in flag.lower() for flag in flags):
         with importing("Dask (`pip install lookalike[dask]`)"):
             import apache_beam.runners.dask.dask_runner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -11,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 SECONDS = 60
 """For a process to start."""
@@ -33,8 +33,7 @@ class DaskProcesses:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.file = folder / "scheduler.json"
         self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(self.file))
-        self._wait(self.file.exists)
-        self.address = json.loads(self.file.read_text())["address"]
+        self.address = self._address()
         self.workers = [self.add_worker() for _ in range(workers)]
 
     @property
@@ -61,14 +60,17 @@ class DaskProcesses:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
         self._processes.append(process)
         return process
 
-    def _wait(self, ready: Any) -> None:
+    def _address(self) -> str:
+        """The scheduler's, when it has written its file."""
         end = time.monotonic() + SECONDS
-        while not ready():
+        while True:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                return json.loads(self.file.read_text())["address"]
             assert time.monotonic() < end, self.logs
             assert self.scheduler.poll() is None, self.logs
             time.sleep(0.05)
@@ -88,5 +90,6 @@ class DaskProcesses:
             process.wait()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """To be run between fork and exec: the process ends when the thread that started it does."""
     ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
