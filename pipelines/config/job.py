@@ -11,7 +11,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.images.decode import MAX_PIXELS
 from lookalike.model.settings import Section
 
-from ..filesystem.paths import WrittenPath
+from ..filesystem.paths import FolderPath, WrittenPath
 from ..sources import ShardFormat, SourceOptions
 from ..sources.base import MAX_BYTES, OUR_COLUMNS
 from ..sources.types import TYPES, arrow_type
@@ -148,8 +148,8 @@ class Config(Section):
     """One job file."""
 
     corpus: Corpus
-    encoder: WrittenPath = Field(description="folder of the encoder bundle (`lookalike encoder build`)")
-    store: WrittenPath = Field(description="folder of the artifacts: embeddings, indexes, generations")
+    encoder: FolderPath = Field(description="folder of the encoder bundle (`lookalike encoder build`)")
+    store: FolderPath = Field(description="folder of the artifacts: embeddings, indexes, generations")
     metric: Literal["cosine", "euclidean"] = "cosine"
     embed: Embed = Embed()
     index: Index = Index()

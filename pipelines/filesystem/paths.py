@@ -10,6 +10,8 @@ from pydantic import AfterValidator, PlainSerializer
 
 from lookalike.model.errors import LookalikeError
 
+from .files import is_remote
+
 _HALF_URL = re.compile(r"file:(?!//)", re.IGNORECASE)
 _OTHER = re.compile(r"\$(?:\$|\{\w+\}|([({]))")
 """What a shell would write out and this does not, in the group: `${NAME:-default}`, `$(command)`."""
@@ -73,5 +75,23 @@ def checked(path: str) -> str:
         raise ValueError(str(error)) from None
 
 
+def anchored(path: str) -> str:
+    """A local path from the root of the file system, for processes that work elsewhere; a URL as it is.
+
+    `..` stays: where a link stands before it, only the file system knows what it leads to. A path below another one
+    stays below it.
+
+    >>> os.chdir("/usr")
+    >>> anchored("lib/../x"), anchored("/x"), anchored("s3://bucket/x")
+    ('/usr/lib/../x', '/x', 's3://bucket/x')
+    """
+    if is_remote(path):
+        return path
+    local = path.removeprefix("file://")
+    return local if local.startswith("/") else os.path.join(os.getcwd(), local)
+
+
 WrittenPath = Annotated[str, AfterValidator(checked), PlainSerializer(written, when_used="json")]
 """A path in a job file, as `expanded` gives it."""
+FolderPath = Annotated[WrittenPath, AfterValidator(anchored)]
+"""The same of a folder that workers open, too."""

@@ -6,19 +6,24 @@ import contextlib
 import io
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
+from ..filesystem import files
+from . import dask_cluster, job_server
+from .environment import environment, require_same
 from .work_list import MOST_FILES, WorkList
 
 T = TypeVar("T")
 _USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
 
-_IN_PROCESS = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
-
+_LOCAL = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
+"""Runners that work on this machine."""
+_DASK = ("dask", "daskrunner", dask_cluster.NAME.lower())
 _REMOTE = re.compile("Dataflow|Flink|Spark|Portable|Kafka")
 
 
@@ -33,7 +38,8 @@ def workers_on_this_machine(flags: Sequence[str]) -> int:
 
 def most_pieces(flags: Sequence[str]) -> int:
     """Into how many pieces work is cut at most: one for the in-process runner, which has one worker."""
-    return 1 if _is_in_process(flags) else MOST_FILES
+    in_process = _runner(flags).rpartition(".")[2] in _LOCAL and workers_on_this_machine(flags) == 1
+    return 1 if in_process else MOST_FILES
 
 
 def run_each(
@@ -56,23 +62,57 @@ def run_each(
     with importing("Beam"):
         import apache_beam as beam
 
+    elsewhere = None if _runner(flags).rpartition(".")[2] in _LOCAL else environment()
+
     def build(pipeline: beam.Pipeline) -> None:
         pieces = pipeline | "Pieces" >> beam.Create(range(work.pieces)) | "Spread" >> beam.Reshuffle()
-        _ = pieces | name >> beam.FlatMap(_Piece(work_on, work))
+        _ = pieces | name >> beam.FlatMap(_Piece(work_on, work, elsewhere))
 
     run_pipeline(build, flags)
 
 
 class _Piece(Generic[T]):
-    """The number of a piece -> nothing, when its elements are worked through."""
+    """The number of a piece -> nothing, when its elements are worked through.
 
-    def __init__(self, work_on: Callable[[Iterable[T]], None], work: WorkList[T]) -> None:
+    Args:
+        work_on: see `run_each`.
+        work: the list that the piece is of.
+        environment: of the submitting process, if workers may be elsewhere; their errors then name the machine.
+    """
+
+    def __init__(
+        self,
+        work_on: Callable[[Iterable[T]], None],
+        work: WorkList[T],
+        environment: dict[str, str] | None,
+    ) -> None:
         self._work_on = work_on
         self._work = work
+        self._environment = environment
 
     def __call__(self, piece: int) -> Iterable[None]:
-        self._work_on(self._work.read(piece))
+        if self._environment is None:
+            self._work_on(self._work.read(piece))
+            return ()
+        require_same(self._environment)
+        here = socket.gethostname()
+        try:
+            self._work_on(self._seen(piece, here))
+        except LookalikeError as error:
+            raise LookalikeError(
+                str(error) if f"on {here}" in str(error) else f"{error} (on {here})"
+            ) from error
+        except OSError as error:
+            raise LookalikeError(f"{files.reason(error)} (on {here})") from error
         return ()
+
+    def _seen(self, piece: int, here: str) -> Iterator[T]:
+        try:
+            yield from self._work.read(piece)
+        except FileNotFoundError:
+            raise LookalikeError(
+                f"Expected every worker to see the store. Received: no {self._work.folder} on {here}"
+            ) from None
 
 
 def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> None:
@@ -96,20 +136,31 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
 
     _only_what_people_need()
     options = _options(flags)
+    runner = _runner(flags)
     workers = options.view_as(WorkerOptions)
     workers.default_sdk_harness_log_level = workers.default_sdk_harness_log_level or "WARNING"
-    standard = options.view_as(StandardOptions)
-    standard.runner = standard.runner or "DirectRunner"
-    if standard.runner.rpartition(".")[2] in ("DirectRunner", "SwitchingDirectRunner"):
+    options.view_as(StandardOptions).runner = runner
+    if runner.rpartition(".")[2] in ("DirectRunner", "SwitchingDirectRunner"):
         # Without this the direct runner looks for Prism first, and downloads it from the network.
         options.view_as(StreamingOptions).update_compatibility_version = beam.version.__version__
     try:
         pipeline = beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
-        raise LookalikeError(f"The runner {standard.runner} cannot be used: {error}") from None
+        raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None
     try:
         build(pipeline)
-        pipeline.run().wait_until_finish()
+        if runner == dask_cluster.NAME:
+            from apache_beam.runners.dask.dask_runner import DaskOptions
+
+            dask_cluster.run_on_dask(pipeline.run, options.view_as(DaskOptions))
+        else:
+            from apache_beam.options.pipeline_options import PortableOptions
+
+            job_server.run_on_job_server(
+                pipeline.run, options.view_as(PortableOptions).job_endpoint or runner
+            )
+    except NotImplementedError as error:
+        raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None
     except Exception as error:
         # A worker's exception comes back as the text of its stack trace, or with the step's name behind it.
         if str(error).startswith("KeyboardInterrupt"):
@@ -120,12 +171,13 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
         raise LookalikeError(sentences[-1]) from None
 
 
-def _is_in_process(flags: Sequence[str]) -> bool:
+def _runner(flags: Sequence[str]) -> str:
+    """The runner that flags name, without the modules that Beam's own names may be written with."""
     with importing("Beam"):
         from apache_beam.options.pipeline_options import StandardOptions
 
-    runner = _options(flags).view_as(StandardOptions).runner or "DirectRunner"
-    return runner.rpartition(".")[2] in _IN_PROCESS and workers_on_this_machine(flags) == 1
+    named = _options(flags).view_as(StandardOptions).runner or "DirectRunner"
+    return dask_cluster.NAME if named.lower() in _DASK else named
 
 
 def _options(flags: Sequence[str]) -> Any:
@@ -133,10 +185,18 @@ def _options(flags: Sequence[str]) -> Any:
     with importing("Beam"):
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+    defaults = job_server.defaults()
+    if any("dask" in flag.lower() for flag in flags):
+        with importing("Dask (`pip install lookalike[dask]`)"):
+            import apache_beam.runners.dask.dask_runner
+            import distributed
+
+        _ = distributed.Client, apache_beam.runners.dask.dask_runner.DaskOptions
+        defaults += dask_cluster.defaults()
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            options = PipelineOptions(list(flags))
+            options = PipelineOptions([*defaults, *flags])
             given = options.get_all_options(retain_unknown_options=True)
     except SystemExit as stop:
         if not stop.code:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import FileInfo
+from ..filesystem.paths import anchored
 from .roots import absolute, relative_path
 from .types import arrow_type
 
@@ -80,12 +81,13 @@ class Shard:
     root: str = ""
 
     def to_json(self) -> list[Any]:
-        """It in types of JSON, from which `from_json` makes the same."""
-        return [self.name, self.format, self.root, [list(astuple(file)) for file in self.files]]
+        """It in types of JSON, from which `from_json` makes it again wherever that is: its paths are absolute."""
+        files = [[anchored(file.path), *astuple(file)[1:]] for file in self.files]
+        return [self.name, self.format, self.root and anchored(self.root), files]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Shard:
-        """The shard that `to_json` was asked of."""
+        """The shard that `to_json` was asked of; its name and token are the same."""
         name, format, root, files = data
         return cls(name, format, tuple(FileInfo(*file) for file in files), root)
 

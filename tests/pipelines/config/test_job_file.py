@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -32,7 +34,7 @@ def test_set_overrides_and_adds_keys(load):
     assert (config.query.k, dict(config.corpus.metadata)) == (3, {"price": "float64"})
     assert config.gates.allow_damaged_shards
     assert load(LEAST, "corpus.shards=[a, b]").corpus.shards == ["a", "b"]
-    assert load(LEAST, "store=a=b").store == "a=b"
+    assert load(LEAST, "store=a=b").store == os.path.abspath("a=b")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Beam's flags and errors: no network, no stack trace, no typing error that goes unnoticed."""
 
-import os
 from functools import partial
 
 import apache_beam as beam
@@ -9,6 +8,7 @@ import pytest
 from lookalike.model.errors import LookalikeError
 from lookalike.runner.beam import most_pieces, run_each, run_pipeline, workers_on_this_machine
 from lookalike.runner.work_list import write_work_list
+from tests.support.pieces import write_down
 
 
 def raising(error):
@@ -61,19 +61,11 @@ def test_worker_processes_are_counted_only_in_multi_processing():
     )
 
 
-def write_down(folder, elements):
-    """What a worker of the tests does with a piece."""
-    for element in elements:
-        (folder / f"{element}").write_text(str(os.getpid()))
-
-
 @pytest.mark.parametrize("most", [1, 3])
 def test_every_element_of_a_work_list_is_worked_on(tmp_path, most):
     work = write_work_list(str(tmp_path / "work"), range(7), 7, int, most)
-    done = tmp_path / "done"
-    done.mkdir()
-    run_each("Write", partial(write_down, done), work)
-    assert sorted(path.name for path in done.iterdir()) == [str(n) for n in range(7)]
+    run_each("Write", partial(write_down, tmp_path), work)
+    assert sorted(path.name for path in tmp_path.glob("done-*")) == [f"done-{n}" for n in range(7)]
 
 
 def test_the_worker_of_this_process_gets_one_piece():

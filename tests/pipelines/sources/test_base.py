@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from lookalike.filesystem.files import FileInfo
 from lookalike.model.errors import LookalikeError
-from lookalike.sources import Shard, SourceOptions
+from lookalike.sources import Shard, SourceOptions, find_shards
 from lookalike.sources.base import shards_for
 
 
@@ -122,3 +123,17 @@ def test_a_shard_comes_back_from_json_as_it_was():
         back = Shard.from_json(json.loads(json.dumps(shard.to_json())))
         assert back == shard
         assert back.token == shard.token
+
+
+@pytest.mark.parametrize("written", ["x", "./x", "../corpus/x", "x/../x", "."])
+def test_a_shard_of_relative_paths_is_the_same_elsewhere(tmp_path, monkeypatch, written):
+    for name in ("a/b.jpg", "c.jpg"):
+        (tmp_path / "corpus" / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "corpus" / "x" / name).write_bytes(name.encode())
+    monkeypatch.chdir(tmp_path / "corpus" / ("x" if written == "." else ""))
+    (shard,) = find_shards(written, SourceOptions())
+    data = shard.to_json()
+    monkeypatch.chdir("/")
+    back = Shard.from_json(data)
+    assert (back.name, back.token, back.stem) == (shard.name, shard.token, "x")
+    assert [Path(file.path).read_bytes() for file in back.files] == [b"a/b.jpg", b"c.jpg"]

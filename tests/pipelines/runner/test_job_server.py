@@ -1,0 +1,119 @@
+"""Beam's portable protocol, on the job server that comes with Beam for Python: work is done, errors are sentences."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from lookalike.model.errors import LookalikeError
+from lookalike.runner import job_server
+from lookalike.runner.beam import run_each
+from lookalike.runner.work_list import WorkList, write_work_list
+from tests.support.dask_processes import end_with_parent
+from tests.support.pieces import failing, slow, write_down
+from tests.support.places import ROOT
+
+HERE = f"(on {socket.gethostname()})"
+
+
+@contextlib.contextmanager
+def process(module: str, port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server of Beam's while the block runs, when it listens."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    child = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=end_with_parent,
+    )
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.create_connection(("localhost", port)):
+                break
+            assert child.poll() is None
+            time.sleep(0.1)
+        yield child
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server():
+    port = free_port()
+    with process("apache_beam.runners.portability.local_job_service_main", port, "-p", str(port)):
+        yield ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    port = free_port()
+    with process("apache_beam.runners.worker.worker_pool_main", port, f"--service_port={port}"):
+        yield ["--environment_type=EXTERNAL", f"--environment_config=localhost:{port}"]
+
+
+@pytest.fixture(params=["EXTERNAL", "LOOPBACK"])
+def flags(request, server, pool):
+    return [*server, *(pool if request.param == "EXTERNAL" else ["--environment_type=LOOPBACK"])]
+
+
+@pytest.mark.slow
+def test_every_element_is_worked_on(flags, tmp_path):
+    run_each(
+        "Write", partial(write_down, tmp_path), write_work_list(str(tmp_path / "w"), range(6), 6, int), flags
+    )
+    assert sorted(path.name for path in tmp_path.glob("done-*")) == [f"done-{n}" for n in range(6)]
+
+
+@pytest.mark.slow
+def test_an_error_of_a_worker_is_its_sentence_and_nothing_else(flags, tmp_path, capfd, caplog):
+    work = write_work_list(str(tmp_path / "w"), range(6), 6, int)
+    capfd.readouterr()
+    with pytest.raises(LookalikeError) as error:
+        run_each("Fail", partial(failing, LookalikeError("Expected this. Received: that")), work, flags)
+    assert str(error.value) == f"Expected this. Received: that {HERE}"
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_see_the_store_say_so(flags, tmp_path):
+    with pytest.raises(
+        LookalikeError, match=r"Expected every worker to see the store\. Received: no /.* on "
+    ):
+        run_each("Write", partial(write_down, tmp_path), WorkList(str(tmp_path / "none"), 3, int), flags)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_not_there_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(job_server, "ANSWER_SECONDS", 2)
+    work = write_work_list(str(tmp_path / "w"), range(6), 6, int)
+    port = free_port()
+    flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}", "--environment_type=LOOPBACK"]
+    with pytest.raises(
+        LookalikeError, match=rf"Expected a job server of Beam at localhost:{port}, and an answer"
+    ):
+        run_each("Wait", slow, work, flags)
+
+
+def test_a_portable_runner_without_a_server_is_a_sentence(tmp_path):
+    with pytest.raises(LookalikeError, match=r"PortableRunner cannot be used: .*--job_endpoint"):
+        run_each("Wait", slow, write_work_list(str(tmp_path), range(1), 1, int), ["--runner=PortableRunner"])
