@@ -42,7 +42,7 @@ def dry_run(config: Config) -> DryRun:
     Raises:
         LookalikeError: as `nightly`, for the corpus and the encoder.
     """
-    from ..index.build import number_of
+    from ..index.inputs import number_of
     from ..index.job import made_from
     from ..query.tuning_queries import tuning_queries
     from ..sources.base import shards_for

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.filesystem import files
-from lookalike.index.duplicates import SCHEMA, write_duplicates
+from lookalike.index.duplicates import write_duplicates
 from lookalike.index.shard import ShardContent, write_index_shard
 from lookalike.index.tuning import BuildOptions
 from lookalike.sources.records import Reject
@@ -129,7 +129,7 @@ class SmallStore:
             previous=current_name(self.path),
         )
         folder = self.root / "generations" / generation.name
-        write_duplicates(str(folder / "duplicates.parquet"), SCHEMA.empty_table())
+        write_duplicates(str(folder / "duplicates.parquet"), (), notes)
         publish(self.path, generation)
         if seal:
             digest = files.sha256(str(folder / "manifest.json"))
