@@ -11,6 +11,7 @@ shards come to by it.
   keep notes    writes that file
   plan          lists corpus and store, and reads that file
   digest        of all that decides what is served, by which a night finds that nothing changed
+  work          what workers are to read: image shards, embedding files, and what each index shard is made of
   manifest      table of shards and manifest, written and read again
   prune         looks at every file of the store
   query start   reads what a query reads of a generation
@@ -111,6 +112,7 @@ def _config(folder: Path) -> Any:
 
 def nothing(folder: Path) -> None:
     from lookalike.embedding.plan import make_plan  # noqa: F401
+    from lookalike.index.inputs import write_inputs  # noqa: F401
     from lookalike.index.job import made_from  # noqa: F401
     from lookalike.store.prune import prune  # noqa: F401
 
@@ -142,6 +144,23 @@ def digest(folder: Path) -> None:
     made = make_plan(config)
     started = time.perf_counter()
     made_from(config, made.notes, made.fingerprint, pa.array([], pa.string()), None)
+    print(time.perf_counter() - started)
+
+
+def work(folder: Path) -> None:
+    from lookalike.embedding.plan import make_plan
+    from lookalike.index.ids import StoredShard
+    from lookalike.index.inputs import write_inputs
+    from lookalike.runner.work_list import write_work_list
+    from lookalike.sources import Shard
+
+    made = make_plan(_config(folder))
+    run, count = str(folder / "store" / "runs" / "r"), len(made.notes)
+    started = time.perf_counter()
+    write_work_list(f"{run}/embed", (shard.to_json() for shard in made.shards), count, Shard.from_json)
+    stored = (StoredShard.of(number, note, True).to_json() for number, note in enumerate(made.notes))
+    write_work_list(f"{run}/ids", stored, count, StoredShard.from_json)
+    write_inputs(f"{run}/inputs.arrow", made.notes, iter(()), 512, {})
     print(time.perf_counter() - started)
 
 
@@ -181,6 +200,7 @@ STEPS: dict[str, Callable[[Path], None]] = {
     "keep notes": keep,
     "plan": plan,
     "digest": digest,
+    "work": work,
     "manifest": manifest,
     "prune": prune,
     "query start": query_start,
@@ -199,7 +219,7 @@ def run_step(step: str, folder: Path) -> None:
     nothing(folder)
     started = time.perf_counter()
     STEPS[step](folder)
-    print(time.perf_counter() - started if step not in ("keep notes", "digest", "manifest") else "")
+    print(time.perf_counter() - started if step not in ("keep notes", "digest", "work", "manifest") else "")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
