@@ -56,18 +56,15 @@ class IndexInputs:
     taken_down: int
 
 
-def number_of(shard: str, shards: int) -> int:
-    """The index shard, of `shards`, that an image shard belongs to: a stable hash of its name."""
+def hash_of(shard: str) -> int:
+    """A stable hash of an image shard's name, 64 bits."""
     digest = blake2b(shard.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % shards
+    return int.from_bytes(digest, "big")
 
 
-def vectors_of_each(notes: Iterable[EmbeddedShard], shards: int) -> np.ndarray:
-    """How many vectors each of so many index shards would hold at most, int64 (shards,)."""
-    vectors = np.zeros(shards, np.int64)
-    for note in notes:
-        vectors[number_of(note.shard, shards)] += note.embedded + note.reused
-    return vectors
+def number_of(shard: str, shards: int) -> int:
+    """The index shard, of `shards`, that an image shard belongs to."""
+    return hash_of(shard) % shards
 
 
 def write_inputs(

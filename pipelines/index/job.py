@@ -16,6 +16,7 @@ from lookalike.model.digests import LongListDigest, sha256_json
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
+from lookalike.model.memory import memory
 
 from ..config.job import Config
 from ..embedding.plan import Plan
@@ -46,6 +47,7 @@ from .gates import check_counts, check_damage, check_index, checking_digests
 from .inputs import write_inputs
 from .opening import open_index
 from .report import IndexSummary
+from .sizing import check_sizes
 from .tuning import AskedQueries
 
 logger = logging.getLogger(__name__)
@@ -89,11 +91,15 @@ def index(
         return IndexSummary(previous, False, 0, 0.0, None)
     notes = plan.notes
     counts = dict(totals(notes))
+    vectors = counts["embedded"] + counts["reused"]
+    shards = shards_for(vectors, config.index.shard_vectors)
+    if limit := _worker_memory(config, flags):
+        check_sizes(notes, shards, plan.dim, limit, bool(plan.augmentation))
     with _run_folder(config.store) as run_folder:
         checks = Checks(
             store=config.store,
             run_folder=run_folder,
-            vectors=counts["embedded"] + counts["reused"],
+            vectors=vectors,
             carried=tuple(config.corpus.metadata),
             unchecked=_unchecked(config, previous),
         )
@@ -104,7 +110,7 @@ def index(
             files.join(run_folder, "inputs.arrow"),
             notes,
             left_out(left_out_folder),
-            shards_for(checks.vectors, config.index.shard_vectors),
+            shards,
             decided_by(config, plan, asked),
         )
         counts["items"] = sum(inputs.vectors)
@@ -146,6 +152,11 @@ def index(
     still_mine()
     publish(config.store, generation)
     return IndexSummary(generation, True, len(missing), seconds, overlap)
+
+
+def _worker_memory(config: Config, flags: Sequence[str]) -> int | None:
+    """Bytes that a worker has; None if that is not known, since it is elsewhere."""
+    return config.index.worker_memory or (None if flags else memory())
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.index.duplicates import LeftOut
-from lookalike.index.inputs import EmbeddingInput, number_of, read_inputs, vectors_of_each, write_inputs
+from lookalike.index.inputs import EmbeddingInput, number_of, read_inputs, write_inputs
 from lookalike.model.digests import sha256_json
 from lookalike.store.notes import EmbeddedShard
 from tests.support.small_stores import a_note
@@ -33,15 +33,6 @@ def test_a_shards_index_follows_from_its_name_alone():
     assert number_of("shards/a.tfrecord", 1) == 0
     # Measured once: with another hash every index of every store would be built anew.
     assert [number_of(f"s{i}.tfrecord", 8) for i in range(6)] == [5, 6, 6, 3, 2, 5]
-
-
-def test_how_many_vectors_an_index_shard_would_hold_is_known_beforehand():
-    notes = [note(f"s{number}", number + 1) for number in range(20)]
-    vectors = vectors_of_each(notes, 4)
-    assert vectors.sum() == sum(range(1, 21))
-    for number in range(4):
-        assert vectors[number] == sum(n.read for n in notes if number_of(n.shard, 4) == number)
-    assert vectors_of_each([], 1).tolist() == [0]
 
 
 @given(
@@ -72,5 +63,8 @@ def test_every_file_is_in_one_index_shard_with_what_is_left_out_of_it(tmp_path_f
         assert list(read_inputs(path, shard, shards)) == expected
         told = [[one.path, one.sha256, list(one.left_out)] for one in expected]
         assert inputs.digests[shard] == sha256_json({**OTHERS, "inputs": told})
-    held = vectors_of_each(notes, shards).sum() - len(left_out)
-    assert sum(inputs.vectors) == held
+        assert inputs.vectors[shard] == sum(
+            note.embedded + note.reused - len(ids)
+            for note, ids in zip(notes, gone, strict=True)
+            if number_of(note.shard, shards) == shard
+        )

@@ -201,7 +201,11 @@ DECIDES = {
     "query": setting(query={"k": 101}),
 }
 """Setting that decides what is served of embedding files -> a change of it."""
-DOES_NOT = {"index.threads": setting(index={"threads": 1}), "a small query.k": setting(query={"k": 100})}
+DOES_NOT = {
+    "index.threads": setting(index={"threads": 1}),
+    "index.worker_memory": setting(index={"worker_memory": 1 << 30}),
+    "a small query.k": setting(query={"k": 100}),
+}
 BY_THE_NOTES = {f"corpus.{name}" for name in Corpus.model_fields} - DECIDES.keys() - {"corpus.duplicate_ids"}
 """What decides embedding files, which a night is compared by."""
 NOTES = (a_note(),)
