@@ -27,14 +27,12 @@ class HasItems(Protocol):
 class Candidates:
     """What is known of a block of queries: arrays of shape (queries, width).
 
-    `near` is -inf where there is no candidate. `horizon` (queries,) is as near as an unnamed item can be, where that
-    is asked.
+    `near` is -inf where there is no candidate.
     """
 
     near: np.ndarray
     shard: np.ndarray
     row: np.ndarray
-    horizon: np.ndarray | None = None
 
 
 def by_nearness(found: Candidates) -> Candidates:
@@ -46,7 +44,7 @@ def by_nearness(found: Candidates) -> Candidates:
     near, shard, row = found.near.copy(), found.shard.copy(), found.row.copy()
     for array in (near, shard, row):
         array[wrong] = np.take_along_axis(array[wrong], order, axis=1)
-    return Candidates(near, shard, row, found.horizon)
+    return Candidates(near, shard, row)
 
 
 def first_of(sources: Sequence[HasItems], parts: Sequence[Candidates], k: int) -> Candidates:

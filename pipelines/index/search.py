@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lookalike.model.errors import LookalikeError
 
-from ..store.index_manifest import Metric
+from ..store.index_manifest import IndexManifest, Metric
 from .ordering import ROUNDING, Candidates, by_nearness, first_of, gather
 from .scores import checked, nearness, pair_scores
 from .shard import IndexShard
@@ -65,7 +65,7 @@ def search(
     Raises:
         LookalikeError: for shards that do not go together, and as `Searcher.search`.
     """
-    check_together(shards)
+    _check_together(shards)
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     if skip is not None and len(skip) != len(queries):
         raise LookalikeError(f"Expected {len(queries)} ids to skip, one a query. Received: {len(skip)}")
@@ -99,8 +99,8 @@ def _nearest_in(
         step = max(1, _CANDIDATES // fetch)
         for start in range(0, len(pending), step):
             block = pending[start : start + step]
-            found = _ask(shard, queries[block], fetch, exact, shown, block)
-            settled = _settled(found, kth_nearness(shown, found, block, k), metric, radius)
+            found, horizon = _ask(shard, queries[block], fetch, exact, shown, block)
+            settled = _settled(horizon, kth_nearness(shown, found, block, k), metric, radius)
             unsettled.append(block[~settled])
             found, block = _only(found, settled), block[settled]
             if shown.has_copies:
@@ -112,22 +112,28 @@ def _nearest_in(
     return Candidates(near, np.full(row.shape, number), row)
 
 
-def check_together(shards: Sequence[IndexShard]) -> None:
+def _check_together(shards: Sequence[IndexShard]) -> None:
     if not shards:
         raise LookalikeError("Expected at least one index shard to search. Received: none")
+    check_alike([shard.manifest for shard in shards])
     first = shards[0]
     for number, shard in enumerate(shards[1:], 1):
-        for what in ("metric", "dim", "encoder_fingerprint"):
-            ours, theirs = getattr(first.manifest, what), getattr(shard.manifest, what)
-            if ours != theirs:
-                raise LookalikeError(
-                    f"Expected index shards of one {what}. Received: {ours} and, in shard {number}, {theirs}"
-                )
         if not first.items.schema.equals(shard.items.schema):
             raise LookalikeError(
                 "Expected index shards with the same columns. "
                 f"Received: {_columns(first)} and, in shard {number}, {_columns(shard)}"
             )
+
+
+def check_alike(manifests: Sequence[IndexManifest]) -> None:
+    """Raises LookalikeError unless index shards are of one metric, dimension and encoder."""
+    for number, manifest in enumerate(manifests[1:], 1):
+        for what in ("metric", "dim", "encoder_fingerprint"):
+            ours, theirs = getattr(manifests[0], what), getattr(manifest, what)
+            if ours != theirs:
+                raise LookalikeError(
+                    f"Expected index shards of one {what}. Received: {ours} and, in shard {number}, {theirs}"
+                )
 
 
 def _columns(shard: IndexShard) -> str:
@@ -136,8 +142,10 @@ def _columns(shard: IndexShard) -> str:
 
 def _ask(
     shard: IndexShard, queries: np.ndarray, fetch: int, exact: bool, shown: ShownItems, positions: np.ndarray
-) -> Candidates:
+) -> tuple[Candidates, np.ndarray]:
     """Up to `fetch` vectors of a shard, nearest first; those without an item that may appear are left out.
+
+    Beside them how near one can be that is not named: float32 (q,).
 
     Args:
         positions: int64 (q,), of these queries among all.
@@ -156,18 +164,18 @@ def _ask(
         horizon = np.where(np.isneginf(near), np.float32(np.inf), near).min(axis=1)
     if not shown.all_shown:
         near[shown.counts(positions, row) == 0] = -np.inf
-    found = Candidates(near, np.zeros(row.shape, np.int64), row, horizon)
-    return by_nearness(found)
+    return by_nearness(Candidates(near, np.zeros(row.shape, np.int64), row)), horizon
 
 
-def _settled(found: Candidates, kth: np.ndarray, metric: Metric, radius: float) -> np.ndarray:
+def _settled(horizon: np.ndarray, kth: np.ndarray, metric: Metric, radius: float) -> np.ndarray:
     """Queries whose first k are surely nearer than everything that was not fetched. Bool (queries,).
 
     Args:
+        horizon: how near what was not fetched can be, float32 (queries,), -inf where all was.
         kth: how near the k-th item is, float32 (queries,), -inf where there are fewer.
     """
-    everything = np.isneginf(found.horizon)
-    kth, horizon = kth.astype(np.float64), found.horizon.astype(np.float64)
+    everything = np.isneginf(horizon)
+    kth, horizon = kth.astype(np.float64), horizon.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         if metric == "cosine":
             clear = kth - horizon > ROUNDING
@@ -206,7 +214,7 @@ def take_items(shards: Sequence[IndexShard], matches: Matches) -> pa.Table:
     Raises:
         LookalikeError: if the shards' columns differ.
     """
-    check_together(shards)
+    _check_together(shards)
     names = shards[0].items.column_names
     columns = [gather(shards, matches.shard, matches.row, name) for name in names]
     return pa.table(columns, schema=shards[0].items.schema)

@@ -6,12 +6,10 @@ import pyarrow as pa
 from lookalike.index.ordering import Candidates, by_nearness, first_of, gather, ties_by_id
 from tests.support.index_shards import shard_of
 
-HORIZON = np.zeros(1, np.float32)
-
 
 def candidates(near, shard, row) -> Candidates:
     near, shard, row = np.float32([near]), np.array([shard]), np.array([row])
-    return Candidates(near, shard, row, HORIZON)
+    return Candidates(near, shard, row)
 
 
 def two_shards():
