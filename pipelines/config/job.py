@@ -142,6 +142,11 @@ class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    memory: Size | None = Field(
+        None,
+        description="of this process, or of a worker, for index shards that are open at once: bytes, or a text such as "
+        "4GiB; default half of the machine's, or of its container's",
+    )
 
 
 class Gates(Section):

@@ -47,10 +47,9 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/ordering.py": [
-        wrong("    part = by_nearness(part)\n", "", "near ties that were scored again are not sorted again"),
         wrong(
-            'order = np.argsort(-found.near, axis=1, kind="stable")',
-            'order = np.argsort(found.near, axis=1, kind="stable")',
+            'order = np.argsort(-found.near[wrong], axis=1, kind="stable")',
+            'order = np.argsort(found.near[wrong], axis=1, kind="stable")',
             "the farthest come first",
         ),
         wrong(
@@ -68,20 +67,10 @@ CHANGES: dict[str, list[Change]] = {
             "    back[:] = np.arange(len(row))\n",
             "of several shards, matches get each other's ids",
         ),
-        wrong(
-            "of_shard = members & (part.shard == number)",
-            "of_shard = members & (part.shard <= number)",
-            "near ties of two shards are scored with each other's vectors",
-        ),
-        wrong(
-            'room = ROUNDING if metric == "cosine" else ROUNDING * np.abs(near[:, 1:])',
-            "room = 0",
-            "copies of one picture have two scores",
-        ),
     ],
     "pipelines/index/search.py": [
         wrong(
-            "near[items.counts(positions, row) == 0] = -np.inf",
+            "near[shown.counts(positions, row) == 0] = -np.inf",
             "pass",
             "items that were taken down are found",
         ),
@@ -104,14 +93,9 @@ CHANGES: dict[str, list[Change]] = {
             "ties across the last place are broken by chance under euclidean",
         ),
         wrong(
-            "np.maximum(horizon, last, out=horizon)",
-            "np.minimum(horizon, last, out=horizon)",
-            "the shard that was searched least is not asked for more",
-        ),
-        wrong(
-            '    order = np.argsort(query, kind="stable")\n    return Matches(',
-            "    order = np.arange(len(query))\n    return Matches(",
-            "matches come out of order where queries took several rounds",
+            "score = pair_scores(searcher.vectors, checked(queries, metric), row, metric, searcher.threads)",
+            "pass",
+            "copies of one picture have two scores",
         ),
         worse(
             'for what in ("metric", "dim", "encoder_fingerprint"):',
@@ -290,25 +274,23 @@ CHANGES: dict[str, list[Change]] = {
             "steps of another encoder are taken around the search",
         ),
         wrong(
-            "    wide = max(k, reranking.short_list + 1)\n", "    wide = k\n", "only k items are re-ranked"
+            "wide = max(self.k, reranking.short_list + 1)\n", "wide = self.k\n", "only k items are re-ranked"
+        ),
+        wrong("return Answers(near[:, :k], ", "return Answers(near, ", "more than k matches are given"),
+        wrong(
+            "own[found.held] = pc.equal(",
+            "own[:0] = pc.equal(",
+            "a query's own item is re-ranked with the others",
         ),
         wrong(
-            "    kept = found.rank <= k\n", "    kept = found.rank <= wide\n", "more than k matches are given"
-        ),
-        wrong(
-            "own |= (found.shard == number) & (found.row == rows[found.query])",
-            "own |= (found.row == rows[found.query])",
-            "an item of another shard is taken for the query's own",
-        ),
-        wrong(
-            "found = search(shards, vectors[part], step.k, exact=exact, excluded=excluded, skip=ids[part])",
-            "found = search(shards, vectors[part], step.k, exact=exact, excluded=excluded)",
+            "passes.append(Pass(expansion.k, skips_own=True, with_vectors=True))",
+            "passes.append(Pass(expansion.k, skips_own=False, with_vectors=True))",
             "a query is expanded with itself",
         ),
         wrong(
-            "found = search(shards, vectors[part], step.k, exact=exact, excluded=excluded, skip=ids[part])",
-            "found = search(shards, vectors[part], step.k, exact=exact, skip=ids[part])",
-            "what was taken down draws queries towards it",
+            "            excluded=excluded,\n            skip=ids if one",
+            "            skip=ids if one",
+            "what was taken down is shown, and draws queries towards it",
         ),
         worse(
             '    if generation.metric != "cosine":',
@@ -316,7 +298,31 @@ CHANGES: dict[str, list[Change]] = {
             "distances are re-ranked as if they were cosines",
         ),
     ],
-    "pipelines/query/job.py": [
+    "pipelines/index/answers.py": [
+        wrong(
+            "vectors[here] = part.vectors[row[here]]",
+            "vectors[here] = part.vectors[: here.sum()]",
+            "of several shards, items get each other's vectors",
+        ),
+    ],
+    "pipelines/index/pieces.py": [
+        wrong(
+            "yield merged([next(known), found], self.asked.passes[self.number].k) if known else found",
+            "yield found",
+            "only the shards that were open last are asked",
+        ),
+        wrong(
+            "            best = merged([best, next(other)], k)\n",
+            "            next(other)\n",
+            "only the first worker's shards are asked",
+        ),
+        wrong(
+            "excluded = read_ids(self.excluded) if self.excluded else ()",
+            "excluded = ()",
+            "what was taken down is shown by workers",
+        ),
+    ],
+    "pipelines/query/answering.py": [
         worse(
             "    files.delete([results, failures])\n",
             "",
@@ -327,13 +333,51 @@ CHANGES: dict[str, list[Change]] = {
             "        tables.enter_context(_neither_alone(failures))\n",
             "",
             "failures are left without their results",
+            "tests/pipelines/query/test_job.py",
+        ),
+    ],
+    "pipelines/query/stages.py": [
+        wrong(
+            "kept = ~np.isin(block.numbers, repeated)",
+            "kept = np.ones(len(block.numbers), bool)",
+            "a query id that comes again gives its matches twice",
+        ),
+        loses(
+            '(read_failures(run.folder, of, part.name) for of in ("failures", "repeated"))',
+            '(read_failures(run.folder, of, part.name) for of in ("failures",))',
+            "a query that comes again is in neither table",
         ),
         wrong(
-            "    excluded = exclusions.excluded_ids(config.store)\n",
-            "    excluded = exclusions.excluded_ids(config.store)[:0]\n",
+            "drawn = self.asked.next_queries(block.vectors, next(answers))",
+            "drawn = block.vectors",
+            "in stages queries are not expanded",
+        ),
+    ],
+    "pipelines/query/parts.py": [
+        wrong(
+            "PARTITION BY query_id ORDER BY part, ",
+            "PARTITION BY query_id, part ORDER BY part, ",
+            "a query id that comes again in a later part gives its matches twice",
+        ),
+    ],
+    "pipelines/query/reading.py": [
+        wrong(
+            "vectors[np.searchsorted(numbers, known.numbers)] = known.vectors",
+            "vectors[: len(known.vectors)] = known.vectors",
+            "behind an unknown id, queries get each other's vectors",
+        ),
+    ],
+    "pipelines/query/job.py": [
+        wrong(
+            "exclusions.excluded_ids(config.store))",
+            "exclusions.excluded_ids(config.store)[:0])",
             "what was taken down is shown",
         ),
-        wrong("exclude_self=options.exclude_self,", "exclude_self=False,", "a query finds itself"),
+        wrong(
+            "Asked(options.k, steps, options.exclude_self, options.exact)",
+            "Asked(options.k, steps, False, options.exact)",
+            "a query finds itself",
+        ),
         loses(
             "        generations.reading(config.store) as generation,",
             "        contextlib.nullcontext(generations.read_current(config.store)) as generation,",
