@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from lookalike.model.digests import sha256_json
@@ -53,7 +52,6 @@ def write_outcome(run_folder: str, shard: Shard, outcome: Outcome) -> None:
 def read_outcomes(run_folder: str) -> dict[str, Outcome]:
     """Shard name -> outcome, of all shards that the run is done with. Raises OSError."""
     listed = files.list_files(files.join(run_folder, "outcomes"))
-    with ThreadPoolExecutor(32 if files.is_remote(run_folder) else 1) as pool:
-        found = [json.loads(data) for data in pool.map(lambda file: files.read_bytes(file.path), listed)]
+    found = [json.loads(data) for data in files.read_many(file.path for file in listed)]
     notes = [EmbeddedShard(**told["note"]) if told["note"] else None for told in found]
     return {told["shard"]: Outcome(**{**told, "note": note}) for told, note in zip(found, notes, strict=True)}

@@ -12,7 +12,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -192,15 +191,13 @@ def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
     names = {file.path for file in listed}
     bases = [file.path.removesuffix(".json") for file in listed if file.path.endswith(".json")]
     finished = [base for base in bases if {f"{base}.parquet", f"{base}.rejects.parquet"} <= names]
-    if not files.is_remote(store):
-        return [_read_note(base) for base in finished]
-    with ThreadPoolExecutor(32) as pool:  # each takes a request's time, whatever it holds
-        return list(pool.map(_read_note, finished))
+    read = files.read_many(f"{base}.json" for base in finished)
+    return [_note_of(base, data) for base, data in zip(finished, read, strict=True)]
 
 
-def _read_note(base: str) -> EmbeddedShard:
+def _note_of(base: str, data: bytes) -> EmbeddedShard:
     path = f"{base}.json"
-    note = parse_note(files.read_bytes(path), path)
+    note = parse_note(data, path)
     beside = "/".join(base.split("/")[-3:])
     if (note.path, note.rejects_path) != (f"{beside}.parquet", f"{beside}.rejects.parquet"):
         raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {AGAIN}")
