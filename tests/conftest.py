@@ -27,6 +27,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from lookalike.config.job import Config
+    from tests.support.s3_server import S3Server
 
 # How long an example takes says more of what else the machine does.
 settings.register_profile("any machine", deadline=None)
@@ -49,6 +50,49 @@ def zoo_pictures(sizes: Mapping[str, int] = ZOO, start: int = 0) -> dict[str, by
     """So many pictures of each animal, in a directory of its name."""
     names = [f"{name}/{i:02}.jpg" for name, size in sizes.items() for i in range(size)]
     return {name: picture(start + seed) for seed, name in enumerate(names)}
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory) -> Iterator[S3Server]:
+    """A server that speaks S3, which the environment of the module's tests names."""
+    from tests.support.s3_server import S3Server, found_by_the_environment
+
+    server = S3Server()
+    with found_by_the_environment(server, tmp_path_factory.mktemp("s3")):
+        yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(s3, monkeypatch, tmp_path) -> Iterator[S3Server]:
+    """It, with no requests so far; and a cache of the test's own."""
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
+    s3.reset()
+    yield s3
+    s3.reset()
+
+
+@pytest.fixture
+def bucket(s3) -> str:
+    """An empty bucket on it."""
+    name = s3.make_bucket()
+    s3.reset()
+    return name
+
+
+@pytest.fixture
+def environ(monkeypatch) -> Iterator[Callable[..., None]]:
+    """Changes the environment: environ(NAME=value), None for what is to be gone; stores are opened anew."""
+    from lookalike.filesystem import stores
+
+    def change(**values: str | None) -> None:
+        for name, value in values.items():
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        stores.forget()
+
+    yield change
+    monkeypatch.undo()
+    stores.forget()
 
 
 @pytest.fixture(scope="session")

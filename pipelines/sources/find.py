@@ -50,7 +50,7 @@ def find_shards(paths: str | Sequence[str], options: SourceOptions) -> list[Shar
     """
     require_utf8()
     patterns = [paths] if isinstance(paths, str) else paths
-    found = [found for path in patterns for found in _named_by(path, options, lists=True)]
+    found = list(_named_by(patterns, options, lists=True))
     if not found:
         raise LookalikeError(f"Expected shards. Received: a list that names none, {paths}")
     root = common_root(root for root, _ in found)
@@ -83,29 +83,27 @@ def _is_same(one: Shard, other: Shard) -> bool:
     return first == second or (not files.is_remote(first) and os.path.samefile(first, second))
 
 
-def _named_by(pattern: str, options: SourceOptions, lists: bool) -> Iterator[tuple[str, list[Shard]]]:
-    """The root of each path that a pattern stands for, and the shards there, which have their whole path as name."""
-    expanded = files.expand_braces(pattern)
-    for path in expanded:
-        if files.is_folder(path):
+def _named_by(
+    patterns: Sequence[str], options: SourceOptions, lists: bool
+) -> Iterator[tuple[str, list[Shard]]]:
+    """The root of each path that patterns stand for, and the shards there, which have their whole path as name."""
+    expanded = [(pattern, path) for pattern in patterns for path in files.expand_braces(pattern)]
+    for (pattern, path), found in zip(expanded, files.look_many([path for _, path in expanded]), strict=True):
+        if found.is_folder:
             root = path.removeprefix("file://").rstrip("/") or "/"
-            fixed = absolute(path) if expanded == [pattern] else fixed_part(pattern)
-            yield fixed, _of_folder(root, options)
+            yield absolute(path) if path == pattern else fixed_part(pattern), _of_folder(root, options)
         elif path.lower().endswith(_LIST_EXTENSIONS):
             if not lists:
                 raise LookalikeError(f"A list of paths cannot name another list. Received: {path}")
-            for listed in files.glob(path):
+            for listed in [found.file] if found.file else files.glob(path):
                 if listed.size > options.max_bytes:
                     raise LookalikeError(
                         f"Expected a list of paths. Received: {path}, {options.too_large(listed.size)}"
                     )
-                for line in _lines(listed.path):
-                    yield from _named_by(line, options, lists=False)
+                yield from _named_by(_lines(listed.path), options, lists=False)
         else:
-            yield (
-                fixed_part(pattern),
-                [_of_file(file, _format_of(file, options)) for file in named(path, options.follow_links)],
-            )
+            there = [found.file] if found.file else named(path, options.follow_links)
+            yield fixed_part(pattern), [_of_file(file, _format_of(file, options)) for file in there]
 
 
 def _of_file(file: FileInfo, format: str) -> Shard:

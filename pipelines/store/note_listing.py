@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import IO
@@ -31,7 +30,6 @@ logger = logging.getLogger(__name__)
 _FILES = {".json": "note", ".rejects.parquet": "rejects", ".parquet": "embeddings"}
 """Endings of a shard's three files; the longer of two comes first."""
 _BATCH = 1 << 14
-_READ_AT_ONCE = 32
 
 
 def finished_shards(store: str, fingerprint: str) -> NoteTable:
@@ -50,7 +48,7 @@ def finished_shards(store: str, fingerprint: str) -> NoteTable:
     whole = finished[places]
     new = np.flatnonzero(finished & ~told)
     paths = [files.join(listed.folder, name) for name in listed.names.take(pa.array(new)).to_pylist()]
-    read = NoteTable.of(_read(store, paths))
+    read = NoteTable.of(_read(paths))
     where = np.concatenate([places[whole], new])
     return NoteTable.joined(kept.notes.take(rows[whole]), read).take(_by_age(listed, where))
 
@@ -213,18 +211,10 @@ def _found(among: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return at, among[at] == wanted
 
 
-def _read(store: str, paths: list[str]) -> Iterator[EmbeddedShard]:
-    if not files.is_remote(store):
-        yield from map(_read_note, paths)
-        return
-    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:  # each takes a request's time, whatever it holds
-        for start in range(0, len(paths), _BATCH):
-            yield from pool.map(_read_note, paths[start : start + _BATCH])
-
-
-def _read_note(path: str) -> EmbeddedShard:
-    note = parse_note(files.read_bytes(path), path)
-    beside = "/".join(path.split("/")[-3:]).removesuffix(".json")
-    if (note.path, note.rejects_path) != (f"{beside}.parquet", f"{beside}.rejects.parquet"):
-        raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {AGAIN}")
-    return note
+def _read(paths: Sequence[str]) -> Iterator[EmbeddedShard]:
+    for path, data in zip(paths, files.read_many(paths), strict=True):
+        note = parse_note(data, path)
+        beside = "/".join(path.split("/")[-3:]).removesuffix(".json")
+        if (note.path, note.rejects_path) != (f"{beside}.parquet", f"{beside}.rejects.parquet"):
+            raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {AGAIN}")
+        yield note

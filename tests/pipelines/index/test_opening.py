@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lookalike.filesystem import files
 from lookalike.index.opening import memory_of, open_index, open_vectors, opened_in_turn, that_fit
 from lookalike.model.errors import LookalikeError
 from lookalike.store import generations
@@ -62,10 +61,9 @@ def test_a_shard_whose_manifest_is_another_is_refused(copied):
 
 
 def test_a_copy_from_far_away_that_is_damaged_is_fetched_again(tmp_path, monkeypatch):
-    store, bucket = SmallStore(tmp_path / "store"), Bucket()
+    store, bucket = SmallStore(tmp_path / "store"), Bucket(monkeypatch)
     (ref,) = store.publish(0, ["a0"]).indexes
     bucket.upload(tmp_path / "store", "mem://b/store")
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
     expected = open_index("mem://b/store", ref).items
     (copy,) = (path for path in (tmp_path / "cache").rglob("items.arrow"))
@@ -79,11 +77,10 @@ def test_a_copy_from_far_away_that_is_damaged_is_fetched_again(tmp_path, monkeyp
 
 def test_a_copy_whose_manifest_names_other_files_is_fetched_again(tmp_path, monkeypatch):
     """What somebody put there fits together, and is not what the generation names."""
-    store, bucket = SmallStore(tmp_path / "store"), Bucket()
+    store, bucket = SmallStore(tmp_path / "store"), Bucket(monkeypatch)
     (ref,) = store.publish(0, ["a0"]).indexes
     (other,) = store.publish(1, ["b0"]).indexes
     bucket.upload(tmp_path / "store", "mem://b/store")
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
     expected = open_index("mem://b/store", ref).items.to_pylist()
     foreign = tmp_path / "store" / other.path

@@ -211,13 +211,12 @@ def test_senseless_retention_is_refused(small, count, days):
 
 def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monkeypatch):
     made = published(small, [("a0",), ("b0",), ("a0", "b0")])
-    bucket, url = Bucket(), "mem://bucket/store"
+    bucket, url = Bucket(monkeypatch), "mem://bucket/store"
     bucket.upload(small.root, url)
     # Older than the generation that is kept, and than a day: age alone would condemn them.
     for path, (content, modified) in bucket.objects.items():
         if "/generations/" not in path:
             bucket.objects[path] = (content, modified - 5 * DAY)
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
     bucket.now += 10 * DAY
     opener = set(bucket.objects)
 
