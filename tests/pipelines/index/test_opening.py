@@ -102,9 +102,13 @@ def test_shards_are_opened_together_as_far_as_they_fit_and_in_their_order():
 def test_a_group_is_closed_before_the_next_is_opened():
     log = []
 
+    class Shard:
+        def __init__(self, name):
+            self.name = name
+
     def opener(root, name):
         log.append(f"open {name}")
-        shard = SimpleNamespace(name=name)
+        shard = Shard(name)
         weakref.finalize(shard, log.append, f"close {name}")
         return shard
 
