@@ -114,7 +114,7 @@ def test_a_group_is_closed_before_the_next_is_opened():
 
     for shards in opened_in_turn("store", ["ab", "c"], opener):
         log.append(f"use {''.join(shard.name for shard in shards)}")
-    assert log == ["open a", "open b", "use ab", "close a", "close b", "open c", "use c", "close c"]
+    assert log == ["open a", "open b", "use ab", "close b", "close a", "open c", "use c", "close c"]
 
 
 def test_brute_force_takes_its_vectors_twice_and_euclidean_thrice(published):
