@@ -45,8 +45,7 @@ def test_of_a_damaged_bundle_nothing_is_kept(tmp_path, encoder):
 
 def test_a_worker_gets_it_from_a_bucket_with_its_folders(tmp_path, encoder, monkeypatch):
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
-    bucket = Bucket()
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    Bucket(monkeypatch)
     kept = keep_encoder("mem://b/store", str(encoder))
     fetched = local_copy(kept, "digest")
     assert held(Path(fetched)) == held(encoder)
