@@ -38,7 +38,7 @@ from lookalike.store.index_manifest import MANIFEST
 ENCODER = "0" * 64
 DIM = 256
 PROCESS = """
-import json, resource, sys, time
+import json, re, sys, time
 from lookalike.config.job import Config
 from lookalike.query.job import QueryOptions, query
 
@@ -49,7 +49,8 @@ job = Config.model_validate(
 started = time.perf_counter()
 done = query(job, queries, out, QueryOptions(int(k), exact=True), flags)
 told = {"seconds": time.perf_counter() - started, "matches": done.matches}
-told["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not of getrusage, which also counts the process that this one was started by.
+told["peak"] = int(re.search("VmHWM:\\s*([0-9]+) kB", open("/proc/self/status").read())[1]) * 1024
 print(json.dumps(told))
 """
 
