@@ -77,6 +77,7 @@ def _sentence(text: str) -> str:
         words = f"could not connect to {place[1] if place else 'the store'}"
     elif status := _STATUS.search(said):
         words = f"{words} ({status[1]})" if words else status[1]
-    words = words or re.sub(r"^Generic \w+ error: ", "", said)
+    # Without a query, in which Azure's keys may stand.
+    words = words or re.sub(r"\?\S+|^Generic \w+ error: ", "", said)
     tries = _TRIES.search(said)
     return " ".join(f"{words}{f', tried {int(tries[1]) + 1} times' if tries else ''}".split())

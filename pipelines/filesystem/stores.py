@@ -38,12 +38,12 @@ class _Process:
 def _forked() -> None:
     """The threads that do obstore's work, and hold its sockets, are not in the child: it would wait for ever."""
     _Process.orphaned = _Process.asked
-    forget()
 
 
 def forget() -> None:
     """Makes clients anew, as the environment is then."""
     _store.cache_clear()
+    aws.options.cache_clear()
 
 
 def open_store(url: str, uploads: bool = False) -> tuple[Any, str]:
