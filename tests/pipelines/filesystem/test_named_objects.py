@@ -31,6 +31,7 @@ def below(url: str, found) -> list[str]:
         ("a/**", ["a/1.tar", "a/2.tar", "a/b/3.tar", "a/b/c/4.tar", "a/x.png"]),
         ("**/*.tar", ["a/1.tar", "a/2.tar", "a/b/3.tar", "a/b/c/4.tar", "ab/1.tar"]),
         ("a/**/?.tar", ["a/1.tar", "a/2.tar", "a/b/3.tar", "a/b/c/4.tar"]),
+        ("**/b/*.tar", ["a/b/3.tar"]),
         ("a/{1,x}.*", ["a/1.tar", "a/x.png"]),
         ("a/b/3.tar", ["a/b/3.tar"]),
     ],
