@@ -122,8 +122,9 @@ def level(folder: str) -> Level:
 
 
 def info_of(url: str, found: Any) -> FileInfo:
-    """An object as it is listed, from what obstore tells of it."""
-    return FileInfo(url, found["size"], str(found["last_modified"].timestamp()))
+    """An object as it is listed, from what obstore tells of it: some stores list fractions of a second, none tells them
+    of one object alone."""
+    return FileInfo(url, found["size"], f"{int(found['last_modified'].timestamp())}.0")
 
 
 def upload(source: IO[bytes], url: str) -> None:

@@ -188,6 +188,14 @@ def test_what_lies_in_a_folder_and_below_it(server, bucket):
     ]  # fmt: skip
 
 
+def test_an_object_is_told_alone_as_it_is_listed(bucket):
+    files.write_bytes(f"s3://{bucket}/d/x", b"x")
+    told = files.look(f"s3://{bucket}/d/x")
+    assert files.list_files(f"s3://{bucket}/d") == files.glob(f"s3://{bucket}/d/*") == [told]
+    with files.open_read(told.path) as file:
+        assert files.look_at(told.path, file) == told
+
+
 def test_a_bucket_is_no_object(bucket):
     for call in (files.read_bytes, files.exists, lambda url: files.write_bytes(url, b"")):
         with pytest.raises(LookalikeError, match=f"that of a bucket: s3://{bucket}"):
