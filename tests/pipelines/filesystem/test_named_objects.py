@@ -42,6 +42,12 @@ def test_a_pattern_names_what_a_shell_would(s3, pattern, expected):
     assert below(url, files.glob(f"{url}/{pattern}")) == expected
 
 
+def test_patterns_of_one_folder_list_it_once(server, bucket):
+    url = fill(server, bucket, *(f"d/x-{number:03}" for number in range(30)))
+    assert len(files.glob(f"{url}/d/x-{{00,01,02}}*")) == 30
+    assert server.kinds() == {"LIST": 1}
+
+
 def test_a_brace_list_of_many_is_one_listing_of_its_folder(server, bucket):
     keys = [f"x-{number:05}.tar" for number in range(1205)]
     url = fill(server, bucket, *keys, "y/deep")
@@ -53,12 +59,6 @@ def test_a_brace_list_of_many_is_one_listing_of_its_folder(server, bucket):
     assert [one.is_folder for one in looked[-2:]] == [True, False]
     assert sum(one.file is not None for one in looked) == 1205
     assert server.kinds() == {"LIST": 2}
-
-
-def test_patterns_of_one_folder_list_it_once(server, bucket):
-    url = fill(server, bucket, *(f"d/x-{number:03}" for number in range(30)))
-    assert len(files.glob(f"{url}/d/x-{{00,01,02}}*")) == 30
-    assert server.kinds() == {"LIST": 1}
 
 
 def test_a_few_paths_are_asked_for_one_by_one(server, bucket):
