@@ -125,13 +125,7 @@ class ObjectReader(io.BufferedIOBase):
         """Has the next piece, which begins where the last one ends; False at the end of the object."""
         at = self._start + len(self._piece)
         with named(self._url):
-            try:
-                piece = self._next(at, wanted)
-            except Exception:  # the connection broke: once more from here, if it is the same object
-                self._stream = None
-                if self._info is None:
-                    raise
-                piece = self._next(at, wanted)
+            piece = self._next(at, wanted)
         self._piece, self._start, self._at = piece, at, 0
         self._read_to = at + len(piece)
         return bool(piece)
@@ -144,6 +138,15 @@ class ObjectReader(io.BufferedIOBase):
             # All that is left, if the reader wants the rest.
             end = min(at + max(wanted, AHEAD), self.info().size)
             return bytes(self._get({"range": (at, end)}).bytes()) if at < end else b""
+        try:
+            return self._read_on(at)
+        except Exception:  # the connection broke: once more from here, if it is the same object
+            if self._stream is None:
+                raise
+            self._stream = None
+            return self._read_on(at)
+
+    def _read_on(self, at: int) -> bytes:
         if self._stream is None:
             self._stream = self._get({"range": {"offset": at}} if at else {}).stream(AHEAD)
         piece = next(self._stream, b"")
