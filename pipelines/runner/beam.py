@@ -156,9 +156,7 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
         else:
             from apache_beam.options.pipeline_options import PortableOptions
 
-            job_server.run_on_job_server(
-                pipeline.run, options.view_as(PortableOptions).job_endpoint or runner
-            )
+            job_server.run_on_job_server(pipeline.run, options.view_as(PortableOptions).job_endpoint)
     except NotImplementedError as error:
         raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None
     except Exception as error:
