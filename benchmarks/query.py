@@ -35,6 +35,7 @@ from lookalike.index.search import search
 from lookalike.index.shard import IndexShard
 from lookalike.query.job import QueryOptions, query
 from lookalike.sources import Shard
+from lookalike.sources.shard_list import ShardList
 from lookalike.store.generation import read_current
 from lookalike.store.notes import EmbeddedShard, write_note
 
@@ -66,7 +67,9 @@ def publish(vectors: np.ndarray, job: Config) -> float:
     note = EmbeddedShard(**written, **counts, token="", reasons={}, damaged=None, bytes=0, seconds={})
     write_note(job.store, note)
     shard = Shard("clustered", "parquet", (FileInfo("clustered", 0, ""),))
-    plan = Plan("benchmark", "benchmark", vectors.shape[1], "", (shard,), {"clustered": note}, {})
+    plan = Plan(
+        "benchmark", "benchmark", vectors.shape[1], "", ShardList.of([shard]), np.array([True]), [note], []
+    )
     return index(job, plan).seconds
 
 

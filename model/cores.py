@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from .control_groups import settings_of
 
 # Ours: joblib's `cpu_count` reads the same files, but takes 0.2 to 0.4 s to import, for each command; and Python's
 # `os.process_cpu_count`, from 3.13, knows no quota.
@@ -29,24 +32,8 @@ def cores(root: str | Path = "/") -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """The cores that the process's control group grants it, and each above that, where they set a limit."""
-    try:
-        groups = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in groups:
-        _, controllers, group = line.split(":", 2)
-        if not controllers:  # version 2
-            base, names = root / "sys/fs/cgroup", ["cpu.max"]
-        elif "cpu" in controllers.split(","):
-            base, names = root / "sys/fs/cgroup/cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
-        else:
-            continue
-        # In a container its group may be the top of what it sees, though the path is the host's.
-        above = [base.joinpath(*Path(group).parts[1:depth]) for depth in range(1, len(Path(group).parts) + 1)]
-        for folder in above:
-            try:
-                quota, period = " ".join((folder / name).read_text() for name in names).split()
-            except (OSError, ValueError):
-                continue
+    for limit in settings_of(root, "cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        with contextlib.suppress(ValueError):
+            quota, period = limit.split()
             if quota not in ("max", "-1"):
                 yield int(quota) / int(period)

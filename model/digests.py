@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,5 +25,42 @@ def sha256_stream(file: BinaryIO) -> str:
 
 def sha256_json(value: Any) -> str:
     """The SHA-256 of a JSON value, independent of the order of keys, in hexadecimal."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_json(value)).hexdigest()
+
+
+class LongListDigest:
+    """`sha256_json` of an object with a list that is too long to be held.
+
+    Args:
+        key: of the list.
+        others: key -> value of all else in the object.
+
+    >>> digest = LongListDigest("b", {"a": 1, "c": 2})
+    >>> for number in range(3):
+    ...     digest.add(number)
+    >>> digest.hexdigest() == sha256_json({"a": 1, "b": [0, 1, 2], "c": 2})
+    True
+    """
+
+    def __init__(self, key: str, others: Mapping[str, Any]) -> None:
+        before = _json({name: value for name, value in others.items() if name < key})[:-1]
+        after = _json({name: value for name, value in others.items() if name > key})[1:]
+        comma = b"," if len(before) > 1 else b""
+        self._digest = hashlib.sha256(before + comma + _json(key) + b":[")
+        self._end = b"]" + (b"," if len(after) > 1 else b"") + after
+        self._comma = b""
+
+    def add(self, element: Any) -> None:
+        """Adds the next element of the list, a JSON value."""
+        self._digest.update(self._comma + _json(element))
+        self._comma = b","
+
+    def hexdigest(self) -> str:
+        """The digest of the object with what was added so far."""
+        whole = self._digest.copy()
+        whole.update(self._end)
+        return whole.hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from lookalike.config.job import Config
+    from tests.support.s3_server import S3Server
 
+# How long an example takes says more of what else the machine does.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 DIM = 16
 SPEC = "decode|resize_short(36)|center_crop(32)|normalize(127,128)"
 
@@ -45,6 +50,49 @@ def zoo_pictures(sizes: Mapping[str, int] = ZOO, start: int = 0) -> dict[str, by
     """So many pictures of each animal, in a directory of its name."""
     names = [f"{name}/{i:02}.jpg" for name, size in sizes.items() for i in range(size)]
     return {name: picture(start + seed) for seed, name in enumerate(names)}
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory) -> Iterator[S3Server]:
+    """A server that speaks S3, which the environment of the module's tests names."""
+    from tests.support.s3_server import S3Server, found_by_the_environment
+
+    server = S3Server()
+    with found_by_the_environment(server, tmp_path_factory.mktemp("s3")):
+        yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(s3, monkeypatch, tmp_path) -> Iterator[S3Server]:
+    """It, with no requests so far; and a cache of the test's own."""
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
+    s3.reset()
+    yield s3
+    s3.reset()
+
+
+@pytest.fixture
+def bucket(s3) -> str:
+    """An empty bucket on it."""
+    name = s3.make_bucket()
+    s3.reset()
+    return name
+
+
+@pytest.fixture
+def environ(monkeypatch) -> Iterator[Callable[..., None]]:
+    """Changes the environment: environ(NAME=value), None for what is to be gone; stores are opened anew."""
+    from lookalike.filesystem import stores
+
+    def change(**values: str | None) -> None:
+        for name, value in values.items():
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        stores.forget()
+
+    yield change
+    monkeypatch.undo()
+    stores.forget()
 
 
 @pytest.fixture(scope="session")
@@ -257,9 +305,14 @@ class Job:
 
     @property
     def generation(self) -> dict[str, Any]:
-        """The manifest that CURRENT names."""
+        """The manifest that CURRENT names, with the notes of its shards."""
+        from lookalike.store.generation import read_current
+        from lookalike.store.generations import served_notes
+
         name = (self.store / "CURRENT").read_text().split()[0]
-        return json.loads((self.store / "generations" / name / "manifest.json").read_text())
+        manifest = json.loads((self.store / "generations" / name / "manifest.json").read_text())
+        notes = served_notes(str(self.store), read_current(str(self.store)))
+        return manifest | {"shards": [asdict(note) for note in notes]}
 
     def query_file(self, images: Mapping[str, bytes], name: str = "queries") -> Path:
         """A folder of query images."""

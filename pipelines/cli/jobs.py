@@ -163,6 +163,7 @@ def _exit_if_in_part(summary: EmbedSummary) -> None:
 
 
 def query(
+    ctx: typer.Context,
     queries: Annotated[
         str,
         typer.Argument(
@@ -185,7 +186,8 @@ def query(
 ) -> None:
     """Answer a file of queries: OUT/results (query_id, rank, item_id, score, metadata) and OUT/failures.
 
-    Every query of the input is in exactly one of the two tables.
+    Every query of the input is in exactly one of the two tables. With Beam's flags, behind `--`, workers answer, which
+    must see the queries, the store and OUT; the tables are the same.
 
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
     """
@@ -195,7 +197,7 @@ def query(
     from ..query.report import query_report
 
     options = QueryOptions(k or job.query.k, format, exact=exact, exclude_self=exclude_self)
-    summary = run(job, queries, out, options)
+    summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))
     if not summary.answered:
         raise typer.Exit(IN_PART)

@@ -98,7 +98,7 @@ app.command()(pack)
 app.command(context_settings=BEAM)(embed)
 app.command(context_settings=BEAM)(index)
 app.command(context_settings=BEAM)(nightly)
-app.command()(query)
+app.command(context_settings=BEAM)(query)
 app.command()(evaluate)
 app.command()(train)
 

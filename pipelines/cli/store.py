@@ -82,7 +82,7 @@ def show(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: Ov
     say(f"encoder      {generation.encoder_name} {generation.encoder[:16]}, {generation.dim} dimensions")
     say(f"metric       {generation.metric}")
     say(f"counts       {', '.join(f'{count:,} {kind}' for kind, count in generation.counts.items())}")
-    say(f"shards       {len(generation.shards):,}, {generation.duplicates:,} ids in more than one")
+    say(f"shards       {generation.shard_count:,}, {generation.duplicates:,} ids in more than one")
     rows = [
         (ref.path, _number(ref.count), ref.algorithm, "" if ref.recall is None else f"{ref.recall:.4f}")
         for ref in generation.indexes

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.decode import MAX_PIXELS
@@ -19,6 +20,27 @@ from .job_file import read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+
+
+_UNITS = (
+    {"B": 1}
+    | {f"{p}B": 1000**n for n, p in enumerate("kMGT", 1)}
+    | {f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)}
+)
+_SIZE = re.compile(rf"([0-9]+(?:\.[0-9]+)?) ?({'|'.join(_UNITS)})")
+
+
+def _bytes(size: object) -> object:
+    if not isinstance(size, str):
+        return size
+    found = _SIZE.fullmatch(size.strip())
+    if not found:
+        raise ValueError("a number of bytes, or a size such as 4GiB, is expected")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+"""Bytes, from a number or from a text with a unit."""
 
 
 def _check_type(kind: str) -> str:
@@ -109,12 +131,22 @@ class Index(Section):
         2_000_000, description="about how many vectors an index shard holds; decides the memory of a worker"
     )
     threads: Count | None = Field(None, description="threads a worker process; default one for each core")
+    worker_memory: Size | None = Field(
+        None,
+        description="of a worker; an index shard that would take more is refused: bytes, or a text such as 4GiB; "
+        "default this machine's, or its container's, where no runner is asked for",
+    )
 
 
 class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    memory: Size | None = Field(
+        None,
+        description="of this process, or of a worker, for index shards that are open at once: bytes, or a text such as "
+        "4GiB; default half of the machine's, or of its container's",
+    )
 
 
 class Gates(Section):

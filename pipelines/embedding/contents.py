@@ -17,7 +17,7 @@ from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
 from ..store.notes import EmbeddedShard, standing_note, write_note
-from .outcomes import Outcome, has_outcome, run_file, write_outcome
+from .outcomes import Outcome, OutcomeLog, outcome_log, run_file
 from .reading import ShardReading
 from .recorded import record
 from .shard_work import EmbedTask
@@ -31,22 +31,23 @@ class ReadContents:
 
     def __call__(self, shards: Iterable[Shard]) -> None:
         noted = progress.worker_note(self._task.progress_folder)
-        for shard in shards:
-            if not has_outcome(self._task.run_folder, shard):
-                self._read(shard, noted)
-            noted.add(shards=1)
+        with outcome_log(self._task.run_folder, "read") as outcomes:
+            for shard in shards:
+                if not outcomes.is_done(shard):
+                    self._read(shard, noted, outcomes)
+                noted.add(shards=1)
         noted.write()
 
-    def _read(self, shard: Shard, noted: progress.WorkerNote) -> None:
+    def _read(self, shard: Shard, noted: progress.WorkerNote, outcomes: OutcomeLog) -> None:
         try:
             note = read_contents(shard, self._task, noted)
         except NotAsListedError as error:
-            write_outcome(self._task.run_folder, shard, Outcome(shard.name, None, {}, str(error)))
+            outcomes.tell(shard, Outcome(shard.name, None, {}, str(error)))
         except OSError as error:
             raise LookalikeError(f"{escape(shard.place)}: {files.reason(error)}") from error
         else:
             if note:
-                write_outcome(self._task.run_folder, shard, Outcome(shard.name, note, _all_reused(note)))
+                outcomes.tell(shard, Outcome(shard.name, note, _all_reused(note)))
 
 
 def read_contents(shard: Shard, task: EmbedTask, noted: progress.WorkerNote) -> EmbeddedShard | None:

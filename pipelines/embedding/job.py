@@ -23,10 +23,12 @@ from ..runner.work_list import WorkList, write_work_list
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
+from ..store.note_listing import keep_notes
+from ..store.note_table import NoteTable
 from . import attempts
 from .contents import ReadContents
 from .known import find_known
-from .outcomes import Outcome, has_outcome, read_outcomes, write_outcome
+from .outcomes import Outcome, OutcomeLog, outcome_log, read_outcomes
 from .plan import Plan
 from .report import EmbedSummary
 from .shard_work import NO_IMAGES, Batch, EmbedTask, ShardWork
@@ -55,7 +57,9 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
     finally:
         with contextlib.suppress(OSError):
             files.delete([task.run_folder])
-    return summarise(config, plan, outcomes, time.perf_counter() - started)
+    summary = summarise(config, plan, outcomes, time.perf_counter() - started)
+    keep_notes(config.store, plan.fingerprint, NoteTable.joined(plan.stored, summary.embedded))
+    return summary
 
 
 def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
@@ -64,7 +68,7 @@ def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
     work = sum(shard.size for shard in plan.missing)
     with progress.shown("looking up", task.progress_folder, len(plan.missing), work, "records"):
         run_each("Read contents", ReadContents(task), _work_list(task, "look-up", plan.missing, flags), flags)
-    done = read_outcomes(task.run_folder)
+    done = read_outcomes(task.run_folder).done
     left = [shard for shard in plan.missing if shard.name not in done]
     if left:
         find_known(task.store, plan.stored, left, task.run_folder, task.dim, task.max_pixels)
@@ -112,11 +116,12 @@ class EmbedShards:
         self._shared_encoder = Shared()
 
     def __call__(self, shards: Iterable[Shard]) -> None:
-        queue = _Queue(self._task, self._encoder)
-        with queue.all_or_none():
-            for shard in shards:
-                queue.embed(shard)
-            queue.finish()
+        with outcome_log(self._task.run_folder, "embed") as outcomes:
+            queue = _Queue(self._task, self._encoder, outcomes)
+            with queue.all_or_none():
+                for shard in shards:
+                    queue.embed(shard)
+                queue.finish()
 
     def _encoder(self) -> Encoder:
         """The one of this process, opened when it is first needed."""
@@ -133,9 +138,10 @@ class _Queue:
     ids and its rejects.
     """
 
-    def __init__(self, task: EmbedTask, encoder: Callable[[], Encoder]) -> None:
+    def __init__(self, task: EmbedTask, encoder: Callable[[], Encoder], outcomes: OutcomeLog) -> None:
         self._task = task
         self._encoder = encoder
+        self._outcomes = outcomes
         self._threads = _threads(task)
         self._progress = progress.worker_note(task.progress_folder)
         self._open: set[ShardWork] = set()
@@ -144,7 +150,7 @@ class _Queue:
     def embed(self, shard: Shard) -> None:
         """Reads a shard into the queue; writes what is ready, of this shard and those before it."""
         with _naming(shard):
-            if has_outcome(self._task.run_folder, shard):  # a runner may hand out work again
+            if self._outcomes.is_done(shard):
                 return
             work = ShardWork(shard, self._task)
             self._open.add(work)
@@ -182,7 +188,7 @@ class _Queue:
     def _finish(self, work: ShardWork) -> None:
         outcome = Outcome(work.shard.name, work.finish(), dict(work.counts))
         self._open.remove(work)
-        write_outcome(self._task.run_folder, work.shard, outcome)
+        self._outcomes.tell(work.shard, outcome)
         self._progress.add(shards=1)
 
     def _give_up(self, work: ShardWork, error: NotAsListedError) -> None:
@@ -190,7 +196,7 @@ class _Queue:
         self._open.remove(work)
         self._queue = deque(waiting for waiting in self._queue if waiting[0] is not work)
         work.abandon()
-        write_outcome(self._task.run_folder, work.shard, Outcome(work.shard.name, None, {}, str(error)))
+        self._outcomes.tell(work.shard, Outcome(work.shard.name, None, {}, str(error)))
 
     @contextlib.contextmanager
     def all_or_none(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ..filesystem import files
 from ..sources import Shard
-from ..store.database import database
+from ..store.database import database, take_rows
 from ..store.notes import EmbeddedShard, is_whole
 from .outcomes import run_file
 
@@ -119,12 +119,12 @@ def find_known(
     spill = None if files.is_remote(run_folder) else run_folder
     with database(spill, MEMORY) as connection, tempfile.TemporaryFile(dir=spill) as records:
         connection.execute(_TABLES)
-        _insert(connection, "INSERT INTO wanted FROM batches", _WANTED, _contents_of(shards, run_folder))
+        take_rows(connection, "INSERT INTO wanted FROM batches", _WANTED, _contents_of(shards, run_folder))
         held = (
             f"INSERT INTO held SELECT file, row, key FROM batches WHERE width::BIGINT * height <= {max_pixels} "
             "AND key IN (SELECT key FROM wanted)"
         )
-        _insert(connection, held, _HELD, _columns_of(store, notes))
+        take_rows(connection, held, _HELD, _columns_of(store, notes))
         connection.execute(
             "CREATE TABLE slots AS SELECT shard, position, key FROM wanted "
             "WHERE key IN (SELECT key FROM held) ORDER BY shard, position"
@@ -132,32 +132,6 @@ def find_known(
         while damaged := _lay_down(connection, store, notes, records, dim):
             connection.execute("DELETE FROM held WHERE file IN (SELECT unnest($files))", {"files": damaged})
         _hand_out(connection, shards, run_folder, records, dim)
-
-
-def _insert(
-    connection: duckdb.DuckDBPyConnection,
-    statement: str,
-    schema: pa.Schema,
-    batches: Iterator[pa.RecordBatch],
-) -> None:
-    """Runs a statement that takes rows from `batches`. Raises what they raise."""
-    raised: list[Exception] = []
-
-    def watched() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from batches
-        except Exception as error:
-            raised.append(error)
-            raise
-
-    connection.register("batches", pa.RecordBatchReader.from_batches(schema, watched()))
-    try:
-        connection.execute(statement)
-    except Exception:
-        if raised:  # DuckDB tells only its text
-            raise raised[0] from None
-        raise
-    connection.unregister("batches")
 
 
 def _contents_of(shards: Sequence[Shard], run_folder: str) -> Iterator[pa.RecordBatch]:

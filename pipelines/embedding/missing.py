@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..config.job import Config
+from ..store.note_listing import keep_notes
 from ..store.notes import COUNTS
 from .attempts import forget
 from .plan import make_plan
@@ -18,8 +19,9 @@ def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
         LookalikeError: for what the user can mend.
     """
     plan = make_plan(config)
-    if not plan.missing:
+    if plan.finished.all():
         forget(config.store)  # what a run left that was ended behind its last shard
+        keep_notes(config.store, plan.fingerprint, plan.stored)
         return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
     from .job import embed
 

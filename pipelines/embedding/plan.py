@@ -5,7 +5,10 @@ Reads listings and notes only; neither Beam nor TensorFlow is imported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.encoder.manifest import fingerprint, read_manifest
@@ -13,12 +16,14 @@ from lookalike.model.encoder.post_processing import DatabaseAugmentation, read_p
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
-from ..sources import Shard, find_shards
+from ..sources import find_shards
 from ..sources.fields import escape
-from ..store.notes import EmbeddedShard, finished_shards
+from ..sources.shard_list import ShardList
+from ..store.note_listing import finished_shards
+from ..store.notes import EmbeddedShard
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """The corpus as it is now, against the store.
 
@@ -28,7 +33,8 @@ class Plan:
         dim: length of its vectors.
         options_digest: digest of how records are read.
         shards: all shards of the corpus, in order of their names.
-        finished: shard name -> its embedding file's note, for those that need no work.
+        finished: which of them need no work, bool (shards,).
+        notes: of those, in the same order.
         stored: all notes of the encoder in the store, the newest last.
         augmentation: what the index does to the vectors of its items; None for nothing.
     """
@@ -37,25 +43,16 @@ class Plan:
     encoder_name: str
     dim: int
     options_digest: str
-    shards: tuple[Shard, ...]
-    finished: dict[str, EmbeddedShard]
-    stored: tuple[EmbeddedShard, ...]
+    shards: ShardList
+    finished: np.ndarray
+    notes: Sequence[EmbeddedShard]
+    stored: Sequence[EmbeddedShard]
     augmentation: DatabaseAugmentation | None = None
 
     @property
-    def missing(self) -> list[Shard]:
+    def missing(self) -> ShardList:
         """The shards that must be embedded."""
-        return [shard for shard in self.shards if shard.name not in self.finished]
-
-    @property
-    def earlier(self) -> dict[str, EmbeddedShard]:
-        """Shard name -> the newest note of any content that a shard of this name had."""
-        return {note.shard: note for note in self.stored}
-
-    @property
-    def notes(self) -> list[EmbeddedShard]:
-        """The notes of the finished shards, in the order of `shards`."""
-        return [self.finished[shard.name] for shard in self.shards if shard.name in self.finished]
+        return self.shards.take(np.flatnonzero(~self.finished))
 
 
 def make_plan(config: Config, trust: str | None = None) -> Plan:
@@ -82,19 +79,28 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
     # is what a record becomes.
     del options["images_per_shard"], options["format"], options["follow_links"]
     digest = sha256_json({**options, "max_pixels": config.corpus.max_pixels})
-    shards = tuple(find_shards(config.corpus.shards, config.corpus.source_options()))
+    shards = find_shards(config.corpus.shards, config.corpus.source_options())
     for shard in shards:
         # Tables and manifests hold the names as text.
         if escape(shard.name) != shard.name:
             raise LookalikeError(f"Expected names of shards in UTF-8. Received: {escape(shard.place)}")
-    tokens = {(shard.name, shard.token) for shard in shards}
-    notes = finished_shards(config.store, encoder)
-    trusted = (trust or config.corpus.trust) == "metadata"
-    finished = {
-        note.shard: note
-        for note in notes
-        if trusted and note.options == digest and (note.shard, note.token) in tokens
-    }
+    stored = finished_shards(config.store, encoder)
+    note_of = np.full(len(shards), -1)
+    if (trust or config.corpus.trust) == "metadata":
+        places = {shard.name: place for place, shard in enumerate(shards)}
+        for number, note in enumerate(stored):
+            place = places.get(note.shard)
+            if place is not None and note.options == digest and note.token == shards[place].token:
+                note_of[place] = number
+    finished = note_of >= 0
     return Plan(
-        encoder, manifest["name"], manifest["dim"], digest, shards, finished, tuple(notes), augmentation
+        encoder,
+        manifest["name"],
+        manifest["dim"],
+        digest,
+        ShardList.of(shards),
+        finished,
+        stored.take(note_of[finished]),
+        stored,
+        augmentation,
     )

@@ -28,7 +28,7 @@ class EmbedSummary:
     """
 
     plan: Plan
-    embedded: tuple[EmbeddedShard, ...]
+    embedded: Sequence[EmbeddedShard]
     counts: dict[str, int]
     seconds: float
     unfinished: Mapping[str, str] = field(default_factory=dict)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
 
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..sources import find_shards
 from ..store.generation import current_name, read_current
-from ..store.notes import COUNTS, EmbeddedShard
-from .outcomes import Outcome
+from ..store.generations import served_notes
+from ..store.note_table import NoteTable
+from ..store.notes import EmbeddedShard
+from .outcomes import Outcomes
 from .plan import Plan
 from .report import EmbedSummary, unfinished_lines
 
 logger = logging.getLogger(__name__)
 
 
-def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], seconds: float) -> EmbedSummary:
+def summarise(config: Config, plan: Plan, outcomes: Outcomes, seconds: float) -> EmbedSummary:
     """What a run did, and the plan as it stands then.
 
     A shard that is not finished is served as it was, if it is served and is to be read in the same way; else it is
@@ -29,28 +34,24 @@ def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], secon
     Args:
         config: the job.
         plan: what was to be done.
-        outcomes: shard name -> how it ended, of all that were missing.
+        outcomes: how the shards ended, all that were missing.
         seconds: wall-clock time of the run so far.
 
     Raises:
         LookalikeError: if a shard has no outcome.
     """
-    names = [shard.name for shard in plan.missing]
-    if lost := [name for name in names if name not in outcomes]:
+    if lost := [shard.name for shard in plan.missing if shard.name not in outcomes.done]:
         raise LookalikeError(
             f"Expected an outcome of every shard in {config.store}: do all workers see this store? "
             f"Received: none of {', '.join(lost[:5])}"
         )
-    embedded = {name: note for name in names if (note := outcomes[name].note)}
-    unfinished = {name: outcomes[name].unfinished for name in names if name not in embedded}
-    finished = {**plan.finished, **embedded, **_served(config.store, plan, unfinished)}
-    counts = Counter(dict.fromkeys(COUNTS, 0))
-    for outcome in outcomes.values():
-        counts.update(outcome.counts)
+    names = outcomes.notes.table["shard"]
+    unfinished = {name: outcomes.unfinished[name] for name in sorted(outcomes.unfinished)}
+    embedded = outcomes.notes.take(pc.sort_indices(names).to_numpy())
     summary = EmbedSummary(
-        plan=replace(plan, shards=tuple(s for s in plan.shards if s.name in finished), finished=finished),
-        embedded=tuple(embedded.values()),
-        counts=dict(counts),
+        plan=_finished(plan, embedded, _served(config.store, plan, unfinished)),
+        embedded=embedded,
+        counts=dict(outcomes.counts),
         seconds=seconds,
         unfinished=unfinished,
         late=_late(config, plan, unfinished),
@@ -60,27 +61,43 @@ def summarise(config: Config, plan: Plan, outcomes: Mapping[str, Outcome], secon
     return summary
 
 
-def _served(store: str, plan: Plan, names: Collection[str]) -> dict[str, EmbeddedShard]:
+def _finished(plan: Plan, *more: Sequence[EmbeddedShard]) -> Plan:
+    """The plan with the shards of some more notes finished, and without those that still are not."""
+    places = {shard.name: place for place, shard in enumerate(plan.shards)}
+    notes = NoteTable.joined(plan.notes, *more)
+    at = np.fromiter((places[note.shard] for note in notes), np.int64, len(notes))
+    order = np.argsort(at)
+    return replace(
+        plan, shards=plan.shards.take(at[order]), finished=np.ones(len(order), bool), notes=notes.take(order)
+    )
+
+
+def _served(store: str, plan: Plan, names: Collection[str]) -> NoteTable:
     """The notes by which some shards are served now, with vectors of this encoder and the same metadata."""
-    if not names:
-        return {}
-    try:
-        served = read_current(store).shards if current_name(store) else ()
-    except LookalikeError:
-        return {}  # whoever publishes will tell
-    return {
-        note.shard: note
-        for note in served
-        if note.shard in names and (note.encoder, note.options) == (plan.fingerprint, plan.options_digest)
-    }
+    served: Iterable[EmbeddedShard] = ()
+    if names:
+        with contextlib.suppress(LookalikeError):  # whoever publishes will tell
+            served = served_notes(store, read_current(store)) if current_name(store) else ()
+    same = (plan.fingerprint, plan.options_digest)
+    return NoteTable.of(
+        note for note in served if note.shard in names and (note.encoder, note.options) == same
+    )
 
 
 def _late(config: Config, plan: Plan, unfinished: Collection[str]) -> tuple[str, ...]:
     """Names of the shards that arrived or changed after the corpus was listed, but for those that are unfinished."""
-    tokens = {shard.name: shard.token for shard in plan.shards}
     try:
         now = find_shards(config.corpus.shards, config.corpus.source_options())
     except (LookalikeError, OSError) as error:
         logger.warning("the corpus cannot be listed again: %s", error)
         return ()
-    return tuple(s.name for s in now if tokens.get(s.name) != s.token and s.name not in unfinished)
+    late = []
+    before = iter(plan.shards)
+    was = next(before, None)
+    for shard in now:  # both are sorted by name
+        while was is not None and was.name < shard.name:
+            was = next(before, None)
+        known = was is not None and (was.name, was.token) == (shard.name, shard.token)
+        if not known and shard.name not in unfinished:
+            late.append(shard.name)
+    return tuple(late)

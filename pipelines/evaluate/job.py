@@ -114,8 +114,8 @@ def evaluate(
         seen: set[str] = set()
         pace = Pace()
         for block in _blocks(config, path, generation, shards):
-            seen.update(block.ids, (query_id for query_id, _, _ in block.failures))
-            for query_id, stage, error in block.failures:
+            seen.update(block.ids, (failure.query_id for failure in block.failures))
+            for _, query_id, stage, error in block.failures:
                 for measured in by_setup.values():
                     measured.leave_out(query_id, "failed", f"{stage}: {error}")
             _measure_block(method, block, by_setup)

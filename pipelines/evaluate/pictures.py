@@ -6,13 +6,18 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ..config.job import Config
-from ..index.duplicates import find_items
+from ..filesystem import files
+from ..filesystem.parquet import damage_named
 from ..query import inputs
 from ..query.inputs import query_options
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..store.generation import Generation
+from ..store.generations import served_notes
+from ..store.notes import EmbeddedShard
 
 
 def item_pictures(config: Config, generation: Generation, item_ids: Collection[str]) -> dict[str, bytes]:
@@ -22,20 +27,31 @@ def item_pictures(config: Config, generation: Generation, item_ids: Collection[s
         LookalikeError: if the shards are gone.
         OSError: if one, or an embedding file, cannot be read.
     """
-    holds = find_items(config.store, generation.shards, pa.array(sorted(item_ids), pa.string()))
-    wanted: dict[str, set[str]] = {}
-    served: set[str] = set()
-    for note in generation.shards:
-        # Of an id that is in several shards the first is served.
-        if here := set(holds.get(note.shard, ())) - served:
-            wanted[note.shard] = here
-            served |= here
+    wanted = _first_shards(config.store, served_notes(config.store, generation), item_ids)
     options = config.corpus.source_options()
     found: dict[str, bytes] = {}
     for shard in find_shards(config.corpus.shards, options) if wanted else ():
         if shard.name in wanted:
             found |= _read([shard], options, wanted[shard.name])
     return found
+
+
+def _first_shards(
+    store: str, notes: Iterable[EmbeddedShard], item_ids: Collection[str]
+) -> dict[str, set[str]]:
+    """Shard -> those of some ids that it serves: of an id in several shards the first one does."""
+    missing = pa.array(sorted(item_ids), pa.string())
+    wanted: dict[str, set[str]] = {}
+    for note in notes:
+        if not len(missing):
+            break
+        path = files.join(store, note.path)
+        with files.open_read(path) as file, damage_named(path):
+            held = pq.read_table(file, columns=["item_id"])["item_id"]
+        if here := held.filter(pc.is_in(held, missing)).to_pylist():
+            wanted[note.shard] = set(here)
+            missing = missing.filter(pc.invert(pc.is_in(missing, pa.array(here, pa.string()))))
+    return wanted
 
 
 def query_pictures(

@@ -1,47 +1,31 @@
-"""One index shard: which embedding files belong to it, and how it is built from them."""
+"""One index shard: what it is named by, and how it is built from its embedding files."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from lookalike.model.digests import sha256_json
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
+from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..filesystem.naming import naming
-from ..sources.base import shards_for
 from ..store.index_manifest import FORMAT, MANIFEST, Metric
-from ..store.notes import EmbeddedShard, embedding_schema
+from ..store.notes import embedding_schema
+from .embeddings import open_parquet, open_whole, rows_of
+from .inputs import IndexInputs, read_inputs
 from .post_processing import drawn_to_neighbours
 from .shard import ShardContent, in_memory, write_index_shard
 from .tuning import AskedQueries, BuildOptions, tuned_ks
-
-
-@dataclass(frozen=True)
-class EmbeddingInput:
-    """An embedding file on its way into an index shard.
-
-    Attributes:
-        path: relative to the store.
-        sha256: what its digest must be.
-        left_out: ids that an earlier shard of the corpus serves.
-    """
-
-    path: str
-    sha256: str
-    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +35,9 @@ class IndexTask:
     Attributes:
         store: folder of the store.
         path: folder of the index shard, relative to the store.
-        inputs: its embedding files, in order.
+        number, shards: which index shard it is, and of how many.
+        inputs: file that tells its embedding files; see `inputs.read_inputs`.
+        vectors: how many it will hold.
         encoder: fingerprint.
         dim: length of a vector.
         metric: cosine or euclidean.
@@ -64,7 +50,10 @@ class IndexTask:
 
     store: str
     path: str
-    inputs: tuple[EmbeddingInput, ...]
+    number: int
+    shards: int
+    inputs: str
+    vectors: int
     encoder: str
     dim: int
     metric: Metric
@@ -78,7 +67,6 @@ class IndexTask:
         """It in types of JSON, from which `from_json` makes the same."""
         return {
             **vars(self),
-            "inputs": [[one.path, one.sha256, one.left_out] for one in self.inputs],
             "options": vars(self.options),
             "augmentation": self.augmentation and self.augmentation.model_dump(),
         }
@@ -90,34 +78,10 @@ class IndexTask:
         return cls(
             **{
                 **data,
-                "inputs": tuple(
-                    EmbeddingInput(path, sha256, tuple(left_out)) for path, sha256, left_out in data["inputs"]
-                ),
                 "options": BuildOptions(**data["options"]),
                 "augmentation": augmentation and DatabaseAugmentation(**augmentation),
             }
         )
-
-
-def number_of(shard: str, shards: int) -> int:
-    """The index shard, of `shards`, that an image shard belongs to: a stable hash of its name."""
-    digest = blake2b(shard.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % shards
-
-
-def assign(notes: Sequence[EmbeddedShard], shard_vectors: int) -> list[list[EmbeddedShard]]:
-    """Distributes embedding files over index shards by a stable hash of the image shard's name.
-
-    Args:
-        notes: the embedding files.
-        shard_vectors: about how many vectors an index shard shall hold at most.
-    """
-    vectors = sum(note.embedded + note.reused for note in notes)
-    number = shards_for(vectors, shard_vectors)
-    sets: list[list[EmbeddedShard]] = [[] for _ in range(number)]
-    for note in notes:
-        sets[number_of(note.shard, number)].append(note)
-    return sets
 
 
 def tuned_by(config: Config, asked: AskedQueries | None) -> list[Any]:
@@ -130,52 +94,56 @@ def tuning_file(run_folder: str) -> str:
     return files.join(run_folder, "tuning.npy")
 
 
+def decided_by(config: Config, plan: Plan, asked: AskedQueries | None = None) -> dict[str, Any]:
+    """What decides an index shard besides its embedding files; its folder's name is a digest of it all."""
+    parts = {
+        "encoder": plan.fingerprint,  # an index shard without inputs has one, too
+        "metric": config.metric,
+        "tuning": tuned_by(config, asked),
+        "metadata": dict(config.corpus.metadata),
+        "scann": version("scann"),
+    }
+    if plan.augmentation:  # what was built without it keeps its name
+        parts["augmentation"] = plan.augmentation.model_dump()
+    return parts
+
+
 def make_tasks(
     config: Config,
     plan: Plan,
-    left_out: Mapping[str, Sequence[str]],
+    inputs: IndexInputs,
     run_folder: str,
     asked: AskedQueries | None = None,
 ) -> list[IndexTask]:
-    """One task for each index shard; its folder's name is a digest of everything it is made from.
+    """One task for each index shard.
 
     Args:
         config: the job.
         plan: the corpus, every shard embedded.
-        left_out: image shard -> ids of it that are not served, sorted.
+        inputs: their embedding files.
         run_folder: where progress is noted, and where the vectors of `asked` will lie.
         asked: queries to tune with.
     """
-    sets = assign(plan.notes, config.index.shard_vectors)
-    tasks = []
-    for number, notes in enumerate(sets):
-        inputs = tuple(EmbeddingInput(n.path, n.sha256, tuple(left_out.get(n.shard, ()))) for n in notes)
-        made_from = {
-            "inputs": [[i.path, i.sha256, list(i.left_out)] for i in inputs],
-            "encoder": plan.fingerprint,  # an index shard without inputs has one, too
-            "metric": config.metric,
-            "tuning": tuned_by(config, asked),
-            "metadata": dict(config.corpus.metadata),
-            "scann": version("scann"),
-        }
-        if plan.augmentation:  # what was built without it keeps its name
-            made_from["augmentation"] = plan.augmentation.model_dump()
-        tasks.append(
-            IndexTask(
-                store=config.store,
-                path=f"indexes/{number:05}-of-{len(sets):05}-{sha256_json(made_from)[:16]}",
-                inputs=inputs,
-                encoder=plan.fingerprint,
-                dim=plan.dim,
-                metric=config.metric,
-                metadata=dict(config.corpus.metadata),
-                options=BuildOptions(config.index.recall_target, config.index.threads, k=config.query.k),
-                run_folder=run_folder,
-                augmentation=plan.augmentation,
-                tuning=tuning_file(run_folder) if asked else None,
-            )
+    shards = len(inputs.digests)
+    return [
+        IndexTask(
+            store=config.store,
+            path=f"indexes/{number:05}-of-{shards:05}-{digest[:16]}",
+            number=number,
+            shards=shards,
+            inputs=inputs.path,
+            vectors=vectors,
+            encoder=plan.fingerprint,
+            dim=plan.dim,
+            metric=config.metric,
+            metadata=dict(config.corpus.metadata),
+            options=BuildOptions(config.index.recall_target, config.index.threads, k=config.query.k),
+            run_folder=run_folder,
+            augmentation=plan.augmentation,
+            tuning=tuning_file(run_folder) if asked else None,
         )
-    return tasks
+        for number, (digest, vectors) in enumerate(zip(inputs.digests, inputs.vectors, strict=True))
+    ]
 
 
 def build_index_shard(task: IndexTask) -> int:
@@ -198,25 +166,33 @@ def build_index_shard(task: IndexTask) -> int:
 
 
 def _read_embeddings(task: IndexTask) -> ShardContent:
-    """All rows of a task's embedding files."""
-    columns = ["item_id", *task.metadata]
+    """All rows of a task's embedding files that are served; besides them a few rows are held."""
+    names = ["item_id", *task.metadata]
     schema = embedding_schema(task.dim, task.metadata)
-    tables: list[pa.Table] = []
-    vectors: list[np.ndarray] = []
-    for source in task.inputs:
-        data = files.read_bytes(files.join(task.store, source.path))
-        files.check_digest(source.path, data, source.sha256)
-        table = pq.read_table(pa.BufferReader(data))
-        if source.left_out:
-            gone = pa.array(source.left_out, pa.string())
-            table = table.filter(pc.invert(pc.is_in(table["item_id"], gone)))
-        for chunk in table["embedding"].chunks:
-            vectors.append(chunk.flatten().to_numpy().reshape(-1, task.dim))
-        tables.append(table.select(columns))
-    names = pa.schema([schema.field(name) for name in columns])
-    items = pa.concat_tables([t.cast(names) for t in tables]) if tables else names.empty_table()
-    rows = np.concatenate(vectors) if vectors else np.empty((0, task.dim), np.float32)
-    return ShardContent(items, rows, task.metric, task.encoder)
+    schema = pa.schema([schema.field(name) for name in names])
+    vectors = np.empty((task.vectors, task.dim), np.float32)
+    items: list[pa.RecordBatch] = []
+    filled = 0
+    for batch in _batches(task, [*names, "embedding"]):
+        end = filled + len(batch)
+        if end <= task.vectors:
+            vectors[filled:end] = batch["embedding"].flatten().to_numpy().reshape(-1, task.dim)
+            items.append(batch.select(names).cast(schema))
+        filled = end
+    if filled != task.vectors:
+        raise LookalikeError(
+            f"{task.path}: expected embedding files of {task.vectors} vectors, as their notes say. Received: {filled}"
+        )
+    return ShardContent(pa.Table.from_batches(items, schema), vectors, task.metric, task.encoder)
+
+
+def _batches(task: IndexTask, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for source in read_inputs(task.inputs, task.number, task.shards):
+        path = files.join(task.store, source.path)
+        gone = pa.array(source.left_out, pa.string())
+        with open_whole(path, source.sha256) as file:
+            for batch in rows_of(open_parquet(file, path), path, columns):
+                yield batch.filter(pc.invert(pc.is_in(batch["item_id"], gone))) if len(gone) else batch
 
 
 def _augmented(

@@ -3,62 +3,50 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection, Iterable
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
-from ..embedding.plan import Plan
-from ..filesystem import files
+from ..sources import Shard
 from ..sources.opening import NotAsListedError
 from ..sources.present import fields_of
 
 
-def check_carried(config: Config, plan: Plan) -> None:
-    """Refuses a key of `corpus.metadata` that no record has; it may be null everywhere, or in some shards only.
+def check_carried(config: Config, shards: Iterable[Shard], with_values: Collection[str]) -> None:
+    """Refuses a key of `corpus.metadata` that no record has; it may be null everywhere.
 
-    The footers of embedding files tell which fields have values: as a rule the first file tells of all. Only where
-    one has none, image shards are opened.
+    Only where no embedding file has a value of it, image shards are opened.
 
     Args:
         config: the job.
-        plan: the corpus, every shard embedded.
+        shards: the corpus.
+        with_values: fields of which embedding files have values.
 
     Raises:
         LookalikeError: naming the key, and the fields that there are.
-        OSError: if an embedding file or a shard cannot be read.
+        OSError: if a shard cannot be read.
     """
-    lacking = set(config.corpus.metadata)
-    for note in plan.notes:
-        if not lacking:
-            return
-        lacking -= _with_values(files.join(config.store, note.path), lacking)
+    lacking = set(config.corpus.metadata).difference(with_values)
     seen: set[str] = set()
-    for shard in plan.shards:
-        if not lacking:
-            return
+    for shard in shards if lacking else ():
         try:
             seen |= fields_of(shard)
         except NotAsListedError:
             return  # it is served as it was; who knows what it has
         lacking -= seen
+        if not lacking:
+            return
     if lacking:
         raise LookalikeError("; ".join(_sentence(name, seen) for name in sorted(lacking)))
 
 
-def _with_values(path: str, names: set[str]) -> set[str]:
-    """Those of some columns of an embedding file that hold a value."""
-    with files.open_read(path) as file:
-        try:
-            footer = pq.ParquetFile(file).metadata
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            return names  # the gate of digests tells of damage
-    found = set()
-    for group in range(footer.num_row_groups):
+def with_values(footer: pq.FileMetaData, names: Collection[str]) -> set[str]:
+    """Those of some columns of an embedding file that hold a value, as its footer tells."""
+    found: set[str] = set()
+    for group in range(footer.num_row_groups if names else 0):
         for number in range(footer.num_columns):
             column = footer.row_group(group).column(number)
             name = column.path_in_schema.removesuffix(".list.element")

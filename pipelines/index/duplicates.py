@@ -1,88 +1,140 @@
-"""Ids that occur in more than one shard of the corpus: the first shard's record is served, the others are listed."""
+"""Records that are not served: those whose id an earlier shard of the corpus has, and those that are taken down.
+
+Workers find them, a part of the ids each (see `ids`); who started them reads their files together, in order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..filesystem.parquet import damage_named
-from ..store.database import database
+from ..runner.parts import read_part, write_parts
+from ..store.database import database, take_rows
 from ..store.notes import EmbeddedShard
+from . import ids
 
 SCHEMA = pa.schema([("item_id", pa.string()), ("shard", pa.string()), ("kept_shard", pa.string())])
+_LEFT_OUT = pa.schema(
+    [("shard", pa.int32()), ("item_id", pa.string()), ("kept", pa.int32()), ("taken_down", pa.bool_())]
+)
+_TAKEN_DOWN = pa.schema([("item_id", pa.string())])
+_ROWS = 2048
+"""Rows that are held at once of each part."""
+_ROW_GROUP = 100_000
+_FIND = """
+SELECT shard, item_id, CASE WHEN first < shard THEN first END AS kept, gone
+FROM (
+    SELECT item_id, min(shard) AS first, unnest(list(shard)) AS shard, any_value(gone) IS NOT NULL AS gone
+    FROM batches LEFT JOIN (SELECT item_id, true AS gone FROM taken_down) USING (item_id)
+    GROUP BY item_id HAVING count(*) > 1 OR any_value(gone)
+)
+WHERE first < shard OR gone
+ORDER BY shard, item_id
+"""
+"""Grouping spills best: a window or a join over all ids needed three times the memory, or ended for want of it."""
 
 
-def find_duplicates(store: str, notes: Sequence[EmbeddedShard], spill: str | None = None) -> pa.Table:
-    """Every record whose id an earlier shard has already.
+class LeftOut(NamedTuple):
+    """A record that is not served.
 
-    DuckDB does the grouping, and spills to disk when the ids of the corpus do not fit into `database.MEMORY`.
+    Attributes:
+        shard: number of its shard, in the order of the corpus.
+        item_id: its id; within one shard ids are unique.
+        kept: number of the shard whose record is served in its place; None unless it is a duplicate.
+        taken_down: whether its id is.
+    """
+
+    shard: int
+    item_id: str
+    kept: int | None
+    taken_down: bool
+
+
+@dataclass(frozen=True)
+class FindLeftOut:
+    """Parts of the ids -> for each a file of what is left out, by shard and id. It travels to workers.
+
+    Attributes:
+        ids_folder: where the files of ids are.
+        parts: into how many parts they are split.
+        taken_down: file of the ids that are taken down, split likewise; see `write_taken_down`.
+        folder: for the files that are written.
+        spill: local folder for what does not fit into memory; None is that of the system's temporary files.
+    """
+
+    ids_folder: str
+    parts: int
+    taken_down: str
+    folder: str
+    spill: str | None = None
+
+    def __call__(self, parts: Iterable[int]) -> None:
+        for part in parts:
+            try:
+                self._find(part)
+            except OSError as error:
+                raise LookalikeError(f"Duplicate ids cannot be looked for: {files.reason(error)}") from error
+
+    def _find(self, part: int) -> None:
+        with database(self.spill) as connection:
+            taken_down = read_part(self.taken_down, part, self.parts)
+            take_rows(connection, "CREATE TABLE taken_down AS FROM batches", _TAKEN_DOWN, taken_down)
+            take_rows(connection, f"CREATE TABLE left_out AS {_FIND}", ids.SCHEMA, self._ids(part))
+            found = connection.execute("FROM left_out")
+            path = files.join(self.folder, f"{part:05}.arrow")
+            with files.write_atomic(path) as file, pa.ipc.new_stream(file, _LEFT_OUT) as writer:
+                while rows := found.fetchmany(_ROWS):
+                    columns = [
+                        pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), _LEFT_OUT, strict=True)
+                    ]
+                    writer.write_batch(pa.record_batch(columns, schema=_LEFT_OUT))
+
+    def _ids(self, part: int) -> Iterator[pa.RecordBatch]:
+        for file in files.list_files(self.ids_folder):
+            if file.path.endswith(".arrow"):
+                yield from read_part(file.path, part, self.parts)
+
+
+def write_taken_down(path: str, taken_down: pa.Array, parts: int) -> None:
+    """Leaves the ids that are taken down, split into parts, to workers. Raises OSError."""
+    with write_parts(path, _TAKEN_DOWN, parts) as writer:
+        writer.add(pa.record_batch([taken_down], schema=_TAKEN_DOWN), ids.part_of(taken_down, parts))
+
+
+def left_out(folder: str) -> Iterator[LeftOut]:
+    """What `FindLeftOut` left in a folder, of all parts together: by shard, then id. Raises OSError."""
+    return heapq.merge(*(_rows(file.path) for file in files.list_files(folder)))
+
+
+def _rows(path: str) -> Iterator[LeftOut]:
+    with files.open_read(path) as file, pa.ipc.open_stream(file) as reader:
+        for batch in reader:
+            yield from map(LeftOut, *(column.to_pylist() for column in batch.columns))
+
+
+def write_duplicates(path: str, found: Iterable[LeftOut], notes: Sequence[EmbeddedShard]) -> None:
+    """Writes the list of duplicates atomically: `item_id`, `shard` (where it is left out) and `kept_shard`.
 
     Args:
-        store: folder of the store.
-        notes: the shards, in the order of the corpus; within one shard ids are unique.
-        spill: local folder for a folder of what does not fit; None is that of the system's temporary files.
-
-    Returns:
-        Table of `item_id`, `shard` (where it is left out) and `kept_shard`, sorted by shard, then id.
+        path: of the file.
+        found: in the order of the list; what is no duplicate is not in it.
+        notes: the shards, in the order of the corpus.
 
     Raises:
-        LookalikeError: if an embedding file is damaged or gone.
+        OSError: if it cannot be written.
     """
-    schema = pa.schema([("item_id", pa.string()), ("shard", pa.int32())])
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for number, note in enumerate(notes):
-            with files.open_read(files.join(store, note.path)) as file:
-                for batch in pq.ParquetFile(file).iter_batches(columns=["item_id"]):
-                    shard = pa.repeat(pa.scalar(number, pa.int32()), len(batch))
-                    yield pa.record_batch([batch["item_id"], shard], schema=schema)
-
-    with database(spill) as connection:
-        connection.register("ids", pa.RecordBatchReader.from_batches(schema, batches()))
-        try:
-            rows = connection.execute(
-                "SELECT item_id, list(shard ORDER BY shard) FROM ids GROUP BY item_id HAVING count(*) > 1"
-            ).fetchall()
-        except (duckdb.Error, UnicodeDecodeError) as error:
-            _name_the_damaged(store, notes)
-            raise LookalikeError(
-                f"Duplicate ids cannot be looked for: {str(error).splitlines()[0]}"
-            ) from None
-    left_out = sorted((shard, item_id, shards[0]) for item_id, shards in rows for shard in shards[1:])
-    named = [(item_id, notes[shard].shard, notes[kept].shard) for shard, item_id, kept in left_out]
-    return pa.table(list(zip(*named, strict=True)) or [()] * 3, schema=SCHEMA)
-
-
-def find_items(store: str, notes: Sequence[EmbeddedShard], ids: pa.Array) -> dict[str, list[str]]:
-    """Which shards hold which of `ids`: shard name -> ids, sorted.
-
-    Raises:
-        OSError: if an embedding file cannot be read.
-    """
-    found: dict[str, list[str]] = {}
-    for note in notes if len(ids) else ():
-        path = files.join(store, note.path)
-        with files.open_read(path) as file, damage_named(path):
-            held = pq.read_table(file, columns=["item_id"])["item_id"]
-        if hits := held.filter(pc.is_in(held, ids)).to_pylist():
-            found[note.shard] = sorted(hits)
-    return found
-
-
-def _name_the_damaged(store: str, notes: Sequence[EmbeddedShard]) -> None:
-    for note in notes:
-        path = files.join(store, note.path)
-        files.check_digest(path, files.read_bytes(path), note.sha256)
-
-
-def write_duplicates(path: str, duplicates: pa.Table) -> None:
-    """Writes the list atomically. Raises OSError."""
-    with files.write_atomic(path) as file:
-        pq.write_table(duplicates, file, compression="zstd")
+    rows = (
+        (one.item_id, notes[one.shard].shard, notes[one.kept].shard) for one in found if one.kept is not None
+    )
+    with files.write_atomic(path) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        while group := list(islice(rows, _ROW_GROUP)):
+            writer.write_table(pa.table(list(zip(*group, strict=True)), schema=SCHEMA))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lookalike.model.errors import GateError, LookalikeError
 
 from ..config.job import Config
-from ..filesystem import files
 from ..store.generation import Generation, IndexRef
 from ..store.notes import AGAIN, EmbeddedShard, adds_up, note_path
 
@@ -25,6 +24,9 @@ EXIT_CODES = {
     "min_top10_overlap": 18,
 }
 """Gate -> exit code of a run that it stops. Of several the lowest counts: causes come before what they cause."""
+
+MOST_NAMED = 20
+"""What a gate names of what it found."""
 
 
 def check_counts(
@@ -42,7 +44,7 @@ def check_counts(
     Raises:
         GateError: naming every gate that failed, what was found and what is allowed.
     """
-    _raise_any(*_failed_counts(config, notes, counts, previous))
+    _raise_any(_failed_counts(config, notes, counts, previous))
 
 
 def check_index(config: Config, indexes: Sequence[IndexRef], overlap: float | None) -> None:
@@ -56,24 +58,12 @@ def check_index(config: Config, indexes: Sequence[IndexRef], overlap: float | No
     Raises:
         GateError: as `check_counts`.
     """
-    _raise_any(*_failed_index(config, indexes, overlap))
+    _raise_any(_failed_index(config, indexes, overlap))
 
 
-def check_digests(config: Config, notes: Sequence[EmbeddedShard], previous: Generation | None) -> None:
-    """Compares the files of image shards with their digests: all, or those that the last generation does not name.
-
-    Raises:
-        GateError: naming each file that differs.
-        OSError: if one cannot be read.
-    """
-    known = {note.path for note in previous.shards} if previous and config.gates.digests == "new" else ()
-    new = [note for note in notes if note.path not in known]
-    expected = [(note.path, note.sha256) for note in new]
-    expected += [(note.rejects_path, note.rejects_sha256) for note in new]
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda file: files.sha256(files.join(config.store, file[0])), expected)
-        damaged = [path for (path, sha256), digest in zip(expected, found, strict=True) if digest != sha256]
-    _raise_any(*(("digests", f"{path} is damaged") for path in damaged))
+def check_damage(damaged: Iterable[str]) -> None:
+    """Refuses files of image shards that differ from their digests. Raises GateError, naming the first of them."""
+    _raise_any(("digests", f"{path} is damaged") for path in damaged)
 
 
 @contextlib.contextmanager
@@ -82,15 +72,23 @@ def checking_digests() -> Iterator[None]:
     try:
         yield
     except LookalikeError as error:
-        _raise_any(("digests", str(error)))
+        _raise_any([("digests", str(error))])
 
 
-def _raise_any(*failures: tuple[str, str]) -> None:
+def _raise_any(failures: Iterable[tuple[str, str]]) -> None:
     """Raises GateError for pairs of a gate and what it found, if there are any."""
-    if failures:
-        gates = tuple(sorted({gate for gate, _ in failures}, key=EXIT_CODES.__getitem__))
-        found = "; ".join(sentence for _, sentence in failures)
-        raise GateError(f"nothing was published: {found}", gates, EXIT_CODES[gates[0]])
+    counts: Counter[str] = Counter()
+    found: list[str] = []
+    for gate, sentence in failures:
+        counts[gate] += 1
+        if counts[gate] <= MOST_NAMED:
+            found.append(sentence)
+    if counts:
+        gates = tuple(sorted(counts, key=EXIT_CODES.__getitem__))
+        found += [
+            f"{gate}: {counts[gate] - MOST_NAMED:,} more" for gate in gates if counts[gate] > MOST_NAMED
+        ]
+        raise GateError(f"nothing was published: {'; '.join(found)}", gates, EXIT_CODES[gates[0]])
 
 
 def _failed_index(

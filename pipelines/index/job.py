@@ -6,22 +6,24 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.digests import sha256_json
+from lookalike.model.digests import LongListDigest, sha256_json
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
+from lookalike.model.memory import memory
 
 from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..runner import progress
 from ..runner.work_list import write_work_list
+from ..sources.base import shards_for
 from ..sources.fields import escape
 from ..store import exclusions, generations, index_manifest
 from ..store.generation import (
@@ -33,15 +35,19 @@ from ..store.generation import (
     generation_name,
     publish,
     read_current,
+    write_shards,
 )
 from ..store.index_manifest import SearchSettings
 from ..store.notes import EmbeddedShard, totals
-from .build import IndexTask, build_index_shard, make_tasks, tuned_by, tuning_file
+from .build import IndexTask, build_index_shard, decided_by, make_tasks, tuned_by, tuning_file
 from .carried import check_carried
-from .duplicates import find_duplicates, find_items, write_duplicates
-from .gates import check_counts, check_digests, check_index, checking_digests
+from .checks import Checks, find_left_out, read_ids
+from .duplicates import left_out, write_duplicates
+from .gates import check_counts, check_damage, check_index, checking_digests
+from .inputs import write_inputs
 from .opening import open_index
 from .report import IndexSummary
+from .sizing import check_sizes
 from .tuning import AskedQueries
 
 logger = logging.getLogger(__name__)
@@ -83,72 +89,104 @@ def index(
     ):
         check_counts(config, plan.notes, {**previous.counts, "between_shards": previous.duplicates}, previous)
         return IndexSummary(previous, False, 0, 0.0, None)
-    check_digests(config, plan.notes, previous)
-    duplicates = find_duplicates(config.store, plan.notes, _spill(config.store))
-    taken_down = find_items(config.store, plan.notes, excluded)
-    left_out = _united(duplicates, taken_down)
-    counts = dict(totals(plan.notes))
-    counts["items"] = counts["embedded"] + counts["reused"] - sum(map(len, left_out.values()))
-    check_counts(config, plan.notes, {**counts, "between_shards": len(duplicates)}, previous)
-    check_carried(config, plan)
-    run_folder = files.join(progress.runs_folder(config.store), uuid.uuid4().hex)
-    tasks = make_tasks(config, plan, left_out, run_folder, asked)
-    missing = [task for task in tasks if not _whole(config.store, task.path)]
-    started = time.perf_counter()
-    if missing:
-        try:
+    notes = plan.notes
+    counts = dict(totals(notes))
+    vectors = counts["embedded"] + counts["reused"]
+    shards = shards_for(vectors, config.index.shard_vectors)
+    if limit := _worker_memory(config, flags):
+        check_sizes(notes, shards, plan.dim, limit, bool(plan.augmentation))
+    with _run_folder(config.store) as run_folder:
+        checks = Checks(
+            store=config.store,
+            run_folder=run_folder,
+            vectors=vectors,
+            carried=tuple(config.corpus.metadata),
+            unchecked=_unchecked(config, previous),
+        )
+        found = read_ids(checks, notes, flags)
+        check_damage(found.damaged)
+        left_out_folder = find_left_out(checks, excluded, flags)
+        inputs = write_inputs(
+            files.join(run_folder, "inputs.arrow"),
+            notes,
+            left_out(left_out_folder),
+            shards,
+            decided_by(config, plan, asked),
+        )
+        counts["items"] = sum(inputs.vectors)
+        check_counts(config, notes, {**counts, "between_shards": inputs.duplicates}, previous)
+        check_carried(config, plan.shards, found.carried)
+        tasks = make_tasks(config, plan, inputs, run_folder, asked)
+        missing = [task for task in tasks if not _whole(config.store, task.path)]
+        started = time.perf_counter()
+        if missing:
             if asked:
                 _write_vectors(tuning_file(run_folder), asked.load(plan))
             _build_all(missing, run_folder, flags, counts["items"])
-        finally:
-            with contextlib.suppress(OSError):
-                files.delete([run_folder])
-    seconds = time.perf_counter() - started
-    indexes = tuple(_index_ref(config.store, task) for task in tasks)
-    overlap = _overlap(config.store, previous, indexes)
-    check_index(config, indexes, overlap)
-    now = datetime.now(timezone.utc)
-    generation = Generation(
-        format=FORMAT,
-        name=generation_name(now, content, max(generations.names(config.store), default=None)),
-        created=now.isoformat(timespec="seconds"),
-        encoder=plan.fingerprint,
-        encoder_name=plan.encoder_name,
-        dim=plan.dim,
-        metric=config.metric,
-        metadata=dict(config.corpus.metadata),
-        counts=counts,
-        shards=tuple(plan.notes),
-        duplicates=len(duplicates),
-        indexes=indexes,
-        previous=previous.name if previous else None,
-        excluded=sum(map(len, taken_down.values())),
-        made_from=content,
-        augmentation=plan.augmentation,
-    )
-    folder = generation_folder(config.store, generation.name)
-    write_duplicates(files.join(folder, "duplicates.parquet"), duplicates)
+        seconds = time.perf_counter() - started
+        indexes = tuple(_index_ref(config.store, task) for task in tasks)
+        overlap = _overlap(config.store, previous, indexes)
+        check_index(config, indexes, overlap)
+        now = datetime.now(timezone.utc)
+        name = generation_name(now, content, max(generations.names(config.store), default=None))
+        generation = Generation(
+            format=FORMAT,
+            name=name,
+            created=now.isoformat(timespec="seconds"),
+            encoder=plan.fingerprint,
+            encoder_name=plan.encoder_name,
+            dim=plan.dim,
+            metric=config.metric,
+            metadata=dict(config.corpus.metadata),
+            counts=counts,
+            shards=write_shards(config.store, name, notes),
+            duplicates=inputs.duplicates,
+            indexes=indexes,
+            previous=previous.name if previous else None,
+            excluded=inputs.taken_down,
+            made_from=content,
+            augmentation=plan.augmentation,
+        )
+        folder = generation_folder(config.store, generation.name)
+        write_duplicates(files.join(folder, "duplicates.parquet"), left_out(left_out_folder), notes)
     still_mine()
     publish(config.store, generation)
     return IndexSummary(generation, True, len(missing), seconds, overlap)
 
 
-def _spill(store: str) -> str | None:
-    """Where the search for duplicates may put what does not fit into memory; a dead run's is cleaned up."""
-    return None if files.is_remote(store) else progress.runs_folder(store)
+def _worker_memory(config: Config, flags: Sequence[str]) -> int | None:
+    """Bytes that a worker has; None if that is not known, since it is elsewhere."""
+    return config.index.worker_memory or (None if flags else memory())
+
+
+@contextlib.contextmanager
+def _run_folder(store: str) -> Iterator[str]:
+    """Gives a folder for what workers read and write in a run, which is deleted behind the block."""
+    folder = files.join(progress.runs_folder(store), uuid.uuid4().hex)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            files.delete([folder])
+
+
+def _unchecked(config: Config, previous: Generation | None) -> Collection[str]:
+    """The embedding files whose digests are not asked, since the last generation has them."""
+    if not previous or config.gates.digests == "all":
+        return ()
+    return {note.path for note in generations.served_notes(config.store, previous)}
 
 
 def made_from(
     config: Config,
-    notes: Sequence[EmbeddedShard],
+    notes: Iterable[EmbeddedShard],
     encoder: str,
     excluded: pa.Array,
     augmentation: DatabaseAugmentation | None,
     asked: AskedQueries | None = None,
 ) -> str:
     """A digest of all that decides what is served; making it costs by the shard, not by the image."""
-    decides = {
-        "shards": [[note.shard, note.path, note.sha256] for note in notes],
+    others = {
         "encoder": encoder,
         "metric": config.metric,
         "metadata": dict(config.corpus.metadata),
@@ -156,21 +194,16 @@ def made_from(
         "excluded": sha256_json(excluded.to_pylist()),
     }
     if augmentation:  # what was published without it is still known
-        decides["augmentation"] = augmentation.model_dump()
-    return sha256_json(decides)
+        others["augmentation"] = augmentation.model_dump()
+    digest = LongListDigest("shards", others)
+    for note in notes:
+        digest.add([note.shard, note.path, note.sha256])
+    return digest.hexdigest()
 
 
 def _write_vectors(path: str, vectors: np.ndarray) -> None:
     with files.write_atomic(path) as file:
         np.save(file, vectors, allow_pickle=False)
-
-
-def _united(duplicates: pa.Table, taken_down: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Shard name -> ids of it that are not served, sorted, each once."""
-    left_out = {shard: set(ids) for shard, ids in taken_down.items()}
-    for row in duplicates.to_pylist():
-        left_out.setdefault(row["shard"], set()).add(row["item_id"])
-    return {shard: sorted(ids) for shard, ids in left_out.items()}
 
 
 def _whole(root: str, folder: str) -> bool:

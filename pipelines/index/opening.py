@@ -1,8 +1,12 @@
-"""Index shards of a generation, opened with every digest checked: to be searched, or for their vectors alone."""
+"""Index shards of a generation, opened with every digest checked: to be searched, or for their vectors alone.
+
+Those that do not fit into memory together are opened a few at a time.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,7 +17,7 @@ from ..filesystem import files
 from ..filesystem.cache import local_copy
 from ..store import generations
 from ..store.generation import Generation, IndexRef
-from ..store.index_manifest import ITEMS
+from ..store.index_manifest import ITEMS, IndexManifest
 from .searcher import Searcher
 from .shard import OFFSETS, IndexShard, open_index_shard, read_items
 
@@ -40,6 +44,53 @@ def open_index(root: str, ref: IndexRef) -> IndexShard:
     return open_index_shard(local_copy(folder, ref.manifest_sha256), manifest)
 
 
+def memory_of(manifest: IndexManifest, *, exact: bool = False) -> int:
+    """About how many bytes an index shard takes while it is open and searched.
+
+    ScaNN holds what its files hold, and reordering reads the vectors from their file again; brute force has a copy of
+    them, and under euclidean they are moved to their mean first.
+    """
+    vectors = manifest.files[VECTORS].size if VECTORS in manifest.files else 0
+    copies = 1 + (exact and manifest.parameters.algorithm != "brute_force") + (manifest.metric == "euclidean")
+    return sum(file.size for file in manifest.files.values()) + copies * vectors
+
+
+def that_fit(refs: Sequence[IndexRef], sizes: Sequence[int], memory: int) -> list[list[IndexRef]]:
+    """Index shards in their order, as many together as fit into memory; one that is larger is alone."""
+    groups: list[list[IndexRef]] = []
+    room = 0
+    for ref, size in zip(refs, sizes, strict=True):
+        if not groups or size > room:
+            groups.append([])
+            room = memory
+        groups[-1].append(ref)
+        room -= size
+    return groups
+
+
+def opened_in_turn(
+    root: str,
+    groups: Iterable[Sequence[IndexRef]],
+    opener: Callable[[str, IndexRef], IndexShard] | None = None,
+) -> Iterator[list[IndexShard]]:
+    """Opens the shards of one group after another; a list is emptied, and its memory free, when the next is wanted.
+
+    Args:
+        root: folder of the store.
+        groups: as `that_fit` gives them.
+        opener: opens one; None is `open_index`.
+
+    Raises:
+        LookalikeError: as `open_index`.
+    """
+    for group in groups:
+        shards = [(opener or open_index)(root, ref) for ref in group]
+        try:
+            yield shards
+        finally:
+            shards.clear()
+
+
 def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
     """The index shards of a generation without their ScaNN index, which holds the vectors a second time.
 
@@ -47,10 +98,11 @@ def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
         LookalikeError: if a file is damaged, naming it.
         OSError: if one cannot be read.
     """
-    return [_open(store, ref) for ref in generation.indexes]
+    return [open_vectors_of(store, ref) for ref in generation.indexes]
 
 
-def _open(store: str, ref: IndexRef) -> IndexShard:
+def open_vectors_of(store: str, ref: IndexRef) -> IndexShard:
+    """One index shard of them. Raises as `open_vectors`."""
     manifest = generations.read_index(store, ref)
     folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
     for name in [VECTORS, ITEMS, *([OFFSETS] if OFFSETS in manifest.files else [])]:

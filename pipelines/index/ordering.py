@@ -1,69 +1,64 @@
-"""The order of candidates from many shards: by score, near ties by one formula, ties by item id."""
+"""The order of candidates from many shards: by score, ties by item id."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..store.index_manifest import ITEM_ID, Metric
-from .scores import checked, nearness, pair_scores
-from .shard import IndexShard
+from ..store.index_manifest import ITEM_ID
 
 ROUNDING = 2e-6
 """Relative error of ScaNN's float32 scores, in squared distance or cosine: nearer than this is a tie."""
 
 
+class HasItems(Protocol):
+    """What has a table of items, `item_id` among its columns: an index shard, or answers that were found before."""
+
+    @property
+    def items(self) -> pa.Table: ...
+
+
 @dataclass(frozen=True)
 class Candidates:
-    """What the shards know of a block of queries: arrays of shape (queries, width).
+    """What is known of a block of queries: arrays of shape (queries, width).
 
-    `near` is -inf where there is no candidate. `horizon` (queries,) is as near as an unnamed item can be.
+    `near` is -inf where there is no candidate.
     """
 
     near: np.ndarray
     shard: np.ndarray
     row: np.ndarray
-    horizon: np.ndarray
 
 
 def by_nearness(found: Candidates) -> Candidates:
     """Each query's candidates, nearest first."""
-    order = np.argsort(-found.near, axis=1, kind="stable")
-    near, shard, row = (np.take_along_axis(a, order, axis=1) for a in (found.near, found.shard, found.row))
-    return Candidates(near, shard, row, found.horizon)
-
-
-def level_ties(
-    shards: Sequence[IndexShard], queries: np.ndarray, found: Candidates, metric: Metric
-) -> Candidates:
-    """Scores candidates that are nearly tied by the one formula, so that equal vectors become equal.
-
-    ScaNN's score of a pair differs in the last bit with its position (0.4 % of pairs, measured). Scoring all
-    again took 12 to 16 ms of 150 for 10,000 queries; the few near ties cost next to nothing.
-    """
-    near = found.near
-    with np.errstate(invalid="ignore"):
-        room = ROUNDING if metric == "cosine" else ROUNDING * np.abs(near[:, 1:])
-        close = (near[:, :-1] - near[:, 1:] <= room) & np.isfinite(near[:, 1:])
-    tied = np.flatnonzero(close.any(axis=1))
-    if not len(tied):
+    wrong = np.flatnonzero((found.near[:, 1:] > found.near[:, :-1]).any(axis=1))
+    if not len(wrong):
         return found
-    members = _either_side(close[tied])
-    part = Candidates(near[tied], found.shard[tied], found.row[tied], found.horizon[tied])
-    asked = checked(queries[tied], metric)
-    for number, shard in enumerate(shards):
-        of_shard = members & (part.shard == number)
-        rows = np.where(of_shard, part.row, -1)
-        scores = pair_scores(shard.searcher.vectors, asked, rows, metric, shard.searcher.threads)
-        part.near[of_shard] = nearness(scores, metric)[of_shard]
-    part = by_nearness(part)
-    near, shard_of, row = found.near.copy(), found.shard.copy(), found.row.copy()
-    near[tied], shard_of[tied], row[tied] = part.near, part.shard, part.row
-    return Candidates(near, shard_of, row, found.horizon)
+    order = np.argsort(-found.near[wrong], axis=1, kind="stable")
+    near, shard, row = found.near.copy(), found.shard.copy(), found.row.copy()
+    for array in (near, shard, row):
+        array[wrong] = np.take_along_axis(array[wrong], order, axis=1)
+    return Candidates(near, shard, row)
+
+
+def first_of(sources: Sequence[HasItems], parts: Sequence[Candidates], k: int) -> Candidates:
+    """The first `k` candidates of each query from all parts: nearest first, ties by id.
+
+    Args:
+        sources: what the candidates' shards are numbers of.
+        parts: of the same queries; none is wider than it is in order, ties aside.
+    """
+    found = Candidates(
+        *(np.concatenate([getattr(part, of) for part in parts], axis=1) for of in ("near", "shard", "row"))
+    )
+    near, shard, row = ties_by_id(sources, by_nearness(found))
+    return Candidates(near[:, :k], shard[:, :k], row[:, :k])
 
 
 def _either_side(equal: np.ndarray) -> np.ndarray:
@@ -74,7 +69,7 @@ def _either_side(equal: np.ndarray) -> np.ndarray:
     return members
 
 
-def ties_by_id(shards: Sequence[IndexShard], found: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ties_by_id(shards: Sequence[HasItems], found: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """near, shard and row of sorted candidates, those that tie put in order of their ids as UTF-8 bytes."""
     near, shard, row = found.near, found.shard, found.row
     equal = (near[:, 1:] == near[:, :-1]) & ~np.isneginf(near[:, 1:])
@@ -94,7 +89,7 @@ def ties_by_id(shards: Sequence[IndexShard], found: Candidates) -> tuple[np.ndar
     return near, shard, row
 
 
-def gather(shards: Sequence[IndexShard], shard: np.ndarray, row: np.ndarray, name: str) -> pa.Array:
+def gather(shards: Sequence[HasItems], shard: np.ndarray, row: np.ndarray, name: str) -> pa.Array:
     """Column `name` of the items at `row` of `shard`, two int arrays of shape (m,)."""
     if len(shards) == 1:
         return _column(shards[0], name).take(pa.array(row))
@@ -111,6 +106,6 @@ def gather(shards: Sequence[IndexShard], shard: np.ndarray, row: np.ndarray, nam
     return pa.concat_arrays(pieces).take(pa.array(back))
 
 
-def _column(shard: IndexShard, name: str) -> pa.Array:
+def _column(shard: HasItems, name: str) -> pa.Array:
     column = shard.items[name]
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lookalike.model.encoder.manifest import MANIFEST, fingerprint, read_manifest
 from lookalike.model.encoder.post_processing import (
@@ -26,13 +27,18 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..store.generation import Generation
+from ..store.index_manifest import ITEM_ID
+from .answers import Answers, ask
 from .scores import checked
-from .search import Matches, search
 from .shard import IndexShard
 
 logger = logging.getLogger(__name__)
 _NUMBERS = 1 << 23
 """Numbers held at once; 64 MiB in double precision."""
+_ROWS = 1 << 20
+"""Matches held at once."""
+BLOCK = 16384
+"""Queries that are searched at once, if their answers are not too wide; 16 MiB of 256-dimensional vectors."""
 
 
 def steps_of(config: Config, generation: Generation) -> PostProcessing:
@@ -66,52 +72,114 @@ def steps_of(config: Config, generation: Generation) -> PostProcessing:
 
 
 @dataclass(frozen=True)
-class ServedIndex:
-    """An index as it is served.
+class Pass:
+    """One search over all index shards, of the one or two that an answer takes.
 
     Attributes:
-        shards: of one metric, dimension and encoder.
-        steps: query expansion and re-ranking; what was done to the index is done.
-        excluded: ids of items that never appear.
+        k: items wanted of each query.
+        skips_own: whether the item whose id is the query's own is left out.
+        with_vectors: whether the items' vectors are needed.
     """
 
-    shards: Sequence[IndexShard]
-    steps: PostProcessing
-    excluded: Collection[str] | pa.Array = ()
+    k: int
+    skips_own: bool
+    with_vectors: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of an index.
+
+    Attributes:
+        k: matches a query.
+        steps: query expansion and re-ranking around the search.
+        exclude_self: leave the item out whose id is the query's own.
+        exact: compare with every vector.
+    """
+
+    k: int
+    steps: PostProcessing = field(default_factory=PostProcessing)
+    exclude_self: bool = False
+    exact: bool = False
+
+    @property
+    def passes(self) -> list[Pass]:
+        """The searches that it takes, one after another."""
+        passes = []
+        if expansion := self.steps.query_expansion:
+            passes.append(Pass(expansion.k, skips_own=True, with_vectors=True))
+        if reranking := self.steps.reranking:
+            # One more, as the query's own item may be among them.
+            wide = max(self.k, reranking.short_list + 1)
+            return [*passes, Pass(wide, self.exclude_self, with_vectors=True)]
+        return [*passes, Pass(self.k, self.exclude_self, with_vectors=False)]
+
+    def block(self, dim: int) -> int:
+        """How many queries are asked at once at most, so that their answers fit into some 100 MB."""
+        rows = min((_NUMBERS * 4 // dim if one.with_vectors else _ROWS) // one.k for one in self.passes)
+        return max(1, min(BLOCK, rows))
+
+    def asked_in(
+        self,
+        number: int,
+        shards: Sequence[IndexShard],
+        queries: np.ndarray,
+        ids: Sequence[str],
+        excluded: Collection[str] | pa.Array,
+    ) -> Answers:
+        """What some of the shards answer in the search of this number, from 0.
+
+        Args:
+            queries: float32 (q, dim), as the search before left them.
+            ids: of the queries.
+            excluded: ids of items that never appear.
+        """
+        one = self.passes[number]
+        return ask(
+            shards,
+            queries,
+            one.k,
+            exact=self.exact,
+            excluded=excluded,
+            skip=ids if one.skips_own else None,
+            with_vectors=one.with_vectors,
+        )
+
+    def next_queries(self, queries: np.ndarray, answers: Answers) -> np.ndarray:
+        """The queries of the second search, from the answers of all shards in the first: float32 (q, dim)."""
+        assert self.steps.query_expansion is not None
+        return _drawn(checked(queries, "cosine"), answers, self.steps.query_expansion)
+
+    def finished(self, queries: np.ndarray, ids: Sequence[str], answers: Answers) -> Answers:
+        """The matches, from the answers of all shards in the last search, whose queries these are."""
+        if reranking := self.steps.reranking:
+            return _reranked(checked(queries, "cosine"), ids, answers, reranking, self.k)
+        return answers
 
 
 def search_in_steps(
-    index: ServedIndex,
+    shards: Sequence[IndexShard],
     queries: np.ndarray,
     ids: Sequence[str],
-    k: int,
-    *,
-    exact: bool = False,
-    exclude_self: bool = False,
-) -> Matches:
-    """As `search.search`, with the steps around it.
+    asked: Asked,
+    excluded: Collection[str] | pa.Array = (),
+) -> Answers:
+    """The matches of queries in shards that are all open, with the steps around the search.
 
     Args:
+        queries: float32 (q, dim), at most `asked.block`.
         ids: of the queries.
-        exclude_self: leave the item out whose id is the query's own.
+        asked: what is wanted.
+        excluded: ids of items that never appear.
 
     Returns:
-        `k` matches a query; `score` is the cosine with the query that was asked last, and does not always descend
-        where items were re-ranked.
+        `asked.k` matches a query; how near they are is told by the query that was asked last, and does not always
+        descend where items were re-ranked.
     """
-    shards, steps, excluded = index.shards, index.steps, index.excluded
-    skip = ids if exclude_self else None
-    if expansion := steps.query_expansion:
-        queries = checked(queries, "cosine")
-        queries = drawn_to_neighbours(shards, queries, ids, expansion, exact=exact, excluded=excluded)
-    if not (reranking := steps.reranking):
-        return search(shards, queries, k, exact=exact, excluded=excluded, skip=skip)
-    # One more, as the query's own item may be among them.
-    wide = max(k, reranking.short_list + 1)
-    found = search(shards, queries, wide, exact=exact, excluded=excluded, skip=skip)
-    found = _reranked(shards, checked(queries, "cosine"), ids, found, reranking)
-    kept = found.rank <= k
-    return Matches(found.query[kept], found.rank[kept], found.shard[kept], found.row[kept], found.score[kept])
+    last = len(asked.passes) - 1
+    for number in range(last):
+        queries = asked.next_queries(queries, asked.asked_in(number, shards, queries, ids, excluded))
+    return asked.finished(queries, ids, asked.asked_in(last, shards, queries, ids, excluded))
 
 
 def drawn_to_neighbours(
@@ -132,38 +200,36 @@ def drawn_to_neighbours(
     Returns:
         float32 (n, dim), unit length.
     """
-    dim = vectors.shape[1]
     means = np.empty(vectors.shape, np.float32)
-    for part in _parts(len(vectors), step.k * dim):
-        found = search(shards, vectors[part], step.k, exact=exact, excluded=excluded, skip=ids[part])
-        near = np.zeros((len(means[part]), step.k, dim), np.float32)
-        near[found.query, found.rank - 1] = _vectors_at(shards, found.shard, found.row)
-        means[part] = step.apply(vectors[part], near)
+    for part in _parts(len(vectors), step.k * vectors.shape[1]):
+        found = ask(
+            shards, vectors[part], step.k, exact=exact, excluded=excluded, skip=ids[part], with_vectors=True
+        )
+        means[part] = _drawn(vectors[part], found, step)
     return means
 
 
-def _reranked(
-    shards: Sequence[IndexShard], queries: np.ndarray, ids: Sequence[str], found: Matches, step: Reranking
-) -> Matches:
-    if not len(found.query):
-        return found
-    own = np.zeros(len(found.query), bool)
-    for number, shard in enumerate(shards):
-        rows = shard.rows_of(pa.array(ids, pa.string()))
-        own |= (found.shard == number) & (found.row == rows[found.query])
-    first = np.flatnonzero(found.rank <= step.short_list + 1)
-    match = np.full((len(queries), step.short_list + 1), -1)
-    match[found.query[first], found.rank[first] - 1] = first
-    order = short_list_order(
-        queries,
-        match,
-        own[match],
-        lambda matches: _vectors_at(shards, found.shard[matches], found.row[matches]),
-        step,
-    )
-    source = np.arange(len(found.query))
-    source[first] = np.take_along_axis(match, order, axis=1)[match >= 0]
-    return Matches(found.query, found.rank, found.shard[source], found.row[source], found.score[source])
+def _drawn(vectors: np.ndarray, found: Answers, step: QueryExpansion | DatabaseAugmentation) -> np.ndarray:
+    near = np.zeros((*found.near.shape, vectors.shape[1]), np.float32)
+    near[found.held] = found.vectors
+    return step.apply(vectors, near)
+
+
+def _reranked(queries: np.ndarray, ids: Sequence[str], found: Answers, step: Reranking, k: int) -> Answers:
+    """The first `k` items in their new order; vectors are no longer needed."""
+    vectors = found.vectors
+    assert vectors is not None
+    rows = found.rows()
+    of_query = pa.array(ids, pa.string()).take(pa.array(found.query))
+    own = np.zeros(rows.shape, bool)
+    own[found.held] = pc.equal(found.items[ITEM_ID], of_query).to_numpy()
+    first = slice(0, step.short_list + 1)
+    order = short_list_order(queries, rows[:, first], own[:, first], lambda items: vectors[items], step)
+    near = found.near.copy()
+    near[:, first] = np.take_along_axis(near[:, first], order, axis=1)
+    rows[:, first] = np.take_along_axis(rows[:, first], order, axis=1)
+    kept = rows[:, :k][rows[:, :k] >= 0]
+    return Answers(near[:, :k], found.items.take(pa.array(kept)))
 
 
 def short_list_order(
@@ -209,12 +275,3 @@ def _parts(count: int, numbers: int) -> Iterator[slice]:
     """Slices of `count` rows of `numbers` numbers each, as many rows at once as may be held."""
     step = max(1, _NUMBERS // numbers)
     return (slice(start, start + step) for start in range(0, count, step))
-
-
-def _vectors_at(shards: Sequence[IndexShard], shard: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Vectors of items at `row` of `shard`, two int arrays (m,): float32 (m, dim)."""
-    vectors = np.empty((len(row), shards[0].manifest.dim), np.float32)
-    for number, one in enumerate(shards):
-        here = shard == number
-        vectors[here] = one.vectors_of(row[here])
-    return vectors

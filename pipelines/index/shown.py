@@ -20,6 +20,7 @@ class ShownItems:
         skip: an id for each query, or None, that does not appear in that query's result; None for none at all.
 
     Attributes:
+        skips: whether a query may have an item that does not appear in its result.
         all_shown: whether every item may be a match.
         has_copies: whether a vector may have several items; else its number is the row of its item.
     """
@@ -31,6 +32,7 @@ class ShownItems:
         skip: Sequence[str | None] | pa.Array | None,
     ) -> None:
         self.has_copies = shard.offsets is not None
+        self.skips = skip is not None
         self.all_shown = not len(excluded) and skip is None
         self._rows, self._offsets = None, shard.offsets
         hidden = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
@@ -79,11 +81,11 @@ class ShownItems:
         return rows if self._rows is None else self._rows[rows]
 
 
-def items_of(shown: Sequence[ShownItems], found: Candidates, queries: np.ndarray, k: int) -> Candidates:
+def items_of(shown: ShownItems, found: Candidates, queries: np.ndarray, k: int) -> Candidates:
     """Vectors as candidates turned into their items, as many as the first `k` of a query can need.
 
     Args:
-        shown: of each shard.
+        shown: of the shard.
         found: (q, width), nearest first; rows are numbers of vectors.
         queries: int64 (q,), positions of the queries.
 
@@ -97,22 +99,16 @@ def items_of(shown: Sequence[ShownItems], found: Candidates, queries: np.ndarray
     many = taken[query, column]
     query, column = np.repeat(query, many), np.repeat(column, many)
     place = np.arange(len(query)) - np.repeat(np.cumsum(many) - many, many)
-    shard, number = found.shard[query, column], found.row[query, column]
-    row = np.empty_like(number)
-    for which, items in enumerate(shown):
-        here = shard == which
-        row[here] = items.rows(queries[query[here]], number[here], place[here])
     width = taken.sum(axis=1)
     at = np.arange(len(query)) - np.repeat(np.cumsum(width) - width, width)
     shape = (len(counts), int(width.max(initial=0)))
-    near = np.full(shape, -np.inf, np.float32)
+    near, rows = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
     near[query, at] = found.near[query, column]
-    shards, rows = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
-    shards[query, at], rows[query, at] = shard, row
-    return Candidates(near, shards, rows, found.horizon)
+    rows[query, at] = shown.rows(queries[query], found.row[query, column], place)
+    return Candidates(near, np.zeros(shape, np.int64), rows)
 
 
-def kth_nearness(shown: Sequence[ShownItems], found: Candidates, queries: np.ndarray, k: int) -> np.ndarray:
+def kth_nearness(shown: ShownItems, found: Candidates, queries: np.ndarray, k: int) -> np.ndarray:
     """How near the k-th item of each query is, -inf where there are fewer: float32 (q,). Arguments as `items_of`."""
     return _kth(found, _counted(shown, found, queries), k)
 
@@ -125,14 +121,12 @@ def _kth(found: Candidates, counts: np.ndarray, k: int) -> np.ndarray:
     return np.where(enough[:, -1], kth, np.float32(-np.inf))
 
 
-def _counted(shown: Sequence[ShownItems], found: Candidates, queries: np.ndarray) -> np.ndarray:
+def _counted(shown: ShownItems, found: Candidates, queries: np.ndarray) -> np.ndarray:
     """How many items each candidate has, 0 where there is no candidate: int64 (q, width)."""
-    counts = (~np.isneginf(found.near)).astype(np.int64)
-    for which, items in enumerate(shown):
-        if items.has_copies:
-            here = (found.shard == which) & (counts > 0)
-            counts[here] = items.counts(queries, np.where(here, found.row, -1))[here]
-    return counts
+    there = ~np.isneginf(found.near)
+    if not shown.has_copies:
+        return there.astype(np.int64)
+    return np.where(there, shown.counts(queries, np.where(there, found.row, -1)), 0)
 
 
 _ARROW = (pa.Array, pa.ChunkedArray)

@@ -11,6 +11,7 @@ from ..config.job import Config
 from ..embedding.plan import make_plan
 from ..store import exclusions
 from ..store.generation import current_name, read_current
+from ..store.generations import served_notes
 from ..store.notes import stage_seconds
 
 
@@ -41,15 +42,16 @@ def dry_run(config: Config) -> DryRun:
     Raises:
         LookalikeError: as `nightly`, for the corpus and the encoder.
     """
-    from ..index.build import number_of
+    from ..index.inputs import number_of
     from ..index.job import made_from
     from ..query.tuning_queries import tuning_queries
     from ..sources.base import shards_for
 
     plan = make_plan(config)
     served = read_current(config.store) if current_name(config.store) else None
-    known = {note.shard: note.path for note in served.shards} if served else {}
-    earlier = plan.earlier
+    served_before = served_notes(config.store, served) if served else ()
+    known = {note.shard: note.path for note in served_before}
+    earlier = {note.shard: note for note in plan.stored}
     changed = [shard for shard in plan.missing if shard.name in earlier]
     new = [shard for shard in plan.missing if shard.name not in earlier]
     removed = known.keys() - {shard.name for shard in plan.shards}
@@ -68,11 +70,11 @@ def dry_run(config: Config) -> DryRun:
     if served is not None:
         excluded = exclusions.excluded_ids(config.store)
         asked = tuning_queries(config)
-        known_as = made_from(config, served.shards, plan.fingerprint, excluded, plan.augmentation, asked)
+        known_as = made_from(config, served_before, plan.fingerprint, excluded, plan.augmentation, asked)
         same &= known_as == served.made_from
     rebuilt = len({number_of(shard, indexes) for shard in touched}) if same else indexes
     return DryRun(
-        unchanged=len(plan.finished),
+        unchanged=len(plan.notes),
         changed=len(changed),
         new=len(new),
         removed=len(removed),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..index.answers import Answers
 from ..index.scores import nearness
-from ..index.search import Matches
-from ..index.shard import IndexShard
+from ..store.index_manifest import IndexManifest
 
 logger = logging.getLogger(__name__)
 _MANY = 0.1
@@ -22,28 +22,31 @@ class FarQueries:
     """Counts queries that are farther from their nearest item than 99 of 100 tuning queries were.
 
     Args:
-        shards: the index. Where all of it is searched exactly, no query is far.
+        manifests: of the index shards. Where all of it is searched exactly, no query is far.
+
+    Attributes:
+        limit: how near the nearest item of a query is that is not far.
     """
 
-    def __init__(self, shards: Sequence[IndexShard]) -> None:
-        self._metric = shards[0].manifest.metric
-        tuned = [s.manifest.farthest for s in shards if s.manifest.farthest is not None]
+    def __init__(self, manifests: Sequence[IndexManifest]) -> None:
+        self._metric = manifests[0].metric
+        tuned = [one.farthest for one in manifests if one.farthest is not None]
         limits = nearness(np.array(tuned, np.float32), self._metric)
-        self._limit = float(limits.min(initial=np.inf))
         self._score = tuned[int(limits.argmin())] if tuned else None
         self._queries = self._far = 0
         self._told = False
+        self.limit = float(limits.min(initial=np.inf)) if tuned else -np.inf
 
-    def look_at(self, matches: Matches) -> None:
+    def look_at(self, answers: Answers) -> None:
         """Counts the queries of a block, and tells once there are enough of them."""
-        if self._score is None or not len(matches.query):
-            return
-        starts = np.flatnonzero(np.diff(matches.query, prepend=-1))
-        best = np.maximum.reduceat(nearness(matches.score, self._metric), starts)
-        self._queries += len(best)
-        self._far += int((best < self._limit).sum())
+        self.add(*far_of(answers.near, self.limit))
         if self._queries >= _ENOUGH:
             self.tell()
+
+    def add(self, queries: int, far: int) -> None:
+        """Counts queries, and those of them that are far."""
+        self._queries += queries
+        self._far += far
 
     def tell(self) -> None:
         """Logs one warning, if many queries were far and none was logged before."""
@@ -59,3 +62,10 @@ class FarQueries:
             "below" if self._metric == "cosine" else "above",
             self._score,
         )
+
+
+def far_of(near: np.ndarray, limit: float) -> tuple[int, int]:
+    """How many queries have an answer, and for how many no item is as near as `limit`; `near` as in `Answers`."""
+    best = near.max(axis=1, initial=-np.inf)
+    answered = best > -np.inf
+    return int(answered.sum()), int((best[answered] < limit).sum())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Literal, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +16,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES, Encoder
+from lookalike.model.encoder.manifest import fingerprint as fingerprint_of
+from lookalike.model.encoder.manifest import read_manifest
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..filesystem.text import lines
+from ..index.post_processing import BLOCK
+from ..index.query_blocks import QueryBlock
 from ..index.scores import lengths_of
 from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
@@ -31,8 +35,6 @@ from ..sources.parquet_pages import pages_of, row_groups_of
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
 
-BLOCK = 16384
-"""Queries that are searched at once; 16 MiB of 256-dimensional vectors."""
 IMAGE_BLOCK = 512
 """The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
 _MOST_PAGE, _MOST_BESIDE, _MOST_ID = 256 << 20, 64 << 20, 16 << 10
@@ -44,19 +46,36 @@ ID_COLUMNS = ("query_id", "item_id", "id")
 Kind = Literal["images", "vectors", "ids"]
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some queries, in input order.
+class Failure(NamedTuple):
+    """A query that is not answered.
 
     Attributes:
-        ids: query ids of the rows of `vectors`, unique over all blocks.
-        vectors: array of shape (n, dim), float32, finite.
-        failures: (query_id, stage, error) of the queries in between that have no vector.
+        number: its place in its file or shard; they sort by it.
+        query_id: its id.
+        stage: where it failed.
+        error: why.
     """
 
-    ids: list[str]
-    vectors: np.ndarray
-    failures: list[tuple[str, str, str]]
+    number: int
+    query_id: str
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Block(QueryBlock):
+    """Some queries, in input order: those whose vectors are finite, and the others in between.
+
+    Attributes:
+        failures: in input order.
+    """
+
+    failures: list[Failure] = field(default_factory=list)
+
+
+def duplicate(number: int, query_id: str) -> Failure:
+    """A query whose id another one before it has."""
+    return Failure(number, query_id, "duplicate", "another query before this one has the same id")
 
 
 def kind_of(path: str) -> Kind:
@@ -87,18 +106,17 @@ def unique(blocks: Iterator[Block]) -> Iterator[Block]:
     """The same blocks, but empty ones, with every query whose id came before turned into a failure."""
     seen: set[str] = set()
     for block in blocks:
-        kept = []
-        failures = list(block.failures)
+        again = np.zeros(len(block.ids), bool)
         for i, query_id in enumerate(block.ids):
-            if query_id in seen:
-                failures.append((query_id, "duplicate", "another query before this one has the same id"))
-            else:
-                seen.add(query_id)
-                kept.append(i)
-        if len(kept) < len(block.ids):
-            block = replace(block, ids=[block.ids[i] for i in kept], vectors=block.vectors[kept])
-        if kept or failures:
-            yield replace(block, failures=failures)
+            again[i] = query_id in seen
+            seen.add(query_id)
+        if again.any():
+            repeated = block.only(again)
+            failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
+            kept = block.only(~again)
+            block = Block(kept.ids, kept.vectors, kept.numbers, sorted([*block.failures, *failures]))
+        if block.ids or block.failures:
+            yield block
 
 
 def query_options(corpus: Corpus, metadata: Mapping[str, str] | None = None) -> SourceOptions:
@@ -113,7 +131,13 @@ def query_options(corpus: Corpus, metadata: Mapping[str, str] | None = None) -> 
 
 
 def image_blocks(
-    path: str, corpus: Corpus, metric: str, open_encoder: Callable[[], Encoder], *, suspect: bool = False
+    path: str,
+    corpus: Corpus,
+    metric: str,
+    open_encoder: Callable[[], Encoder],
+    *,
+    suspect: bool = False,
+    size: int = BLOCK,
 ) -> Iterator[Block]:
     """Queries from image shards or a folder of images; read as the corpus is, its metadata left aside.
 
@@ -123,6 +147,7 @@ def image_blocks(
         metric: of the index.
         open_encoder: opens the encoder.
         suspect: whether one of the images may be what ended a process before.
+        size: queries in a block at most.
 
     Raises:
         LookalikeError: if nothing matches.
@@ -131,44 +156,49 @@ def image_blocks(
     shards = find_shards(path, options)
     encoder = open_encoder()
     for shard in shards:
-        yield from _encoded(shard, options, metric, encoder, suspect)
+        yield from encoded_blocks(shard, options, metric, encoder, suspect=suspect, size=size)
 
 
-def _encoded(
-    shard: Shard, options: SourceOptions, metric: str, encoder: Encoder, suspect: bool
+def encoded_blocks(
+    shard: Shard, options: SourceOptions, metric: str, encoder: Encoder, *, suspect: bool, size: int
 ) -> Iterator[Block]:
     """The queries of one shard. Of its images only those that wait for a thread are in memory."""
-    failures: list[tuple[str, str, str]] = []
-    waiting: deque[list[str]] = deque()
+    size = max(1, min(size, IMAGE_BLOCK) - BATCH + 1)
+    failures: list[Failure] = []
+    waiting: deque[list[Record]] = deque()
 
     def unreadable(reject: Reject) -> None:
         name = reject.item_id or f"{escape(shard.place)}#{reject.position}"
-        failures.append((name, reject.stage, reject.error))
+        failures.append(Failure(reject.position, name, reject.stage, reject.error))
 
     def batches() -> Iterator[list[bytes]]:
         records = read_records(shard, options, unreadable)
         while chunk := _next_batch(records):
-            waiting.append([record.item_id for record in chunk])
+            waiting.append([replace(record, image=b"") for record in chunk])
             yield [record.image for record in chunk]
 
     ids: list[str] = []
-    vectors: list[np.ndarray] = []
+    numbers: list[int] = []
+    vectors = [np.empty((0, encoder.dim), np.float32)]
     for encoded in encoder.map(batches(), suspect=suspect):
-        names = waiting.popleft()
-        failures += [(names[i], "decode", error) for i, error in encoded.errors.items()]
-        readable = [i for i in range(len(names)) if i not in encoded.errors]
+        records = waiting.popleft()
+        errors = {i: ("decode", error) for i, error in encoded.errors.items()}
+        readable = [i for i in range(len(records)) if i not in errors]
         unsearchable = _unsearchable(encoded.vectors[readable], metric)
-        failures += [(names[readable[i]], "encode", error) for i, error in unsearchable.items()]
-        good = [i for n, i in enumerate(readable) if n not in unsearchable]
-        ids += [names[i] for i in good]
+        errors |= {readable[n]: ("encode", error) for n, error in unsearchable.items()}
+        failures += [Failure(records[i].position, records[i].item_id, *why) for i, why in errors.items()]
+        good = [i for i in readable if i not in errors]
+        ids += [records[i].item_id for i in good]
+        numbers += [records[i].position for i in good]
         vectors.append(encoded.vectors[good])
-        if len(ids) + len(failures) >= IMAGE_BLOCK:
-            yield Block(ids, np.concatenate(vectors), failures.copy())
-            ids, vectors = [], []
-            failures.clear()
+        if len(ids) + len(failures) >= size:
+            # What was read, but not encoded yet, has failures behind these.
+            told = sorted(failure for failure in failures if failure.number <= records[-1].position)
+            failures[:] = [failure for failure in failures if failure.number > records[-1].position]
+            yield Block(ids, np.concatenate(vectors), np.array(numbers), told)
+            ids, numbers, vectors = [], [], vectors[:1]
     if ids or failures:
-        nothing = np.empty((0, encoder.dim), np.float32)
-        yield Block(ids, np.concatenate(vectors or [nothing]), failures)
+        yield Block(ids, np.concatenate(vectors), np.array(numbers), sorted(failures))
 
 
 def _next_batch(records: Iterator[Record]) -> list[Record]:
@@ -182,47 +212,74 @@ def _next_batch(records: Iterator[Record]) -> list[Record]:
     return batch
 
 
-def vector_blocks(path: str, dim: int, metric: str, fingerprint: str) -> Iterator[Block]:
-    """Queries from a Parquet file with a column of vectors; without an id column the row number is the id.
+def vector_blocks(path: str, dim: int, metric: str, fingerprint: str, size: int = BLOCK) -> Iterator[Block]:
+    """Queries from Parquet files with a column of vectors; without an id column the row number is the id.
+
+    Args:
+        path: of them.
+        dim: length of a vector.
+        metric: of the index.
+        fingerprint: of its encoder.
+        size: queries in a block at most.
 
     Raises:
-        LookalikeError: if the file says that its vectors come from another encoder, or would take much more memory than
+        LookalikeError: if a file says that its vectors come from another encoder, or would take much more memory than
             such vectors.
     """
     for file_info in files.glob(path):
-        column = _vector_column(file_info.path)
-        if column is None:
-            raise LookalikeError(f"Expected a column of vectors. Received: none in {file_info.path}")
-        with files.open_read(file_info.path) as file, damage_named(file_info.path):
-            present = pq.read_schema(file).names
-            id_column = next((name for name in ID_COLUMNS if name in present), None)
-            as_dictionary = [id_column] if id_column else None
-            parquet = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=as_dictionary)
-            made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
-            if made_by and made_by != fingerprint:
-                raise LookalikeError(
-                    f"{file_info.path} holds vectors of the encoder {made_by[:16]}, and the index those of "
-                    f"{fingerprint[:16]}: vectors of two encoders cannot be compared"
-                )
-            _check_sizes(parquet, cast(BinaryIO, file), file_info, column, dim)
-            columns = [column] if id_column is None else [id_column, column]
-            start = 0
-            for batch in parquet.iter_batches(batch_size=BLOCK, columns=columns):
-                numbers = range(start, start + len(batch))
-                names = [str(number) for number in numbers]
-                unusable: dict[int, str] = {}
-                if id_column is not None:
-                    names, unusable = _ids(_short(batch[id_column], file_info.path), numbers)
-                start += len(batch)
-                yield _checked(names, batch[column], dim, metric, unusable)
+        yield from vectors_of_groups(file_info, None, dim, metric, fingerprint, size)
+
+
+def vectors_of_groups(
+    info: files.FileInfo,
+    groups: Sequence[int] | None,
+    dim: int,
+    metric: str,
+    fingerprint: str,
+    size: int = BLOCK,
+) -> Iterator[Block]:
+    """The same from some row groups of one file, or all; their numbers are those of the rows in the file."""
+    column = _vector_column(info.path)
+    if column is None:
+        raise LookalikeError(f"Expected a column of vectors. Received: none in {info.path}")
+    with files.open_read(info.path) as file, damage_named(info.path):
+        present = pq.read_schema(file).names
+        id_column = next((name for name in ID_COLUMNS if name in present), None)
+        as_dictionary = [id_column] if id_column else None
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=as_dictionary)
+        made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
+        if made_by and made_by != fingerprint:
+            raise LookalikeError(
+                f"{info.path} holds vectors of the encoder {made_by[:16]}, and the index those of "
+                f"{fingerprint[:16]}: vectors of two encoders cannot be compared"
+            )
+        groups = range(parquet.num_row_groups) if groups is None else groups
+        _check_sizes(parquet, cast(BinaryIO, file), info, column, dim, groups)
+        columns = [column] if id_column is None else [id_column, column]
+        start = sum(parquet.metadata.row_group(n).num_rows for n in range(min(groups, default=0)))
+        for batch in parquet.iter_batches(batch_size=size, row_groups=list(groups), columns=columns):
+            numbers = range(start, start + len(batch))
+            names = [str(number) for number in numbers]
+            unusable: dict[int, str] = {}
+            if id_column is not None:
+                names, unusable = _ids(_short(batch[id_column], info.path), numbers)
+            yield _checked(names, batch[column], dim, metric, unusable, start)
+            start += len(batch)
 
 
 def _check_sizes(
-    parquet: pq.ParquetFile, file: BinaryIO, info: files.FileInfo, column: str, dim: int
+    parquet: pq.ParquetFile,
+    file: BinaryIO,
+    info: files.FileInfo,
+    column: str,
+    dim: int,
+    groups: Collection[int],
 ) -> None:
     """Raises LookalikeError if reading vectors of `dim` numbers would unpack much more than such vectors."""
     try:
         for number, group in enumerate(row_groups_of(file, info.size)):
+            if number not in groups:
+                continue
             for place, chunk in enumerate(group.chunks):
                 path = parquet.schema.column(place).path
                 is_vector = path.startswith(f"{column}.")
@@ -273,7 +330,9 @@ def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
     return names, errors
 
 
-def _checked(names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str]) -> Block:
+def _checked(
+    names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str], start: int
+) -> Block:
     """A block of the vectors that can be searched; the others become failures that say why."""
     errors = dict(unusable)
     if pa.types.is_fixed_size_list(column.type) and column.type.list_size == dim and not column.null_count:
@@ -283,11 +342,15 @@ def _checked(names: list[str], column: pa.Array, dim: int, metric: str, unusable
         vectors = _right_length(column, dim, errors)
     for i, error in _unsearchable(vectors, metric).items():
         errors.setdefault(i, error)
+    numbers = np.arange(start, start + len(names))
     if not errors:
-        return Block(names, vectors, [])
+        return Block(names, vectors, numbers)
     good = [i for i in range(len(names)) if i not in errors]
-    failures = [(names[i], "id" if i in unusable else "vector", error) for i, error in sorted(errors.items())]
-    return Block([names[i] for i in good], vectors[good], failures)
+    failures = [
+        Failure(start + i, names[i], "id" if i in unusable else "vector", error)
+        for i, error in sorted(errors.items())
+    ]
+    return Block([names[i] for i in good], vectors[good], numbers[good], failures)
 
 
 def _right_length(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndarray:
@@ -316,40 +379,47 @@ def _unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:
     return errors
 
 
-def id_blocks(path: str, shards: Sequence[IndexShard]) -> Iterator[Block]:
+def id_blocks(path: str, shards: Sequence[IndexShard], size: int = BLOCK) -> Iterator[Block]:
     """Queries from a text file of ids of indexed items; see `text_ids`."""
-    for names, failures in text_ids(path):
-        yield _looked_up(names, failures, shards)
+    for names, numbers, failures in text_ids(path, size):
+        yield looked_up(names, numbers, failures, vectors_by_id(shards, pa.array(names, pa.string())))
 
 
-def text_ids(path: str) -> Iterator[tuple[list[str], list[tuple[str, str, str]]]]:
-    """Ids from a text file with one on each line, empty lines skipped; and failures, as `Block` has them.
+def text_ids(path: str, size: int = BLOCK) -> Iterator[tuple[list[str], np.ndarray, list[Failure]]]:
+    """Ids from a text file with one on each line and their numbers, empty lines skipped; and those that are no text.
 
     Raises:
         LookalikeError, OSError: as `text.lines`.
     """
-    found = lines(path)
-    while block := list(islice(found, BLOCK)):
-        names, failures = [], []
-        for line in block:
+    found = enumerate(lines(path))
+    while block := list(islice(found, size)):
+        names, numbers, failures = [], [], []
+        for number, line in block:
             try:
                 if name := line.decode("utf-8"):
                     names.append(name)
+                    numbers.append(number)
             except UnicodeDecodeError:
-                failures.append((line.decode("utf-8", "backslashreplace"), "id", "the id is not UTF-8"))
-        yield names, failures
+                shown = line.decode("utf-8", "backslashreplace")
+                failures.append(Failure(number, shown, "id", "the id is not UTF-8"))
+        yield names, np.array(numbers, np.int64), failures
 
 
-def _looked_up(names: list[str], failures: list[tuple[str, str, str]], shards: Sequence[IndexShard]) -> Block:
-    vectors = vectors_by_id(shards, pa.array(names, pa.string()))
+def looked_up(
+    names: list[str], numbers: np.ndarray, failures: Sequence[Failure], vectors: np.ndarray
+) -> Block:
+    """A block of the ids that have vectors; NaN is what an unknown one has in `vectors`, float32 (ids, dim)."""
     found = np.isfinite(vectors).all(axis=1)
-    missing = [(names[i], "lookup", "no indexed item has this id") for i in np.flatnonzero(~found)]
-    kept = np.flatnonzero(found)
-    return Block([names[i] for i in kept], vectors[kept], failures + missing)
+    missing = [
+        Failure(int(numbers[i]), names[i], "lookup", "no indexed item has this id")
+        for i in np.flatnonzero(~found)
+    ]
+    kept = QueryBlock(names, vectors, numbers).only(found)
+    return Block(kept.ids, kept.vectors, kept.numbers, sorted([*failures, *missing]))
 
 
 def content_blocks(
-    path: str, config: Config, generation: Generation, *, suspect: bool = False
+    path: str, config: Config, generation: Generation, *, suspect: bool = False, size: int = BLOCK
 ) -> Iterator[Block]:
     """Queries that are images or vectors, for which the index need not be open.
 
@@ -358,23 +428,30 @@ def content_blocks(
         config: the job.
         generation: what is served.
         suspect: whether an image among them may be what ended a process before.
+        size: queries in a block at most.
 
     Raises:
         LookalikeError: as `image_blocks` and `vector_blocks`, or if the encoder is not that of the index.
     """
     metric = generation.metric
     if kind_of(path) == "vectors":
-        return vector_blocks(path, generation.dim, metric, generation.encoder)
+        return vector_blocks(path, generation.dim, metric, generation.encoder, size)
     open_encoder = functools.partial(_matching_encoder, config, generation)
-    return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect)
+    return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect, size=size)
 
 
-def _matching_encoder(config: Config, generation: Generation) -> Encoder:
-    encoder = Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)
-    if encoder.fingerprint != generation.encoder:
+def check_encoder(config: Config, generation: Generation) -> None:
+    """Raises LookalikeError if the encoder of a job is not that of the index."""
+    manifest = read_manifest(config.encoder)
+    found = fingerprint_of(manifest)
+    if found != generation.encoder:
         raise LookalikeError(
-            f"The encoder {config.encoder} ({encoder.name}, {encoder.fingerprint[:16]}) is not the one the index "
+            f"The encoder {config.encoder} ({manifest['name']}, {found[:16]}) is not the one the index "
             f"was made with ({generation.encoder_name}, {generation.encoder[:16]}): vectors of two encoders "
             f"cannot be compared"
         )
-    return encoder
+
+
+def _matching_encoder(config: Config, generation: Generation) -> Encoder:
+    check_encoder(config, generation)
+    return Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)

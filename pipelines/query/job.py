@@ -1,4 +1,8 @@
-"""The query job: opens the index that `CURRENT` names, and answers a file of queries with a table."""
+"""The query job: opens the index that `CURRENT` names, and answers a file of queries with a table.
+
+Where the whole index fits into memory, it is opened once, and queries pass by it block by block. Where it does not,
+where there are very many queries, or where workers do it, the same is done in stages (see `stages`).
+"""
 
 from __future__ import annotations
 
@@ -6,33 +10,31 @@ import contextlib
 import itertools
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-import pyarrow as pa
 
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
 from ..index.opening import open_index
-from ..index.post_processing import ServedIndex, search_in_steps, steps_of
-from ..index.search import Matches, take_items
+from ..index.pieces import fitting
+from ..index.post_processing import Asked, search_in_steps, steps_of
+from ..index.shard import IndexShard
 from ..runner.progress import Pace
-from ..sources.types import arrow_type
 from ..store import exclusions, generations
-from ..store.generation import Generation
 from ..store.notes import table_of
+from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
 from .far_queries import FarQueries
-from .inputs import Block, content_blocks, id_blocks, kind_of, unique
+from .inputs import Block, Kind, content_blocks, id_blocks, kind_of, unique
 from .report import QuerySummary
-from .tables import FORMATS, Format, open_table
+from .stages import answer_in_stages, is_long
+from .tables import FORMATS, Format
 
 logger = logging.getLogger(__name__)
-FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -61,79 +63,46 @@ class QueryOptions:
             )
 
 
-@dataclass(frozen=True)
-class _Served:
-    """What answers: a generation, and its index."""
-
-    generation: Generation
-    index: ServedIndex
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Of the table of results."""
-        made_by = {"lookalike.generation": self.generation.name, "lookalike.encoder": self.generation.encoder}
-        return results_schema(self.generation.metadata).with_metadata(made_by)
-
-
-@dataclass
-class _Done:
-    """What has been done so far: numbers of queries and matches, stage of failure -> queries, stage -> seconds."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    @contextlib.contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Adds the time that the block takes to a stage."""
-        started = time.perf_counter()
-        yield
-        self.seconds[stage] += time.perf_counter() - started
-
-    def add(self, block: Block, matches: Matches | None) -> None:
-        """Counts a block that was answered."""
-        found = 0 if matches is None else len(matches.query)
-        self.counts.update(answered=len(block.ids), failed=len(block.failures), matches=found)
-        self.reasons.update(stage for _, stage, _ in block.failures)
-
-
-def results_schema(metadata: Mapping[str, str]) -> pa.Schema:
-    """The columns of the result table for the carried metadata, name -> type."""
-    return pa.schema(
-        [
-            ("query_id", pa.string()),
-            ("rank", pa.int32()),
-            ("item_id", pa.string()),
-            ("score", pa.float32()),
-            *((name, arrow_type(kind)) for name, kind in metadata.items()),
-        ]
-    )
-
-
-def query(config: Config, path: str, out: str, options: QueryOptions) -> QuerySummary:
-    """Answers a file of queries.
+def query(
+    config: Config, path: str, out: str, options: QueryOptions, flags: Sequence[str] = ()
+) -> QuerySummary:
+    """Answers a file of queries. The tables are the same, to the byte, however it is done.
 
     Args:
         config: the job; its store and encoder are used.
         path: image shards or a folder, a Parquet file of vectors, or a `.txt` file of item ids.
         out: folder for `results.FORMAT` and `failures.FORMAT`.
         options: how to answer.
+        flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
 
     Raises:
         LookalikeError: for what the user can mend.
         OSError: if the tables cannot be written; then neither is there.
     """
-    done = _Done()
-    results, failures = (
-        files.join(out, f"{name}.{options.table_format}") for name in ("results", "failures")
-    )
-    with _opened(config, path, out, done) as (served, blocks):
-        blocks = _not_empty(_timed(unique(blocks), done), path)
-        with _written(results, failures, served.schema, options.table_format, done) as tables:
-            _answer(served, blocks, options, tables, done)
+    done = Done()
+    results = files.join(out, f"results.{options.table_format}")
+    failures = files.join(out, f"failures.{options.table_format}")
+    started = time.perf_counter()
+    kind = kind_of(path)
+    with (
+        generations.reading(config.store) as generation,
+        _attempt(out) if kind == "images" else contextlib.nullcontext(False) as suspect,
+    ):
+        steps = steps_of(config, generation)
+        asked = Asked(options.k, steps, options.exclude_self, options.exact)
+        served = Served(config, generation, asked, exclusions.excluded_ids(config.store))
+        if flags or _is_large(served) or is_long(path, kind):
+            answer_in_stages(
+                served, path, kind, out, (results, failures), options.table_format, done, flags, suspect
+            )
+        else:
+            with _opened(served, path, kind, suspect, started, done) as (shards, blocks):
+                blocks = _not_empty(_timed(unique(blocks), done), path)
+                with written(results, failures, served.schema, options.table_format, done) as opened:
+                    _answer(served, shards, blocks, opened, done)
     return QuerySummary(
-        generation=served.generation.name,
-        steps=served.index.steps,
+        generation=generation.name,
+        steps=steps,
         answered=done.counts["answered"],
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
@@ -142,6 +111,12 @@ def query(config: Config, path: str, out: str, options: QueryOptions) -> QuerySu
         failures=failures,
         seconds=dict(done.seconds),
     )
+
+
+def _is_large(served: Served) -> bool:
+    """Whether the index shards do not fit into memory together."""
+    refs, limit = served.generation.indexes, served.config.query.memory
+    return len(refs) > 1 and len(fitting(served.config.store, refs, limit, exact=served.asked.exact)) > 1
 
 
 @contextlib.contextmanager
@@ -162,27 +137,20 @@ def _attempt(out: str) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def _opened(config: Config, path: str, out: str, done: _Done) -> Iterator[tuple[_Served, Iterator[Block]]]:
+def _opened(
+    served: Served, path: str, kind: Kind, suspect: bool, started: float, done: Done
+) -> Iterator[tuple[list[IndexShard], Iterator[Block]]]:
     """Opens what is served, and the queries of a path."""
-    started = time.perf_counter()
-    kind = kind_of(path)
-    by_id = kind == "ids"
-    excluded = exclusions.excluded_ids(config.store)
-    with (
-        generations.reading(config.store) as generation,
-        _attempt(out) if kind == "images" else contextlib.nullcontext(False) as suspect,
-        ThreadPoolExecutor(1) as background,
-    ):
-        steps = steps_of(config, generation)
+    config, by_id = served.config, kind == "ids"
+    with ThreadPoolExecutor(1) as background:
         # The first queries are read, or the encoder opened, while the index is.
-        coming: Iterator[Block] = (
-            iter(()) if by_id else content_blocks(path, config, generation, suspect=suspect)
-        )
+        coming: Iterator[Block] = iter(())
+        if not by_id:
+            coming = content_blocks(path, config, served.generation, suspect=suspect, size=served.block)
         early = background.submit(next, coming, None)
-        shards = [open_index(config.store, ref) for ref in generation.indexes]
+        shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         done.seconds["open"] = time.perf_counter() - started
-        blocks = id_blocks(path, shards) if by_id else _resumed(early, coming)
-        yield _Served(generation, ServedIndex(shards, steps, excluded)), blocks
+        yield shards, id_blocks(path, shards, served.block) if by_id else _resumed(early, coming)
 
 
 def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Block]:
@@ -191,7 +159,7 @@ def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Blo
     yield from rest
 
 
-def _timed(blocks: Iterator[Block], done: _Done) -> Iterator[Block]:
+def _timed(blocks: Iterator[Block], done: Done) -> Iterator[Block]:
     while True:
         with done.timed("encode"):
             block = next(blocks, None)
@@ -208,79 +176,34 @@ def _not_empty(blocks: Iterator[Block], path: str) -> Iterator[Block]:
     return itertools.chain([first], blocks)
 
 
-@contextlib.contextmanager
-def _written(
-    results: str, failures: str, schema: pa.Schema, table_format: Format, done: _Done
-) -> Iterator[tuple[Any, Any]]:
-    """Opens the two tables for writing; they appear when the block ends well, and otherwise neither does."""
-    for table in (results, failures):
-        if files.is_folder(table):
-            raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
-    # Results come last: where they are, the failures beside them belong to them.
-    files.delete([results, failures])
-    with contextlib.ExitStack() as tables:
-        tables.enter_context(_neither_alone(failures))
-        found = tables.enter_context(open_table(results, schema, table_format))
-        failed = tables.enter_context(open_table(failures, FAILURES_SCHEMA, table_format))
-        yield found, failed
-        with done.timed("write"):
-            tables.close()
-
-
-@contextlib.contextmanager
-def _neither_alone(failures: str) -> Iterator[None]:
-    """Deletes the table of failures if that of the results, written after it, cannot be."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            files.delete([failures])
-        raise
-
-
 def _answer(
-    served: _Served, blocks: Iterator[Block], options: QueryOptions, tables: tuple[Any, Any], done: _Done
+    served: Served,
+    shards: Sequence[IndexShard],
+    blocks: Iterator[Block],
+    tables: tuple[Any, Any],
+    done: Done,
 ) -> None:
     found, failed = tables
+    asked, generation = served.asked, served.generation
     pace = Pace()
-    far = None if options.exact else FarQueries(served.index.shards)
+    far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
     for block in blocks:
-        matches = _searched(served, block, options, done)
-        if far and matches is not None:
-            far.look_at(matches)
-        with done.timed("write"):
-            if matches is not None:
-                found.write_table(_results(served, block, matches))
-            if block.failures:
-                failed.write_table(table_of(block.failures, FAILURES_SCHEMA))
-        done.add(block, matches)
+        matches = 0
+        if block.ids:
+            with done.timed("search"):
+                answers = search_in_steps(shards, block.vectors, block.ids, asked, served.excluded)
+            if far:
+                far.look_at(answers)
+            with done.timed("write"):
+                rows = results_of(block.ids, answers, generation.metric, served.schema)
+                found.write_table(rows)
+            matches = len(rows)
+        if block.failures:
+            failed.write_table(table_of([failure[1:] for failure in block.failures], FAILURES_SCHEMA))
+        reasons = Counter(failure.stage for failure in block.failures)
+        done.add(answered=len(block.ids), matches=matches, reasons=reasons)
         if pace.due():
             counts = done.counts
             logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])
     if far:
         far.tell()
-
-
-def _searched(served: _Served, block: Block, options: QueryOptions, done: _Done) -> Matches | None:
-    """The matches of a block; None where all of its queries failed."""
-    if not block.ids:
-        return None
-    with done.timed("search"):
-        return search_in_steps(
-            served.index,
-            block.vectors,
-            block.ids,
-            options.k,
-            exact=options.exact,
-            exclude_self=options.exclude_self,
-        )
-
-
-def _results(served: _Served, block: Block, matches: Matches) -> pa.Table:
-    items = take_items(served.index.shards, matches)
-    query_ids = pa.array(block.ids, pa.string()).take(pa.array(matches.query))
-    columns = [query_ids, pa.array(matches.rank), items["item_id"], pa.array(matches.score)]
-    columns += [items[name] for name in items.column_names[1:]]
-    return pa.Table.from_arrays(
-        [c.combine_chunks() if isinstance(c, pa.ChunkedArray) else c for c in columns], schema=served.schema
-    )

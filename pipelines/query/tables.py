@@ -16,6 +16,8 @@ from ..filesystem import files
 from ..sources.types import plain
 
 Format = Literal["parquet", "csv", "jsonl"]
+_ROWS = 1 << 17
+"""Rows of a row group in Parquet."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -71,6 +73,34 @@ def _csv_text(value: Any) -> str | None:
     return None if value is None else str(plain(value))
 
 
+class _Regrouped:
+    """Hands rows on in tables of `_ROWS`, so that the bytes of a file do not depend on how its rows came."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+
+    def write_table(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        self._rows += len(table)
+        if self._rows >= _ROWS:
+            self._flush(self._rows - self._rows % _ROWS)
+
+    def close(self) -> None:
+        self._flush(self._rows)
+        self._writer.close()
+
+    def _flush(self, count: int) -> None:
+        if not count:
+            return
+        rows = pa.concat_tables(self._waiting)
+        for start in range(0, count, _ROWS):
+            self._writer.write_table(rows.slice(start, min(_ROWS, count - start)).combine_chunks())
+        self._waiting = [rows.slice(count)]
+        self._rows -= count
+
+
 @contextlib.contextmanager
 def open_table(path: str, schema: pa.Schema, table_format: Format) -> Iterator[Any]:
     """Opens a table for writing; gives an object with `write_table`. It appears when the block ends well.
@@ -87,9 +117,10 @@ def open_table(path: str, schema: pa.Schema, table_format: Format) -> Iterator[A
             writer = _Csv(file, schema)
         else:
             writer = _JsonLines(file)
+        regrouped = _Regrouped(writer)
         try:
-            yield writer
-            writer.close()
+            yield regrouped
+            regrouped.close()
         except BaseException:
             _abandon(writer)
             raise

@@ -20,7 +20,7 @@ from ..embedding.plan import Plan
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..index.tuning import AskedQueries
-from .inputs import Block, image_blocks, kind_of, text_ids, vector_blocks
+from .inputs import Block, Failure, image_blocks, kind_of, text_ids, vector_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +75,9 @@ def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
 
 def _of_items(config: Config, path: str, plan: Plan) -> Iterator[Block]:
     """Vectors of items by their ids, from the embedding files: the index that has them is not built yet."""
-    wanted, unreadable = [], []
-    for names, failures in text_ids(path):
+    wanted: list[str] = []
+    unreadable: list[Failure] = []
+    for names, _, failures in text_ids(path):
         wanted += names
         unreadable += failures
     left = pa.array(dict.fromkeys(wanted), pa.string())
@@ -90,6 +91,7 @@ def _of_items(config: Config, path: str, plan: Plan) -> Iterator[Block]:
             table = parquet.read(columns=["item_id", "embedding"]).filter(hits)
         left = left.filter(pc.invert(pc.is_in(left, table["item_id"])))
         embedding = table["embedding"].combine_chunks()
-        yield Block(table["item_id"].to_pylist(), embedding.flatten().to_numpy().reshape(-1, plan.dim), [])
-    missing = [(name, "lookup", "no item has this id") for name in left.to_pylist()]
-    yield Block([], np.empty((0, plan.dim), np.float32), unreadable + missing)
+        vectors = embedding.flatten().to_numpy().reshape(-1, plan.dim)
+        yield Block(table["item_id"].to_pylist(), vectors, np.arange(len(vectors)))
+    missing = [Failure(0, name, "lookup", "no item has this id") for name in left.to_pylist()]
+    yield Block([], np.empty((0, plan.dim), np.float32), np.empty(0, np.int64), unreadable + missing)

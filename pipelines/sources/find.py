@@ -7,7 +7,7 @@ import logging
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,21 +50,31 @@ def find_shards(paths: str | Sequence[str], options: SourceOptions) -> list[Shar
     """
     require_utf8()
     patterns = [paths] if isinstance(paths, str) else paths
-    found = [found for path in patterns for found in _named_by(path, options, lists=True)]
+    found = list(_named_by(patterns, options, lists=True))
     if not found:
         raise LookalikeError(f"Expected shards. Received: a list that names none, {paths}")
     root = common_root(root for root, _ in found)
-    shards: dict[str, Shard] = {}
-    for shard in itertools.chain.from_iterable(shards for _, shards in found):
-        inside = root and shard.name.startswith(root)
-        named = replace(shard, name=relative_path(root, shard.name) if inside else shard.name)
-        first = shards.setdefault(named.name, named)
-        if not _is_same(first, named):
+    shards = list(itertools.chain.from_iterable(shards for _, shards in found))
+    found.clear()
+    for place, shard in enumerate(shards):
+        if root and shard.name.startswith(root):
+            shards[place] = replace(shard, name=relative_path(root, shard.name))
+    shards.sort(key=lambda shard: shard.name)
+    return list(_each_once(shards))
+
+
+def _each_once(shards: Iterable[Shard]) -> Iterator[Shard]:
+    """The same shards, sorted by name, of which the first of a name counts. Raises LookalikeError for two others."""
+    first = None
+    for shard in shards:
+        if first is None or shard.name != first.name:
+            first = shard
+            yield shard
+        elif not _is_same(first, shard):
             raise LookalikeError(
                 f"Expected a name for each shard; write their paths without `..` and `#`. "
-                f"Received two of the name {escape(named.name)}: {escape(first.place)}, {escape(named.place)}"
+                f"Received two of the name {escape(first.name)}: {escape(first.place)}, {escape(shard.place)}"
             )
-    return [shards[name] for name in sorted(shards)]
 
 
 def _is_same(one: Shard, other: Shard) -> bool:
@@ -73,29 +83,27 @@ def _is_same(one: Shard, other: Shard) -> bool:
     return first == second or (not files.is_remote(first) and os.path.samefile(first, second))
 
 
-def _named_by(pattern: str, options: SourceOptions, lists: bool) -> Iterator[tuple[str, list[Shard]]]:
-    """The root of each path that a pattern stands for, and the shards there, which have their whole path as name."""
-    expanded = files.expand_braces(pattern)
-    for path in expanded:
-        if files.is_folder(path):
+def _named_by(
+    patterns: Sequence[str], options: SourceOptions, lists: bool
+) -> Iterator[tuple[str, list[Shard]]]:
+    """The root of each path that patterns stand for, and the shards there, which have their whole path as name."""
+    expanded = [(pattern, path) for pattern in patterns for path in files.expand_braces(pattern)]
+    for (pattern, path), found in zip(expanded, files.look_many([path for _, path in expanded]), strict=True):
+        if found.is_folder:
             root = path.removeprefix("file://").rstrip("/") or "/"
-            fixed = absolute(path) if expanded == [pattern] else fixed_part(pattern)
-            yield fixed, _of_folder(root, options)
+            yield absolute(path) if path == pattern else fixed_part(pattern), _of_folder(root, options)
         elif path.lower().endswith(_LIST_EXTENSIONS):
             if not lists:
                 raise LookalikeError(f"A list of paths cannot name another list. Received: {path}")
-            for listed in files.glob(path):
+            for listed in [found.file] if found.file else files.glob(path):
                 if listed.size > options.max_bytes:
                     raise LookalikeError(
                         f"Expected a list of paths. Received: {path}, {options.too_large(listed.size)}"
                     )
-                for line in _lines(listed.path):
-                    yield from _named_by(line, options, lists=False)
+                yield from _named_by(_lines(listed.path), options, lists=False)
         else:
-            yield (
-                fixed_part(pattern),
-                [_of_file(file, _format_of(file, options)) for file in named(path, options.follow_links)],
-            )
+            there = [found.file] if found.file else named(path, options.follow_links)
+            yield fixed_part(pattern), [_of_file(file, _format_of(file, options)) for file in there]
 
 
 def _of_file(file: FileInfo, format: str) -> Shard:
@@ -111,22 +119,27 @@ def _lines(path: str) -> list[str]:
 
 
 def _of_folder(root: str, options: SourceOptions) -> list[Shard]:
-    below = [(relative_path(root, file.path), file) for file in list_corpus(root, options.follow_links)]
-    listed = [(path, file) for path, file in below if path.rpartition("/")[2] != NOTE]
-    visible = [(path, file) for path, file in listed if folder.extension(path) != "hidden"]
+    def path(file: FileInfo) -> str:
+        return relative_path(root, file.path)
+
+    def extension(file: FileInfo) -> str:
+        return folder.extension(path(file))
+
+    listed = [f for f in list_corpus(root, options.follow_links) if path(f).rpartition("/")[2] != NOTE]
+    visible = [file for file in listed if extension(file) != "hidden"]
     by_format: dict[str, list[FileInfo]] = {
-        name: [f for path, f in visible if SHARD_NAMES[name].search(path)] for name in FILE_FORMATS
+        name: [file for file in visible if SHARD_NAMES[name].search(path(file))] for name in FILE_FORMATS
     }
-    by_format["folder"] = [file for path, file in visible if folder.extension(path) in IMAGE_EXTENSIONS]
+    by_format["folder"] = [file for file in visible if extension(file) in IMAGE_EXTENSIONS]
     chosen = options.format or _only_kind(root, [name for name in FORMATS if by_format[name]])
     if chosen == "folder":
-        found, others = folder.choose(listed)
+        found, others = folder.choose([(path(file), file) for file in listed])
     else:
-        found = by_format[chosen] or [file for path, file in visible if _is_part(path)]
-        closed = [file for _, file in visible if file not in found and _is_closed(file, root, options)]
+        found = by_format[chosen] or [file for file in visible if _is_part(path(file))]
+        known = {file.path for file in found if file.problem}
+        closed = [file for file in visible if file.path not in known and _is_closed(file, root, options)]
         found = [*found, *closed] if found else []
-        kept = set(found)
-        others = Counter(folder.extension(path) for path, file in listed if file not in kept)
+        others = Counter(map(extension, listed)) - Counter(map(extension, found))
     left_out = ", ".join(f"{n} {ext or 'without extension'}" for ext, n in sorted(others.items()))
     if not found:
         extensions = ", ".join(sorted(IMAGE_EXTENSIONS))

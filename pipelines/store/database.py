@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 
 import duckdb
+import pyarrow as pa
 
 from lookalike.model.errors import LookalikeError
 
@@ -38,3 +39,29 @@ def database(spill: str | None, memory: str | None = None) -> Iterator[duckdb.Du
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             reason = str(error).splitlines()[0]
             raise LookalikeError(f"{folder}, where what does not fit into memory goes: {reason}") from error
+
+
+def take_rows(
+    connection: duckdb.DuckDBPyConnection,
+    statement: str,
+    schema: pa.Schema,
+    batches: Iterator[pa.RecordBatch],
+) -> None:
+    """Runs a statement that takes rows from `batches`. Raises what they raise."""
+    raised: list[Exception] = []
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    connection.register("batches", pa.RecordBatchReader.from_batches(schema, watched()))
+    try:
+        connection.execute(statement)
+    except Exception:
+        if raised:  # DuckDB tells only its text
+            raise raised[0] from None
+        raise
+    connection.unregister("batches")

@@ -178,7 +178,12 @@ def _held(store: str) -> Iterator[pa.ChunkedArray]:
         if path not in seen:
             seen.add(path)
             yield _ids_of(path)
-    for path in (files.join(store, note.path) for one in found if one.excluded for note in one.shards):
+    for path in (
+        files.join(store, note.path)
+        for one in found
+        if one.excluded
+        for note in generations.served_notes(store, one)
+    ):
         if path not in seen:
             seen.add(path)
             with files.open_read(path) as file:

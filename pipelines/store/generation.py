@@ -1,7 +1,8 @@
 """Generations: what a run publishes, and the one small file that says which of them is served.
 
     CURRENT                        name of the generation that queries use, and its manifest's SHA-256
-    generations/NAME/manifest.json everything the generation is made of
+    generations/NAME/manifest.json what the generation is made of
+    generations/NAME/shards.parquet the note of every image shard (see `note_table`), of which a query has no need
     generations/NAME/duplicates.parquet
     embeddings/ENCODER/            embedding files, rejects, notes (see `notes`)
     indexes/KEY/                   index shards (see `index_manifest`)
@@ -12,7 +13,7 @@ Nothing that a manifest names is ever modified. Only `CURRENT` is replaced, in o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Literal
@@ -23,10 +24,13 @@ from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from .note_table import NoteTable
 from .notes import EmbeddedShard
 
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
+"""Of the manifests that are written. Those of the first format hold the notes of all image shards themselves."""
 CURRENT = "CURRENT"
+SHARDS = "shards.parquet"
 _NAMED = re.compile(r"(\w[\w-]*) ([0-9a-f]{64})\s*")
 
 
@@ -54,6 +58,19 @@ class IndexRef:
 
 
 @dataclass(frozen=True)
+class ShardsRef:
+    """The table of a generation's image shards.
+
+    Attributes:
+        sha256: of the file.
+        count: shards in it.
+    """
+
+    sha256: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Generation:
     """All that one run published.
 
@@ -67,7 +84,7 @@ class Generation:
         metric: `cosine` or `euclidean`.
         metadata: fields carried through, name -> type.
         counts: records read, embedded, reused, rejected, duplicates (in and between shards), and items served.
-        shards: the note of every image shard, with its counts and the digests of its files.
+        shards: the table of its image shards; in the first format their notes. See `generations.served_notes`.
         duplicates: ids that occur in more than one shard; the first shard's is served.
         indexes: the index shards.
         previous: name of the generation that was served before; None for the first.
@@ -77,7 +94,7 @@ class Generation:
         augmentation: what was done to the vectors of the items; None for nothing.
     """
 
-    format: Literal[1]
+    format: Literal[1, 2]
     name: str
     created: str
     encoder: str
@@ -86,13 +103,18 @@ class Generation:
     metric: Literal["cosine", "euclidean"]
     metadata: Mapping[str, str]
     counts: Mapping[str, int]
-    shards: tuple[EmbeddedShard, ...]
+    shards: ShardsRef | tuple[EmbeddedShard, ...]
     duplicates: int
     indexes: tuple[IndexRef, ...]
     previous: str | None
     excluded: int = 0
     made_from: str = ""
     augmentation: DatabaseAugmentation | None = None
+
+    @property
+    def shard_count(self) -> int:
+        """Number of its image shards."""
+        return self.shards.count if isinstance(self.shards, ShardsRef) else len(self.shards)
 
 
 _GENERATION = pydantic.TypeAdapter(Generation)
@@ -185,6 +207,14 @@ def read_generation(store: str, name: str, sha256: str | None = None, told_by: s
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise LookalikeError(f"{path} is no manifest of format {FORMAT}: {where}: {first['msg']}") from None
+
+
+def write_shards(store: str, name: str, notes: Sequence[EmbeddedShard]) -> ShardsRef:
+    """Writes the table of a generation that is to be published. Raises OSError."""
+    path = files.join(generation_folder(store, name), SHARDS)
+    with files.write_atomic(path) as file:
+        NoteTable.of(notes).write(file)
+    return ShardsRef(files.sha256(path), len(notes))
 
 
 def publish(store: str, generation: Generation) -> None:

@@ -7,7 +7,7 @@ import difflib
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lookalike.model.errors import LookalikeError
@@ -16,8 +16,10 @@ from ..filesystem import files
 from . import index_manifest
 from .generation import (
     CURRENT,
+    SHARDS,
     Generation,
     IndexRef,
+    ShardsRef,
     current_name,
     generation_folder,
     read_current,
@@ -25,6 +27,8 @@ from .generation import (
 )
 from .index_manifest import IndexManifest
 from .lock import NO_LOCKS, flocked
+from .note_table import read_note_table
+from .notes import EmbeddedShard
 
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
@@ -91,7 +95,7 @@ def _summary(root: str, name: str, current: bool) -> GenerationSummary:
         current,
         created=generation.created,
         items=generation.counts["items"],
-        shards=len(generation.shards),
+        shards=generation.shard_count,
         indexes=len(generation.indexes),
         encoder=f"{generation.encoder_name} {generation.encoder[:8]}",
         recall=min((ref.recall for ref in generation.indexes if ref.recall is not None), default=None),
@@ -134,6 +138,27 @@ def show(root: str, name: str | None = None) -> Generation:
         hint = f"did you mean {near[0]}?" if near else "the store has none"
         raise LookalikeError(f"Expected the name of a generation. Received: {name}; {hint}")
     return read(root, name)
+
+
+def served_notes(root: str, generation: Generation) -> Sequence[EmbeddedShard]:
+    """The note of every image shard of a generation, in the order of the corpus.
+
+    Raises:
+        LookalikeError: if their table is not there, or damaged.
+    """
+    if not isinstance(generation.shards, ShardsRef):
+        return generation.shards
+    path = files.join(generation_folder(root, generation.name), SHARDS)
+    try:
+        found = files.sha256(path)
+        if found != generation.shards.sha256:
+            raise LookalikeError(
+                f"{path} is damaged. Expected SHA-256 {generation.shards.sha256}. Received: {found}"
+            )
+        with files.open_read(path) as file:
+            return read_note_table(file, path)[0]
+    except OSError as error:
+        raise LookalikeError(f"{path} cannot be read: {files.reason(error)}") from None
 
 
 def read_index(root: str, ref: IndexRef) -> IndexManifest:

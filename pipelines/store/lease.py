@@ -1,12 +1,9 @@
-"""A lock for file systems that have none: an object that its holder renews, and that is dead when it stops.
+"""A lock on an object store, which has none: an object that its holder renews, and that is dead when it stops.
 
-Beam's file systems can neither create a file only if it is absent nor replace it only if it is unchanged. So:
-
+- The object is written only if it is absent, or still what was read: of two that take it at once, one has it.
 - No clock is compared with another. A lease is alive if its content changes while one watches, and dead if it
   does not for `DEAD_SECONDS` of watching. A clock that is wrong or goes backwards changes nothing. The price:
   refusing takes up to `RENEW_SECONDS`, taking over a dead run's lease takes `DEAD_SECONDS`.
-- Who takes a lease writes it, waits `SETTLE_SECONDS`, and has it if its own token is still there: of two that
-  write at once, the last one has it. It fails only if one takes longer than that from reading to writing.
 - A holder that was suspended may find that another has the lease. Its `check` says so before it publishes. Were
   both to write all the same, they could only build the same artifacts twice: these are named by their content,
   and `CURRENT` is replaced in one step. Only what deletes (`prune`, `clean_up`) relies on the lease alone.
@@ -31,7 +28,8 @@ from .holder import Holder, log_taken_over, parse_holder, refusal, renewed
 logger = logging.getLogger(__name__)
 RENEW_SECONDS = 20.0
 DEAD_SECONDS = 120.0
-SETTLE_SECONDS = 5.0
+LOOK_SECONDS = 5.0
+"""Between two looks at a lease that is held."""
 _ATTEMPTS = 24
 
 
@@ -53,50 +51,72 @@ class Lease:
         """Takes the lease when it is free or its holder dead.
 
         Raises:
-            LookalikeError: if another is alive, or was faster.
+            LookalikeError: if another is alive, or was faster; if the store cannot keep a lease.
+            OSError: if the store cannot be asked.
         """
-        self._await_free()
-        self._write()
-        self._wait(SETTLE_SECONDS)
-        if not self.is_ours():
-            raise refusal(self._path, parse_holder(self._read() or b""))
-
-    def _await_free(self) -> None:
-        seen, watched = self._read(), 0.0
-        if seen is not None:
-            logger.info(
-                "%s is held by %s: watching whether it lives", self._path, parse_holder(seen) or "someone"
-            )
-        while seen is not None:
-            if watched >= DEAD_SECONDS:
-                log_taken_over(self._path, seen)
-                return
-            self._wait(SETTLE_SECONDS)
-            watched += SETTLE_SECONDS
+        seen, watched = None, 0.0
+        while True:
             now = self._read()
-            if now is not None and now != seen:
-                raise refusal(self._path, parse_holder(now))
-            seen = now
+            if now is None:
+                if self._create():
+                    return
+            elif self._is_mine(now[0]):  # the answer to its creation was lost
+                return
+            elif seen not in (None, now):
+                raise refusal(self._path, parse_holder(now[0]))
+            elif watched >= DEAD_SECONDS:
+                self._take_over(*now)
+                return
+            elif seen is None:
+                other = parse_holder(now[0]) or "someone"
+                logger.info("%s is held by %s: watching whether it lives", self._path, other)
+                seen = now
+            self._wait(LOOK_SECONDS)
+            watched += LOOK_SECONDS
+
+    def _create(self) -> bool:
+        data = self._renewed()
+        if not files.create_bytes(self._path, data):
+            return False
+        # There are servers that take no notice of the condition.
+        if files.create_bytes(self._path, data):
+            files.delete([self._path])
+            raise LookalikeError(
+                f"Expected an object store that writes an object only if it is absent (If-None-Match), which a lock "
+                f"needs. Received one that wrote it twice: {self._path}"
+            )
+        return True
+
+    def _take_over(self, data: bytes, version: files.Version) -> None:
+        if not files.replace_bytes(self._path, self._renewed(), version):
+            now = self._read()
+            raise refusal(self._path, parse_holder(now[0]) if now else None)
+        log_taken_over(self._path, data)
+
+    def _is_mine(self, data: bytes) -> bool:
+        holder = parse_holder(data)
+        return holder is not None and holder.token == self._holder.token
 
     def is_ours(self) -> bool:
         """Whether the object still says that this process holds it. Raises OSError."""
-        holder = parse_holder(self._read() or b"")
-        return holder is not None and holder.token == self._holder.token
+        now = self._read()
+        return now is not None and self._is_mine(now[0])
 
     def check(self) -> None:
         """Raises LookalikeError if another took the lease."""
-        if not self.is_ours():
-            other = parse_holder(self._read() or b"") or "another run, or deleted"
+        now = self._read()
+        if now is None or not self._is_mine(now[0]):
+            other = (now and parse_holder(now[0])) or "another run, or deleted"
             raise LookalikeError(
                 f"The lock {self._path} was lost to {other}: this run did not renew it for {DEAD_SECONDS:.0f} s"
             )
 
     def renew(self) -> bool:
         """Shows that the holder lives. Returns False if the lease is another's."""
-        if not self.is_ours():
+        now = self._read()
+        if now is None or not self._is_mine(now[0]):
             return False
-        self._write()
-        return True
+        return files.replace_bytes(self._path, self._renewed(), now[1])
 
     def release(self) -> None:
         """Deletes the object, unless it is another's."""
@@ -115,7 +135,7 @@ class Lease:
         """
         for attempt in range(_ATTEMPTS if patient else 1):
             if attempt:
-                self._wait(random.uniform(0, 2 * SETTLE_SECONDS))
+                self._wait(random.uniform(0, 2 * LOOK_SECONDS))
             try:
                 self.take()
                 break
@@ -143,16 +163,12 @@ class Lease:
             except Exception as error:  # whatever a remote file system raises: the next time may succeed
                 logger.warning("the lock %s could not be renewed: %s", self._path, error)
 
-    def _read(self) -> bytes | None:
-        if not files.exists(self._path):
-            return None
+    def _read(self) -> tuple[bytes, files.Version] | None:
         try:
-            return files.read_bytes(self._path)
-        except OSError:
-            if not files.exists(self._path):
-                return None
-            raise
+            return files.read_version(self._path)
+        except FileNotFoundError:
+            return None
 
-    def _write(self) -> None:
+    def _renewed(self) -> bytes:
         self._holder = renewed(self._holder)
-        files.write_bytes(self._path, self._holder.to_json())
+        return self._holder.to_json()

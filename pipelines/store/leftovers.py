@@ -18,7 +18,7 @@ from .lock import hold
 
 logger = logging.getLogger(__name__)
 
-_OURS = ("embeddings", "indexes", "generations", "reports")
+_OURS = ("embeddings", "indexes", "generations", "reports", "notes")
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,27 @@ def _unfinished(store: str) -> Iterator[str]:
             e.path for e in os.scandir(root or ".") if e.name.startswith(f".{CURRENT}{files.TEMPORARY}")
         )
     for ours in _OURS:
-        for folder, folders, names in os.walk(os.path.join(root, ours)):
-            found = [n for n in (*folders, *names) if n.startswith(".") and files.TEMPORARY in n]
-            folders[:] = set(folders).difference(found)
-            if folder != os.path.join(root, ours) and not folders and set(names) <= set(found):
-                yield folder
+        yield from _below(os.path.join(root, ours), is_ours=True)
+
+
+def _below(folder: str, is_ours: bool) -> Iterator[str]:
+    """What is unfinished in a folder; the folder itself if it holds nothing else, unless it `is_ours` to keep."""
+    unfinished, folders, is_used = [], [], is_ours
+    try:
+        listed = os.scandir(folder)
+    except OSError:  # what needs it will tell
+        return
+    with listed as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and files.TEMPORARY in entry.name:
+                unfinished.append(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
             else:
-                yield from (os.path.join(folder, name) for name in found)
+                is_used = True
+    yield from unfinished if is_used or folders else [folder]
+    for path in folders:
+        yield from _below(path, is_ours=False)
 
 
 def _sizes(path: str) -> Iterator[int]:

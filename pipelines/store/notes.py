@@ -12,7 +12,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -178,33 +177,6 @@ def is_whole(store: str, path: str, sha256: str) -> bool:
         return files.sha256(files.join(store, path)) == sha256
     except FileNotFoundError:
         return False
-
-
-def finished_shards(store: str, fingerprint: str) -> list[EmbeddedShard]:
-    """All notes of an encoder in a store whose files are there, the newest last.
-
-    Raises:
-        LookalikeError: if a note cannot be read as one, or a newer version wrote it.
-    """
-    listed = sorted(
-        files.list_files(embeddings_folder(store, fingerprint)), key=lambda file: float(file.modified)
-    )
-    names = {file.path for file in listed}
-    bases = [file.path.removesuffix(".json") for file in listed if file.path.endswith(".json")]
-    finished = [base for base in bases if {f"{base}.parquet", f"{base}.rejects.parquet"} <= names]
-    if not files.is_remote(store):
-        return [_read_note(base) for base in finished]
-    with ThreadPoolExecutor(32) as pool:  # each takes a request's time, whatever it holds
-        return list(pool.map(_read_note, finished))
-
-
-def _read_note(base: str) -> EmbeddedShard:
-    path = f"{base}.json"
-    note = parse_note(files.read_bytes(path), path)
-    beside = "/".join(base.split("/")[-3:])
-    if (note.path, note.rejects_path) != (f"{beside}.parquet", f"{beside}.rejects.parquet"):
-        raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {AGAIN}")
-    return note
 
 
 AGAIN = "delete it to have the shard embedded again"

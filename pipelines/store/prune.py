@@ -9,8 +9,8 @@ What is deleted, and when:
   it, and `keep_days` (at least a day).
 
 A kill at any moment leaves every listed generation whole: a generation's manifest first becomes a tombstone,
-`pruned.json`, which the next prune takes up again; it is deleted last. An artifact loses first what makes it
-count as finished, the note of an embedding file or the manifest of an index shard.
+`pruned.json`, which the next prune takes up again, with the table of shards beside it; both are deleted last. An
+artifact loses first what makes it count as finished, the note of an embedding file or the manifest of an index shard.
 
 A query that runs is safe. On a local store it holds a shared lock on the manifest (`generations.reading`); prune
 makes a tombstone only of a manifest it can lock alone. For a URL, files are deleted only by a prune that
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -28,17 +29,21 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from hashlib import blake2b
+from typing import Any
 
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import generations, index_manifest
-from .generation import Generation, current_name, generation_folder
+from .generation import SHARDS, Generation, ShardsRef, current_name, generation_folder
 from .generations import MANIFEST
 from .lock import flocked
+from .note_table import read_note_table
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +76,17 @@ class PruneSummary:
     bytes: int
 
 
+Keys = AbstractSet[int]
+"""Artifacts, each by a digest of 64 bits of its path: two of a million are equal in one of 37 million stores, and then
+one is deleted a prune too late."""
+
+
 @dataclass(frozen=True)
 class _Grave:
     """A generation with a tombstone, the artifacts it named (None: unknown), and whether they may be deleted now."""
 
     name: str
-    artifacts: frozenset[str] | None
+    artifacts: Keys | None
     due: bool
 
 
@@ -108,32 +118,36 @@ def prune(
     now = time.time() if now is None else now
     folders = _generation_folders(root)
     kept, doomed = _sorted_out(root, keep_count, keep_days, now)
-    wanted = {path for name in kept for path in named_artifacts(generations.read(root, name))}
+    wanted: set[int] = set()
+    for name in kept:
+        wanted |= _keys(named_artifacts(root, generations.read(root, name)))
     graves = list(_old_graves(folders, now))
     in_use = []
     for name in doomed:
-        named = _named_or_nothing(root, name)
-        if _buried(folders[name][MANIFEST].path, named, dry_run):
+        generation, named = _named_or_nothing(root, name)
+        if _buried(folders[name][MANIFEST].path, generation, dry_run):
             graves.append(_Grave(name, named, due=not files.is_remote(root)))
         else:
             in_use.append(name)
             wanted |= named
     wanted = wanted.union(*(grave.artifacts or () for grave in graves if not grave.due))
-    condemned = frozenset().union(*(grave.artifacts or () for grave in graves if grave.due))
+    condemned = set[int]().union(*(grave.artifacts or () for grave in graves if grave.due))
     cutoff = _cutoff([folders[name][MANIFEST] for name in kept], keep_days, now)
     # Whoever reads a generation that has just lost its manifest may need any of them.
     may_be_read = any(grave.artifacts is None and not grave.due for grave in graves)
     gone = {
         path: found
-        for path, found in ({} if may_be_read else _artifacts(root)).items()
-        if path not in wanted and (path in condemned or _older(found, cutoff))
+        for path, found in (() if may_be_read else _artifacts(root))
+        if (key := _key(path)) not in wanted and (key in condemned or _older(found, cutoff))
     }
     listed = {*kept, *doomed, *(grave.name for grave in graves)}
     emptied = [grave.name for grave in graves if grave.due] + sorted(folders.keys() - listed)
     if not dry_run:
         _delete_artifacts(root, gone)
         for name in emptied:
-            files.delete(file.path for key, file in folders[name].items() if key != TOMBSTONE)
+            held = folders[name]
+            files.delete(file.path for key, file in held.items() if key not in (TOMBSTONE, SHARDS))
+            files.delete([held[TOMBSTONE].path] if TOMBSTONE in held else [])
             files.delete([generation_folder(root, name)])
     sizes = [
         file.size for found in (*gone.values(), *(folders[n].values() for n in emptied)) for file in found
@@ -184,17 +198,31 @@ def _published(name: str) -> float:
         ) from None
 
 
-def named_artifacts(generation: Generation) -> frozenset[str]:
-    """Index shards and embedding files that a generation is made of, relative to the store."""
-    return frozenset({ref.path for ref in generation.indexes} | {note.path for note in generation.shards})
+def named_artifacts(root: str, generation: Generation) -> Iterator[str]:
+    """Index shards and embedding files that a generation is made of, relative to the store.
+
+    Raises:
+        LookalikeError: if its table of shards is not there, or damaged.
+    """
+    yield from (ref.path for ref in generation.indexes)
+    yield from (note.path for note in generations.served_notes(root, generation))
 
 
-def _named_or_nothing(root: str, name: str) -> frozenset[str]:
-    """What a generation names; nothing if its manifest is damaged: then only age condemns its artifacts."""
+def _keys(paths: Iterable[str]) -> set[int]:
+    return set(map(_key, paths))
+
+
+def _key(path: str) -> int:
+    return int.from_bytes(blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+
+
+def _named_or_nothing(root: str, name: str) -> tuple[Generation | None, set[int]]:
+    """A generation and what it names; nothing if it is damaged: then only age condemns its artifacts."""
     try:
-        return named_artifacts(generations.read(root, name))
+        generation = generations.read(root, name)
+        return generation, _keys(named_artifacts(root, generation))
     except LookalikeError:
-        return frozenset()
+        return None, set()
 
 
 def _old_graves(folders: Mapping[str, Mapping[str, FileInfo]], now: float) -> Iterator[_Grave]:
@@ -206,19 +234,25 @@ def _old_graves(folders: Mapping[str, Mapping[str, FileInfo]], now: float) -> It
             yield _Grave(name, _buried_artifacts(tombstone.path), due)
 
 
-def _buried_artifacts(tombstone: str) -> frozenset[str] | None:
+def _buried_artifacts(tombstone: str) -> Keys | None:
     """What a tombstone names; None if it is damaged: then only age condemns those artifacts."""
     try:
-        named = json.loads(files.read_bytes(tombstone))
+        told = json.loads(files.read_bytes(tombstone))
+        named = told if isinstance(told, list) else told["artifacts"]
         if not isinstance(named, list) or not all(isinstance(path, str) for path in named):
             raise ValueError
-    except (ValueError, RecursionError):
+        keys = _keys(named)
+        if isinstance(told, dict) and told["shards"]:
+            path = tombstone.removesuffix(TOMBSTONE) + SHARDS
+            with files.open_read(path) as file:
+                keys |= _keys(note.path for note in read_note_table(file, path)[0])
+    except (ValueError, TypeError, KeyError, RecursionError, LookalikeError, FileNotFoundError):
         logger.warning("%s is damaged: what its generation alone named is deleted when it is old", tombstone)
         return None
-    return frozenset(named)
+    return keys
 
 
-def _buried(manifest: str, named: frozenset[str], dry_run: bool) -> bool:
+def _buried(manifest: str, generation: Generation | None, dry_run: bool) -> bool:
     """Makes a tombstone of a manifest, or only looks whether it could. Returns False if a query reads it."""
     with contextlib.ExitStack() as held:
         if not files.is_remote(manifest):
@@ -228,21 +262,34 @@ def _buried(manifest: str, named: frozenset[str], dry_run: bool) -> bool:
                 return False
         if not dry_run:
             tombstone = manifest.removesuffix(MANIFEST) + TOMBSTONE
-            files.write_bytes(tombstone, json.dumps(sorted(named)).encode())
+            files.write_bytes(tombstone, json.dumps(_epitaph(generation)).encode())
             files.delete([manifest])
             _sync([manifest])
         return True
 
 
-def _artifacts(root: str) -> dict[str, list[FileInfo]]:
-    """Path of every index shard and embedding file, relative to the store -> its files, finished or not."""
-    found: defaultdict[str, list[FileInfo]] = defaultdict(list)
-    for file in files.list_files(files.join(root, "indexes")):
-        found["/".join(["indexes", file.path.split("/")[-2]])].append(file)
-    for file in files.list_files(files.join(root, "embeddings")):
-        folder, name = file.path.split("/")[-2:]
-        found[f"embeddings/{folder}/{_EMBEDDING.sub('', name)}.parquet"].append(file)
-    return found
+def _epitaph(generation: Generation | None) -> dict[str, Any]:
+    """What a tombstone says: the artifacts that were named, but for those that the table of shards still names."""
+    if generation is None:
+        return {"artifacts": [], "shards": False}
+    beside = () if isinstance(generation.shards, ShardsRef) else generation.shards
+    named = sorted({*(ref.path for ref in generation.indexes), *(note.path for note in beside)})
+    return {"artifacts": named, "shards": isinstance(generation.shards, ShardsRef)}
+
+
+def _artifacts(root: str) -> Iterator[tuple[str, list[FileInfo]]]:
+    """Every index shard and embedding file, by its path relative to the store, with its files, finished or not."""
+    indexes = files.each_file(files.join(root, "indexes"))
+    for folder, found in itertools.groupby(indexes, lambda file: file.path.split("/")[-2]):
+        yield f"indexes/{folder}", list(found)
+    # The files of one shard have a name in common up to their endings, and so lie side by side.
+    for path, found in itertools.groupby(files.each_file(files.join(root, "embeddings")), _embedding_file):
+        yield path, list(found)
+
+
+def _embedding_file(file: FileInfo) -> str:
+    folder, name = file.path.split("/")[-2:]
+    return f"embeddings/{folder}/{_EMBEDDING.sub('', name)}.parquet"
 
 
 def _modified(file: FileInfo) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -13,13 +14,15 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from . import generations
 from .generation import CURRENT, Generation, IndexRef, current_name, generation_folder, read_current
-from .notes import COUNTS, EmbeddedShard, adds_up, parse_note
+from .notes import COUNTS, EmbeddedShard, adds_up, parse_note, totals
 
 _CONTENT = (
     *("shard", "digest", "encoder", "options", "read", "rejected", "duplicates", "damaged"),
     *("path", "sha256", "rejects_path", "rejects_sha256"),
 )
 """What a shard's note and a manifest must agree on; its token changes when a shard is touched."""
+_AT_ONCE = 4096
+"""Shards whose findings are waited for."""
 
 
 def verify(root: str, name: str | None = None) -> list[str]:
@@ -48,14 +51,21 @@ def verify(root: str, name: str | None = None) -> list[str]:
             if one not in known:
                 raise
             problems.append(str(error))
-    notes = {(n.path, n.sha256, n.rejects_sha256): n for g in found for n in g.shards}.values()
     refs = {(r.path, r.manifest_sha256, r.count): r for g in found for r in g.indexes}.values()
     with ThreadPoolExecutor() as pool:
+        seen: set[int] = set()
         for generation in found:
-            problems += _of_counts(generation)
+            try:
+                notes = generations.served_notes(root, generation)
+            except LookalikeError as error:
+                problems.append(str(error))
+                continue
+            problems += _of_counts(generation, notes)
             problems += _of_duplicates(root, generation)
-        for part in pool.map(lambda note: list(_of_shard(root, note)), notes):
-            problems += part
+            new = (note for note in notes if not _is_seen(note, seen))
+            while some := list(itertools.islice(new, _AT_ONCE)):
+                for part in pool.map(lambda note: list(_of_shard(root, note)), some):
+                    problems += part
         for part in pool.map(lambda ref: list(_of_index(root, ref)), refs):
             problems += part
     return list(dict.fromkeys(problems))
@@ -73,13 +83,20 @@ def _of_current(root: str) -> Iterator[str]:
         yield str(error)
 
 
-def _of_counts(generation: Generation) -> Iterator[str]:
+def _is_seen(note: EmbeddedShard, seen: set[int]) -> bool:
+    """Whether a shard's files were met before, in another generation; from now on they were."""
+    key = hash(tuple(getattr(note, name) for name in (*_CONTENT, *COUNTS)))
+    known = key in seen
+    seen.add(key)
+    return known
+
+
+def _of_counts(generation: Generation, notes: Sequence[EmbeddedShard]) -> Iterator[str]:
     where = f"generation {generation.name}"
-    for note in generation.shards:
+    for note in notes:
         if not adds_up(note):
             yield f"{where}: the counts of {note.shard} do not add up"
-    for kind in COUNTS:
-        total = sum(getattr(note, kind) for note in generation.shards)
+    for kind, total in totals(notes).items():
         if generation.counts.get(kind) != total:
             yield f"{where}: expected {kind} of {total:,}. Received: {generation.counts.get(kind)}"
     items = sum(ref.count for ref in generation.indexes)

@@ -31,6 +31,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lookalike.store import generations
+from lookalike.store.prune import named_artifacts
 from tests import conftest
 from tests.conftest import Job, picture, run
 from tests.support.fault_points import FaultPoints, no_permission, watched
@@ -171,6 +173,7 @@ READERS = (
         ("generation ", "indexes/", "embeddings/"),
     ),
     Reader("store/generations/*/duplicates.parquet", (*STORE, QUERY)),
+    Reader("store/generations/*/shards.parquet", (*STORE, PRUNE, NIGHTLY, QUERY)),
     Reader("store/generations/*/pruned.json", (("generations", "list", *JOB), PRUNE, NIGHTLY)),
     Reader(
         "store/excluded.parquet", (("exclude", "list", *JOB), ("exclude", "add", *JOB, "x"), QUERY, NIGHTLY)
@@ -178,6 +181,7 @@ READERS = (
     Reader("store/excluded.lock", (("exclude", "add", *JOB, "x"),)),
     Reader("store/LOCK", (NIGHTLY, PRUNE)),
     Reader("store/reports/*", (NIGHTLY,)),
+    Reader("store/notes/*", (("generations", "list", *JOB), NIGHTLY)),
     Reader("store/embeddings/*/*.json", (NIGHTLY, ("generations", "verify", *JOB), ("index", *JOB))),
     Reader("store/embeddings/*/*.parquet", (NIGHTLY, ("generations", "verify", *JOB)), ("shard",)),
     Reader(
@@ -248,12 +252,12 @@ class World:
         for night in range(3):
             job.pack({**pictures, "p00.jpg": picture(100 + night)}, per_shard=4)
             job.nightly()
-        generations = sorted((folder / "store" / "generations").iterdir())
-        named = json.loads((generations[0] / "manifest.json").read_bytes())
-        tombstone = [ref["path"] for ref in named["indexes"]]
-        (generations[0] / "pruned.json").write_text(json.dumps(tombstone))
-        (generations[0] / "manifest.json").unlink()
-        self.served = generations[-1]
+        published = sorted((folder / "store" / "generations").iterdir())
+        named = json.loads((published[0] / "manifest.json").read_bytes())
+        tombstone = {"artifacts": [ref["path"] for ref in named["indexes"]], "shards": True}
+        (published[0] / "pruned.json").write_text(json.dumps(tombstone))
+        (published[0] / "manifest.json").unlink()
+        self.served = published[-1]
         (folder / "pictures").mkdir()
         for name, content in list(pictures.items())[:3]:
             (folder / "pictures" / name).write_bytes(content)
@@ -281,9 +285,9 @@ class World:
         }
 
     def _is_served(self, path: Path) -> bool:
-        manifest = json.loads((self.served / "manifest.json").read_bytes())
-        shown = {ref["path"] for ref in manifest["indexes"]}
-        shown |= {note["path"] for note in manifest["shards"]} | {f"generations/{self.served.name}"}
+        store = str(self.folder / "store")
+        shown = {*named_artifacts(store, generations.read(store, self.served.name))}
+        shown.add(f"generations/{self.served.name}")
         return any(str(path.relative_to(self.folder / "store")).startswith(one) for one in shown)
 
 

@@ -23,7 +23,7 @@ from tests.support.places import ROOT
 WATCH = ROOT / "tests" / "support" / "import_watch.py"
 COMMAND = [sys.executable, "-c", "from lookalike.cli.main import main; main()"]
 WATCHED = [sys.executable, "-P", str(WATCH)]
-TIMES = 20
+TIMES = int(os.environ.get("LOOKALIKE_PROCESSES", "6"))
 KINDS = ("images", "vectors", "ids")
 
 

@@ -1,8 +1,10 @@
 """Digests: the published one of a file, and one of a value that does not depend on how it is written."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lookalike.model.digests import sha256_file, sha256_json
+from lookalike.model.digests import LongListDigest, sha256_file, sha256_json
 
 # FIPS 180-4: of nothing, of "abc", and of a million times "a", which is nearly one read of the file.
 PUBLISHED = {
@@ -35,3 +37,21 @@ def test_a_digest_is_the_same_in_every_version():
     assert (
         sha256_json({"b": 1, "a": "ü"}) == "9e638ba662cf35927d64a82a7a37816af709b246653acb28cd8cebbb17fb51aa"
     )
+
+
+@given(
+    key=st.text(max_size=3),
+    others=st.dictionaries(
+        st.text(max_size=3), st.none() | st.lists(st.text(max_size=2), max_size=2), max_size=4
+    ),
+    elements=st.lists(
+        st.integers() | st.text(max_size=3) | st.lists(st.text(max_size=2), max_size=2), max_size=4
+    ),
+)
+def test_a_long_list_has_the_digest_that_it_has_when_it_is_held(key, others, elements):
+    others.pop(key, None)
+    digest = LongListDigest(key, others)
+    for number, element in enumerate(elements):
+        assert digest.hexdigest() == sha256_json({**others, key: elements[:number]})
+        digest.add(element)
+    assert digest.hexdigest() == sha256_json({**others, key: elements})

@@ -16,18 +16,18 @@ CHANGES: dict[str, list[Change]] = {
             REUSE,
         ),
         wrong(
-            "if trusted and note.options == digest and",
-            "if trusted and",
+            "place is not None and note.options == digest and",
+            "place is not None and",
             "a shard counts as finished though it is to be read in another way",
         ),
         wrong(
-            "(note.shard, note.token) in tokens",
-            "True",
+            "note.token == shards[place].token:",
+            "True:",
             "a shard counts as finished though it changed",
         ),
         worse(
-            'trusted = (trust or config.corpus.trust) == "metadata"',
-            "trusted = True",
+            'if (trust or config.corpus.trust) == "metadata":',
+            "if True:",
             "corpus.trust: content reads nothing",
         ),
         wrong(
@@ -43,7 +43,7 @@ CHANGES: dict[str, list[Change]] = {
             "a shard that was touched is read every night",
         ),
         worse(
-            "if not has_outcome(self._task.run_folder, shard):",
+            "if not outcomes.is_done(shard):",
             "if True:",
             "a bundle that is run again reads its shards again",
         ),
@@ -117,23 +117,35 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/embedding/summary.py": [
         loses(
-            "**_served(config.store, plan, unfinished)}",
-            "}",
+            "_finished(plan, embedded, _served(config.store, plan, unfinished))",
+            "_finished(plan, embedded)",
             "a shard that changed during the night vanishes from what is served",
             "tests/pipelines/nightly/test_run.py",
         ),
         wrong(
-            "(note.encoder, note.options) == (plan.fingerprint, plan.options_digest)",
-            "True",
+            "and (note.encoder, note.options) == same",
+            "",
             "vectors of another encoder are served",
         ),
         worse(
-            "if lost := [name for name in names if name not in outcomes]:",
-            "if lost := []:",
+            "if shard.name not in outcomes.done]:",
+            "if False]:",
             "a night whose workers see another store ends in a stack trace",
         ),
-        worse("tokens.get(s.name) != s.token and", "", "every shard is told to have come late"),
-        wrong("counts.update(outcome.counts)", "pass", "the counts of a run are zero"),
+        worse("if not known and", "if", "every shard is told to have come late"),
+    ],
+    "pipelines/embedding/outcomes.py": [
+        wrong('counts.update(told["counts"])', "pass", "the counts of a run are zero"),
+        wrong(
+            'if told["shard"] in done:',
+            "if False:",
+            "the counts of a piece that was done twice are added up twice",
+        ),
+        worse(
+            "        self._add(shard, files.read_bytes(path))\n        return True",
+            "        return True",
+            "what was done of a piece before its worker died is not told",
+        ),
     ],
     "pipelines/embedding/reading.py": [
         wrong(
@@ -215,7 +227,7 @@ CHANGES: dict[str, list[Change]] = {
             REUSE,
         ),
         worse(
-            "if has_outcome(self._task.run_folder, shard):",
+            "if self._outcomes.is_done(shard):",
             "if False:",
             "work that is handed out again is done again",
         ),
@@ -225,12 +237,24 @@ CHANGES: dict[str, list[Change]] = {
             "a shard that is not finished takes others of its bundle with it",
         ),
     ],
-    "pipelines/store/notes.py": [
+    "pipelines/store/note_listing.py": [
         worse(
-            'finished = [base for base in bases if {f"{base}.parquet", f"{base}.rejects.parquet"} <= names]',
-            "finished = bases",
+            "np.isin(listed.places, listed.embeddings) & np.isin(listed.places, listed.rejects)",
+            "np.isin(listed.places, listed.rejects)",
             "a shard whose embedding file is gone counts as finished",
         ),
+        wrong(
+            "    same &= pc.equal(listed.modified.take(pa.array(places)), was).to_numpy()\n",
+            "",
+            "a note that was written again is read as it was before",
+        ),
+        wrong(
+            "np.lexsort((places, listed.seconds[places]))",
+            "np.arange(len(places))",
+            "of two notes the older one counts",
+        ),
+    ],
+    "pipelines/store/notes.py": [
         wrong(
             "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS})",
             "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS[:2]})",

@@ -20,7 +20,7 @@ CHANGES: dict[str, list[Change]] = {
             "ids from a file of Windows end in a carriage return and are unknown",
         ),
     ],
-    "pipelines/filesystem/files.py": [
+    "pipelines/filesystem/local.py": [
         loses(
             "            with naming(temporary):\n                os.fsync(file.fileno())\n",
             "",
@@ -37,29 +37,115 @@ CHANGES: dict[str, list[Change]] = {
             "an embedding file may be half as long after a power cut",
         ),
         loses(
-            '    sync(os.path.dirname(_local(path)) or ".")\n',
+            '    sync(os.path.dirname(path) or ".")\n',
             "",
             "an embedding file may be gone after a power cut, though its note is there",
         ),
         loses(
-            "    sync(os.path.dirname(_local(folder)))\n",
+            "    sync(os.path.dirname(folder))\n",
             "",
             "an index shard may be gone after a power cut, though a generation names it",
         ),
         loses("    sync(parent)\n", "", "a new folder with all in it may be gone after a power cut"),
         worse("os.chmod(temporary, 0o644)", "pass", "nobody but the writer can read an embedding file"),
         worse("os.chmod(temporary, 0o755)", "pass", "nobody but the writer can open an index shard"),
-        loses(
-            "            _give_up(upload)\n            raise\n",
-            "            raise\n",
-            "half an object is completed when an upload fails",
-            "tests/pipelines/filesystem/test_s3.py",
+        worse(
+            "secrets.token_hex(8)",
+            "os.getpid()",
+            "two containers write to one temporary file",
+        ),
+    ],
+    "pipelines/filesystem/urls.py": [
+        worse(
+            '_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)',
+            '_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")',
+            "GS:// is taken for a local folder",
+        ),
+    ],
+    "pipelines/filesystem/braces.py": [
+        worse(
+            'width = len(ends[1]) if ends[1].startswith("0") else 0',
+            "width = 0",
+            "a brace list loses its leading zeros",
+        ),
+        worse("step = 1 if last >= first else -1", "step = 1", "a brace list that counts down is empty"),
+    ],
+    "pipelines/filesystem/patterns.py": [
+        worse(
+            "        if not files:\n            raise LookalikeError(",
+            "        if False:\n            raise LookalikeError(",
+            "a part of a pattern that matches nothing is left out in silence",
+        ),
+    ],
+    "pipelines/filesystem/named_objects.py": [
+        worse("in_folder[folder] > FEW or", "False and", "a brace list costs a request a path"),
+        worse(
+            "        if folder not in self._levels:\n",
+            "        if True:\n",
+            "a folder is listed for each of the patterns in it",
+        ),
+        wrong('"*": "[^/]*"', '"*": ".*"', "a pattern names what lies in folders below, too"),
+    ],
+    "pipelines/filesystem/objects.py": [
+        worse(
+            "if error.errno != errno.ESTALE:",
+            "if True:",
+            "an object that is replaced while it is read ends the run",
         ),
         loses(
-            'if f.path == path or f.path.startswith(f"{path}/"))',
-            "if f.path.startswith(path))",
-            "deleting a remote folder deletes its neighbours whose names begin alike",
+            "            store.put(key, data, mode=mode)\n",
+            "            store.put(key, data)\n",
+            "what another wrote meanwhile is overwritten",
         ),
+        worse(
+            'and not found["path"].startswith(f"{marker[\'path\']}/")',
+            "",
+            "what tools mean a folder by is taken for a file",
+        ),
+    ],
+    "pipelines/filesystem/object_reader.py": [
+        wrong(
+            '            options["if_match"] = self._etag\n',
+            "            pass\n",
+            "what is read is a mixture of two objects",
+        ),
+        worse(
+            "        if at != self._read_to:\n",
+            "        if True:\n",
+            "a large file is read by a request for each piece",
+        ),
+        worse(
+            "            end = min(at + max(wanted, AHEAD), self.info().size)\n",
+            "            end = self.info().size\n",
+            "the foot of a table brings all of it",
+        ),
+        wrong(
+            "        if not piece and at != self.info().size:\n",
+            "        if False:\n",
+            "an answer that is cut short is taken for the end of the object",
+        ),
+    ],
+    "pipelines/filesystem/stores.py": [
+        worse(
+            "    _Process.orphaned = _Process.asked\n",
+            "    pass\n",
+            "a fork waits for ever for an object store",
+        ),
+        worse(
+            '"read_timeout": timedelta(seconds=seconds)',
+            '"read_timeout": timedelta(days=1)',
+            "a store that does not answer is waited for all day",
+            "tests/pipelines/filesystem/test_store_errors.py",
+        ),
+    ],
+    "pipelines/filesystem/store_errors.py": [
+        wrong(
+            "        if NO_BUCKET.search(str(error)):\n",
+            "        if False:\n",
+            "a bucket that does not exist is taken for an empty store",
+        ),
+    ],
+    "pipelines/filesystem/files.py": [
         wrong(
             "key=lambda name: (name == last, name)):",
             "key=lambda name: name):",
@@ -70,37 +156,15 @@ CHANGES: dict[str, list[Change]] = {
             "return sorted(found, key=lambda f: f.path)",
             "unfinished files are taken for whole ones",
         ),
-        worse(
-            "if error.errno != errno.ESTALE:",
-            "if True:",
-            "an object that is replaced while it is read ends the run",
-            "tests/pipelines/filesystem/test_s3.py",
-        ),
-        worse(
-            'width = len(ends[1]) if ends[1].startswith("0") else 0',
-            "width = 0",
-            "a brace list loses its leading zeros",
-        ),
-        worse("step = 1 if last >= first else -1", "step = 1", "a brace list that counts down is empty"),
-        worse(
-            "        if not files:\n            raise LookalikeError(",
-            "        if False:\n            raise LookalikeError(",
-            "a part of a pattern that matches nothing is left out in silence",
+        wrong(
+            "                    while waiting:\n                        yield waiting.popleft().result()\n",
+            "",
+            "a note is taken for that of another shard",
         ),
         wrong(
             '    if found != expected:\n        raise LookalikeError(f"The file is damaged',
             '    if False:\n        raise LookalikeError(f"The file is damaged',
             "no file is compared with its digest",
-        ),
-        worse(
-            "secrets.token_hex(8)",
-            "os.getpid()",
-            "two containers write to one temporary file",
-        ),
-        worse(
-            '_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)',
-            '_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://")',
-            "GS:// is taken for a local folder",
         ),
     ],
     "pipelines/filesystem/cache.py": [

@@ -191,23 +191,28 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/build.py": [
         wrong(
-            '            "tuning": tuned_by(config, asked),\n',
+            '        "tuning": tuned_by(config, asked),\n',
             "",
             "an index of another recall target is used again",
         ),
         wrong(
-            '            "metadata": dict(config.corpus.metadata),\n            "scann"',
-            '            "scann"',
+            '        "metadata": dict(config.corpus.metadata),\n        "scann"',
+            '        "scann"',
             "an index without the metadata that is configured is used again",
         ),
-        worse('            "scann": version("scann"),\n', "", "files of another ScaNN are used again"),
+        worse('        "scann": version("scann"),\n', "", "files of another ScaNN are used again"),
         wrong(
-            "        files.check_digest(source.path, data, source.sha256)\n",
-            "",
+            "with open_whole(path, source.sha256) as file:",
+            "with files.open_read(path) as file:",
             "damaged vectors are indexed",
         ),
         wrong(
-            'made_from["augmentation"] = plan.augmentation.model_dump()',
+            "        if end <= task.vectors:\n",
+            "        if True:\n",
+            "a file of more vectors than its note says is not told",
+        ),
+        wrong(
+            'parts["augmentation"] = plan.augmentation.model_dump()',
             "pass",
             "an index of vectors that are not augmented is used again",
         ),
@@ -296,8 +301,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/sources/find.py": [
         wrong(
-            "        if not _is_same(first, named):\n",
-            "        if False:\n",
+            "        elif not _is_same(first, shard):\n",
+            "        elif False:\n",
             "of two shards of one name one vanishes",
         ),
     ],

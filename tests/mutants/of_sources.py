@@ -262,8 +262,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/inputs.py": [
         wrong(
-            "            if query_id in seen:\n",
-            "            if query_id in seen and False:\n",
+            "again[i] = query_id in seen\n",
+            "again[i] = False\n",
             "a query id that comes again gives its matches twice",
         ),
         wrong(
@@ -272,16 +272,16 @@ CHANGES: dict[str, list[Change]] = {
             "a query id that comes again in a later block gives its matches twice",
         ),
         wrong(
-            "    if encoder.fingerprint != generation.encoder:",
+            "    if found != generation.encoder:",
             "    if False:",
             "queries of another encoder are answered",
         ),
         wrong(
-            "            if made_by and made_by != fingerprint:",
-            "            if False:",
+            "        if made_by and made_by != fingerprint:",
+            "        if False:",
             "vectors of another encoder are answered",
         ),
-        wrong("                start += len(batch)\n", "", "row numbers begin again with every block"),
+        wrong("            start += len(batch)\n", "", "row numbers begin again with every block"),
         worse(
             "            column.validate(full=True)\n",
             "",
@@ -293,13 +293,13 @@ CHANGES: dict[str, list[Change]] = {
             "damaged vectors are answered",
         ),
         wrong(
-            "vectors=block.vectors[kept])",
-            "vectors=block.vectors[: len(kept)])",
+            "kept = block.only(~again)",
+            "kept = replace(block.only(~again), vectors=block.vectors[: (~again).sum()])",
             "behind a repeated id, queries get each other's matches",
         ),
         wrong(
-            "            ids, vectors = [], []\n            failures.clear()\n",
-            "            ids, vectors = [], []\n",
+            "            failures[:] = [failure for failure in failures if failure.number > records[-1].position]\n",
+            "",
             "failures of the first images are told again with every block",
         ),
         worse(
@@ -308,8 +308,8 @@ CHANGES: dict[str, list[Change]] = {
             "a vector of zeros fails all the queries of its block",
         ),
         wrong(
-            "ids += [names[i] for i in good]",
-            "ids += [names[i] for i in range(len(good))]",
+            "ids += [records[i].item_id for i in good]",
+            "ids += [records[i].item_id for i in range(len(good))]",
             "behind an image that cannot be read, queries get each other's matches",
         ),
     ],

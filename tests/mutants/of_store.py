@@ -5,8 +5,8 @@ from .change import Change, loses, worse, wrong
 CHANGES: dict[str, list[Change]] = {
     "pipelines/store/prune.py": [
         loses(
-            "    wanted = {path for name in kept for path in named_artifacts(generations.read(root, name))}\n",
-            "    wanted: set[str] = set()\n",
+            "        wanted |= _keys(named_artifacts(root, generations.read(root, name)))\n",
+            "        pass\n",
             "prune deletes what kept generations are made of",
         ),
         loses("            wanted |= named\n", "", "prune deletes what a generation in use is made of"),
@@ -97,22 +97,37 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/store/lease.py": [
         loses(
-            "        if not self.is_ours():\n            raise refusal(",
-            "        if False:\n            raise refusal(",
+            "                if self._create():\n                    return\n",
+            "                self._create()\n                return\n",
             "two have a lease that they took at once",
         ),
         loses(
-            "            if watched >= DEAD_SECONDS:",
-            "            if True:",
+            "            elif watched >= DEAD_SECONDS:",
+            "            elif True:",
             "a living holder loses its lease",
         ),
         loses(
-            "            if now is not None and now != seen:",
-            "            if False:",
+            "            elif seen not in (None, now):",
+            "            elif False:",
             "a lease that is renewed is taken over",
         ),
         loses(
-            "        if not self.is_ours():\n            other =",
+            "        if not files.replace_bytes(self._path, self._renewed(), version):",
+            "        if files.write_bytes(self._path, self._renewed()):",
+            "two take over a dead lease",
+        ),
+        loses(
+            "        return files.replace_bytes(self._path, self._renewed(), now[1])",
+            "        return files.write_bytes(self._path, self._renewed()) is None",
+            "who lost a lease takes it back by renewing it",
+        ),
+        loses(
+            "        if files.create_bytes(self._path, data):\n            files.delete",
+            "        if False:\n            files.delete",
+            "two write to a store on a server that takes no notice of conditions",
+        ),
+        loses(
+            "        if now is None or not self._is_mine(now[0]):\n            other =",
             "        if False:\n            other =",
             "a run publishes though another took its lease",
         ),
@@ -121,7 +136,7 @@ CHANGES: dict[str, list[Change]] = {
             "        if True:\n            files.delete",
             "a run that ends deletes another's lease",
         ),
-        worse("watched += SETTLE_SECONDS", "watched += DEAD_SECONDS", "a holder is dead after one look"),
+        worse("watched += LOOK_SECONDS", "watched += DEAD_SECONDS", "a holder is dead after one look"),
         loses(
             "return holder is not None and holder.token == self._holder.token",
             "return holder is not None",
@@ -130,8 +145,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/store/leftovers.py": [
         loses(
-            'found = [n for n in (*folders, *names) if n.startswith(".") and files.TEMPORARY in n]',
-            'found = [n for n in (*folders, *names) if n.startswith(".") or files.TEMPORARY in n]',
+            'if entry.name.startswith(".") and files.TEMPORARY in entry.name:',
+            'if entry.name.startswith(".") or files.TEMPORARY in entry.name:',
             "the user's hidden files in the store are deleted",
         ),
         worse(
@@ -145,8 +160,8 @@ CHANGES: dict[str, list[Change]] = {
             "a store is made for a job that cannot run",
         ),
         loses(
-            "if folder != os.path.join(root, ours) and not folders and set(names) <= set(found):",
-            "if folder != os.path.join(root, ours) and not folders:",
+            "yield from unfinished if is_used or folders else [folder]",
+            "yield from unfinished if folders else [folder]",
             "every finished folder is deleted when a run starts",
         ),
     ],

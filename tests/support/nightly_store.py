@@ -169,7 +169,8 @@ class Nights(RuleBasedStateMachine):
         """A file of the generation that is served."""
         root = Path(STORE)
         generation = read_current(STORE)
-        note = generation.shards[pick % len(generation.shards)]
+        notes = generations.served_notes(STORE, generation)
+        note = notes[pick % len(notes)]
         if kind == "index":
             found = sorted((root / generation.indexes[pick % len(generation.indexes)].path).iterdir())
             return found[pick // 7 % len(found)]

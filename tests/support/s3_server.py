@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import boto3
+import pytest
 from botocore.config import Config
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
+
+from lookalike.filesystem import stores
+from lookalike.store import lease
 
 Fault = Callable[[str], str | None]
 """Gets a request, as in `S3Server.seen`; gives the HTTP status to fail it with, or None."""
+_numbers = itertools.count()
 HANG = "503 Hang"
 """A status that comes only when the server is reset."""
 
@@ -32,6 +42,7 @@ class S3Server:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._app = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
+        self._conditional = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
         self._server.daemon_threads = True
         self._released = threading.Event()
@@ -49,6 +60,17 @@ class S3Server:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
         return boto3.session.Session().client("s3", endpoint_url=self.url, config=config, **keys)
 
+    def make_bucket(self) -> str:
+        """A new, empty bucket."""
+        name = f"bucket-{next(_numbers)}"
+        self.client.create_bucket(Bucket=name)
+        return name
+
+    def fill(self, bucket: str, keys: Iterable[str]) -> None:
+        """Puts objects there, of one byte each: without a request, for thousands of them."""
+        for key in keys:
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, key, b"x")
+
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -61,6 +83,18 @@ class S3Server:
             self._fault: Fault = fault or (lambda _: None)
             self._released = threading.Event()
 
+    def kinds(self) -> dict[str, int]:
+        """Requests so far by what they are; LIST is a GET of a bucket, BULK a POST that deletes."""
+        names = (("GET", "list-type=", "LIST"), ("POST", "?delete", "BULK"))
+        found = (
+            next(
+                (kind for method, sign, kind in names if request.startswith(method) and sign in request), None
+            )
+            or request.partition(" ")[0]
+            for request in self.seen
+        )
+        return dict(Counter(found))
+
     def count(self, *beginnings: str) -> int:
         """Requests so far that begin like this."""
         return sum(request.startswith(beginnings) for request in self.seen)
@@ -72,6 +106,11 @@ class S3Server:
             self.seen.append(request)
             status = self._fault(request)
         if status is None:
+            if {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"} & environ.keys() and environ[
+                "REQUEST_METHOD"
+            ] == "PUT":
+                with self._conditional:  # moto looks first and writes then
+                    return list(self._app(environ, start_response))
             return self._app(environ, start_response)
         if status == HANG:
             self._released.wait()
@@ -81,6 +120,31 @@ class S3Server:
         body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
         start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+@contextlib.contextmanager
+def found_by_the_environment(server: S3Server, folder: Path) -> Iterator[S3Server]:
+    """The environment names the server, as a user would set it; `~/.aws` is in `folder`, and empty.
+
+    Nobody waits before a request is repeated, or for a lease to be dead.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_CONFIG_FILE": str(folder / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_S3": server.url,
+            "LOOKALIKE_CACHE": str(folder / "cache"),
+        }.items():
+            patch.setenv(name, value)
+        patch.setattr(stores, "BACKOFF_SECONDS", 0.001)
+        patch.setattr(lease, "LOOK_SECONDS", 0.0)
+        patch.setattr(lease, "DEAD_SECONDS", 0.0)
+        stores.forget()  # an earlier test may have looked at another environment
+        yield server
+    stores.forget()
 
 
 def is_write(request: str) -> bool:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from lookalike.embedding.writer import EmbeddingWriter
-from lookalike.filesystem import files
-from lookalike.index.duplicates import SCHEMA, write_duplicates
+from lookalike.filesystem import files, stores
+from lookalike.index.duplicates import write_duplicates
 from lookalike.index.shard import ShardContent, write_index_shard
 from lookalike.index.tuning import BuildOptions
 from lookalike.sources.records import Reject
-from lookalike.store.generation import Generation, IndexRef, current_name, generation_name, publish
+from lookalike.store.generation import (
+    FORMAT,
+    Generation,
+    IndexRef,
+    current_name,
+    generation_name,
+    publish,
+    write_shards,
+)
+from lookalike.store.generations import served_notes
 from lookalike.store.notes import COUNTS, EmbeddedShard, write_note
 
 ENCODER = "e" * 64
@@ -53,11 +63,15 @@ class SmallStore:
 
     Args:
         root: its folder; need not exist.
+
+    Attributes:
+        format: of the manifests to come.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.path = str(root)
+        self.format: Literal[1, 2] = FORMAT
 
     def ids(self, shard: str) -> list[str]:
         return [f"{shard}-0", f"{shard}-1"]
@@ -99,9 +113,10 @@ class SmallStore:
         ref = self.index(shards)
         now = FIRST_NIGHT + timedelta(days=night)
         counts = {kind: sum(getattr(note, kind) for note in notes) for kind in COUNTS}
+        name = generation_name(now, f"{night:08}")
         generation = Generation(
-            format=1,
-            name=generation_name(now, f"{night:08}"),
+            format=self.format,
+            name=name,
             created=now.isoformat(timespec="seconds"),
             encoder=ENCODER,
             encoder_name="tiny",
@@ -109,13 +124,13 @@ class SmallStore:
             metric="cosine",
             metadata={},
             counts={**counts, "items": ref.count},
-            shards=notes,
+            shards=notes if self.format == 1 else write_shards(self.path, name, notes),
             duplicates=0,
             indexes=(ref,),
             previous=current_name(self.path),
         )
         folder = self.root / "generations" / generation.name
-        write_duplicates(str(folder / "duplicates.parquet"), SCHEMA.empty_table())
+        write_duplicates(str(folder / "duplicates.parquet"), (), notes)
         publish(self.path, generation)
         if seal:
             digest = files.sha256(str(folder / "manifest.json"))
@@ -137,7 +152,7 @@ class SmallStore:
 
     def files_of(self, generation: Generation) -> set[str]:
         """The files that a generation is made of."""
-        bases = [note.path.removesuffix(".parquet") for note in generation.shards]
+        bases = [note.path.removesuffix(".parquet") for note in served_notes(self.path, generation)]
         of_shards = {base + end for base in bases for end in (".parquet", ".rejects.parquet", ".json")}
         folders = [f"generations/{generation.name}", *(ref.path for ref in generation.indexes)]
         return of_shards.union(*({f for f in self.files if f.startswith(d + "/")} for d in folders))
@@ -158,52 +173,88 @@ def flip(path: Path, at: int) -> bytes:
 
 
 class Bucket:
-    """An object store in memory, in place of Beam's file systems (`files._beam`); its clock stands still.
+    """All object stores, in memory, in the place of obstore's; its clock stands still.
+
+    Args:
+        patch: pytest's `monkeypatch`, which puts it there; `mem` is a scheme for as long.
 
     Attributes:
         objects: URL -> (content, seconds since 1970).
         now: seconds since 1970, given to what is written.
+        opened: URLs of what was read, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patch: Any) -> None:
         self.objects: dict[str, tuple[bytes, float]] = {}
         self.now = 1_800_000_000.0
-
-    def exists(self, path: str) -> bool:
-        return path in self.objects
-
-    def open(self, path: str, compression_type: object = None) -> io.BytesIO:
-        if path not in self.objects:
-            raise FileNotFoundError(2, "No such object", path)
-        return io.BytesIO(self.objects[path][0])
-
-    def create(self, path: str) -> io.BytesIO:
-        bucket = self
-
-        class Upload(io.BytesIO):
-            def close(self) -> None:
-                bucket.objects[path] = (self.getvalue(), bucket.now)
-                super().close()
-
-        return Upload()
-
-    def delete(self, paths: list[str]) -> None:
-        for path in paths:
-            del self.objects[path]
-
-    def get_filesystem(self, path: str) -> Bucket:
-        return self
-
-    def metadata(self, path: str) -> SimpleNamespace:
-        content, modified = self.objects[path]
-        return SimpleNamespace(path=path, size_in_bytes=len(content), last_updated_in_seconds=modified)
-
-    def match(self, patterns: list[str], limits: object = None) -> list[SimpleNamespace]:
-        prefix = patterns[0].rstrip("*")
-        found = [self.metadata(path) for path in self.objects if path.startswith(prefix)]
-        return [SimpleNamespace(metadata_list=found)]
+        self.opened: list[str] = []
+        patch.setitem(stores.SCHEMES, "mem", "MemoryStore")
+        patch.setattr(stores, "_store", lambda bucket, seconds: _Store(self, bucket))
 
     def upload(self, folder: Path, url: str) -> None:
         """Copies a local store."""
         for path in (p for p in folder.rglob("*") if p.is_file()):
             self.objects[f"{url}/{path.relative_to(folder)}"] = (path.read_bytes(), self.now)
+
+
+class _Store:
+    """A bucket of it, as obstore's stores are asked."""
+
+    def __init__(self, bucket: Bucket, url: str) -> None:
+        self.bucket, self.url = bucket, url
+
+    def _meta(self, key: str) -> dict[str, Any]:
+        content, modified = self.bucket.objects[f"{self.url}/{key}"]
+        tag = hashlib.sha256(content + str(modified).encode()).hexdigest()
+        when = datetime.fromtimestamp(modified, timezone.utc)
+        return {"path": key, "size": len(content), "e_tag": tag, "version": None, "last_modified": when}
+
+    def head(self, key: str) -> dict[str, Any]:
+        if f"{self.url}/{key}" not in self.bucket.objects:
+            raise FileNotFoundError(key)
+        return self._meta(key)
+
+    def get(self, key: str, options: Any = None) -> Any:
+        meta = self.head(key)
+        self.bucket.opened.append(f"{self.url}/{key}")
+        asked = options or {}
+        if asked.get("if_match") not in (None, meta["e_tag"]):
+            raise PreconditionError(key)
+        content = self.bucket.objects[f"{self.url}/{key}"][0]
+        start, end = (of["offset"], None) if isinstance(of := asked.get("range"), dict) else of or (0, None)
+        piece = content[start:end]
+        return SimpleNamespace(
+            meta=meta, bytes=lambda: piece, stream=lambda size: iter([piece] if piece else [])
+        )
+
+    def put(self, key: str, content: Any, mode: Any = None, **_: Any) -> None:
+        there = f"{self.url}/{key}" in self.bucket.objects
+        if mode == "create" and there:
+            raise AlreadyExistsError(key)
+        if isinstance(mode, dict) and not (there and mode["e_tag"] == self._meta(key)["e_tag"]):
+            raise PreconditionError(key)
+        data = content if isinstance(content, bytes) else content.read()
+        self.bucket.objects[f"{self.url}/{key}"] = (data, self.bucket.now)
+
+    def delete(self, keys: str | list[str]) -> None:
+        for key in [keys] if isinstance(keys, str) else keys:
+            self.head(key)
+            del self.bucket.objects[f"{self.url}/{key}"]
+
+    def list(self, prefix: str | None = None, chunk_size: int = 50) -> Iterator[list[dict[str, Any]]]:
+        begins = f"{self.url}/{f'{prefix}/' if prefix else ''}"
+        found = sorted(url for url in self.bucket.objects if url.startswith(begins))
+        yield [self._meta(url[len(self.url) + 1 :]) for url in found]
+
+    def list_with_delimiter(self, prefix: str | None = None) -> dict[str, Any]:
+        begins = f"{prefix}/" if prefix else ""
+        [found] = self.list(prefix)
+        deep = {
+            begins + one["path"][len(begins) :].split("/")[0]
+            for one in found
+            if "/" in one["path"][len(begins) :]
+        }
+        return {
+            "objects": [one for one in found if "/" not in one["path"][len(begins) :]],
+            "common_prefixes": sorted(deep),
+        }

@@ -59,9 +59,7 @@ def test_the_copy_that_is_loaded_is_for_this_user_alone_and_then_gone(files, mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["efficientnet_lite0", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "ConvNeXtTiny"]
-)
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "MobileNetV3Small", "ConvNeXtTiny"])
 def test_networks_that_can_be_built_are_accepted_by_both(tmp_path, name):
     network = backbone(name, weights="none", size=64).network
     _export(network, tmp_path)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lookalike.embedding import contents as contents_module
 from lookalike.embedding.contents import ReadContents
 from lookalike.embedding.job import _task
-from lookalike.embedding.outcomes import read_outcomes, run_file
+from lookalike.embedding.outcomes import OutcomeLog, read_outcomes, run_file
 from lookalike.embedding.plan import make_plan
 
 
@@ -31,7 +30,7 @@ def test_what_a_shard_holds_is_listed_by_place_and_content(job, pictures, monkey
     assert [table["position"].to_pylist() for table in tables] == [list(range(8))] * 3
     hashes = [hashlib.sha256(pictures[name]).hexdigest() for name in sorted(pictures)]
     assert [digest for table in tables for digest in table["content_hash"].to_pylist()] == hashes
-    assert read_outcomes(task.run_folder) == {}
+    assert read_outcomes(task.run_folder).done == set()
 
 
 def test_a_shard_whose_content_is_embedded_is_finished_and_nothing_but_its_note_is_written(job, pictures):
@@ -40,23 +39,24 @@ def test_a_shard_whose_content_is_embedded_is_finished_and_nothing_but_its_note_
     before = {path: path.stat().st_mtime_ns for path in job.store.glob("embeddings/*/*.parquet")}
     os.utime(shards[0], (1, 1))
     plan, task = look(job)
-    (outcome,) = read_outcomes(task.run_folder).values()
-    assert (outcome.shard, outcome.note.token) == (Path(shards[0]).name, plan.missing[0].token)
-    assert outcome.counts == {"read": 8, "reused": 7, "rejected": 1, "duplicates": 0}
+    told = read_outcomes(task.run_folder)
+    (note,) = told.notes
+    assert (note.shard, note.token) == (Path(shards[0]).name, plan.missing[0].token)
+    assert told.counts == {"read": 8, "embedded": 0, "reused": 7, "rejected": 1, "duplicates": 0}
     assert {path: path.stat().st_mtime_ns for path in job.store.glob("embeddings/*/*.parquet")} == before
-    assert make_plan(job.loaded).missing == []
+    assert not make_plan(job.loaded).missing
 
 
 def test_a_shard_that_is_gone_is_unfinished(job, pictures, monkeypatch):
     shards = job.pack(pictures)
-    real = contents_module.has_outcome
+    real = OutcomeLog.is_done
 
-    def gone(run_folder, shard):
+    def gone(self, shard):
         Path(shards[1]).unlink(missing_ok=True)
-        return real(run_folder, shard)
+        return real(self, shard)
 
-    monkeypatch.setattr(contents_module, "has_outcome", gone)
+    monkeypatch.setattr(OutcomeLog, "is_done", gone)
     _, task = look(job)
-    (outcome,) = read_outcomes(task.run_folder).values()
-    assert (outcome.shard, outcome.note) == (Path(shards[1]).name, None)
-    assert "No such file" in outcome.unfinished
+    ((name, sentence),) = read_outcomes(task.run_folder).unfinished.items()
+    assert name == Path(shards[1]).name
+    assert "No such file" in sentence

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_what_is_embedded_depends_on_neither_threads_nor_the_other_shards(job, p
     assert job.run("embed").code == 0
     job.set(embed={"threads": 3}, store=str(job.folder / "three"))
     assert job.run("embed").code == 0
-    one, three = (sorted((job.folder / name).rglob("*.parquet")) for name in ("one", "three"))
+    one, three = (sorted((job.folder / name / "embeddings").rglob("*.parquet")) for name in ("one", "three"))
     assert [path.name for path in one] == [path.name for path in three]
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in three]
 
@@ -160,7 +161,7 @@ def test_of_a_bundle_whose_worker_was_killed_only_what_is_not_finished_is_embedd
             embed_module.EmbedShards(task)(plan.missing)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-    assert len(read_outcomes(task.run_folder)) == 2
+    assert len(list(Path(task.run_folder, "outcomes").glob("[!.]*"))) == 2
     assert len(job.notes) == 3, "it died between the note and the outcome"
     files = {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*.parquet")}
     embed_module.EmbedShards(task)(plan.missing)
@@ -175,15 +176,15 @@ def test_a_shard_of_a_bundle_that_is_not_as_listed_takes_no_other_with_it(job, b
     os.utime(plan.missing[1].place, (1, 1))
     embed_module.EmbedShards(task)(plan.missing)
     outcomes = read_outcomes(task.run_folder)
-    assert [bool(outcomes[shard.name].note) for shard in plan.missing] == [True, False, True]
-    assert "changed 1970-01-01" in outcomes[plan.missing[1].name].unfinished
+    assert [note.shard for note in outcomes.notes] == [plan.missing[0].name, plan.missing[2].name]
+    assert "changed 1970-01-01" in outcomes.unfinished[plan.missing[1].name]
     assert not [path for path in job.store.rglob("*") if ".tmp-" in path.name]
 
 
 def test_workers_that_see_another_store_are_told_of(job, bundle):
     _, plan, _ = bundle
     with pytest.raises(LookalikeError, match="do all workers see this store"):
-        summarise(job.loaded, plan, {}, 1.0)
+        summarise(job.loaded, plan, read_outcomes("elsewhere"), 1.0)
 
 
 def test_a_pattern_that_matches_no_shard_is_refused(job):
@@ -307,10 +308,10 @@ def test_a_failure_names_the_shard_that_was_written_and_leaves_nothing_of_any(jo
 def test_shards_that_are_read_otherwise_get_other_files_and_those_of_before_stay(job, other):
     one_shard(job, tfrecord(*((b"p%d" % i, picture(i)) for i in range(4))), "a.tfrecord")
     assert job.run("embed").code == 0
-    before = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
     job.set(corpus=other)
     assert "1 embedded, 0 finished before" in job.run("embed").out
-    after = {path: path.read_bytes() for path in job.store.rglob("*") if path.is_file()}
+    after = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
     assert after.items() >= before.items()
     assert len(list(job.store.glob("embeddings/*/*.json"))) == 2
 

@@ -17,17 +17,8 @@ FOLDER = "mem://bucket/indexes/a"
 @pytest.fixture
 def bucket(tmp_path, monkeypatch) -> Bucket:
     """Holds a folder of two files; `opened` names what was read."""
-    bucket = Bucket()
-    bucket.opened = []
-    open_object = bucket.open
-
-    def counted(path, compression_type=None):
-        bucket.opened.append(path)
-        return open_object(path)
-
-    bucket.open = counted
+    bucket = Bucket(monkeypatch)
     bucket.objects = {f"{FOLDER}/x": (b"xx", 0), f"{FOLDER}/y": (b"yy", 0), f"{FOLDER}b/z": (b"z", 0)}
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
     return bucket
 
@@ -90,11 +81,10 @@ def test_a_copy_that_was_changed_is_fetched_again(bucket, damage):
     assert len(bucket.opened) == 4
 
 
-def test_a_copy_that_cannot_be_finished_leaves_nothing(bucket, tmp_path):
-    listed = bucket.match
-    bucket.match = lambda *arguments: [
-        r for r in listed(*arguments) if not bucket.objects.pop(f"{FOLDER}/y")[1]
-    ]
+def test_a_copy_that_cannot_be_finished_leaves_nothing(bucket, tmp_path, monkeypatch):
+    listed = files.list_files(FOLDER)
+    del bucket.objects[f"{FOLDER}/y"]
+    monkeypatch.setattr(files, "list_files", lambda folder: listed)
     with pytest.raises(FileNotFoundError):
         cache.local_copy(FOLDER, "d1")
     assert os.listdir(tmp_path / "cache") == []

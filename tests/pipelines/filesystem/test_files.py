@@ -1,9 +1,7 @@
 """Files of this machine: whole or not there, listed without what is unfinished. S3 is in test_s3.py."""
 
 import errno
-import gc
 import hashlib
-import io
 import os
 
 import pytest
@@ -11,7 +9,6 @@ import pytest
 from lookalike.filesystem import files
 from lookalike.filesystem.files import TEMPORARY
 from lookalike.model.errors import LookalikeError
-from tests.support.fault_points import after_a_power_cut
 from tests.support.small_stores import Bucket
 
 ABC = hashlib.sha256(b"abc").hexdigest()
@@ -19,52 +16,7 @@ ABC = hashlib.sha256(b"abc").hexdigest()
 
 @pytest.fixture
 def bucket(monkeypatch) -> Bucket:
-    bucket = Bucket()
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
-    return bucket
-
-
-@pytest.mark.parametrize(
-    ("path", "remote"),
-    [
-        ("a/b", False),
-        ("/a", False),
-        ("s3://b/a", True),
-        ("GS://b/a", True),
-        ("file:///a", False),
-        ("a://b", True),
-    ],
-)
-def test_a_url_is_remote_unless_it_is_of_this_machine(path, remote):
-    assert files.is_remote(path) == remote
-
-
-def test_parts_are_joined_by_one_slash_in_a_url():
-    assert files.join("s3://b/store/", "a", "b") == "s3://b/store/a/b"
-    assert files.join("file:///store", "a") == "/store/a"
-
-
-def test_what_is_written_is_read_again_and_replaces_what_was_there(tmp_path):
-    path = str(tmp_path / "new" / "file")
-    for content in (b"one", b"two"):
-        files.write_bytes(path, content)
-        assert files.read_bytes(path) == files.read_bytes(f"file://{path}") == content
-    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["file"]
-
-
-def test_an_error_while_writing_leaves_the_file_of_before_and_nothing_else(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"before")
-
-    def break_off() -> None:
-        with files.write_atomic(str(path)) as file:
-            file.write(b"half")
-            raise ValueError("half way")
-
-    with pytest.raises(ValueError, match="half way"):
-        break_off()
-    assert path.read_bytes() == b"before"
-    assert os.listdir(tmp_path) == ["file"]
+    return Bucket(monkeypatch)
 
 
 def test_unfinished_files_are_not_listed_and_the_rest_is_sorted(tmp_path):
@@ -78,29 +30,6 @@ def test_unfinished_files_are_not_listed_and_the_rest_is_sorted(tmp_path):
     ]
     assert {file.size for file in listed} == {2}
     assert files.list_files(str(tmp_path / "nowhere")) == []
-
-
-def test_a_glob_and_a_brace_list_give_each_file_once_in_order(tmp_path):
-    for name in ("x-1", "x-2", "x-3", "y"):
-        (tmp_path / name).touch()
-    found = [os.path.basename(file.path) for file in files.glob(f"{tmp_path}/{{x-[23],x-*,y}}")]
-    assert found == ["x-1", "x-2", "x-3", "y"]
-    with pytest.raises(LookalikeError, match="z-9"):
-        files.glob(f"{tmp_path}/{{y,z-9}}")
-
-
-@pytest.mark.parametrize(
-    ("pattern", "expected"),
-    [
-        ("a", ["a"]),
-        ("a{1,3}b", ["a1b", "a3b"]),
-        ("{a,b}{1..2}", ["a1", "a2", "b1", "b2"]),
-        ("{08..10}", ["08", "09", "10"]),
-        ("{3..1}", ["3", "2", "1"]),
-    ],
-)
-def test_braces_are_written_out_as_a_shell_does(pattern, expected):
-    assert files.expand_braces(pattern) == expected
 
 
 def test_a_finished_folder_takes_the_place_of_what_an_interrupted_run_left(tmp_path):
@@ -144,18 +73,6 @@ def test_what_a_file_system_reports_is_one_sentence():
     assert files.reason(OSError("odd")) == "odd"
 
 
-def test_two_writers_of_one_file_with_the_same_process_number_do_not_meet(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "getpid", lambda: 1)
-    path = str(tmp_path / "x")
-    with files.write_atomic(path) as first:
-        first.write(b"first, which ends last")
-        with files.write_atomic(path) as second:
-            second.write(b"second")
-        assert files.read_bytes(path) == b"second"
-    assert files.read_bytes(path) == b"first, which ends last"
-    assert os.listdir(tmp_path) == ["x"]
-
-
 @pytest.mark.parametrize("there", [None, b"", b"ab", b"abd", b"abcd", b"x" * (1 << 20) + b"y"])
 def test_a_file_of_the_same_bytes_keeps_its_time_of_change(tmp_path, there):
     path = tmp_path / "file"
@@ -172,127 +89,21 @@ def test_a_file_of_the_same_bytes_keeps_its_time_of_change(tmp_path, there):
         assert os.listdir(tmp_path) == ["file"]
 
 
-def a_file(folder, content: bytes = b"new") -> str:
-    path = folder / "unfinished"
-    path.write_bytes(content)
-    return str(path)
-
-
-def a_folder(folder) -> str:
-    made = folder / "unfinished"
-    made.mkdir()
-    for name in ("data", "last"):
-        with open(made / name, "wb") as file:
-            file.write(b"new")
-            file.flush()
-            os.fsync(file.fileno())
-    files.sync(str(made))
-    return str(made)
-
-
-WRITTEN = {
-    "a file": (lambda store: files.write_bytes(f"{store}/there", b"new"), {"there": b"new"}),
-    "a file in new folders": (
-        lambda store: files.write_bytes(f"{store}/a/b/new", b"new"),
-        {"there": b"old", "a/b/new": b"new"},
-    ),
-    "a file that is moved in": (
-        lambda store: files.move_in(a_file(store), f"{store}/there"),
-        {"there": b"new"},
-    ),
-    "a folder that is moved in": (
-        lambda store: files.move_folder_in(a_folder(store), f"{store}/made", "last"),
-        {"there": b"old", "made/data": b"new", "made/last": b"new"},
-    ),
-}
-
-
-@pytest.mark.parametrize("seed", [None, 1, 2, 3])
-@pytest.mark.parametrize(("write", "left"), WRITTEN.values(), ids=WRITTEN)
-def test_what_was_written_is_still_there_after_a_power_cut(tmp_path, write, left, seed):
-    (store := tmp_path / "store").mkdir()
-    (store / "there").write_bytes(b"old")
-    assert after_a_power_cut(store, lambda: write(store), seed) == left
-
-
-def test_a_folder_that_is_written_is_made_below_folders_that_last(tmp_path):
-    (store := tmp_path / "store").mkdir()
-
-    def write() -> None:
-        with files.write_folder(f"{store}/indexes/one", "last") as folder:
-            for name in ("data", "last"):
-                files.write_bytes(os.path.join(folder, name), b"new")
-
-    assert after_a_power_cut(store, write) == {"indexes/one/data": b"new", "indexes/one/last": b"new"}
-
-
-def test_others_may_read_what_was_moved_in(tmp_path):
-    (made := tmp_path / "made").mkdir(mode=0o700)
-    (file := tmp_path / "file").touch(mode=0o600)
-    files.move_folder_in(str(made), str(tmp_path / "folder"), "last")
-    files.move_in(str(file), str(tmp_path / "moved"))
-    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
-    assert (tmp_path / "moved").stat().st_mode & 0o777 == 0o644
-
-
-class GoogleError(Exception):
-    """As google.api_core.exceptions.Forbidden: no OSError."""
-
-
-class Blobs:
-    """Beam's file system for gs://, whose writer is no wrapper of another file."""
-
-    def __init__(self, at: str) -> None:
-        self.at, self.done = at, []
-
-    def create(self, path):
-        fails = self.at
-
-        class Writer(io.BufferedIOBase):
-            def __init__(self):
-                self._buffer = io.BytesIO()
-
-            def write(self, data):
-                if fails == "write":
-                    raise GoogleError("403 no\npermission")
-                return self._buffer.write(data)
-
-            @property
-            def closed(self):
-                return self._buffer.closed
-
-            def close(writer):
-                if not writer.closed:
-                    if fails == "close":
-                        raise GoogleError("403 no\npermission")
-                    self.done.append(path)
-                    writer._buffer.close()
-
-        if fails == "create":
-            raise GoogleError("403 no\npermission")
-        return Writer()
-
-    def open(self, path, **_):
-        class Reader(io.RawIOBase):
-            def read(self, size=-1):
-                raise GoogleError("403 no\npermission")
-
-        return Reader()
-
-
-@pytest.mark.parametrize("at", ["create", "write", "close"])
-def test_an_upload_that_fails_is_one_sentence_and_is_not_completed(monkeypatch, at):
-    blobs = Blobs(at)
-    monkeypatch.setattr(files, "_beam", lambda: blobs)
-    with pytest.raises(OSError, match="403") as error:
-        files.write_bytes("gs://bucket/some", b"x")
-    assert files.reason(error.value) == "GoogleError: 403 no permission: gs://bucket/some"
-    gc.collect()
-    assert blobs.done == []
-
-
-def test_reading_that_fails_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(files, "_beam", lambda: Blobs(""))
-    with files.open_read("gs://bucket/some") as file, pytest.raises(OSError, match="403") as error:
-        file.read()
-    assert files.reason(error.value) == "GoogleError: 403 no permission: gs://bucket/some"
+def test_many_files_are_read_in_order_some_at_a_time(server, tmp_path):
+    bucket = server.make_bucket()
+    urls = [f"s3://{bucket}/{number:03}" for number in range(100)]
+    for number, url in enumerate(urls):
+        files.write_bytes(url, b"%d" % number)
+    (tmp_path / "x").write_bytes(b"local")
+    server.reset()
+    assert list(files.read_many([*urls, str(tmp_path / "x")])) == [*(b"%d" % n for n in range(100)), b"local"]
+    assert server.kinds() == {"GET": 100}
+    server.reset()
+    read = files.read_many(iter(urls))
+    assert [next(read), next(read)] == [b"0", b"1"]
+    read.close()
+    assert len(server.seen) <= 2 * files._AT_ONCE + 2
+    read = files.read_many([urls[0], f"s3://{bucket}/gone", urls[1]])
+    assert next(read) == b"0"
+    with pytest.raises(FileNotFoundError, match="gone"):
+        next(read)

@@ -1,10 +1,11 @@
-"""Which embedding files an index shard is made of, and when it is built anew."""
+"""What an index shard is made of, and when it is built anew."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lookalike.embedding.plan import make_plan
+from lookalike.config.job import Config
+from lookalike.embedding.plan import Plan, make_plan
 from lookalike.index import build
-from lookalike.index.build import EmbeddingInput, IndexTask, assign, build_index_shard, make_tasks, number_of
+from lookalike.index.build import IndexTask, build_index_shard, decided_by, make_tasks
+from lookalike.index.duplicates import LeftOut
+from lookalike.index.inputs import write_inputs
 from lookalike.index.shard import ShardContent
 from lookalike.index.tuning import AskedQueries, BuildOptions
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
-from lookalike.store.notes import EmbeddedShard
 from tests.conftest import Job
-from tests.support.small_stores import a_note
 
 LENIENT = ("--set", "gates.max_reject_fraction=1", "--set", "gates.max_shrink_fraction=1")
-
-
-def note(shard: str, vectors: int) -> EmbeddedShard:
-    return a_note(shard=shard, read=vectors, embedded=vectors, rejected=0, duplicates=0)
 
 
 def test_two_stores_of_one_corpus_have_byte_identical_indexes(published, copied):
@@ -54,17 +52,6 @@ def test_only_the_index_shards_of_changed_embeddings_are_built_again(job, pictur
     assert "1 shards built" in done.out
 
 
-def test_index_shards_are_a_power_of_two_and_growth_only_splits_them():
-    notes = [note(f"s{i}.tfrecord", 100) for i in range(64)]
-    four, eight = assign(notes, 1600), assign(notes, 800)
-    assert (len(four), len(eight)) == (4, 8)
-    assert sorted(n.shard for part in eight for n in part) == sorted(n.shard for n in notes)
-    for number, part in enumerate(eight):
-        assert {n.shard for n in part} <= {n.shard for n in four[number % 4]}
-    assert assign(notes, 10**9) == [notes]
-    assert assign([*notes[:1], note("x", 0)], 100) == [[notes[0], note("x", 0)]]
-
-
 def test_another_metric_or_recall_target_builds_another_index_from_the_same_embeddings(copied):
     before = copied.generation["indexes"]
     done = copied.nightly("--set", "metric=euclidean")
@@ -81,19 +68,9 @@ def test_an_unfinished_index_folder_is_built_anew(copied):
     assert copied.query(copied.vectors_file([[1.0] * 16])).code == 0
 
 
-def test_a_shards_index_follows_from_its_name_alone():
-    assert number_of("shards/a.tfrecord", 1) == 0
-    names = [f"shards/{number:05}.tfrecord" for number in range(200)]
-    numbers = [number_of(name, 8) for name in names]
-    assert set(numbers) == set(range(8))
-    assert [number % 4 for number in numbers] == [number_of(name, 4) for name in names]
-    # Measured once: with another hash every index of every store would be built anew.
-    assert [number_of(f"s{i}.tfrecord", 8) for i in range(6)] == [5, 6, 6, 3, 2, 5]
-
-
 IN_THE_NAME = {
     "inputs": {"sha256": "1" * 64},
-    "left_out": {"left_out": ["p00.jpg"]},
+    "left_out": {"left_out": [LeftOut(0, "p00.jpg", None, True)]},
     "encoder": {"fingerprint": "f" * 64},
     "metric": {"metric": "euclidean"},
     "metadata": {"corpus": {"metadata": {"title": "string"}}},
@@ -112,8 +89,9 @@ NOT_IN_IT = {
 }
 NO_FIELDS = {"left_out", "scann", "threads", "largest k", "a k that others stand for"}
 """What stands in a field beside others, or in none."""
-FOLLOWS = {"path", "dim"}
-"""The path is the name, and the encoder decides the dimension."""
+FOLLOWS = {"path", "number", "shards", "vectors", "dim"}
+"""The path is the name, with the numbers, which the inputs decide, as they do the vectors; the encoder decides the
+dimension."""
 
 
 def name_of(job: Job, monkeypatch, change: dict[str, Any]) -> str:
@@ -124,19 +102,30 @@ def name_of(job: Job, monkeypatch, change: dict[str, Any]) -> str:
         if name in ("fingerprint", "augmentation"):
             plan = replace(plan, **{name: value})
         elif name == "sha256":
-            shard = plan.shards[0].name
-            plan = replace(
-                plan, finished=plan.finished | {shard: replace(plan.finished[shard], sha256=value)}
-            )
+            first, *others = plan.notes
+            plan = replace(plan, notes=[replace(first, sha256=value), *others])
         elif name == "scann":
             monkeypatch.setattr(build, "version", {"scann": value}.__getitem__)
         elif isinstance(value, dict):
             config = config.model_copy(update={name: getattr(config, name).model_copy(update=value)})
         elif name in type(config).model_fields:
             config = config.model_copy(update={name: value})
-    left_out = {plan.notes[0].shard: change.get("left_out", [])}
-    (task,) = make_tasks(config, plan, left_out, run_folder, change.get("asked"))
+    (task,) = tasks_of(job.folder, config, plan, change.get("left_out", []), run_folder, change.get("asked"))
     return task.path
+
+
+def tasks_of(
+    folder: Path,
+    config: Config,
+    plan: Plan,
+    left_out: Sequence[LeftOut] = (),
+    run_folder: str = "runs/r",
+    asked: AskedQueries | None = None,
+) -> list[IndexTask]:
+    """The tasks of a night, the list of their embedding files in a folder."""
+    path = str(folder / "inputs.arrow")
+    inputs = write_inputs(path, plan.notes, left_out, 1, decided_by(config, plan, asked))
+    return make_tasks(config, plan, inputs, run_folder, asked)
 
 
 def test_of_every_part_of_a_task_it_is_known_whether_it_is_in_the_name():
@@ -155,8 +144,8 @@ def test_the_name_of_an_index_says_all_that_it_is_made_from(published, monkeypat
 
 def test_an_embedding_file_is_compared_with_its_digest_when_it_is_indexed(copied):
     config = copied.loaded.model_copy(update={"metric": "euclidean"})
-    (task,) = make_tasks(config, make_plan(config), {}, "runs/r")
-    path = copied.store / task.inputs[1].path
+    (task,) = tasks_of(copied.folder, config, make_plan(config))
+    path = copied.store / make_plan(config).notes[1].path
     content = bytearray(path.read_bytes())
     # In a vector, where Parquet itself notices nothing.
     at = content.index(np.float32(copied.embeddings["embedding"][8].as_py()[0]).tobytes())
@@ -165,6 +154,29 @@ def test_an_embedding_file_is_compared_with_its_digest_when_it_is_indexed(copied
     with pytest.raises(LookalikeError, match=path.name):
         build_index_shard(task)
     assert not (copied.store / task.path).exists()
+
+
+def test_what_is_left_out_of_embedding_files_is_not_in_the_index(copied):
+    config = copied.loaded.model_copy(update={"metric": "euclidean"})
+    gone = [LeftOut(0, "p00.jpg", None, True), LeftOut(2, "p20.jpg", 1, False)]
+    (task,) = tasks_of(copied.folder, config, make_plan(config), gone)
+    content = build._read_embeddings(task)
+    expected = [i for i in copied.embeddings["item_id"].to_pylist() if i not in ("p00.jpg", "p20.jpg")]
+    rows = content.items["item_id"].to_pylist()
+    assert (task.vectors, sorted(rows)) == (22, expected)
+    of_id = {row["item_id"]: row for row in copied.embeddings.to_pylist()}
+    for item_id, vector in zip(rows, content.vectors, strict=True):
+        assert vector.tolist() == of_id[item_id]["embedding"]
+    assert content.items.schema.names == ["item_id", "title", "number"]
+    assert content.items["title"].to_pylist() == [of_id[item_id]["title"] for item_id in rows]
+
+
+@pytest.mark.parametrize("vectors", [23, 25])
+def test_a_note_with_another_number_of_vectors_than_its_file_is_told(copied, vectors):
+    config = copied.loaded.model_copy(update={"metric": "euclidean"})
+    (task,) = tasks_of(copied.folder, config, make_plan(config))
+    with pytest.raises(LookalikeError, match=rf"of {vectors} vectors, as their notes say\. Received: 24"):
+        build_index_shard(replace(task, vectors=vectors))
 
 
 def test_after_augmentation_every_id_has_its_own_vector_also_among_copies():
@@ -185,7 +197,10 @@ def test_a_task_comes_back_from_json_as_it_was(augmentation):
     task = IndexTask(
         store=f"/{name}",
         path="indexes/i",
-        inputs=(EmbeddingInput("a.parquet", "0" * 64, ("one", "two")), EmbeddingInput("b.parquet", "1", ())),
+        number=1,
+        shards=2,
+        inputs=f"/{name}/runs/r/inputs.arrow",
+        vectors=7,
         encoder="e",
         dim=8,
         metric="cosine",

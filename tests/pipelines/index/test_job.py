@@ -166,7 +166,7 @@ def test_a_store_that_becomes_read_only_is_told(job, pictures, mounted):
 
 def test_a_manifest_is_json_that_others_can_read(published):
     (manifest,) = published.store.glob("generations/*/manifest.json")
-    assert json.loads(manifest.read_text())["format"] == 1
+    assert json.loads(manifest.read_text())["format"] == 2
 
 
 def test_who_lost_the_store_publishes_nothing(copied):
@@ -201,7 +201,11 @@ DECIDES = {
     "query": setting(query={"k": 101}),
 }
 """Setting that decides what is served of embedding files -> a change of it."""
-DOES_NOT = {"index.threads": setting(index={"threads": 1}), "a small query.k": setting(query={"k": 100})}
+DOES_NOT = {
+    "index.threads": setting(index={"threads": 1}),
+    "index.worker_memory": setting(index={"worker_memory": 1 << 30}),
+    "a small query.k": setting(query={"k": 100}),
+}
 BY_THE_NOTES = {f"corpus.{name}" for name in Corpus.model_fields} - DECIDES.keys() - {"corpus.duplicate_ids"}
 """What decides embedding files, which a night is compared by."""
 NOTES = (a_note(),)

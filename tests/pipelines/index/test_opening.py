@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lookalike.filesystem import files
-from lookalike.index.opening import open_index, open_vectors
+from lookalike.index.opening import memory_of, open_index, open_vectors, opened_in_turn, that_fit
 from lookalike.model.errors import LookalikeError
 from lookalike.store import generations
 from lookalike.store.index_manifest import MANIFEST
@@ -59,10 +61,9 @@ def test_a_shard_whose_manifest_is_another_is_refused(copied):
 
 
 def test_a_copy_from_far_away_that_is_damaged_is_fetched_again(tmp_path, monkeypatch):
-    store, bucket = SmallStore(tmp_path / "store"), Bucket()
+    store, bucket = SmallStore(tmp_path / "store"), Bucket(monkeypatch)
     (ref,) = store.publish(0, ["a0"]).indexes
     bucket.upload(tmp_path / "store", "mem://b/store")
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
     expected = open_index("mem://b/store", ref).items
     (copy,) = (path for path in (tmp_path / "cache").rglob("items.arrow"))
@@ -76,11 +77,10 @@ def test_a_copy_from_far_away_that_is_damaged_is_fetched_again(tmp_path, monkeyp
 
 def test_a_copy_whose_manifest_names_other_files_is_fetched_again(tmp_path, monkeypatch):
     """What somebody put there fits together, and is not what the generation names."""
-    store, bucket = SmallStore(tmp_path / "store"), Bucket()
+    store, bucket = SmallStore(tmp_path / "store"), Bucket(monkeypatch)
     (ref,) = store.publish(0, ["a0"]).indexes
     (other,) = store.publish(1, ["b0"]).indexes
     bucket.upload(tmp_path / "store", "mem://b/store")
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
     monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
     expected = open_index("mem://b/store", ref).items.to_pylist()
     foreign = tmp_path / "store" / other.path
@@ -90,3 +90,33 @@ def test_a_copy_whose_manifest_names_other_files_is_fetched_again(tmp_path, monk
     state = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in copy.iterdir()]
     (copy.parent / "state.json").write_text(json.dumps(sorted(state)))
     assert open_index("mem://b/store", ref).items.to_pylist() == expected
+
+
+def test_shards_are_opened_together_as_far_as_they_fit_and_in_their_order():
+    refs = [SimpleNamespace(path=name) for name in "abcde"]
+    groups = that_fit(refs, [4, 3, 9, 2, 2], 7)
+    assert [[ref.path for ref in group] for group in groups] == [["a", "b"], ["c"], ["d", "e"]]
+    assert that_fit([], [], 7) == []
+
+
+def test_a_group_is_closed_before_the_next_is_opened():
+    log = []
+
+    def opener(root, name):
+        log.append(f"open {name}")
+        shard = SimpleNamespace(name=name)
+        weakref.finalize(shard, log.append, f"close {name}")
+        return shard
+
+    for shards in opened_in_turn("store", ["ab", "c"], opener):
+        log.append(f"use {''.join(shard.name for shard in shards)}")
+    assert log == ["open a", "open b", "use ab", "close a", "close b", "open c", "use c", "close c"]
+
+
+def test_brute_force_takes_its_vectors_twice_and_euclidean_thrice(published):
+    with generations.reading(str(published.store)) as generation:
+        manifest = generations.read_index(str(published.store), generation.indexes[0])
+    vectors = manifest.files["dataset.npy"].size
+    whole = sum(file.size for file in manifest.files.values())
+    assert memory_of(manifest) == memory_of(manifest, exact=True) == whole + vectors
+    assert memory_of(replace(manifest, metric="euclidean")) == whole + 2 * vectors

@@ -1,17 +1,15 @@
-"""The order of candidates: nearest first, near ties by one formula, ties by id."""
+"""The order of candidates: nearest first, ties by id."""
 
 import numpy as np
 import pyarrow as pa
 
-from lookalike.index.ordering import Candidates, by_nearness, gather, level_ties, ties_by_id
+from lookalike.index.ordering import Candidates, by_nearness, first_of, gather, ties_by_id
 from tests.support.index_shards import shard_of
-
-HORIZON = np.zeros(1, np.float32)
 
 
 def candidates(near, shard, row) -> Candidates:
     near, shard, row = np.float32([near]), np.array([shard]), np.array([row])
-    return Candidates(near, shard, row, HORIZON)
+    return Candidates(near, shard, row)
 
 
 def two_shards():
@@ -26,17 +24,11 @@ def test_candidates_come_nearest_first_and_those_that_are_none_last():
     assert (found.shard.tolist(), found.row.tolist()) == ([[1, 1, 0, 0]], [[6, 7, 4, -1]])
 
 
-def test_equal_vectors_become_equal_though_the_search_gave_them_scores_a_bit_apart():
-    shards, queries = two_shards(), np.float32([[1, 0]])
-    given = candidates([1.0, 1.0 - 1e-7, 0.6], [0, 1, 1], [0, 0, 1])
-    found = level_ties(shards, queries, given, "cosine")
-    assert found.near[0, 0] == found.near[0, 1] == 1
-    assert found.near[0, 2] == np.float32(0.6)
-
-
-def test_scores_that_are_apart_stay_as_the_search_gave_them():
-    given = candidates([0.9, 0.7, -np.inf], [0, 1, 0], [0, 1, -1])
-    assert level_ties(two_shards(), np.float32([[1, 0]]), given, "cosine") is given
+def test_the_first_of_several_parts_are_the_nearest_and_of_ties_those_whose_ids_come_first():
+    parts = [candidates([0.9, 0.5, -np.inf], [0] * 3, [0, 1, -1]), candidates([0.9, 0.7], [1, 1], [0, 1])]
+    found = first_of(two_shards(), parts, 3)
+    assert found.near.tolist() == [[np.float32(0.9)] * 2 + [np.float32(0.7)]]
+    assert list(zip(found.shard[0].tolist(), found.row[0].tolist(), strict=True)) == [(1, 0), (0, 0), (1, 1)]
 
 
 def test_what_is_tied_goes_by_the_bytes_of_its_id():
@@ -58,12 +50,3 @@ def test_columns_are_gathered_from_the_right_shard_in_the_order_asked_for():
     assert gather(shards, shard, row, "number").to_pylist() == [21, 10, 20, 11]
     assert gather(shards[:1], np.array([0, 0]), np.array([1, 0]), "item_id").to_pylist() == ["b", "ü"]
     assert gather(shards, np.array([], int), np.array([], int), "number").to_pylist() == []
-
-
-def test_near_ties_that_are_scored_again_come_in_the_order_of_their_scores():
-    near, nearer = [0.6, 0.8], [np.sqrt(1 - 0.8000003**2), 0.8000003]
-    shards = [shard_of(["far", "near", "nearer"], [[0, 1], near, nearer])]
-    given = candidates([0.9, 0.8, 0.8 - 1e-7], [0, 0, 0], [0, 1, 2])
-    found = level_ties(shards, np.float32([[0, 1]]), given, "cosine")
-    assert found.row.tolist() == [[0, 2, 1]]
-    assert (np.diff(found.near) <= 0).all()

@@ -14,8 +14,8 @@ from lookalike.evaluate.measurements import Settings
 from lookalike.evaluate.ranking import RankedCorpus, keys_in_steps
 from lookalike.evaluate.report import as_text, make_report
 from lookalike.evaluate.summary import ClassSizes
-from lookalike.index.post_processing import ServedIndex, drawn_to_neighbours, search_in_steps
-from lookalike.index.search import search, take_items
+from lookalike.index.answers import ask
+from lookalike.index.post_processing import Asked, drawn_to_neighbours, search_in_steps
 from lookalike.index.shard import ShardContent, in_memory
 from lookalike.index.tuning import BuildOptions, parameters_for
 from lookalike.model.encoder.bundle import Encoder
@@ -55,13 +55,16 @@ def split(ids, vectors, of):
     return [shard([ids[i] for i in np.flatnonzero(of == n)], vectors[of == n]) for n in range(of.max() + 1)]
 
 
-def answers(shards, matches):
-    ids = take_items(shards, matches)["item_id"].to_pylist()
-    found = {}
-    for query, rank, item_id, score in zip(matches.query, matches.rank, ids, matches.score, strict=True):
-        found.setdefault(int(query), []).append((item_id, float(score)))
-        assert rank == len(found[int(query)])
-    return found
+def answers(found):
+    """Query -> [(id, score)] of each that has one."""
+    rows = {}
+    near = found.near[found.held]
+    for query, rank, item_id, score in zip(
+        found.query, found.rank, found.items["item_id"].to_pylist(), near, strict=True
+    ):
+        rows.setdefault(int(query), []).append((item_id, float(score)))
+        assert rank == len(rows[int(query)])
+    return rows
 
 
 def in_numpy(ids, vectors, query, own, k, steps, exclude_self=False, excluded=()):
@@ -105,10 +108,8 @@ def test_any_division_into_shards_answers_as_one_query_in_numpy(exclude_self, da
     asked = ["q0", "q1", *ids[:2]]
     asked += ["q2"] * (len(queries) - len(asked))
     k = data.draw(st.integers(1, 12))
-    matches = search_in_steps(
-        ServedIndex(shards, steps, excluded), queries, asked, k, exact=True, exclude_self=exclude_self
-    )
-    found = answers(shards, matches)
+    wanted = Asked(k, steps, exclude_self, exact=True)
+    found = answers(search_in_steps(shards, queries, asked, wanted, excluded))
     for number, (query, own) in enumerate(zip(queries, asked, strict=True)):
         expected = in_numpy(ids, vectors, query, own, k, steps, exclude_self, excluded)
         assert [item for item, _ in found.get(number, [])] == [item for item, _ in expected]
@@ -139,10 +140,8 @@ def test_the_evaluation_ranks_as_the_query_job_answers(data):
         if not keep_self:
             grades[own >= 0, own[own >= 0]] = -1
         columns = corpus.ranked(keys, grades, count).columns
-        matches = search_in_steps(
-            ServedIndex(shards, steps, ids[:1]), queries, asked, count, exact=True, exclude_self=not keep_self
-        )
-        found = answers(shards, matches)
+        wanted = Asked(count, steps, exclude_self=not keep_self, exact=True)
+        found = answers(search_in_steps(shards, queries, asked, wanted, ids[:1]))
         names = corpus.items["item_id"].to_pylist()
         for number, row in enumerate(columns):
             ranked = [names[column] for column in row if column >= 0]
@@ -152,18 +151,14 @@ def test_the_evaluation_ranks_as_the_query_job_answers(data):
 def test_without_steps_a_search_is_a_search():
     shards = [shard(["a", "b", "c"], random_rows(3))]
     queries = random_rows(2, 1)
-    plain = search(shards, queries, 2)
-    for name, column in vars(
-        search_in_steps(ServedIndex(shards, PostProcessing()), queries, ["x", "y"], 2)
-    ).items():
-        np.testing.assert_array_equal(column, getattr(plain, name))
+    assert answers(search_in_steps(shards, queries, ["x", "y"], Asked(2))) == answers(ask(shards, queries, 2))
 
 
 def test_only_the_short_list_is_in_another_order():
     shards = [shard([f"{i:02}" for i in range(40)], random_rows(40))]
     queries = random_rows(20, 1)
     plain, moved = (
-        answers(shards, search_in_steps(ServedIndex(shards, steps), queries, ["q"] * 20, 40))
+        answers(search_in_steps(shards, queries, ["q"] * 20, Asked(40, steps)))
         for steps in (PostProcessing(), PostProcessing(reranking=RERANKING))
     )
     assert any(plain[q][:9] != moved[q][:9] for q in range(20))

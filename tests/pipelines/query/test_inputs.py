@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lookalike.index import post_processing
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.query import inputs
@@ -31,14 +32,12 @@ def test_query_shards_are_read_like_corpus_shards(copied, encoder):
 
 
 def test_a_file_of_many_queries_is_answered_in_blocks(copied, monkeypatch):
-    from lookalike.query import inputs as queries
-
     _, vectors = corpus(copied)
     asked = noisy(vectors, 50)
     path = copied.vectors_file(asked)
     assert copied.query(path).code == 0
     whole = copied.results
-    monkeypatch.setattr(queries, "BLOCK", 7)
+    monkeypatch.setattr(post_processing, "BLOCK", 7)
     assert copied.query(path).code == 0
     assert whole.equals(copied.results)
 
@@ -214,17 +213,18 @@ def test_text_holds_ids_and_a_folder_images_whatever_its_name(tmp_path):
 
 
 def test_an_id_that_came_in_an_earlier_block_is_a_failure_and_blocks_of_nothing_are_left_out():
+    eye = np.eye(2, dtype=np.float32)
     blocks = [
-        inputs.Block(["a", "b"], np.eye(2, dtype=np.float32), []),
-        inputs.Block([], np.empty((0, 2), np.float32), []),
-        inputs.Block(["b", "c"], 2 * np.eye(2, dtype=np.float32), [("x", "read", "cut")]),
+        inputs.Block(["a", "b"], eye, np.array([0, 1])),
+        inputs.Block([], np.empty((0, 2), np.float32), np.array([], int)),
+        inputs.Block(["b", "c"], 2 * eye, np.array([2, 4]), [inputs.Failure(3, "x", "read", "cut")]),
     ]
     first, second = inputs.unique(iter(blocks))
     assert first.ids == ["a", "b"]
-    assert (second.ids, second.vectors.tolist()) == (["c"], [[0, 2]])
-    assert [(query_id, stage) for query_id, stage, _ in second.failures] == [
-        ("x", "read"),
-        ("b", "duplicate"),
+    assert (second.ids, second.vectors.tolist(), second.numbers.tolist()) == (["c"], [[0, 2]], [4])
+    assert [(number, query_id, stage) for number, query_id, stage, _ in second.failures] == [
+        (2, "b", "duplicate"),
+        (3, "x", "read"),
     ]
 
 
@@ -234,7 +234,7 @@ def test_ids_of_lines_are_looked_up_in_every_shard(tmp_path):
     (block,) = inputs.id_blocks(str(tmp_path / "ids.txt"), shards)
     assert block.ids == ["c", "a"]
     np.testing.assert_allclose(block.vectors, [[0.6, 0.8], [1, 0]], atol=1e-7)
-    assert block.failures == [("none", "lookup", "no indexed item has this id")]
+    assert block.failures == [(2, "none", "lookup", "no indexed item has this id")]
 
 
 def test_ids_stored_as_text_that_is_not_utf8_are_failures(copied):
@@ -248,14 +248,14 @@ def test_ids_stored_as_text_that_is_not_utf8_are_failures(copied):
 
 
 def test_an_id_that_comes_again_in_a_later_block_of_a_file_is_a_failure(copied, monkeypatch):
-    monkeypatch.setattr(inputs, "BLOCK", 2)
+    monkeypatch.setattr(post_processing, "BLOCK", 2)
     assert copied.query(copied.vectors_file([[1.0] * 16] * 5, ["a", "b", "c", "a", "d"]), "-k", 1).code == 0
     assert copied.results["query_id"].to_pylist() == ["a", "b", "c", "d"]
     assert [(f["query_id"], f["stage"]) for f in copied.failures] == [("a", "duplicate")]
 
 
 def test_row_numbers_are_ids_over_all_blocks(copied, monkeypatch):
-    monkeypatch.setattr(inputs, "BLOCK", 2)
+    monkeypatch.setattr(post_processing, "BLOCK", 2)
     assert copied.query(copied.vectors_file([[1.0] * 16] * 5), "-k", 1).code == 0
     assert copied.results["query_id"].to_pylist() == ["0", "1", "2", "3", "4"]
 

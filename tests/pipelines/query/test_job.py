@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.model.encoder.bundle import Encoder
+from lookalike.query import answering
 from lookalike.query import job as query_job
 from lookalike.store import exclusions, generations
 from lookalike.store.prune import prune
@@ -252,7 +253,7 @@ def test_an_output_folder_that_is_a_file_is_refused(copied):
 
 def test_where_the_results_cannot_be_written_there_are_no_failures_either(copied, monkeypatch):
     """The failures are written first: alone they would be those of no answer."""
-    usual = query_job.open_table
+    usual = answering.open_table
 
     @contextlib.contextmanager
     def full(path, *arguments):
@@ -261,7 +262,7 @@ def test_where_the_results_cannot_be_written_there_are_no_failures_either(copied
             if os.path.basename(path).startswith("results"):
                 raise OSError(errno.ENOSPC, "No space left on device", path)
 
-    monkeypatch.setattr(query_job, "open_table", full)
+    monkeypatch.setattr(answering, "open_table", full)
     done = copied.query(copied.query_file({"a.jpg": picture(1), "b.jpg": b"none"}))
     assert done.code == 2
     assert list((copied.folder / "out").iterdir()) == []

@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
-from apache_beam.io.localfilesystem import LocalFileSystem
 
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
 from lookalike.sources.pack import pack
 from lookalike.sources.records import Record
+from tests.support.small_stores import Bucket
 
 DEFAULT = SourceOptions()
 
@@ -19,6 +19,11 @@ DEFAULT = SourceOptions()
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> Bucket:
+    return Bucket(monkeypatch)
 
 
 def touch(folder, *names: str, content: bytes = b"x") -> None:
@@ -180,40 +185,17 @@ def test_a_changed_file_has_another_token(here):
     assert find_shards("a.tar", DEFAULT)[0].token != first
 
 
-class _SlashedFileSystem(LocalFileSystem):
-    """Beam's local file system behind a URL: `mem:///tmp/x` is `/tmp/x`."""
-
-    @classmethod
-    def scheme(cls):
-        return "mem"
-
-    def _bare(self, path):
-        return path.removeprefix("mem://")
-
-    def match(self, patterns, limits=None):
-        results = super().match([self._bare(pattern) for pattern in patterns], limits)
-        for result in results:
-            for metadata in result.metadata_list:
-                metadata.path = "mem://" + metadata.path
-        return results
-
-    def open(self, path, *args, **kwargs):
-        return super().open(self._bare(path), *args, **kwargs)
-
-    def metadata(self, path):
-        return super().metadata(self._bare(path))
-
-
 @pytest.mark.parametrize("format", ["tfrecord", "webdataset", "parquet", "folder"])
-def test_urls_are_read_through_beams_file_systems(here, format):
+def test_urls_are_read_as_local_paths_are(here, bucket, format):
     touch(here, "images/d/a.jpg", "images/b.png")
     folder = here / "images"
     if format != "folder":
         folder = here / "out"
         pack("images", str(folder), format=format)
     options = SourceOptions()
-    (shard,) = find_shards(f"mem://{folder}", options)
-    assert shard.place.startswith("mem:///")
+    bucket.upload(folder, "mem://b/data")
+    (shard,) = find_shards("mem://b/data", options)
+    assert shard.place.startswith("mem://b/data")
     assert shard.name == ("#000000000000" if format == "folder" else Path(shard.place).name)
     assert list(read_shard(shard, options)) == [Record("b.png", b"x", 0), Record("d/a.jpg", b"x", 1)]
 
@@ -273,13 +255,11 @@ def test_several_folders_of_images_are_named_below_what_they_share(here):
     ]
 
 
-def test_places_that_share_nothing_keep_their_whole_paths(here, tmp_path_factory):
+def test_places_that_share_nothing_keep_their_whole_paths(here, bucket):
     touch(here, "a.tar", "b.tar")
-    assert [name for name, _ in found([f"mem://{here}/a.tar", "b.tar"])] == [
-        f"{here}/b.tar",
-        f"mem://{here}/a.tar",
-    ]
-    assert [name for name, _ in found([f"mem://{here}/a.tar", f"mem://{here}/b.*"])] == ["a.tar", "b.tar"]
+    bucket.upload(here, "mem://b")
+    assert [name for name, _ in found(["mem://b/a.tar", "b.tar"])] == [f"{here}/b.tar", "mem://b/a.tar"]
+    assert [name for name, _ in found(["mem://b/a.tar", "mem://b/b.*"])] == ["a.tar", "b.tar"]
 
 
 def test_links_keep_their_own_names(here):

@@ -98,9 +98,7 @@ def test_a_mount_that_shows_coarser_times_shows_the_same_file(listed, unit):
 
 @pytest.fixture
 def bucket(monkeypatch) -> Bucket:
-    bucket = Bucket()
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
-    return bucket
+    return Bucket(monkeypatch)
 
 
 def test_a_remote_file_is_compared_by_what_its_listing_tells_to_the_second(bucket):
@@ -117,9 +115,11 @@ def test_a_remote_file_is_compared_by_what_its_listing_tells_to_the_second(bucke
         read(listed)
 
 
-def test_images_of_a_remote_folder_are_not_asked_for_again(bucket, monkeypatch):
-    monkeypatch.setattr(files, "look", lambda path: FileInfo(path, 0, "0"))
-    file = FileInfo("gs://b/a.jpg", 7, "1700000000.0")
-    check_listed(Shard("gs://b#0", "folder", (file,), "gs://b"))
-    with pytest.raises(NotAsListedError):
-        check_listed(Shard("gs://b/a.tar", "webdataset", (file,)))
+def test_a_remote_file_that_is_replaced_after_it_was_compared_is_not_read(bucket):
+    path = "gs://b/a.tar"
+    bucket.objects[path] = (b"content", 1_700_000_000.0)
+    file = FileInfo(path, 7, "1700000000.0")
+    with pytest.raises(NotAsListedError, match="changed while it was read"), open_listed(file) as opened:  # noqa: PT012
+        bucket.objects[path] = (b"CONTENT", 1_700_000_000.1)
+        opened.read()
+    check_listed(Shard(path, "webdataset", (file,)))  # asks for nothing

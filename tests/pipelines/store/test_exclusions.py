@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions
 from lookalike.store.exclusions import (
@@ -144,12 +143,10 @@ def test_ids_come_one_a_line_as_they_are(tmp_path):
 
 
 def test_a_list_behind_a_url(tmp_path, monkeypatch):
-    bucket, url = Bucket(), "mem://bucket/store"
+    bucket, url = Bucket(monkeypatch), "mem://bucket/store"
     small = SmallStore(tmp_path / "store")
     small.publish(0, ["a0"])
     bucket.upload(small.root, url)
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
-    monkeypatch.setattr("lookalike.store.lease.SETTLE_SECONDS", 0.0)
     add(url, ["a0-0", "x"])
     assert excluded_ids(url).to_pylist() == ["a0-0", "x"]
     assert unknown_ids(url, ["a0-0", "x"]) == ["x"]

@@ -11,8 +11,9 @@ import pytest
 from lookalike.model.errors import LookalikeError
 from lookalike.store import exclusions, generations
 from lookalike.store.generation import publish, read_current
-from lookalike.store.generations import list_generations, reading, rollback, show
+from lookalike.store.generations import list_generations, reading, rollback, served_notes, show
 from lookalike.store.prune import prune
+from lookalike.store.verify import verify
 from tests.support.small_stores import SmallStore, flip
 
 
@@ -146,8 +147,9 @@ def test_a_reader_finishes_on_the_generation_it_opened(small):
         assert done.in_use == (first.name,)
         assert first.name in done.kept
         assert small.files_of(first) <= small.files
+    named = small.files_of(first)
     assert prune(small.path, 1).deleted == (first.name,)
-    assert not small.files & small.files_of(first)
+    assert not small.files & named
 
 
 def _read_until(
@@ -263,3 +265,35 @@ def test_a_manifest_says_all_that_show_says(small):
     generation = small.publish(0, ["a0"])
     text = (small.root / "generations" / generation.name / "manifest.json").read_text()
     assert json.loads(text)["counts"] == dict(show(small.path).counts)
+
+
+def test_generations_of_the_first_format_are_read_verified_and_pruned_beside_new_ones(tmp_path):
+    store = SmallStore(tmp_path)
+    store.format = 1
+    old = [store.publish(night, shards) for night, shards in enumerate((["a0", "b0"], ["a1", "b0"]))]
+    store.format = 2
+    new = store.publish(2, ["a2", "b0"])
+    assert [one.shards for one in generations.list_generations(store.path)] == [2, 2, 2]
+    assert [note.shard for note in served_notes(store.path, generations.show(store.path, old[0].name))] == [
+        "a.tar",
+        "b.tar",
+    ]
+    assert verify(store.path) == []
+    generations.rollback(store.path, old[1].name)
+    generations.rollback(store.path, new.name)
+    kept = store.files_of(new)
+    assert prune(store.path, 1).deleted == tuple(one.name for one in old)
+    assert store.files - {"CURRENT", "LOCK"} == kept
+
+
+def test_a_table_of_shards_that_is_damaged_or_gone_is_named_and_no_query_needs_it(tmp_path):
+    store = SmallStore(tmp_path)
+    generation = store.publish(0, ["a0"])
+    path = tmp_path / "generations" / generation.name / "shards.parquet"
+    flip(path, 50)
+    with pytest.raises(LookalikeError, match=rf"{path} is damaged\. Expected SHA-256 "):
+        served_notes(store.path, generation)
+    path.unlink()
+    with pytest.raises(LookalikeError, match=r"shards\.parquet cannot be read: No such file"):
+        served_notes(store.path, generation)
+    assert generations.show(store.path).shard_count == 1

@@ -6,7 +6,6 @@ import logging
 
 import pytest
 
-from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.store.leftovers import clean_up, writing
 from lookalike.store.lock import hold
@@ -45,8 +44,7 @@ def test_leftovers_of_a_dead_run_are_deleted(copied):
 
 
 def test_behind_a_url_only_notes_of_progress_are_left_and_deleted(monkeypatch):
-    bucket = Bucket()
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
+    bucket = Bucket(monkeypatch)
     bucket.objects = {"mem://b/store/runs/r/w.json": (b"12", 0), "mem://b/store/CURRENT": (b"x", 0)}
     done = clean_up("mem://b/store")
     assert (done.files, done.bytes) == (1, 2)

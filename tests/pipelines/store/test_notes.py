@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lookalike.model.errors import LookalikeError
+from lookalike.store.note_listing import finished_shards
 from lookalike.store.notes import (
     COUNTS,
     EmbeddedShard,
     earlier_note,
-    finished_shards,
     read_rejects,
     reasons_of,
     stage_seconds,
@@ -60,10 +60,10 @@ def written(store: Path, note: EmbeddedShard) -> EmbeddedShard:
 
 def test_a_note_counts_only_beside_both_of_its_files(tmp_path):
     note = written(tmp_path, a_note())
-    assert finished_shards(str(tmp_path), note.encoder) == [note]
-    assert finished_shards(str(tmp_path), "f" * 64) == []
+    assert list(finished_shards(str(tmp_path), note.encoder)) == [note]
+    assert list(finished_shards(str(tmp_path), "f" * 64)) == []
     (tmp_path / note.rejects_path).unlink()
-    assert finished_shards(str(tmp_path), note.encoder) == []
+    assert list(finished_shards(str(tmp_path), note.encoder)) == []
 
 
 def test_the_newest_note_comes_last(tmp_path):
@@ -85,7 +85,7 @@ def test_a_note_tells_its_format_and_one_without_is_of_the_first(tmp_path):
     told = json.loads(path.read_text())
     assert told.pop("format") == 2
     path.write_text(json.dumps(told))
-    assert finished_shards(str(tmp_path), note.encoder) == [note]
+    assert list(finished_shards(str(tmp_path), note.encoder)) == [note]
 
 
 def test_a_note_of_a_newer_version_is_refused_and_says_what_to_do(tmp_path):

@@ -211,13 +211,12 @@ def test_senseless_retention_is_refused(small, count, days):
 
 def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monkeypatch):
     made = published(small, [("a0",), ("b0",), ("a0", "b0")])
-    bucket, url = Bucket(), "mem://bucket/store"
+    bucket, url = Bucket(monkeypatch), "mem://bucket/store"
     bucket.upload(small.root, url)
     # Older than the generation that is kept, and than a day: age alone would condemn them.
     for path, (content, modified) in bucket.objects.items():
         if "/generations/" not in path:
             bucket.objects[path] = (content, modified - 5 * DAY)
-    monkeypatch.setattr(files, "_beam", lambda: bucket)
     bucket.now += 10 * DAY
     opener = set(bucket.objects)
 
@@ -274,10 +273,10 @@ def test_a_power_cut_at_any_moment_leaves_a_store_that_verifies_and_the_next_pru
 
 
 def test_what_a_generation_in_use_is_made_of_is_kept_with_it(small):
-    made = published(small, [("a0",), ("b0",)])
-    with reading(small.path, made[0].name):
-        assert prune(small.path, 1).in_use == (made[0].name,)
-    assert small.files_of(made[0]) <= small.files
+    made = published(small, [("a0", "b0"), ("a0",), ("b0",)])
+    with reading(small.path, made[1].name):
+        assert prune(small.path, 1).in_use == (made[1].name,)
+    assert small.files_of(made[1]) <= small.files
     assert verify(small.path) == []
 
 

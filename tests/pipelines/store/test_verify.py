@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
 from lookalike.model.errors import LookalikeError
-from lookalike.store.generation import publish, read_current, read_generation
+from lookalike.store.generation import publish, read_current, read_generation, write_shards
+from lookalike.store.generations import served_notes
 from lookalike.store.verify import verify
 from tests.support.small_stores import SmallStore, flip
 
@@ -68,7 +70,7 @@ def test_every_missing_file_is_found_and_named(small):
 
 def test_a_file_that_two_generations_share_is_one_problem(small):
     small.publish(2, ["a1"])
-    note = read_current(small.path).shards[0]
+    note = served_notes(small.path, read_current(small.path))[0]
     flip(small.root / note.path, 9)
     (problem,) = verify(small.path)
     assert problem.startswith(f"{small.path}/{note.path} is damaged: expected SHA-256 {note.sha256}")
@@ -82,7 +84,7 @@ def test_a_strange_file_in_an_index_is_found(small):
 
 def test_one_generation_is_verified_alone(small):
     first, second = sorted(path.name for path in (small.root / "generations").iterdir())
-    flip(small.root / read_generation(small.path, first).shards[0].path, 9)
+    flip(small.root / served_notes(small.path, read_generation(small.path, first))[0].path, 9)
     assert len(verify(small.path, first)) == 1
     assert verify(small.path, second) == []
     with pytest.raises(LookalikeError, match="Expected the name of a generation"):
@@ -105,18 +107,20 @@ def test_counts_that_do_not_reconcile_are_found(small, change, said):
     (key, value), *_ = change.items()
     if key == "counts":
         value = {**generation.counts, **value}
-    elif isinstance(value, dict):
-        value = tuple(dataclasses.replace(one, **value) for one in getattr(generation, key))
-    changed = dataclasses.replace(generation, name=generation.name[:-1] + "9", **{key: value})
-    (small.root / "generations" / changed.name).mkdir()
-    duplicates = (small.root / "generations" / generation.name / "duplicates.parquet").read_bytes()
-    (small.root / "generations" / changed.name / "duplicates.parquet").write_bytes(duplicates)
+    name = generation.name[:-1] + "9"
+    shutil.copytree(small.root / "generations" / generation.name, small.root / "generations" / name)
+    if key == "shards":
+        notes = [dataclasses.replace(one, **value) for one in served_notes(small.path, generation)]
+        value = write_shards(small.path, name, notes)
+    elif key == "indexes":
+        value = tuple(dataclasses.replace(one, **value) for one in generation.indexes)
+    changed = dataclasses.replace(generation, name=name, **{key: value})
     publish(small.path, changed)
     assert any(said in problem for problem in verify(small.path))
 
 
 def test_a_note_that_was_written_again_for_a_touched_shard_is_no_problem(small):
-    note = read_current(small.path).shards[0]
+    note = served_notes(small.path, read_current(small.path))[0]
     path = small.root / note.path.replace(".parquet", ".json")
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "token": "2", "embedded": 0, "reused": 2}))

@@ -1,0 +1,95 @@
+"""Files of this machine: whole or not there, also after a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from typing import IO
+
+from .listing import TEMPORARY, FileInfo, info_of
+from .naming import LocalFile, naming
+
+
+@contextlib.contextmanager
+def write_atomic(path: str) -> Iterator[IO[bytes]]:
+    """Opens a file that is written beside its place, flushed to the disk and renamed."""
+    folder = os.path.dirname(path) or "."
+    make_folder(folder)
+    # Not by the process's number: in two containers it is the same one.
+    temporary = os.path.join(folder, f".{os.path.basename(path)}{TEMPORARY}{secrets.token_hex(8)}")
+    try:
+        with io.BufferedRandom(LocalFile(temporary, "x+")) as file:
+            yield file
+            file.flush()
+            with naming(temporary):
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync(folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def move_in(temporary: str, path: str) -> None:
+    """Gives a finished file its final name on the same disk."""
+    sync(temporary)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+    sync(os.path.dirname(path) or ".")
+
+
+def move_folder_in(temporary: str, folder: str) -> None:
+    """Gives a finished folder its final place on the same disk, in the place of what is there."""
+    os.chmod(temporary, 0o755)
+    delete(folder)
+    os.rename(temporary, folder)
+    sync(os.path.dirname(folder))
+
+
+def make_folder(folder: str) -> None:
+    """Makes a local folder, and those above it, so that they survive a power cut; one that is there is no error."""
+    if os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder) or "."
+    make_folder(parent)
+    os.makedirs(folder, exist_ok=True)
+    sync(parent)
+
+
+def sync(path: str) -> None:
+    """Makes what was written into a local file, or renamed and deleted in a local folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with naming(path):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def walk(folder: str) -> Iterator[FileInfo]:
+    """All files below a folder, each folder's sorted by name; none if it is not there."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from walk(entry.path)
+            continue
+        with contextlib.suppress(FileNotFoundError):  # an unfinished file that got its name meanwhile
+            if entry.is_file():
+                yield info_of(entry.path, entry.stat())
+
+
+def delete(path: str) -> None:
+    """Deletes a file or a whole folder; what is gone already is no error."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

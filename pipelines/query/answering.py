@@ -1,0 +1,136 @@
+"""What answers a file of queries, and the rows of its two tables."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from lookalike.model.errors import LookalikeError
+
+from ..config.job import Config
+from ..filesystem import files
+from ..index.answers import Answers
+from ..index.post_processing import Asked
+from ..sources.types import arrow_type
+from ..store.generation import Generation
+from .tables import Format, open_table
+
+FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
+
+
+@dataclass(frozen=True)
+class Served:
+    """What answers.
+
+    Attributes:
+        config: the job.
+        generation: what is served.
+        asked: of its index.
+        excluded: ids of items that never appear.
+    """
+
+    config: Config
+    generation: Generation
+    asked: Asked
+    excluded: pa.Array
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the table of results."""
+        made_by = {"lookalike.generation": self.generation.name, "lookalike.encoder": self.generation.encoder}
+        return results_schema(self.generation.metadata).with_metadata(made_by)
+
+    @property
+    def block(self) -> int:
+        """How many queries are asked at once at most."""
+        return self.asked.block(self.generation.dim)
+
+
+@dataclass
+class Done:
+    """What has been done so far: numbers of queries and matches, stage of failure -> queries, stage -> seconds."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Adds the time that the block takes to a stage."""
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - started
+
+    def add(self, *, answered: int = 0, matches: int = 0, reasons: Mapping[str, int] | None = None) -> None:
+        """Counts queries that were answered, their matches, and failures by their stage."""
+        reasons = Counter(reasons or {})
+        self.counts.update(answered=answered, failed=reasons.total(), matches=matches)
+        self.reasons.update(reasons)
+
+
+def results_schema(metadata: Mapping[str, str]) -> pa.Schema:
+    """The columns of the result table for the carried metadata, name -> type."""
+    return pa.schema(
+        [
+            ("query_id", pa.string()),
+            ("rank", pa.int32()),
+            ("item_id", pa.string()),
+            ("score", pa.float32()),
+            *((name, arrow_type(kind)) for name, kind in metadata.items()),
+        ]
+    )
+
+
+def results_of(ids: Sequence[str], answers: Answers, metric: str, schema: pa.Schema) -> pa.Table:
+    """The rows of the result table for the queries with these ids."""
+    near = answers.near[answers.held]
+    items = answers.items.combine_chunks()
+    columns = [
+        pa.array(ids, pa.string()).take(pa.array(answers.query)),
+        pa.array(answers.rank),
+        items["item_id"],
+        pa.array(near if metric == "cosine" else -near),
+        *(items[name] for name in items.column_names[1:]),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+@contextlib.contextmanager
+def written(
+    results: str, failures: str, schema: pa.Schema, table_format: Format, done: Done
+) -> Iterator[tuple[Any, Any]]:
+    """Opens the two tables for writing; they appear when the block ends well, and otherwise neither does."""
+    discard(results, failures)
+    # Results come last: where they are, the failures beside them belong to them.
+    with contextlib.ExitStack() as tables:
+        tables.enter_context(_neither_alone(failures))
+        found = tables.enter_context(open_table(results, schema, table_format))
+        failed = tables.enter_context(open_table(failures, FAILURES_SCHEMA, table_format))
+        yield found, failed
+        with done.timed("write"):
+            tables.close()
+
+
+def discard(results: str, failures: str) -> None:
+    """Deletes the tables of before. Raises LookalikeError where a folder has the place of one."""
+    for table in (results, failures):
+        if files.is_folder(table):
+            raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
+    files.delete([results, failures])
+
+
+@contextlib.contextmanager
+def _neither_alone(failures: str) -> Iterator[None]:
+    """Deletes the table of failures if that of the results, written after it, cannot be."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            files.delete([failures])
+        raise

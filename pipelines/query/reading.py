@@ -1,0 +1,252 @@
+"""Queries to parts, in workers: images are encoded, vectors read, ids looked up in all index shards."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, astuple, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.errors import LookalikeError
+
+from ..embedding import attempts
+from ..filesystem import files
+from ..filesystem.cache import local_copy
+from ..filesystem.parquet import damage_named
+from ..index.opening import open_vectors_of, opened_in_turn
+from ..index.pieces import fitting
+from ..index.query_blocks import QueryBlock, read_queries, write_queries
+from ..index.search import vectors_by_id
+from ..runner import progress
+from ..runner.work_list import WorkList
+from ..sources import Shard, SourceOptions
+from ..sources.fields import escape
+from ..store.generation import IndexRef
+from .inputs import Block, Failure, encoded_blocks, looked_up, vectors_of_groups
+from .parts import is_done, write_part
+
+ROWS = 1 << 17
+"""Vectors that are read by one worker at a time, about."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one worker reads at a time: a shard of images, or some row groups of a file of vectors.
+
+    Attributes:
+        number: its place in the input.
+        shard: of images.
+        file: of vectors.
+        groups: its row groups.
+    """
+
+    number: int
+    shard: Shard | None = None
+    file: files.FileInfo | None = None
+    groups: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes are read."""
+        return self.shard.size if self.shard else self.file.size if self.file else 0
+
+    def to_json(self) -> list[Any]:
+        """It in types of JSON, from which `from_json` makes the same."""
+        shard, file = self.shard and self.shard.to_json(), self.file and astuple(self.file)
+        return [self.number, shard, file, self.groups]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Source:
+        """The one that `to_json` was asked of."""
+        number, shard, file, groups = data
+        return cls(number, shard and Shard.from_json(shard), file and files.FileInfo(*file), tuple(groups))
+
+
+def vector_sources(path: str) -> Iterator[Source]:
+    """The parts of files of vectors that workers read. Raises LookalikeError for a file that is no whole Parquet."""
+    number = 0
+    for info in files.glob(path):
+        with files.open_read(info.path) as file, damage_named(info.path):
+            metadata = pq.ParquetFile(file).metadata
+            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        start = 0
+        for group in range(len(rows)):
+            if sum(rows[start : group + 1]) >= ROWS or group == len(rows) - 1:
+                yield Source(number, file=info, groups=tuple(range(start, group + 1)))
+                start, number = group + 1, number + 1
+
+
+@dataclass(frozen=True)
+class ReadQueries:
+    """Reads images and vectors; it travels to workers.
+
+    Attributes:
+        folder: of the run.
+        options: how shards of images are read.
+        encoder: folder of the encoder.
+        fingerprint: its own, and that of the index.
+        dim: length of a vector.
+        metric: of the index.
+        max_pixels: larger images are refused.
+        block: queries in a block at most.
+        suspect: whether an image among them may be what ended a process before.
+    """
+
+    folder: str
+    options: SourceOptions
+    encoder: str
+    fingerprint: str
+    dim: int
+    metric: str
+    max_pixels: int
+    block: int
+    suspect: bool
+
+    def __call__(self, sources: Iterable[Source]) -> None:
+        """Makes a part of them. Raises LookalikeError for what cannot be read."""
+        noted = progress.worker_note(files.join(self.folder, "progress"))
+        coming = iter(sources)
+        for first in coming:
+            name = f"{first.number:08}"
+            if is_done(self.folder, name):  # a runner may hand out work again
+                return
+            with write_part(self.folder, name, self.dim) as add:
+                before = 0
+                for source in (first, *coming):
+                    last = -1
+                    for block in self._blocks(source):
+                        failures = [Failure(before + one.number, *one[1:]) for one in block.failures]
+                        add(Block(block.ids, block.vectors, before + block.numbers, failures))
+                        last = max(
+                            last, *block.numbers[-1:].tolist(), *(one.number for one in block.failures[-1:])
+                        )
+                        noted.add(queries=len(block.ids) + len(failures))
+                    before += last + 1
+                    noted.add(shards=1, work=source.size)
+            noted.write()
+
+    def _blocks(self, source: Source) -> Iterator[Block]:
+        if shard := source.shard:
+            try:
+                suspect = attempts.begin(self.folder, shard) or self.suspect
+                encoder = _encoder(self.encoder, self.fingerprint, self.max_pixels)
+                yield from encoded_blocks(
+                    shard, self.options, self.metric, encoder, suspect=suspect, size=self.block
+                )
+                attempts.end(self.folder, shard)
+            except OSError as error:
+                raise LookalikeError(f"{escape(shard.place)}: {files.reason(error)}") from error
+        elif source.file:
+            yield from vectors_of_groups(
+                source.file, source.groups, self.dim, self.metric, self.fingerprint, self.block
+            )
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(folder: str, fingerprint: str, max_pixels: int) -> Encoder:
+    encoder = Encoder.load(local_copy(folder, fingerprint), max_pixels=max_pixels)
+    if encoder.fingerprint != fingerprint:
+        raise LookalikeError(
+            f"Expected the encoder {fingerprint[:16]}. Received: {encoder.fingerprint[:16]} in {folder}"
+        )
+    return encoder
+
+
+Line = tuple[int, str, bool]
+"""A line of a file of ids: its number, its text, and whether it is an id."""
+
+
+@dataclass(frozen=True)
+class IdPiece:
+    """Some index shards, of set `number`, in which some pieces of the list of ids are looked up."""
+
+    number: int
+    refs: tuple[IndexRef, ...]
+    pieces: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """It in types of JSON, from which `from_json` makes the same."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> IdPiece:
+        """The one that `to_json` was asked of."""
+        return cls(data["number"], tuple(IndexRef(**ref) for ref in data["refs"]), tuple(data["pieces"]))
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """Looks ids up in index shards; it travels to workers.
+
+    Attributes:
+        folder: of the run.
+        store: folder of the store.
+        ids: the lines.
+        dim: length of a vector.
+        memory: see `pieces.Search`.
+        block: queries in a block at most.
+    """
+
+    folder: str
+    store: str
+    ids: WorkList[Line]
+    dim: int
+    memory: int | None
+    block: int
+
+    def __call__(self, pieces: Iterable[IdPiece]) -> None:
+        """Raises LookalikeError for a damaged index, OSError where the file system fails."""
+        for piece in pieces:
+            groups = fitting(self.store, piece.refs, self.memory)
+            for turn, shards in enumerate(opened_in_turn(self.store, groups, open_vectors_of)):
+                for number in piece.pieces:
+                    path = files.join(_found(self.folder, number), f"{piece.number:03}-{turn:03}")
+                    with write_queries(path, self.dim) as add:
+                        for names, numbers, _ in _id_blocks(self.ids, number, self.block):
+                            vectors = vectors_by_id(shards, pa.array(names, pa.string()))
+                            known = np.isfinite(vectors).all(axis=1)
+                            add(QueryBlock(names, vectors, numbers).only(known))
+
+
+@dataclass(frozen=True)
+class GatherVectors:
+    """Puts the vectors together that were found for the pieces of a list of ids; it travels to workers."""
+
+    look_up: LookUp
+
+    def __call__(self, pieces: Iterable[int]) -> None:
+        """Raises OSError."""
+        up = self.look_up
+        for number in pieces:
+            name = f"{number:08}"
+            if is_done(up.folder, name):
+                continue
+            found = [read_queries([file.path]) for file in files.list_files(_found(up.folder, number))]
+            with write_part(up.folder, name, up.dim) as add:
+                for names, numbers, failures in _id_blocks(up.ids, number, up.block):
+                    vectors = np.full((len(names), up.dim), np.nan, np.float32)
+                    for known in map(next, found):
+                        vectors[np.searchsorted(numbers, known.numbers)] = known.vectors
+                    add(looked_up(names, numbers, failures, vectors))
+
+
+def _found(folder: str, number: int) -> str:
+    return files.join(folder, "found", f"{number:08}")
+
+
+def _id_blocks(
+    ids: WorkList[Line], piece: int, block: int
+) -> Iterator[tuple[list[str], np.ndarray, list[Failure]]]:
+    coming = ids.read(piece)
+    while lines := list(islice(coming, block)):
+        good = [(number, text) for number, text, is_id in lines if is_id]
+        failures = [
+            Failure(number, text, "id", "the id is not UTF-8") for number, text, is_id in lines if not is_id
+        ]
+        yield [text for _, text in good], np.array([number for number, _ in good], np.int64), failures

@@ -1,0 +1,410 @@
+"""A query job in stages, each cut into pieces: for an index larger than memory, for very many queries, and for workers.
+
+    read      images, vectors or ids   -> parts of queries with their vectors (`reading`)
+    search    some index shards, some parts: opened a few at a time, the best answers kept (`index.pieces`)
+    combine   the answers of all index shards to some parts -> rows of the table, or the queries of a second search
+    and at last the rows are put together, in input order
+
+What passes from one to the next are files in a folder beside the tables, which is gone in the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from ..filesystem.parquet import damage_named
+from ..filesystem.text import lines
+from ..index.pieces import SETS, Question, Search, SearchPiece, divided, read_merged, work_through, write_ids
+from ..index.post_processing import BLOCK, Asked
+from ..index.query_blocks import QueryBlock, read_queries, write_queries
+from ..runner import progress
+from ..runner.work_list import MOST_FILES, WorkList, write_work_list
+from ..sources import find_shards
+from ..store import generations
+from ..store.notes import table_of
+from .answering import FAILURES_SCHEMA, Done, Served, discard, results_of, written
+from .far_queries import FarQueries, far_of
+from .inputs import Kind, check_encoder, query_options, text_ids
+from .parts import Part, find_repeated, queries_of, read_failures, read_parts
+from .reading import ROWS, GatherVectors, IdPiece, Line, LookUp, ReadQueries, Source, vector_sources
+from .tables import Format
+
+T = TypeVar("T")
+MANY = 1 << 21
+"""Queries from which on ids are compared on the disk; in memory they would take a few hundred megabytes."""
+_LEFT_SECONDS = 86400.0
+"""Age from which on the folder of another run is that of a dead one."""
+_PREFIX = ".query-"
+
+
+def is_long(path: str, kind: Kind) -> bool:
+    """Whether there are so many queries that their ids are not to be held. Of images it is not known, nor so soon.
+
+    Raises:
+        LookalikeError: for a file that is no whole Parquet.
+    """
+    if kind == "images":
+        return False
+    count = 0
+    for info in files.glob(path):
+        if kind == "ids":
+            count += info.size // 16
+            continue
+        with files.open_read(info.path) as file, damage_named(info.path):
+            count += pq.read_metadata(file).num_rows
+    return count > MANY
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some parts of the input, and the files of answers to them."""
+
+    number: int
+    parts: tuple[str, ...]
+    answers: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """It in types of JSON, from which `from_json` makes the same."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Group:
+        """The group that `to_json` was asked of."""
+        return cls(data["number"], tuple(data["parts"]), tuple(data["answers"]))
+
+
+@dataclass(frozen=True)
+class Combine:
+    """Combines what all index shards answered; it travels to workers.
+
+    Attributes:
+        folder: of the run.
+        asked: what is wanted.
+        number: of the search.
+        metric: of the index.
+        schema: of the table of results.
+        limit: see `FarQueries.limit`.
+    """
+
+    folder: str
+    asked: Asked
+    number: int
+    metric: str
+    schema: pa.Schema
+    limit: float
+
+    def __call__(self, groups: Iterable[Group]) -> None:
+        """Raises OSError."""
+        for group in groups:
+            mark = _counts(self.folder, self.number, group.number)
+            if not files.exists(mark):  # a runner may hand out work again
+                answers = read_merged(group.answers, self.asked.passes[self.number].k)
+                is_last = self.number == len(self.asked.passes) - 1
+                counts = (self._finish if is_last else self._go_on)(group, answers)
+                files.write_bytes(mark, json.dumps(counts).encode())
+
+    def _go_on(self, group: Group, answers: Iterator[Any]) -> dict[str, int]:
+        """Writes the queries of the next search."""
+        for name in group.parts:
+            coming = read_queries([queries_of(self.folder, self.number, name)])
+            first = next(coming, None)
+            path = queries_of(self.folder, self.number + 1, name)
+            with write_queries(path, first.vectors.shape[1] if first else 1) as add:
+                for block in () if first is None else (first, *coming):
+                    drawn = self.asked.next_queries(block.vectors, next(answers))
+                    add(QueryBlock(block.ids, drawn, block.numbers))
+        return {}
+
+    def _finish(self, group: Group, answers: Iterator[Any]) -> dict[str, int]:
+        """Writes the rows of the table."""
+        answered = matches = asked = far = 0
+        path = _rows(self.folder, group.number)
+        with files.write_atomic(path) as file, pa.ipc.new_stream(file, self.schema) as writer:
+            for name in group.parts:
+                repeated = np.array(
+                    [f.number for f in read_failures(self.folder, "repeated", name)], np.int64
+                )
+                for block in read_queries([queries_of(self.folder, self.number, name)]):
+                    found = self.asked.finished(block.vectors, block.ids, next(answers))
+                    kept = ~np.isin(block.numbers, repeated)
+                    rows = results_of(block.ids, found, self.metric, self.schema)
+                    if not kept.all():
+                        rows = rows.filter(pa.array(kept[found.query]))
+                    writer.write_table(rows)
+                    of_block, far_ones = far_of(found.near[kept], self.limit)
+                    answered, matches = answered + int(kept.sum()), matches + len(rows)
+                    asked, far = asked + of_block, far + far_ones
+        return {"answered": answered, "matches": matches, "asked": asked, "far": far}
+
+
+def _counts(folder: str, number: int, group: int) -> str:
+    return files.join(folder, "counts", f"{number}-{group:05}.json")
+
+
+def _rows(folder: str, group: int) -> str:
+    return files.join(folder, "rows", f"{group:05}")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A query job under way: what is asked, where its files are, and who works."""
+
+    served: Served
+    folder: str
+    flags: Sequence[str]
+
+    def most(self) -> int:
+        """Into how many pieces work is cut at most."""
+        if not self.flags:
+            return 1
+        from ..runner.beam import most_pieces
+
+        return most_pieces(self.flags)
+
+    def list_of(self, name: str, elements: Sequence[Any], decode: Any) -> WorkList[Any]:
+        """A list of work in the run's folder."""
+        as_json = (element.to_json() for element in elements)
+        return write_work_list(
+            files.join(self.folder, "work", name), as_json, len(elements), decode, self.most()
+        )
+
+    def shown(self, title: str, pieces: int, work: int, what: str) -> contextlib.AbstractContextManager[None]:
+        """Shows how far it is; see `progress.shown`."""
+        return progress.shown(title, files.join(self.folder, "progress"), pieces, work, what)
+
+
+def answer_in_stages(
+    served: Served,
+    path: str,
+    kind: Kind,
+    out: str,
+    tables: tuple[str, str],
+    table_format: Format,
+    done: Done,
+    flags: Sequence[str],
+    suspect: bool,
+) -> None:
+    """Answers a file of queries.
+
+    Args:
+        served: what answers.
+        path: of the queries.
+        kind: what it holds.
+        out: folder of the tables.
+        tables: paths of the results and the failures.
+        table_format: of both.
+        done: counts what is done.
+        flags: Beam's; none for this process.
+        suspect: whether an image among the queries may be what ended a process before.
+
+    Raises:
+        LookalikeError: for what the user can mend, also what a worker told.
+        OSError: if the tables cannot be written; then neither is there.
+    """
+    with _run_folder(out, flags) as folder:
+        run = _Run(served, folder, flags)
+        with done.timed("encode"):
+            parts = _read(run, path, kind, suspect)
+        if not any(part.queries or part.reasons for part in parts):
+            raise LookalikeError(f"Expected queries. Received: none in {path}")
+        discard(*tables)
+        with done.timed("search"):
+            repeated = find_repeated(folder, parts, None if files.is_remote(folder) else folder)
+            groups = _searched(run, parts)
+        done.add(reasons={"duplicate": repeated} if repeated else {})
+        with written(*tables, served.schema, table_format, done) as opened, done.timed("write"):
+            _put_together(run, parts, groups, opened, done)
+
+
+@contextlib.contextmanager
+def _run_folder(out: str, flags: Sequence[str]) -> Iterator[str]:
+    """A folder beside the tables; of a remote `out`, without workers, one on this machine."""
+    if files.is_remote(out) and not flags:
+        with tempfile.TemporaryDirectory(prefix="lookalike-") as local:
+            yield local
+        return
+    _delete_dead(out)
+    folder = files.join(out, f"{_PREFIX}{uuid.uuid4().hex}")
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            files.delete([folder])
+
+
+def _delete_dead(out: str) -> None:
+    """Deletes the folders of killed runs: those in which nothing was written for a day."""
+    newest: dict[str, float] = {}
+    for file in files.list_files(out):
+        below = file.path.removeprefix(out.rstrip("/") + "/")
+        if below.startswith(_PREFIX):
+            name = below.split("/")[0]
+            modified = float(file.modified) / (1 if files.is_remote(out) else 1e9)
+            newest[name] = max(newest.get(name, 0.0), modified)
+    files.delete(files.join(out, name) for name, at in newest.items() if at < time.time() - _LEFT_SECONDS)
+
+
+def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
+    """The first stage."""
+    if kind == "ids":
+        _look_up(run, path)
+        return read_parts(run.folder)
+    served, config = run.served, run.served.config
+    options = query_options(config.corpus)
+    if kind == "images":
+        check_encoder(config, served.generation)
+        sources = [Source(number, shard=shard) for number, shard in enumerate(find_shards(path, options))]
+    else:
+        sources = list(vector_sources(path))
+    work_on = ReadQueries(
+        folder=run.folder,
+        options=options,
+        encoder=config.encoder,
+        fingerprint=served.generation.encoder,
+        dim=served.generation.dim,
+        metric=served.generation.metric,
+        max_pixels=config.corpus.max_pixels,
+        block=served.block,
+        suspect=suspect,
+    )
+    with run.shown("reading queries", len(sources), sum(source.size for source in sources), "queries"):
+        work_through("Read queries", work_on, run.list_of("read", sources, Source.from_json), run.flags)
+    return read_parts(run.folder)
+
+
+def _look_up(run: _Run, path: str) -> None:
+    served = run.served
+    count = sum(1 for _ in lines(path))
+    listed = files.join(run.folder, "work", "ids")
+    most = min(MOST_FILES, -(-count // ROWS))
+    ids: WorkList[Line] = write_work_list(listed, _lines(path), count, tuple, most)
+    work_on = LookUp(
+        run.folder, served.config.store, ids, served.generation.dim, served.config.query.memory, served.block
+    )
+    sets = _sets(run)
+    numbers = tuple(range(ids.pieces))
+    pieces = [IdPiece(number, tuple(refs), numbers) for number, refs in enumerate(sets)]
+    work_through("Look up", work_on, run.list_of("look-up", pieces, IdPiece.from_json), run.flags)
+    work = write_work_list(files.join(run.folder, "work", "gather"), numbers, len(numbers), int, run.most())
+    work_through("Gather", GatherVectors(work_on), work, run.flags)
+
+
+def _lines(path: str) -> Iterator[Line]:
+    for names, numbers, failures in text_ids(path):
+        good = ((number, name, True) for number, name in zip(numbers.tolist(), names, strict=True))
+        yield from heapq.merge(good, ((f.number, f.query_id, False) for f in failures))
+
+
+def _sets(run: _Run) -> list[Sequence[Any]]:
+    """The index shards in parts that workers ask at the same time."""
+    return divided(run.served.generation.indexes, SETS if run.most() > 1 else 1)
+
+
+def _grouped(run: _Run, parts: Sequence[Part]) -> list[list[Part]]:
+    """The parts, in order, as many together as are worth opening an index shard for."""
+    asked = [part for part in parts if part.queries]
+    if run.most() == 1:
+        return [asked] if asked else []
+    groups: list[list[Part]] = []
+    room = 0
+    for part in asked:
+        if room <= 0:
+            groups.append([])
+            room = ROWS
+        groups[-1].append(part)
+        room -= part.queries
+    return groups
+
+
+def _searched(run: _Run, parts: Sequence[Part]) -> list[Group]:
+    """The second and third stage, once or twice; gives what was searched together."""
+    served, folder = run.served, run.folder
+    asked, config = served.asked, served.config
+    groups = _grouped(run, parts)
+    sets = _sets(run)
+    excluded = files.join(folder, "excluded") if len(served.excluded) else None
+    if excluded:
+        write_ids(excluded, served.excluded)
+    queries = sum(part.queries for part in parts)
+    found: list[Group] = []
+    for number in range(len(asked.passes)):
+        found = [
+            Group(
+                place,
+                tuple(part.name for part in group),
+                tuple(_answers(folder, number, place, of_set) for of_set in range(len(sets))),
+            )
+            for place, group in enumerate(groups)
+        ]
+        pieces = [
+            SearchPiece(
+                tuple(refs),
+                (Question(tuple(queries_of(folder, number, n) for n in one.parts), one.answers[of_set]),),
+            )
+            for of_set, refs in enumerate(sets)
+            for one in found
+        ]
+        search = Search(
+            config.store, asked, number, config.query.memory, excluded, files.join(folder, "progress")
+        )
+        shards = sum(len(piece.refs) for piece in pieces)
+        with run.shown("searching", shards, queries * len(served.generation.indexes), "answers"):
+            work = run.list_of(f"search-{number}", pieces, SearchPiece.from_json)
+            work_through("Search", search, work, run.flags)
+        combine = Combine(folder, asked, number, served.generation.metric, served.schema, _limit(served))
+        work = run.list_of(f"combine-{number}", found, Group.from_json)
+        work_through("Combine", combine, work, run.flags)
+        files.delete([files.join(folder, "answers")])
+    return found
+
+
+def _answers(folder: str, number: int, group: int, of_set: int) -> str:
+    return files.join(folder, "answers", str(number), f"{group:05}-{of_set:03}")
+
+
+def _limit(served: Served) -> float:
+    return _far(served).limit
+
+
+def _far(served: Served) -> FarQueries:
+    refs = served.generation.indexes
+    return FarQueries([generations.read_index(served.config.store, ref) for ref in refs])
+
+
+def _put_together(
+    run: _Run, parts: Sequence[Part], groups: Sequence[Group], tables: tuple[Any, Any], done: Done
+) -> None:
+    """The last stage."""
+    found, failed = tables
+    far = _far(run.served)
+    for group in groups:
+        with files.open_read(_rows(run.folder, group.number)) as file, pa.ipc.open_stream(file) as reader:
+            for batch in reader:
+                found.write_table(pa.Table.from_batches([batch]))
+        last = len(run.served.asked.passes) - 1
+        counts = json.loads(files.read_bytes(_counts(run.folder, last, group.number)))
+        done.add(answered=counts["answered"], matches=counts["matches"])
+        far.add(counts["asked"], counts["far"])
+    for part in parts:
+        done.add(reasons=part.reasons)
+        failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in ("failures", "repeated")))
+        while block := list(islice(failures, BLOCK)):
+            failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
+    if not run.served.asked.exact:
+        far.tell()

@@ -1,0 +1,106 @@
+"""Files of this machine: whole or not there, also after a power cut."""
+
+import os
+
+import pytest
+
+from lookalike.filesystem import files
+from tests.support.fault_points import after_a_power_cut
+
+
+def test_what_is_written_is_read_again_and_replaces_what_was_there(tmp_path):
+    path = str(tmp_path / "new" / "file")
+    for content in (b"one", b"two"):
+        files.write_bytes(path, content)
+        assert files.read_bytes(path) == files.read_bytes(f"file://{path}") == content
+    assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["file"]
+
+
+def test_an_error_while_writing_leaves_the_file_of_before_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def break_off() -> None:
+        with files.write_atomic(str(path)) as file:
+            file.write(b"half")
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        break_off()
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_two_writers_of_one_file_with_the_same_process_number_do_not_meet(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    path = str(tmp_path / "x")
+    with files.write_atomic(path) as first:
+        first.write(b"first, which ends last")
+        with files.write_atomic(path) as second:
+            second.write(b"second")
+        assert files.read_bytes(path) == b"second"
+    assert files.read_bytes(path) == b"first, which ends last"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def a_file(folder, content: bytes = b"new") -> str:
+    path = folder / "unfinished"
+    path.write_bytes(content)
+    return str(path)
+
+
+def a_folder(folder) -> str:
+    made = folder / "unfinished"
+    made.mkdir()
+    for name in ("data", "last"):
+        with open(made / name, "wb") as file:
+            file.write(b"new")
+            file.flush()
+            os.fsync(file.fileno())
+    files.sync(str(made))
+    return str(made)
+
+
+WRITTEN = {
+    "a file": (lambda store: files.write_bytes(f"{store}/there", b"new"), {"there": b"new"}),
+    "a file in new folders": (
+        lambda store: files.write_bytes(f"{store}/a/b/new", b"new"),
+        {"there": b"old", "a/b/new": b"new"},
+    ),
+    "a file that is moved in": (
+        lambda store: files.move_in(a_file(store), f"{store}/there"),
+        {"there": b"new"},
+    ),
+    "a folder that is moved in": (
+        lambda store: files.move_folder_in(a_folder(store), f"{store}/made", "last"),
+        {"there": b"old", "made/data": b"new", "made/last": b"new"},
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+@pytest.mark.parametrize(("write", "left"), WRITTEN.values(), ids=WRITTEN)
+def test_what_was_written_is_still_there_after_a_power_cut(tmp_path, write, left, seed):
+    (store := tmp_path / "store").mkdir()
+    (store / "there").write_bytes(b"old")
+    assert after_a_power_cut(store, lambda: write(store), seed) == left
+
+
+def test_a_folder_that_is_written_is_made_below_folders_that_last(tmp_path):
+    (store := tmp_path / "store").mkdir()
+
+    def write() -> None:
+        with files.write_folder(f"{store}/indexes/one", "last") as folder:
+            for name in ("data", "last"):
+                files.write_bytes(os.path.join(folder, name), b"new")
+
+    assert after_a_power_cut(store, write) == {"indexes/one/data": b"new", "indexes/one/last": b"new"}
+
+
+def test_others_may_read_what_was_moved_in(tmp_path):
+    (made := tmp_path / "made").mkdir(mode=0o700)
+    (file := tmp_path / "file").touch(mode=0o600)
+    files.move_folder_in(str(made), str(tmp_path / "folder"), "last")
+    files.move_in(str(file), str(tmp_path / "moved"))
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "moved").stat().st_mode & 0o777 == 0o644

@@ -1,0 +1,36 @@
+"""What workers read at a time: it travels as JSON, and files of vectors are cut between row groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lookalike.filesystem.files import FileInfo
+from lookalike.query import reading
+from lookalike.query.reading import IdPiece, Source, vector_sources
+from lookalike.sources import Shard
+from lookalike.store.generation import IndexRef
+
+
+def test_row_groups_are_read_together_until_they_are_worth_a_worker(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "ROWS", 5)
+    for name, rows in (("a", 14), ("b", 1)):
+        vectors = pa.array(list(np.ones((rows, 2), np.float32)), pa.list_(pa.float32()))
+        pq.write_table(pa.table({"vector": vectors}), tmp_path / f"{name}.parquet", row_group_size=3)
+    found = list(vector_sources(f"{tmp_path}/*.parquet"))
+    assert [(one.number, one.file.path[-9:], one.groups) for one in found] == [
+        (0, "a.parquet", (0, 1)),
+        (1, "a.parquet", (2, 3)),
+        (2, "a.parquet", (4,)),
+        (3, "b.parquet", (0,)),
+    ]
+
+
+def test_they_are_the_same_from_json():
+    file = FileInfo("a", 7, "1")
+    for one in (Source(3, shard=Shard("a", "tfrecord", (file,), None)), Source(4, file=file, groups=(1, 2))):
+        assert Source.from_json(one.to_json()) == one
+        assert one.size == 7
+    piece = IdPiece(2, (IndexRef("a", "b", 1, "ah", 0.5, {"members": 0.5}),), (0, 1))
+    assert IdPiece.from_json(piece.to_json()) == piece
