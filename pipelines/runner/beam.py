@@ -184,7 +184,7 @@ def _options(flags: Sequence[str]) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
     defaults = job_server.defaults()
-    if any("dask" in flag.lower() for flag in flags):
+    if any(flag.startswith("--dask_") or flag.lower().removeprefix("--runner=") in _DASK for flag in flags):
         with importing("Dask (`pip install lookalike[dask]`)"):
             import apache_beam.runners.dask.dask_runner
             import distributed
