@@ -29,6 +29,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
+from ..filesystem.paths import anchored
 from ..filesystem.text import lines
 from ..index.pieces import SETS, Question, Search, SearchPiece, divided, read_merged, work_through, write_ids
 from ..index.post_processing import BLOCK, Asked
@@ -240,7 +241,7 @@ def _run_folder(out: str, flags: Sequence[str]) -> Iterator[str]:
             yield local
         return
     _delete_dead(out)
-    folder = files.join(out, f"{_PREFIX}{uuid.uuid4().hex}")
+    folder = anchored(files.join(out, f"{_PREFIX}{uuid.uuid4().hex}"))
     try:
         yield folder
     finally:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ import pytest
 import yaml
 
 from lookalike.demo.catalogue import built_in_photographs
+from lookalike.store.generation import read_current
+from lookalike.store.generations import served_notes
 from tests.conftest import run
 from tests.support.counting_worker import COUNTED
 from tests.support.dask_processes import DaskProcesses
@@ -143,9 +145,12 @@ def made(store: Path) -> dict[str, Any]:
             if path.suffix == ".json":
                 content = _without_times(json.loads(content))
             found[str(path.relative_to(store))] = content
-    (generation,) = (store / "generations").iterdir()
-    found["duplicates"] = pq.read_table(generation / "duplicates.parquet").to_pylist()
-    found["manifest"] = _without_times(json.loads((generation / "manifest.json").read_bytes()))
+    served = read_current(str(store))
+    folder = store / "generations" / served.name
+    found["duplicates"] = pq.read_table(folder / "duplicates.parquet").to_pylist()
+    found["shards"] = [_without_times(asdict(note)) for note in served_notes(str(store), served)]
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    found["manifest"] = _without_times(manifest | {"shards": None})
     return found
 
 
@@ -201,13 +206,13 @@ def test_a_night_whose_workers_are_killed_makes_what_one_process_makes(night, tm
         assert (
             run("nightly", "-c", night.job("local-renamed", **renamed | {"store": "local/store"})).code == 0
         )
-        by_workers = answers(night, "renamed", tmp_path, cluster.flags)
-        assert by_workers == answers(night, "local-renamed", tmp_path)
+        by_workers = answers("renamed", cluster.flags)
+        assert by_workers == answers("local-renamed")
 
 
-def answers(night: Night, name: str, folder: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
-    """The tables of a query and of an evaluation."""
-    job, out = night.folder / name / "job.yaml", folder / name
+def answers(name: str, flags: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a query and of an evaluation; paths are relative to this process's folder."""
+    job, out = Path(name, "job.yaml"), Path(name, "answers")
     asked = run("query", "images/05", "-c", job, "-o", out, "--", *flags)
     assert asked.code == 0, asked
     relevance = ("--queries", "images/06", "--relevance", "directory")
