@@ -28,8 +28,8 @@ def test_row_groups_are_read_together_until_they_are_worth_a_worker(tmp_path, mo
 
 
 def test_they_are_the_same_from_json():
-    file = FileInfo("a", 7, "1")
-    for one in (Source(3, shard=Shard("a", "tfrecord", (file,), None)), Source(4, file=file, groups=(1, 2))):
+    file = FileInfo("/a", 7, "1")
+    for one in (Source(3, shard=Shard("a", "tfrecord", (file,))), Source(4, file=file, groups=(1, 2))):
         assert Source.from_json(one.to_json()) == one
         assert one.size == 7
     piece = IdPiece(2, (IndexRef("a", "b", 1, "ah", 0.5, {"members": 0.5}),), (0, 1))
