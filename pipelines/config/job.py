@@ -176,6 +176,19 @@ class Retention(Section):
     days: Annotated[float, Field(ge=0)] | None = Field(None, description="also keep what is younger")
 
 
+Price = Annotated[float, Field(ge=0)]
+
+
+class Prices(Section):
+    """What `nightly --dry-run` tells the cost by; what has no price here is not in it."""
+
+    currency: str = Field("", description="written behind the sums")
+    worker_hour: Price | None = Field(None, description="an hour of a machine with embed.threads threads")
+    gigabyte_month: Price | None = Field(None, description="10^9 bytes stored for a month")
+    million_reads: Price | None = Field(None, description="a million requests that read or list")
+    million_writes: Price | None = Field(None, description="a million requests that write or delete")
+
+
 class Config(Section):
     """One job file."""
 
@@ -188,6 +201,7 @@ class Config(Section):
     query: Query = Query()
     gates: Gates = Gates()
     retention: Retention = Retention()
+    prices: Prices = Prices()
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:

@@ -257,7 +257,7 @@ def list_files(folder: str) -> list[FileInfo]:
 
 
 def each_file(folder: str) -> Iterator[FileInfo]:
-    """As `list_files`, one file after the other, sorted by path within its folder, and without a list of them all."""
+    """As `list_files`, one file after the other in no order, and without a list of them all."""
     found = objects.below(folder) if is_remote(folder) else local.walk(_local(folder))
     return (file for file in found if not is_temporary(file.path))
 

@@ -72,18 +72,22 @@ def sync(path: str) -> None:
 
 
 def walk(folder: str) -> Iterator[FileInfo]:
-    """All files below a folder, each folder's sorted by name; none if it is not there."""
+    """All files below a folder, in no order, and none of them held; none if it is not there."""
+    folders = []
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = os.scandir(folder)
     except FileNotFoundError:
         return
-    for entry in entries:
-        if entry.is_dir():
-            yield from walk(entry.path)
-            continue
-        with contextlib.suppress(FileNotFoundError):  # an unfinished file that got its name meanwhile
-            if entry.is_file():
-                yield info_of(entry.path, entry.stat())
+    with entries:
+        for entry in entries:
+            if entry.is_dir():
+                folders.append(entry.path)
+                continue
+            with contextlib.suppress(FileNotFoundError):  # an unfinished file that got its name meanwhile
+                if entry.is_file():
+                    yield info_of(entry.path, entry.stat())
+    for path in folders:
+        yield from walk(path)
 
 
 def delete(path: str) -> None:

@@ -12,7 +12,8 @@ from ..embedding.plan import make_plan
 from ..store import exclusions
 from ..store.generation import current_name, read_current
 from ..store.generations import served_notes
-from ..store.notes import stage_seconds
+from .estimate import Estimate, Work, estimate, estimate_lines
+from .rates import rates
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class DryRun:
         unchanged, changed, new, removed: numbers of image shards.
         images: about how many images the new and changed shards hold, told from their size.
         indexes, rebuilt: numbers of index shards, in all and to be built: an upper bound.
-        seconds: how long it would take, at the speed of the embedding files that are there; None if there are none.
+        estimate: what that takes; None if nothing is known of an image.
     """
 
     unchanged: int
@@ -33,14 +34,15 @@ class DryRun:
     images: int
     indexes: int
     rebuilt: int
-    seconds: float | None
+    estimate: Estimate | None
 
 
 def dry_run(config: Config) -> DryRun:
-    """Looks what a nightly run would do, and changes nothing.
+    """Looks what a nightly run would do, and changes nothing. On an empty store some images are embedded for it.
 
     Raises:
         LookalikeError: as `nightly`, for the corpus and the encoder.
+        OSError: if a file system fails.
     """
     from ..index.inputs import number_of
     from ..index.job import made_from
@@ -51,19 +53,15 @@ def dry_run(config: Config) -> DryRun:
     served = read_current(config.store) if current_name(config.store) else None
     served_before = served_notes(config.store, served) if served else ()
     known = {note.shard: note.path for note in served_before}
-    earlier = {note.shard: note for note in plan.stored}
-    changed = [shard for shard in plan.missing if shard.name in earlier]
-    new = [shard for shard in plan.missing if shard.name not in earlier]
+    earlier = {note.shard for note in plan.stored}
+    missing = plan.missing
+    changed = sum(shard.name in earlier for shard in missing)
     removed = known.keys() - {shard.name for shard in plan.shards}
-    notes = list(earlier.values())
-    size = sum(note.bytes for note in notes) / max(1, sum(note.read for note in notes))
-    images = round(sum(shard.size for shard in plan.missing) / size) if size else 0
-    work = sum(sum(stage_seconds([note]).values()) for note in notes if note.embedded and not note.reused)
-    embedded = sum(note.embedded for note in notes if not note.reused)
-    threads = config.embed.threads or cores()
+    of_one = rates(config, plan)
+    images = round(sum(shard.size for shard in missing) / of_one.bytes) if of_one else 0
     vectors = sum(note.embedded + note.reused for note in plan.notes) + images
     indexes = shards_for(vectors, config.index.shard_vectors)
-    touched = {*(shard.name for shard in plan.missing), *removed}
+    touched = {*(shard.name for shard in missing), *removed}
     touched |= {note.shard for note in plan.notes if known.get(note.shard) != note.path}
     # Whether only shards changed: not the encoder, the settings or what is taken down.
     same = served is not None and len(served.indexes) == indexes
@@ -73,15 +71,16 @@ def dry_run(config: Config) -> DryRun:
         known_as = made_from(config, served_before, plan.fingerprint, excluded, plan.augmentation, asked)
         same &= known_as == served.made_from
     rebuilt = len({number_of(shard, indexes) for shard in touched}) if same else indexes
+    work = Work(len(missing), images, len(plan.notes), vectors, indexes, rebuilt, plan.dim)
     return DryRun(
         unchanged=len(plan.notes),
-        changed=len(changed),
-        new=len(new),
+        changed=changed,
+        new=len(missing) - changed,
         removed=len(removed),
         images=images,
         indexes=indexes,
         rebuilt=rebuilt,
-        seconds=images * work / embedded / threads if embedded else None,
+        estimate=estimate(config, work, of_one, config.embed.threads or cores()) if of_one else None,
     )
 
 
@@ -93,7 +92,6 @@ def dry_run_report(plan: DryRun) -> str:
         f"images       about {plan.images:,} to read; only those that the store does not know meet the network",
         f"index        at most {plan.rebuilt:,} of {plan.indexes:,} shards to build",
     ]
-    if plan.seconds is not None:
-        minutes, seconds = divmod(round(plan.seconds), 60)
-        lines.append(f"time         about {minutes}:{seconds:02} for embedding, if all images are new")
+    if plan.estimate:
+        lines += estimate_lines(plan.estimate)
     return printable_lines(lines)

@@ -107,8 +107,7 @@ class _Walk:
         while waiting:
             folder, real = waiting.pop()
             try:
-                with os.scandir(folder) as found:
-                    entries = sorted(found, key=lambda entry: entry.name)
+                entries = os.scandir(folder)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -116,17 +115,22 @@ class _Walk:
                     raise
                 yield _problem(folder, f"is a folder that cannot be read: {error.strerror}")
                 continue
-            folders = []
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, os.path.join(real, entry.name)))
-                    continue
-                found_there = self._linked(entry.path, real) if entry.is_symlink() else _described(entry.path)
-                if isinstance(found_there, FileInfo):
-                    yield found_there
-                elif found_there is not None:
-                    folders.append((entry.path, found_there))
-            waiting += reversed(folders)
+            folders, links = [], []
+            with entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((entry.path, os.path.join(real, entry.name)))
+                    elif entry.is_symlink():
+                        links.append(entry.path)
+                    elif file := _described(entry.path):
+                        yield file
+            for path in sorted(links):  # of two to one folder the first is followed
+                leads_to = self._linked(path, real)
+                if isinstance(leads_to, FileInfo):
+                    yield leads_to
+                elif leads_to is not None:
+                    folders.append((path, leads_to))
+            waiting += sorted(folders, reverse=True)
 
     def look(self, path: str) -> FileInfo | None:
         """One path as `below` gives it; None for a folder."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import json
 import logging
 import os
@@ -137,8 +136,8 @@ def prune(
     may_be_read = any(grave.artifacts is None and not grave.due for grave in graves)
     gone = {
         path: found
-        for path, found in (() if may_be_read else _artifacts(root))
-        if (key := _key(path)) not in wanted and (key in condemned or _older(found, cutoff))
+        for path, found in ({} if may_be_read else _artifacts(root, wanted)).items()
+        if _key(path) in condemned or _older(found, cutoff)
     }
     listed = {*kept, *doomed, *(grave.name for grave in graves)}
     emptied = [grave.name for grave in graves if grave.due] + sorted(folders.keys() - listed)
@@ -277,19 +276,20 @@ def _epitaph(generation: Generation | None) -> dict[str, Any]:
     return {"artifacts": named, "shards": isinstance(generation.shards, ShardsRef)}
 
 
-def _artifacts(root: str) -> Iterator[tuple[str, list[FileInfo]]]:
-    """Every index shard and embedding file, by its path relative to the store, with its files, finished or not."""
-    indexes = files.each_file(files.join(root, "indexes"))
-    for folder, found in itertools.groupby(indexes, lambda file: file.path.split("/")[-2]):
-        yield f"indexes/{folder}", list(found)
-    # The files of one shard have a name in common up to their endings, and so lie side by side.
-    for path, found in itertools.groupby(files.each_file(files.join(root, "embeddings")), _embedding_file):
-        yield path, list(found)
-
-
-def _embedding_file(file: FileInfo) -> str:
-    folder, name = file.path.split("/")[-2:]
-    return f"embeddings/{folder}/{_EMBEDDING.sub('', name)}.parquet"
+def _artifacts(root: str, wanted: Keys) -> dict[str, list[FileInfo]]:
+    """Every index shard and embedding file that is not wanted, by its path relative to the store -> its files,
+    finished or not.
+    """
+    found: defaultdict[str, list[FileInfo]] = defaultdict(list)
+    for kind in ("indexes", "embeddings"):
+        for file in files.each_file(files.join(root, kind)):
+            folder, name = file.path.split("/")[-2:]
+            path = f"embeddings/{folder}/{_EMBEDDING.sub('', name)}.parquet"
+            if kind == "indexes":
+                path = f"indexes/{folder}"
+            if _key(path) not in wanted:
+                found[path].append(file)
+    return found
 
 
 def _modified(file: FileInfo) -> float:

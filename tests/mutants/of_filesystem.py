@@ -152,8 +152,8 @@ CHANGES: dict[str, list[Change]] = {
             "a remote folder counts as finished before all of it is there",
         ),
         wrong(
-            "return sorted((f for f in found if not is_temporary(f.path)), key=lambda f: f.path)",
-            "return sorted(found, key=lambda f: f.path)",
+            "return (file for file in found if not is_temporary(file.path))",
+            "return iter(found)",
             "unfinished files are taken for whole ones",
         ),
         wrong(
