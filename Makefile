@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # A process a core; a file of tests stays in one, for its fixtures.
 PARALLEL := --numprocesses auto --dist loadfile
 
-.PHONY: setup demo test test-slow mutants lint format bench clean pins
+.PHONY: setup demo test test-slow cluster-test mutants lint format bench clean pins
 
 setup: $(READY)
 
@@ -25,6 +25,10 @@ test: lint
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PARALLEL)
 	$(BIN)/python -m pytest -m alone
+
+# Nights on a Dask cluster of processes on loopback, workers of which are killed.
+cluster-test: $(READY)
+	$(BIN)/python -m pytest -m cluster
 
 # Small changes to the code, one at a time: does a test notice? make mutants EVERY=10 tries every tenth.
 mutants: $(READY)

@@ -265,6 +265,8 @@ def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], ve
 def _build_noted(tasks: Iterable[IndexTask]) -> None:
     for task in tasks:
         note = progress.worker_note(files.join(task.run_folder, "progress"))
+        if _whole(task.store, task.path):  # a runner may hand out work again
+            continue
         try:
             count = build_index_shard(task)
         except OSError as error:

@@ -156,9 +156,7 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
         else:
             from apache_beam.options.pipeline_options import PortableOptions
 
-            job_server.run_on_job_server(
-                pipeline.run, options.view_as(PortableOptions).job_endpoint or runner
-            )
+            job_server.run_on_job_server(pipeline.run, options.view_as(PortableOptions).job_endpoint)
     except NotImplementedError as error:
         raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None
     except Exception as error:
@@ -186,7 +184,7 @@ def _options(flags: Sequence[str]) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
     defaults = job_server.defaults()
-    if any("dask" in flag.lower() for flag in flags):
+    if any(flag.startswith("--dask_") or flag.lower().removeprefix("--runner=") in _DASK for flag in flags):
         with importing("Dask (`pip install lookalike[dask]`)"):
             import apache_beam.runners.dask.dask_runner
             import distributed

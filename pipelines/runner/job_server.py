@@ -10,20 +10,21 @@ from typing import Any
 from lookalike.model.errors import LookalikeError
 
 ANSWER_SECONDS = 20
-"""To wait for an answer of a job server; Beam's default is 5 minutes."""
+"""To wait for an answer of a job server."""
+_JOB_SECONDS = 366 * 24 * 3600
 
 
 def defaults() -> list[str]:
-    """Flags that stand before the user's."""
-    return [f"--job_server_timeout={ANSWER_SECONDS}"]
+    """Flags that stand before the user's. Beam's timeout is one of the whole job, whatever its help says."""
+    return [f"--job_server_timeout={_JOB_SECONDS}"]
 
 
-def run_on_job_server(run: Callable[[], Any], place: str) -> None:
+def run_on_job_server(run: Callable[[], Any], endpoint: str | None) -> None:
     """Runs a pipeline to its end; one that is interrupted is cancelled there.
 
     Args:
         run: submits it; gives Beam's `PipelineResult`.
-        place: of the server, for people.
+        endpoint: of the server; None where Beam starts one itself, or needs none.
 
     Raises:
         LookalikeError: if the server does not answer, or is lost.
@@ -31,20 +32,16 @@ def run_on_job_server(run: Callable[[], Any], place: str) -> None:
     """
     import grpc
 
+    if endpoint:
+        _require_answer(endpoint)
     with _without_stack_traces():
         try:
             result = run()
-        except (grpc.FutureTimeoutError, grpc.RpcError) as error:
-            raise LookalikeError(
-                f"Expected a job server of Beam at {place}, and an answer within {ANSWER_SECONDS} s. "
-                f"Received: {_details(error)}"
-            ) from None
-        try:
             result.wait_until_finish()
         except grpc.RpcError as error:
             raise LookalikeError(
-                f"The job server at {place} was lost: {_details(error)}. Run the same command again: what is finished "
-                "is kept"
+                f"The job server{f' at {endpoint}' if endpoint else ''} was lost: {_details(error)}. "
+                "Run the same command again: what is finished is kept"
             ) from None
         except KeyboardInterrupt:
             with contextlib.suppress(Exception):
@@ -52,9 +49,20 @@ def run_on_job_server(run: Callable[[], Any], place: str) -> None:
             raise
 
 
-def _details(error: Exception) -> str:
-    details = getattr(error, "details", lambda: "none")
-    return (str(details() or "none").strip().splitlines() or ["none"])[0]
+def _require_answer(endpoint: str) -> None:
+    import grpc
+
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(ANSWER_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise LookalikeError(
+                f"Expected a job server of Beam at {endpoint}. Received: no answer within {ANSWER_SECONDS} s"
+            ) from None
+
+
+def _details(error: Any) -> str:
+    return (str(error.details()).strip().splitlines() or ["no reason"])[0]
 
 
 @contextlib.contextmanager

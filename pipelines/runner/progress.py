@@ -71,6 +71,13 @@ class WorkerNote:
             if time.monotonic() - self._written >= NOTE_SECONDS:
                 self.write()
 
+    def begin_anew_if_gone(self) -> None:
+        """Forgets the counts if what was written is not there any more: they were those of an earlier step."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._written and not files.exists(self._path):
+                self._counts.clear()
+                self._written = 0.0
+
     def write(self) -> None:
         """Writes the counts; that a note cannot be written is no reason to stop work."""
         self._written = time.monotonic()
@@ -80,7 +87,9 @@ class WorkerNote:
 
 def worker_note(folder: str) -> WorkerNote:
     """The note of this process in a run: a worker has one, however many pieces of work it is given."""
-    return _note_of(folder, os.getpid())
+    note = _note_of(folder, os.getpid())
+    note.begin_anew_if_gone()
+    return note
 
 
 @lru_cache(maxsize=4)

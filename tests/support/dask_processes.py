@@ -25,10 +25,18 @@ class DaskProcesses:
         folder: for the scheduler's file, and for a log and a working folder of each process.
         workers: to start at once.
         environment: of all processes, besides this one's.
+        preload: a module that workers import as they start.
     """
 
-    def __init__(self, folder: Path, workers: int = 2, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workers: int = 2,
+        environment: Mapping[str, str] | None = None,
+        preload: str | None = None,
+    ) -> None:
         self._folder = folder
+        self._preload = ["--preload", preload] if preload else []
         self._environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | dict(environment or {})
         self._processes: list[subprocess.Popen[bytes]] = []
         self.file = folder / "scheduler.json"
@@ -44,7 +52,7 @@ class DaskProcesses:
     def add_worker(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Starts a worker of one thread, in a working folder of its own."""
         options = ("--no-nanny", "--nthreads", "1", "--memory-limit", "0")
-        return self._start("worker", self.address, *options, environment=environment)
+        return self._start("worker", self.address, *options, *self._preload, environment=environment)
 
     def _start(
         self, kind: str, *arguments: str, environment: Mapping[str, str] | None = None

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -103,13 +104,22 @@ def test_workers_that_do_not_see_the_store_say_so(flags, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_server_that_goes_away_in_the_middle_is_told_of(tmp_path):
+    port = free_port()
+    flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}", "--environment_type=LOOPBACK"]
+    with process("apache_beam.runners.portability.local_job_service_main", port, "-p", str(port)) as server:
+        threading.Timer(6, server.kill).start()
+        with pytest.raises(LookalikeError, match=rf"The job server at localhost:{port} was lost: "):
+            run_each("Wait", slow, write_work_list(str(tmp_path), range(6), 6, int), flags)
+
+
 def test_a_server_that_is_not_there_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(job_server, "ANSWER_SECONDS", 2)
     work = write_work_list(str(tmp_path / "w"), range(6), 6, int)
     port = free_port()
     flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}", "--environment_type=LOOPBACK"]
     with pytest.raises(
-        LookalikeError, match=rf"Expected a job server of Beam at localhost:{port}, and an answer"
+        LookalikeError, match=rf"Expected a job server of Beam at localhost:{port}\. .*no answer"
     ):
         run_each("Wait", slow, work, flags)
 

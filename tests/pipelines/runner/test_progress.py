@@ -7,7 +7,15 @@ import threading
 import pytest
 
 from lookalike.runner import progress
-from lookalike.runner.progress import LOG_SECONDS, Pace, WorkerNote, added_up, shown, time_left
+from lookalike.runner.progress import (
+    LOG_SECONDS,
+    Pace,
+    WorkerNote,
+    added_up,
+    shown,
+    time_left,
+    worker_note,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,20 @@ def test_a_note_is_written_only_now_and_then(tmp_path, monkeypatch):
     now[0] += progress.NOTE_SECONDS
     note.add(images=1)
     assert added_up(str(tmp_path)) == {"images": 3}
+
+
+def test_a_process_has_one_note_in_a_step_and_counts_anew_in_the_next(tmp_path):
+    folder = str(tmp_path / "progress")
+    with shown("looking up", folder, 2, 10, "records"):
+        for _ in range(2):
+            note = worker_note(folder)
+            note.add(shards=1)
+            note.write()
+        assert added_up(folder) == {"shards": 2}
+        assert len(list((tmp_path / "progress").iterdir())) == 1
+    with shown("embedding", folder, 2, 10, "images"):
+        worker_note(folder).add(images=3)
+        assert added_up(folder) == {"images": 3}
 
 
 def test_a_log_line_is_due_now_and_then(monkeypatch):
