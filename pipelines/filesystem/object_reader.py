@@ -10,9 +10,8 @@ from typing import Any
 from obstore import exceptions
 
 from .listing import FileInfo
-from .objects import info_of
+from .objects import info_of, open_object
 from .store_errors import named
-from .stores import open_store
 
 AHEAD = 1 << 20
 """Bytes that a request brings at least, and pieces in which a stream is read."""
@@ -33,7 +32,7 @@ class ObjectReader(io.BufferedIOBase):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._store, self._key = open_store(url)
+        self._store, self._key = open_object(url)
         self._info: FileInfo | None = None
         self._etag: str | None = None
         self._stream: Iterator[bytes] | None = None

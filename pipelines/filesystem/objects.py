@@ -27,8 +27,8 @@ Version = Mapping[str, Any]
 """Tells the content of an object from any other that it had or will have."""
 
 
-def _open(url: str, uploads: bool = False) -> tuple[Any, str]:
-    """The store and the name in it of an object, which no bucket is."""
+def open_object(url: str, uploads: bool = False) -> tuple[Any, str]:
+    """The store and the name in it of an object, which no bucket is. Raises as `open_store`."""
     with named(url):
         store, key = open_store(url, uploads)
     if not key:
@@ -43,7 +43,7 @@ def read(url: str) -> bytes:
 
 def read_version(url: str) -> tuple[bytes, Version]:
     """The whole object, and which it was. Raises OSError."""
-    store, key = _open(url)
+    store, key = open_object(url)
     with named(url):
         for attempt in range(1, _ATTEMPTS + 1):
             found = store.get(key)
@@ -59,7 +59,7 @@ def read_version(url: str) -> tuple[bytes, Version]:
 
 def look(url: str) -> FileInfo:
     """One object as it would be listed now. Raises FileNotFoundError, OSError."""
-    store, key = _open(url)
+    store, key = open_object(url)
     with named(url):
         return info_of(url, store.head(key))
 
@@ -129,7 +129,7 @@ def info_of(url: str, found: Any) -> FileInfo:
 
 def upload(source: IO[bytes], url: str) -> None:
     """Sends a local file from where it stands; the object appears when all is there, or not at all. Raises OSError."""
-    store, key = _open(url, uploads=True)
+    store, key = open_object(url, uploads=True)
     size = os.fstat(source.fileno()).st_size - source.tell()
     with named(url):
         store.put(key, source, chunk_size=max(PART_BYTES, size // _PARTS), max_concurrency=4)
@@ -137,7 +137,7 @@ def upload(source: IO[bytes], url: str) -> None:
 
 def write(url: str, data: bytes) -> None:
     """Writes an object in one step. Raises OSError."""
-    store, key = _open(url, uploads=True)
+    store, key = open_object(url, uploads=True)
     with named(url):
         store.put(key, data, chunk_size=PART_BYTES, max_concurrency=4)
 
@@ -158,7 +158,7 @@ def replace(url: str, data: bytes, version: Version) -> bool:
 
 
 def _put_if(url: str, data: bytes, mode: str | Version) -> bool:
-    store, key = _open(url)
+    store, key = open_object(url)
     with named(url):
         try:
             store.put(key, data, mode=mode)

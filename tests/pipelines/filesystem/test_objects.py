@@ -197,7 +197,7 @@ def test_an_object_is_told_alone_as_it_is_listed(bucket):
 
 
 def test_a_bucket_is_no_object(bucket):
-    for call in (files.read_bytes, files.exists, lambda url: files.write_bytes(url, b"")):
+    for call in (files.read_bytes, files.open_read, files.exists, lambda url: files.write_bytes(url, b"")):
         with pytest.raises(LookalikeError, match=f"that of a bucket: s3://{bucket}"):
             call(f"s3://{bucket}/")
 
