@@ -99,7 +99,7 @@ CHANGES: dict[str, list[Change]] = {
             "an image above the limit of pixels is served",
             REUSE,
         ),
-        worse(
+        wrong(
             "batch[side].to_numpy().astype(np.int64) for side",
             "batch[side].to_numpy() for side",
             "an image of 65536 x 65536 pixels is taken for a small one",

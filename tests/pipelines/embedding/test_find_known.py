@@ -128,6 +128,8 @@ def test_an_image_of_more_pixels_than_32_bits_count_is_compared_with_the_limit(c
     writer.add((content(7), content(7), 65_536, 65_536), np.array([7, 0], np.float32))
     case.notes.append(a_note(**writer.close("huge", "o"), embedded=1))
     (shard,) = [case.wants(7)]
+    find_known(case.store, case.notes, [shard], case.run, 2, (1 << 32) - 1)
+    assert not Path(run_file(case.run, "known", shard)).exists()
     find_known(case.store, case.notes, [shard], case.run, 2, 1 << 32)
     assert KnownEmbeddings(run_file(case.run, "known", shard), 2).get(0, content(7)).size == [65_536, 65_536]
 
