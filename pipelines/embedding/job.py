@@ -29,7 +29,7 @@ from ..store.note_listing import keep_notes
 from ..store.note_table import NoteTable
 from . import attempts
 from .contents import ReadContents
-from .known import find_known
+from .find_known import find_known
 from .outcomes import Outcome, OutcomeLog, outcome_log, read_outcomes
 from .plan import Plan
 from .report import EmbedSummary
@@ -73,7 +73,7 @@ def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
     done = read_outcomes(task.run_folder).done
     left = [shard for shard in plan.missing if shard.name not in done]
     if left:
-        find_known(task.store, plan.stored, left, task.run_folder, task.dim, task.max_pixels)
+        find_known(task.store, plan.stored, left, task.run_folder, task.dim, task.max_pixels, flags)
     return left
 
 

@@ -6,22 +6,18 @@ The first reads each file once and splits the ids into parts (`ids`), the second
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pyarrow as pa
 
-from lookalike.model.imports import importing
-
 from ..filesystem import files
 from ..runner import progress
-from ..runner.work_list import WorkList, write_work_list
+from ..runner.work_list import write_work_list
+from ..runner.workers import in_workers, pieces_at_most
 from ..store.notes import EmbeddedShard
 from .duplicates import FindLeftOut, write_taken_down
 from .ids import Found, ReadIds, StoredShard, found_in, parts_for
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,12 @@ def read_ids(checks: Checks, notes: Sequence[EmbeddedShard], flags: Sequence[str
         ),
         len(notes),
         StoredShard.from_json,
-        _most_pieces(flags),
+        pieces_at_most(flags),
     )
     noted = files.join(checks.run_folder, "progress-checking")
     read = ReadIds(checks.store, _ids(checks), parts_for(checks.vectors), checks.carried, noted)
     with progress.shown("checking", noted, len(notes), checks.vectors, "vectors"):
-        _run("Read ids", read, work, flags)
+        in_workers("Read ids", read, work, flags)
     return found_in(_ids(checks))
 
 
@@ -90,31 +86,10 @@ def find_left_out(checks: Checks, taken_down: pa.Array, flags: Sequence[str] = (
     folder = files.join(checks.run_folder, "left-out")
     spill = None if files.is_remote(checks.run_folder) else checks.run_folder
     work = write_work_list(
-        files.join(checks.run_folder, "work", "left-out"), range(parts), parts, int, _most_pieces(flags)
+        files.join(checks.run_folder, "work", "left-out"), range(parts), parts, int, pieces_at_most(flags)
     )
-    _run("Find left out", FindLeftOut(_ids(checks), parts, path, folder, spill), work, flags)
+    in_workers("Find left out", FindLeftOut(_ids(checks), parts, path, folder, spill), work, flags)
     return folder
-
-
-def _most_pieces(flags: Sequence[str]) -> int:
-    if not flags:
-        return 1
-    with importing("Beam"):
-        from ..runner.beam import most_pieces
-
-    return most_pieces(flags)
-
-
-def _run(name: str, work_on: Callable[[Iterable[T]], None], work: WorkList[T], flags: Sequence[str]) -> None:
-    """As `run_each`; here, where no runner was asked for: Beam takes 0.15 s a pipeline, as long as all 24,000 ids."""
-    if not flags:
-        for piece in range(work.pieces):
-            work_on(work.read(piece))
-        return
-    with importing("Beam"):
-        from ..runner.beam import run_each
-
-    run_each(name, work_on, work, flags)
 
 
 def _ids(checks: Checks) -> str:

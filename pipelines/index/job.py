@@ -16,7 +16,6 @@ import pyarrow as pa
 from lookalike.model.digests import LongListDigest, sha256_json
 from lookalike.model.encoder.post_processing import DatabaseAugmentation
 from lookalike.model.errors import LookalikeError
-from lookalike.model.imports import importing
 from lookalike.model.memory import memory
 
 from ..config.job import Config
@@ -24,6 +23,7 @@ from ..embedding.plan import Plan
 from ..filesystem import files
 from ..runner import progress
 from ..runner.work_list import write_work_list
+from ..runner.workers import in_workers, pieces_at_most
 from ..sources.base import shards_for
 from ..sources.fields import escape
 from ..store import exclusions, generations, index_manifest
@@ -248,18 +248,15 @@ def _tried(look: Callable[[], T]) -> T | None:
 
 
 def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:
-    with importing("Beam"):
-        from ..runner.beam import most_pieces, run_each
-
     work = write_work_list(
         files.join(run_folder, "work"),
         (task.to_json() for task in tasks),
         len(tasks),
         IndexTask.from_json,
-        most_pieces(flags),
+        pieces_at_most(flags),
     )
     with progress.shown("indexing", files.join(run_folder, "progress"), len(tasks), vectors, "vectors"):
-        run_each("Build", _build_noted, work, flags)
+        in_workers("Build", _build_noted, work, flags)
 
 
 def _build_noted(tasks: Iterable[IndexTask]) -> None:

@@ -91,28 +91,37 @@ CHANGES: dict[str, list[Change]] = {
             "while False:",
             "behind a record that was rejected all images are embedded again",
         ),
+    ],
+    "pipelines/embedding/content_join.py": [
         wrong(
-            "width::BIGINT * height <= {max_pixels} ",
-            "true ",
+            "small.append(width * height <= self.join.max_pixels)",
+            "small.append(width * height <= width * height)",
             "an image above the limit of pixels is served",
             REUSE,
         ),
-        worse(
-            "width::BIGINT * height <=",
-            "width * height <=",
-            "an image of 65536 x 65536 pixels ends the night",
+        wrong(
+            "batch[side].to_numpy().astype(np.int64) for side",
+            "batch[side].to_numpy() for side",
+            "an image of 65536 x 65536 pixels is taken for a small one",
         ),
         wrong(
-            "if not is_whole(store, note.path, note.sha256):",
+            "if not is_whole(self.join.store, held.path, held.sha256):",
             "if False:",
             "vectors of a damaged embedding file are served",
         ),
-        wrong("        start += len(batch)\n", "", "vectors of other images from the second thousand on"),
-        wrong("row += len(batch)", "row += 0", "vectors of other images from the second thousand on"),
         wrong(
-            "np.flatnonzero(np.diff(slots) != 1) + 1",
-            "np.flatnonzero(np.diff(slots) != 1)",
-            "vectors lie in the place of others",
+            "        start += len(batch)\n            known = np.zeros",
+            "        known = np.zeros",
+            "vectors of other images from the second thousand on",
+        ),
+        wrong(
+            "arg_max(row, file) AS row",
+            "max(row) AS row",
+            "vectors of other images where several files hold one",
+        ),
+        worse("max(file) AS file", "min(file) AS file", "an image gets the vector of an older file"),
+        wrong(
+            "slots[order] = np.arange(len(order))", "slots[:] = order", "vectors lie in the place of others"
         ),
     ],
     "pipelines/embedding/summary.py": [

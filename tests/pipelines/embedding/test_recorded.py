@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.embedding import recorded
-from lookalike.embedding.known import _record
+from lookalike.embedding.known import record_of
 from lookalike.embedding.outcomes import run_file
 from lookalike.embedding.reading import Entry, ShardReading
 from lookalike.embedding.recorded import RecordedReading, all_known, record
@@ -64,7 +64,7 @@ def test_a_shard_is_known_if_each_of_its_images_is_at_its_place(job, pictures, t
     noted(shard, Path(run_file(run, "contents", shard)))
     assert not all_known(run, shard, 4)
     entries = list(ShardReading(shard, OPTIONS))
-    rows = np.zeros(len(entries), _record(4))
+    rows = np.zeros(len(entries), record_of(4))
     rows["position"] = [entry.position for entry in entries]
     rows["content"] = [entry.content_hash for entry in entries]
     path = Path(run_file(run, "known", shard))

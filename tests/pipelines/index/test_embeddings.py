@@ -31,6 +31,8 @@ def ids(path: str, sha256: str) -> list[str]:
 def test_a_file_is_read_the_same_whether_it_fits_into_memory_or_not(path, monkeypatch, whole):
     monkeypatch.setattr(embeddings, "WHOLE", whole)
     assert ids(path, files.sha256(path)) == [f"i{n}" for n in range(30)]
+    with open_whole(path, files.sha256(path)) as file:
+        assert file.read() == files.read_bytes(path)
 
 
 @pytest.mark.parametrize("whole", [1, 100, 1 << 20])

@@ -217,6 +217,7 @@ BY_OTHERS = {
     "retention",
     "corpus.duplicate_ids",
     "index.tuning_queries",
+    "prices",
 }
 """The encoder by its fingerprint, queries by their digest; gates are asked in any case; the rest is how, not what."""
 

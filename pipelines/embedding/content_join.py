@@ -1,0 +1,399 @@
+"""The join by content, as workers do it: which of the store's embeddings are of images that missing shards hold.
+
+    wanted/NUMBER.arrow   keys of what missing shards hold, from this shard on; parts by key
+    held/NUMBER.arrow     keys of what embedding files hold, from this file on; parts by key
+    chosen/PART.arrow     which row of which file is known of which place in which shard; parts by group of files
+    fetched/GROUP.arrow   what is known of each place, read from a group of files; parts by group of shards
+    known/SHARD           the same of one shard, in order: see `known`
+
+A key is the first 64 bits of a digest: two images that share it are told apart by who uses it, who compares the whole.
+Beside `held` and `fetched` lie lists of files that are damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from ..runner.parts import PartWriter, read_part, write_parts
+from ..runner.work_list import MOST_FILES
+from ..store.database import database, take_rows
+from ..store.notes import is_whole
+from .known import record_of
+
+MEMORY = "1GB"
+"""What comparing the keys of a part may take before it spills to the disk."""
+_GROUP = 16
+"""Files that are worked on together at least: each group has a part in the file of every other."""
+_BATCH = 1024
+_ROWS = 65_536
+_WANTED = pa.schema([("key", pa.uint64()), ("shard", pa.int32()), ("position", pa.int64())])
+_HELD = pa.schema([("key", pa.uint64()), ("file", pa.int32()), ("row", pa.int64())])
+_CHOSEN = pa.schema(
+    [("file", pa.int32()), ("row", pa.int64()), ("shard", pa.int32()), ("position", pa.int64())]
+)
+_NIBBLES = np.zeros(256, np.uint8)
+_NIBBLES[list(b"0123456789abcdef")] = range(16)
+
+
+@dataclass(frozen=True)
+class Join:
+    """A join of so many files with so many shards.
+
+    Attributes:
+        store: folder of the store.
+        folder: of the run, for what workers leave each other.
+        file_count: number of embedding files.
+        shard_count: number of missing shards.
+        parts: into how many parts keys are split.
+        dim: length of a vector.
+        max_pixels: largest width x height; what is larger is not known.
+    """
+
+    store: str
+    folder: str
+    file_count: int
+    shard_count: int
+    parts: int
+    dim: int
+    max_pixels: int
+
+    @property
+    def spill(self) -> str | None:
+        """Local folder for what does not fit into memory; None is that of the system's temporary files."""
+        return None if files.is_remote(self.folder) else self.folder
+
+    @property
+    def file_groups(self) -> int:
+        """How many groups of embedding files are read, each by one worker."""
+        return _groups_of(self.file_count)
+
+    @property
+    def shard_groups(self) -> int:
+        """How many groups of shards are given what is known of them, each by one worker."""
+        return _groups_of(self.shard_count)
+
+    def left(self, kind: str) -> list[str]:
+        """Files of a kind that workers left, in order. Raises OSError."""
+        listed = files.list_files(files.join(self.folder, kind))
+        return [file.path for file in listed if file.path.endswith(".arrow")]
+
+    def damaged(self, kind: str) -> dict[int, str]:
+        """Number of an embedding file -> its path, of those that were found damaged in a step. Raises OSError."""
+        listed = files.list_files(files.join(self.folder, kind))
+        found = [json.loads(files.read_bytes(file.path)) for file in listed if file.path.endswith(".json")]
+        return {number: path for pairs in found for number, path in pairs}
+
+
+def _groups_of(count: int) -> int:
+    return min(-(-count // _GROUP), MOST_FILES)
+
+
+def group_of(number: Any, count: int, groups: int) -> Any:
+    """The group that one of `count` things belongs to, where neighbours are together; of an array, of each."""
+    return number * groups // count
+
+
+class Listed(NamedTuple):
+    """A file, its number among its kind, and its digest if that is asked."""
+
+    number: int
+    path: str
+    sha256: str = ""
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Listed:
+        """One of a work list."""
+        return cls(*data)
+
+
+class Group(NamedTuple):
+    """Files that a worker works on together."""
+
+    number: int
+    files: tuple[Listed, ...]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Group:
+        """One of a work list."""
+        return cls(data[0], tuple(map(Listed.from_json, data[1])))
+
+
+@dataclass(frozen=True)
+class ReadWanted:
+    """Files of what missing shards hold -> their keys."""
+
+    join: Join
+
+    def __call__(self, shards: Iterable[Listed]) -> None:
+        first, shards = _first(shards)
+        path = files.join(self.join.folder, "wanted", f"{first.number:07}.arrow")
+        with _told(), write_parts(path, _WANTED, self.join.parts) as writer:
+            for shard in shards:
+                with files.open_read(shard.path) as file:
+                    for batch in pq.ParquetFile(file).iter_batches(columns=["position", "content_hash"]):
+                        keys = _keys(_digests(batch))
+                        numbers = pa.repeat(pa.scalar(shard.number, pa.int32()), len(batch))
+                        rows = pa.record_batch([keys, numbers, batch["position"]], schema=_WANTED)
+                        writer.add(rows, _part_of(keys, self.join.parts))
+
+
+@dataclass(frozen=True)
+class ReadHeld:
+    """Embedding files -> the keys of what they hold, and which of them cannot be read."""
+
+    join: Join
+
+    def __call__(self, held: Iterable[Listed]) -> None:
+        first, held = _first(held)
+        base = files.join(self.join.folder, "held", f"{first.number:07}")
+        damaged = []
+        with _told(), write_parts(f"{base}.arrow", _HELD, self.join.parts) as writer:
+            for one in held:
+                try:
+                    keys, rows = self._read(one)
+                except (
+                    _DamagedError,
+                    pa.ArrowException,
+                    ValueError,
+                    TypeError,
+                ):  # also columns of other types
+                    damaged.append((one.number, one.path))
+                    continue
+                numbers = pa.repeat(pa.scalar(one.number, pa.int32()), len(keys))
+                batch = pa.record_batch([keys, numbers, rows], schema=_HELD)
+                writer.add(batch, _part_of(keys, self.join.parts))
+            files.write_bytes(f"{base}.json", json.dumps(damaged).encode())
+
+    def _read(self, held: Listed) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and rows of the images that are not too large: uint64 and int64 (images,)."""
+        keys, small = [np.empty(0, np.uint64)], [np.empty(0, bool)]
+        for batch in _batches(self.join.store, held, ["content_hash", "width", "height"]):
+            width, height = (batch[side].to_numpy().astype(np.int64) for side in ("width", "height"))
+            small.append(width * height <= self.join.max_pixels)
+            keys.append(_keys(_digests(batch)))
+        rows = np.flatnonzero(np.concatenate(small))
+        return np.concatenate(keys)[rows], rows
+
+
+@dataclass(frozen=True)
+class Choose:
+    """Parts of the keys -> for each place the row that is known of it, of the last file that has one.
+
+    Attributes:
+        join: of which both sides were read.
+        damaged: files that are not used.
+    """
+
+    join: Join
+    damaged: tuple[int, ...]
+
+    def __call__(self, parts: Iterable[int]) -> None:
+        with _told():
+            for part in parts:
+                self._choose(part)
+
+    def _choose(self, part: int) -> None:
+        path = files.join(self.join.folder, "chosen", f"{part:05}.arrow")
+        groups = self.join.file_groups
+        with database(self.join.spill, MEMORY) as connection, write_parts(path, _CHOSEN, groups) as writer:
+            take_rows(connection, "CREATE TABLE wanted AS FROM batches", _WANTED, self._rows("wanted", part))
+            take_rows(
+                connection,
+                "CREATE TABLE held AS SELECT key, max(file) AS file, arg_max(row, file) AS row FROM batches "
+                "WHERE key IN (SELECT key FROM wanted) GROUP BY key",
+                _HELD,
+                self._whole(part),
+            )
+            found = connection.execute("SELECT file, row, shard, position FROM wanted JOIN held USING (key)")
+            while rows := found.fetchmany(_ROWS):
+                columns = [np.array(column) for column in zip(*rows, strict=True)]
+                group = group_of(columns[0].astype(np.int64), self.join.file_count, groups)
+                writer.add(pa.record_batch(columns, names=_CHOSEN.names).cast(_CHOSEN), group)
+
+    def _rows(self, kind: str, part: int) -> Iterator[pa.RecordBatch]:
+        for path in self.join.left(kind):
+            yield from read_part(path, part, self.join.parts)
+
+    def _whole(self, part: int) -> Iterator[pa.RecordBatch]:
+        damaged = np.array(self.damaged, np.int32)
+        for batch in self._rows("held", part):
+            yield batch.filter(pa.array(~np.isin(batch["file"].to_numpy(), damaged)))
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Groups of embedding files -> what is known from them, and which of them are damaged."""
+
+    join: Join
+
+    def __call__(self, groups: Iterable[Group]) -> None:
+        with _told():
+            for group in groups:
+                self._fetch(group)
+
+    def _fetch(self, group: Group) -> None:
+        chosen = self._chosen(group.number)
+        base = files.join(self.join.folder, "fetched", f"{group.number:07}")
+        damaged = []
+        with write_parts(f"{base}.arrow", self._schema, self.join.shard_groups) as writer:
+            for one in group.files:
+                start, end = np.searchsorted(chosen["file"], [one.number, one.number + 1])
+                try:
+                    if start < end:
+                        self._fetch_file(one, chosen[start:end], writer)
+                except _DamagedError:
+                    damaged.append((one.number, one.path))
+        files.write_bytes(f"{base}.json", json.dumps(damaged).encode())
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return _fetched(self.join.dim)
+
+    def _chosen(self, group: int) -> np.ndarray:
+        """What was chosen of a group of files, by file and row."""
+        batches = [
+            b for path in self.join.left("chosen") for b in read_part(path, group, self.join.file_groups)
+        ]
+        table = pa.Table.from_batches(batches, _CHOSEN)
+        chosen = np.empty(len(table), [(name, np.int64) for name in _CHOSEN.names])
+        for name in _CHOSEN.names:
+            chosen[name] = table[name].to_numpy()
+        return chosen[np.lexsort([chosen[name] for name in reversed(_CHOSEN.names)])]
+
+    def _fetch_file(self, held: Listed, chosen: np.ndarray, writer: PartWriter) -> None:
+        if not is_whole(self.join.store, held.path, held.sha256):
+            raise _DamagedError
+        start = 0
+        for batch in _batches(self.join.store, held, ["content_hash", "width", "height", "embedding"]):
+            first, last = np.searchsorted(chosen["row"], [start, start + len(batch)])
+            here = chosen[first:last]
+            rows = here["row"] - start
+            start += len(batch)
+            known = np.zeros(len(rows), record_of(self.join.dim))
+            known["position"] = here["position"]
+            known["content"] = _digests(batch)[rows]
+            known["width"], known["height"] = (batch[side].to_numpy()[rows] for side in ("width", "height"))
+            known["vector"] = batch["embedding"].flatten().to_numpy().reshape(-1, self.join.dim)[rows]
+            kind = self._schema.field("known").type
+            raw = pa.Array.from_buffers(kind, len(known), [None, pa.py_buffer(known.tobytes())])
+            group = group_of(here["shard"], self.join.shard_count, self.join.shard_groups)
+            columns = [here["shard"].astype(np.int32), here["position"], raw]
+            writer.add(pa.record_batch(columns, schema=self._schema), group)
+
+
+def _fetched(dim: int) -> pa.Schema:
+    known = pa.binary(record_of(dim).itemsize)
+    return pa.schema([("shard", pa.int32()), ("position", pa.int64()), ("known", known)])
+
+
+@dataclass(frozen=True)
+class HandOut:
+    """Groups of missing shards -> for each shard the file of what is known of it, unless that is nothing.
+
+    Where each record belongs is held in memory; the records lie in a temporary file until they are in order.
+    """
+
+    join: Join
+
+    def __call__(self, groups: Iterable[Group]) -> None:
+        with _told():
+            for group in groups:
+                self._hand_out(group)
+
+    def _hand_out(self, group: Group) -> None:
+        places = [np.empty((0, 2), np.int64)]
+        for batch in self._rows(group.number):
+            places.append(np.stack([batch["shard"].to_numpy(), batch["position"].to_numpy()], axis=1))
+        shard, position = np.concatenate(places).T
+        if not len(shard):
+            return
+        order = np.lexsort([position, shard])
+        slots = np.empty(len(order), np.int64)
+        slots[order] = np.arange(len(order))
+        record = record_of(self.join.dim)
+        with tempfile.TemporaryFile(dir=self.join.spill) as file:
+            file.truncate(len(order) * record.itemsize)
+            known = np.memmap(file, record, "r+", shape=len(order))
+            start = 0
+            for batch in self._rows(group.number):
+                raw = np.frombuffer(batch["known"].buffers()[1], record)
+                offset = batch["known"].offset
+                known[slots[start : start + len(batch)]] = raw[offset : offset + len(batch)]
+                start += len(batch)
+            ends = np.searchsorted(shard[order], [one.number for one in group.files], side="right")
+            first = 0
+            for one, end in zip(group.files, ends.tolist(), strict=True):
+                if first < end:
+                    _write_known(one.path, known[first:end])
+                first = end
+
+    def _rows(self, group: int) -> Iterator[pa.RecordBatch]:
+        for path in self.join.left("fetched"):
+            yield from read_part(path, group, self.join.shard_groups)
+
+
+def _write_known(path: str, known: np.ndarray) -> None:
+    with files.write_atomic(path) as file:
+        for start in range(0, len(known), _BATCH):
+            file.write(known[start : start + _BATCH].tobytes())
+
+
+def _first(listed: Iterable[Listed]) -> tuple[Listed, Iterator[Listed]]:
+    waiting = iter(listed)
+    first = next(waiting)
+    return first, chain([first], waiting)
+
+
+def _part_of(keys: np.ndarray, parts: int) -> np.ndarray:
+    return (keys % np.uint64(parts)).astype(np.int64)
+
+
+def _digests(batch: pa.RecordBatch) -> np.ndarray:
+    """The column of digests, 64 bytes each: as bytes, because text of a damaged file may be no UTF-8."""
+    return np.array(batch["content_hash"].cast(pa.binary()).to_pylist(), "S64")
+
+
+def _keys(digests: np.ndarray) -> np.ndarray:
+    """The first 64 bits of each digest, uint64."""
+    nibbles = _NIBBLES[digests.view(np.uint8).reshape(-1, 64)[:, :16]]
+    return (nibbles[:, ::2] << 4 | nibbles[:, 1::2]).view(">u8").ravel().astype(np.uint64)
+
+
+class _DamagedError(Exception):
+    """An embedding file that cannot be read as one."""
+
+
+def _batches(store: str, held: Listed, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    try:
+        with files.open_read(files.join(store, held.path)) as file:
+            parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+            yield from parquet.iter_batches(_BATCH, columns=columns, use_threads=False)
+    except FileNotFoundError:
+        raise _DamagedError from None
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        # What pyarrow finds wrong has no number, unlike what a file system reports.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _DamagedError from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Makes what a file system reports in the block a sentence. Raises LookalikeError."""
+    try:
+        yield
+    except OSError as error:
+        raise LookalikeError(files.reason(error)) from error

@@ -1,0 +1,78 @@
+"""The steps of the join by content: each may be done again, by a worker that knows nothing of the first."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lookalike.embedding.content_join import (
+    Choose,
+    Fetch,
+    Group,
+    HandOut,
+    Join,
+    Listed,
+    ReadHeld,
+    ReadWanted,
+    _keys,
+    group_of,
+)
+from lookalike.embedding.known import KnownEmbeddings
+from lookalike.embedding.outcomes import run_file
+from tests.pipelines.embedding.test_find_known import Case, content
+
+
+@pytest.fixture
+def case(tmp_path) -> Case:
+    case = Case(tmp_path)
+    case.holds(1, 2, value=1)
+    case.holds(3, 2, value=2)
+    case.wants(2, 7)
+    case.wants(3, 1, 2)
+    return case
+
+
+def test_every_step_may_be_repeated_in_other_pieces_and_late(case):
+    join = Join(case.store, f"{case.run}/join", 2, 2, 3, 2, 1000)
+    held = [Listed(number, note.path, note.sha256) for number, note in enumerate(case.notes)]
+    contents = [Listed(n, run_file(case.run, "contents", shard)) for n, shard in enumerate(case.shards)]
+    known = [Listed(n, run_file(case.run, "known", shard)) for n, shard in enumerate(case.shards)]
+    steps = [
+        (ReadWanted(join), [contents[:1], contents[1:]]),
+        (ReadHeld(join), [held[1:], held[:1]]),
+        (Choose(join, ()), [[0, 1], [2]]),
+        (Fetch(join), [[Group(0, tuple(held))]]),
+        (HandOut(join), [[Group(0, tuple(known))]]),
+    ]
+    for number, (step, pieces) in enumerate(steps):
+        for piece in [*pieces, pieces[0]]:
+            step(piece)
+        for earlier, done in steps[:number]:
+            earlier(done[-1])
+    found = []
+    for listed, images in zip(known, [(2, 7), (3, 1, 2)], strict=True):
+        rows = KnownEmbeddings(listed.path, 2)
+        told = [rows.get(position, content(image)) for position, image in enumerate(images)]
+        found.append([one and one.vector.tolist() for one in told])
+    assert found == [[[2, 2], None], [[3, 2], [1, 1], [2, 2]]]
+    assert join.damaged("held") == join.damaged("fetched") == {}
+
+
+def test_groups_are_of_neighbours_and_about_as_large():
+    groups = [group_of(number, 10, 4) for number in range(10)]
+    assert groups == sorted(groups)
+    assert set(groups) == {0, 1, 2, 3}
+    assert np.bincount(groups).max() <= 3
+    assert group_of(np.arange(10), 10, 4).tolist() == groups
+
+
+def test_what_workers_get_survives_the_way():
+    group = Group(3, (Listed(1, "a", "0"), Listed(2, "b")))
+    assert Group.from_json(json.loads(json.dumps(group))) == group
+
+
+def test_a_key_is_the_first_64_bits_of_a_digest():
+    digests = np.array([content(1), "f" * 64, "0" * 15 + "1" * 49], "S64")
+    assert _keys(digests).tolist() == [int(content(1)[:16], 16), 2**64 - 1, 1]
