@@ -151,9 +151,10 @@ class ReadQueries:
                     size=self.block,
                     place=source.place,
                 )
-                attempts.end(self.folder, shard)
             except OSError as error:
                 raise LookalikeError(f"{escape(shard.place)}: {files.reason(error)}") from error
+            finally:
+                attempts.end(self.folder, shard)  # only a process that is ended itself leaves its note
         elif source.file:
             yield from vectors_of_groups(
                 source.file, source.groups, self.dim, self.metric, self.fingerprint, self.block

@@ -176,9 +176,10 @@ def _rows(folder: str, group: int) -> str:
 
 @dataclass(frozen=True)
 class _Run:
-    """A query job under way: what is asked, where its files are, and who works."""
+    """A query job under way: what is asked, how far queries may be, where its files are, and who works."""
 
     served: Served
+    far: FarQueries
     folder: str
     flags: Sequence[str]
 
@@ -227,7 +228,9 @@ def answer_in_stages(
         OSError: if the tables cannot be written; then neither is there.
     """
     with _run_folder(anchored(out), flags) as folder:
-        run = _Run(served, folder, flags)
+        refs = served.generation.indexes
+        far = FarQueries([generations.read_index(served.config.store, ref) for ref in refs])
+        run = _Run(served, far, folder, flags)
         with done.timed("encode"):
             parts = _read(run, path, kind, suspect)
         if not any(part.queries or part.reasons for part in parts):
@@ -384,7 +387,7 @@ def _searched(run: _Run, parts: Sequence[Part]) -> list[Group]:
         with run.shown("searching", shards, queries * len(served.generation.indexes), "answers"):
             work = run.list_of(f"search-{number}", pieces, SearchPiece.from_json)
             work_through("Search", search, work, run.flags)
-        combine = Combine(folder, asked, number, served.generation.metric, served.schema, _limit(served))
+        combine = Combine(folder, asked, number, served.generation.metric, served.schema, run.far.limit)
         work = run.list_of(f"combine-{number}", found, Group.from_json)
         work_through("Combine", combine, work, run.flags)
         files.delete([files.join(folder, "answers")])
@@ -395,21 +398,11 @@ def _answers(folder: str, number: int, group: int, of_set: int) -> str:
     return files.join(folder, "answers", str(number), f"{group:05}-{of_set:03}")
 
 
-def _limit(served: Served) -> float:
-    return _far(served).limit
-
-
-def _far(served: Served) -> FarQueries:
-    refs = served.generation.indexes
-    return FarQueries([generations.read_index(served.config.store, ref) for ref in refs])
-
-
 def _put_together(
     run: _Run, parts: Sequence[Part], groups: Sequence[Group], tables: tuple[Any, Any], done: Done
 ) -> None:
     """The last stage."""
     found, failed = tables
-    far = _far(run.served)
     for group in groups:
         with files.open_read(_rows(run.folder, group.number)) as file, pa.ipc.open_stream(file) as reader:
             for batch in reader:
@@ -417,11 +410,11 @@ def _put_together(
         last = len(run.served.asked.passes) - 1
         counts = json.loads(files.read_bytes(_counts(run.folder, last, group.number)))
         done.add(answered=counts["answered"], matches=counts["matches"])
-        far.add(counts["asked"], counts["far"])
+        run.far.add(counts["asked"], counts["far"])
     for part in parts:
         done.add(reasons=part.reasons)
         failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in ("failures", "repeated")))
         while block := list(islice(failures, BLOCK)):
             failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
     if not run.served.asked.exact:
-        far.tell()
+        run.far.tell()

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lookalike.embedding import attempts
 from lookalike.filesystem.files import FileInfo
 from lookalike.query import reading
 from lookalike.query.reading import IdPiece, Source, vector_sources
-from lookalike.sources import Shard
+from lookalike.sources import Shard, SourceOptions
 from lookalike.store.generation import IndexRef
 
 
@@ -37,3 +38,22 @@ def test_they_are_the_same_from_json_with_absolute_paths_and_the_place_as_it_was
         assert back.place == ("a" if one.shard else "")
     piece = IdPiece(2, (IndexRef("a", "b", 1, "ah", 0.5, {"members": 0.5}),), (0, 1))
     assert IdPiece.from_json(piece.to_json()) == piece
+
+
+def test_images_that_ended_a_worker_are_suspect_when_they_are_read_again(tmp_path, monkeypatch):
+    suspects = []
+
+    def blocks(*_, suspect, **__):
+        suspects.append(suspect)
+        return iter(())
+
+    monkeypatch.setattr(reading, "encoded_blocks", blocks)
+    monkeypatch.setattr(reading, "_encoder", lambda *_: None)
+    shard = Shard("a", "tfrecord", (FileInfo(str(tmp_path / "a"), 7, "1"),))
+    read = reading.ReadQueries(str(tmp_path), SourceOptions(), "none", "f", 2, "cosine", 1, 8, suspect=False)
+    for number in (0, 1):
+        read([Source(number, shard=shard)])
+    attempts.begin(str(tmp_path), shard)  # and then the worker was gone
+    read([Source(2, shard=shard)])
+    read([Source(3, shard=shard)])
+    assert suspects == [False, False, True, False]

@@ -194,6 +194,9 @@ def test_nothing_but_bad_queries_or_none_at_all(out):
     assert out.results.num_rows == 0
     assert len(out.failures) == 3
     assert "Expected queries" in out.query(out.vectors_file(np.empty((0, DIM)), []), *SMALL).sentence
+    for text in (b"", b"\n\n"):
+        (out.folder / "ids.txt").write_bytes(text)
+        assert "Expected queries" in out.query(out.folder / "ids.txt", *SMALL).sentence
 
 
 def test_the_folder_of_a_killed_run_is_deleted_by_a_later_one_when_it_is_old(out):
