@@ -252,7 +252,7 @@ def _run_folder(out: str, flags: Sequence[str]) -> Iterator[str]:
             yield local
         return
     _delete_dead(out)
-    folder = anchored(files.join(out, f"{_PREFIX}{uuid.uuid4().hex}"))
+    folder = files.join(out, f"{_PREFIX}{uuid.uuid4().hex}")
     try:
         yield folder
     finally:
