@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 from itertools import islice
 from typing import Any
 
@@ -83,8 +83,7 @@ def vector_sources(path: str) -> Iterator[Source]:
         start = 0
         for group in range(len(rows)):
             if sum(rows[start : group + 1]) >= ROWS or group == len(rows) - 1:
-                place = replace(info, path=anchored(info.path))
-                yield Source(number, file=place, groups=tuple(range(start, group + 1)))
+                yield Source(number, file=info, groups=tuple(range(start, group + 1)))
                 start, number = group + 1, number + 1
 
 

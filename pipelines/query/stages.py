@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import json
+import os
 import tempfile
 import time
 import uuid
@@ -252,7 +253,7 @@ def _run_folder(out: str, flags: Sequence[str]) -> Iterator[str]:
             yield local
         return
     _delete_dead(out)
-    folder = anchored(files.join(out, f"{_PREFIX}{uuid.uuid4().hex}"))
+    folder = files.join(out, f"{_PREFIX}{uuid.uuid4().hex}")
     try:
         yield folder
     finally:
@@ -261,15 +262,14 @@ def _run_folder(out: str, flags: Sequence[str]) -> Iterator[str]:
 
 
 def _delete_dead(out: str) -> None:
-    """Deletes the folders of killed runs: those in which nothing was written for a day."""
-    newest: dict[str, float] = {}
-    for file in files.list_files(out):
-        below = file.path.removeprefix(out.rstrip("/") + "/")
-        if below.startswith(_PREFIX):
-            name = below.split("/")[0]
-            modified = float(file.modified) / (1 if files.is_remote(out) else 1e9)
-            newest[name] = max(newest.get(name, 0.0), modified)
-    files.delete(files.join(out, name) for name, at in newest.items() if at < time.time() - _LEFT_SECONDS)
+    """Deletes the folders of killed runs, in which nothing was written for a day; in a bucket they stay."""
+    if files.is_remote(out) or not os.path.isdir(out):
+        return
+    before = (time.time() - _LEFT_SECONDS) * 1e9
+    for entry in os.scandir(out):
+        if entry.name.startswith(_PREFIX) and entry.stat().st_mtime_ns < before:
+            if all(int(file.modified) < before for file in files.list_files(entry.path)):
+                files.delete([entry.path])
 
 
 def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:

@@ -204,7 +204,8 @@ def test_the_folder_of_a_killed_run_is_deleted_by_a_later_one_when_it_is_old(out
     for path in left:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")
-    os.utime(left[0], (time.time() - 100_000,) * 2)
+    for path in (left[0], left[0].parents[1]):
+        os.utime(path, (time.time() - 100_000,) * 2)
     assert out.query(asked(out, "vectors"), *SMALL).code == 0
     assert [path.exists() for path in left] == [False, True]
 
