@@ -17,7 +17,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from lookalike.query.job import results_schema
+from lookalike.query.answering import results_schema
 from lookalike.query.tables import FORMATS, open_table
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_records
 from lookalike.sources.pack import pack
