@@ -33,7 +33,7 @@ def begin(store: str, shard: Shard) -> bool:
 
 def end(store: str, shard: Shard) -> None:
     """Deletes the note of a shard. Raises OSError."""
-    files.delete([_note(store, shard)])
+    files.delete_files([_note(store, shard)])
 
 
 def forget(store: str) -> None:

@@ -17,12 +17,14 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
+from ..filesystem.cache import local_copy
 from ..runner import progress
 from ..runner.beam import most_pieces, run_each, workers_on_this_machine
 from ..runner.work_list import WorkList, write_work_list
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
+from ..store.encoders import keep_encoder
 from ..store.note_listing import keep_notes
 from ..store.note_table import NoteTable
 from . import attempts
@@ -97,7 +99,7 @@ def _task(config: Config, plan: Plan, flags: Sequence[str]) -> EmbedTask:
         threads = max(1, cores() // workers)
     return EmbedTask(
         store=config.store,
-        encoder=config.encoder,
+        encoder=keep_encoder(config.store, config.encoder),
         fingerprint=plan.fingerprint,
         dim=plan.dim,
         options=config.corpus.source_options(),
@@ -226,7 +228,8 @@ def open_encoder(task: EmbedTask, threads: int) -> Encoder:
     Raises:
         LookalikeError: if it is no whole bundle, or not the one that the job was planned with.
     """
-    encoder = Encoder.load(task.encoder, threads=threads, max_pixels=task.max_pixels)
+    folder = local_copy(task.encoder, task.fingerprint)
+    encoder = Encoder.load(folder, threads=threads, max_pixels=task.max_pixels)
     if encoder.fingerprint != task.fingerprint:
         raise LookalikeError(
             f"The encoder changed while the job ran. Expected {task.fingerprint[:16]}. "

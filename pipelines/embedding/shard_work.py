@@ -37,7 +37,7 @@ class EmbedTask:
 
     Attributes:
         store: folder of the store.
-        encoder: folder of the encoder bundle.
+        encoder: folder of the encoder bundle, in the store.
         fingerprint: what the encoder's fingerprint must be.
         dim: length of a vector.
         options: how shards are read.

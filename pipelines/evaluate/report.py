@@ -99,8 +99,8 @@ def _is_plot(path: str, out: str) -> bool:
 def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
     """Writes the tables, the text and, last, `evaluation.json` into the folder `out`. Raises OSError."""
     # Where the JSON is, the tables and plots beside it belong to it.
-    files.delete([files.join(out, JSON)])
-    files.delete(file.path for file in files.list_files(out) if _is_plot(file.path, out))
+    files.delete_files([files.join(out, JSON)])
+    files.delete_files(file.path for file in files.list_files(out) if _is_plot(file.path, out))
     for name, table in tables.items():
         with files.write_atomic(files.join(out, name)) as file:
             pq.write_table(table, file, compression="zstd")

@@ -6,6 +6,7 @@ only boto3 understands; it is imported (0.4 s) where there are such files, or no
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -19,6 +20,7 @@ _HOLDS = timedelta(minutes=5)
 """So long keys are used before boto3 is asked for them again, which renews those that expire."""
 
 
+@functools.cache
 def options() -> dict[str, Any]:
     """What an `S3Store` is to be told beside the environment, which it reads.
 

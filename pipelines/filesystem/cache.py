@@ -18,6 +18,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from lookalike.model.errors import LookalikeError
@@ -80,8 +81,9 @@ def _is_mine(found: os.stat_result) -> bool:
 def _fetch(folder: str, target: str) -> None:
     os.makedirs(target, mode=0o700)
     for file in files.list_files(folder):
-        name = os.path.basename(file.path)
-        with files.open_read(file.path) as source, _new_file(os.path.join(target, name)) as copy:
+        path = os.path.join(target, *file.path.removeprefix(folder.rstrip("/") + "/").split("/"))
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with files.open_read(file.path) as source, _new_file(path) as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
 
 
@@ -92,15 +94,23 @@ def _new_file(path: str) -> BinaryIO:
 
 def _state(entry: str) -> list[list[str | int]]:
     """What tells, without reading them, that the files are as they were fetched."""
-    found = ((file.name, file.stat(follow_symlinks=False)) for file in os.scandir(os.path.join(entry, _COPY)))
-    return sorted([name, of.st_size, of.st_mtime_ns] for name, of in found)
+    copy = os.path.join(entry, _COPY)
+    found = ((path, os.lstat(path)) for path in _below(copy) if not os.path.isdir(path))
+    return sorted([os.path.relpath(path, copy), of.st_size, of.st_mtime_ns] for path, of in found)
+
+
+def _below(folder: str) -> Iterator[str]:
+    """Paths of all files and folders in a folder."""
+    for entry in os.scandir(folder):
+        yield entry.path
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path)
 
 
 def _is_whole(entry: str) -> bool:
     copy, state = os.path.join(entry, _COPY), os.path.join(entry, _STATE)
     try:
-        held = [os.path.join(copy, name) for name in os.listdir(copy)]
-        if not all(_is_mine(os.lstat(path)) for path in (entry, copy, state, *held)):
+        if not all(_is_mine(os.lstat(path)) for path in (entry, copy, state, *_below(copy))):
             return False
         with open(state) as file:
             return bool(json.load(file) == _state(entry))

@@ -271,14 +271,26 @@ def reason(error: OSError) -> str:
 
 
 def delete(paths: Iterable[str]) -> None:
-    """Deletes files and whole folders; what is gone already is no error."""
+    """Deletes files and whole folders; what is gone already is no error.
+
+    On a store each is listed, or where many lie in one folder, that.
+    """
+    _delete(paths, named_objects.delete)
+
+
+def delete_files(paths: Iterable[str]) -> None:
+    """Deletes files, on a store up to 1,000 a request; what is gone already is no error."""
+    _delete(paths, objects.delete)
+
+
+def _delete(paths: Iterable[str], delete_objects: Callable[[list[str]], None]) -> None:
     remote = []
     for path in paths:
         if is_remote(path):
             remote.append(path)
         else:
             local.delete(_local(path))
-    named_objects.delete(remote)
+    delete_objects(remote)
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from . import objects
@@ -104,21 +104,13 @@ def _expression_of(sign: str) -> str:
     return f"[^{inside[1:]}]" if inside[0] in "!^" else f"[{inside}]"
 
 
-def delete(urls: Iterable[str]) -> None:
+def delete(urls: Sequence[str]) -> None:
     """Deletes objects, and folders with all that is in them; what is gone already is no error. Raises OSError."""
-    urls = [url.rstrip("/") for url in urls]
-    in_folder = Counter(url.rpartition("/")[0] for url in urls)
+    plain = [url.rstrip("/") for url in urls]
+    in_folder = Counter(url.rpartition("/")[0] for url in plain)
     listings = Listings()
-    there: dict[str, list[str]] = defaultdict(list)
-    maybe: dict[str, list[str]] = defaultdict(list)
-    for url in urls:
-        bucket, key = split(url)
+    for url in plain:
         folder = url.rpartition("/")[0]
-        listed = listings.level(folder) if in_folder[folder] > FEW else None
-        if listed is None or url in listed.folders:
-            there[bucket] += (split(file.path)[1] for file in objects.below(url))
-        if listed is None:
-            maybe[bucket].append(key)
-        elif url in listed.files:
-            there[bucket].append(key)
-    objects.delete(there, maybe)
+        if in_folder[folder] <= FEW or url in listings.level(folder).folders:
+            objects.delete(file.path for file in objects.below(url))
+    objects.delete(plain)

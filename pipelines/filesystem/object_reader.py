@@ -10,9 +10,8 @@ from typing import Any
 from obstore import exceptions
 
 from .listing import FileInfo
-from .objects import info_of
+from .objects import info_of, open_object
 from .store_errors import named
-from .stores import open_store
 
 AHEAD = 1 << 20
 """Bytes that a request brings at least, and pieces in which a stream is read."""
@@ -33,7 +32,7 @@ class ObjectReader(io.BufferedIOBase):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._store, self._key = open_store(url)
+        self._store, self._key = open_object(url)
         self._info: FileInfo | None = None
         self._etag: str | None = None
         self._stream: Iterator[bytes] | None = None
@@ -125,13 +124,7 @@ class ObjectReader(io.BufferedIOBase):
         """Has the next piece, which begins where the last one ends; False at the end of the object."""
         at = self._start + len(self._piece)
         with named(self._url):
-            try:
-                piece = self._next(at, wanted)
-            except Exception:  # the connection broke: once more from here, if it is the same object
-                self._stream = None
-                if self._info is None:
-                    raise
-                piece = self._next(at, wanted)
+            piece = self._next(at, wanted)
         self._piece, self._start, self._at = piece, at, 0
         self._read_to = at + len(piece)
         return bool(piece)
@@ -144,6 +137,15 @@ class ObjectReader(io.BufferedIOBase):
             # All that is left, if the reader wants the rest.
             end = min(at + max(wanted, AHEAD), self.info().size)
             return bytes(self._get({"range": (at, end)}).bytes()) if at < end else b""
+        try:
+            return self._read_on(at)
+        except Exception:  # the connection broke: once more from here, if it is the same object
+            if self._stream is None:
+                raise
+            self._stream = None
+            return self._read_on(at)
+
+    def _read_on(self, at: int) -> bytes:
         if self._stream is None:
             self._stream = self._get({"range": {"offset": at}} if at else {}).stream(AHEAD)
         piece = next(self._stream, b"")

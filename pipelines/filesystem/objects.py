@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,8 +27,8 @@ Version = Mapping[str, Any]
 """Tells the content of an object from any other that it had or will have."""
 
 
-def _open(url: str, uploads: bool = False) -> tuple[Any, str]:
-    """The store and the name in it of an object, which no bucket is."""
+def open_object(url: str, uploads: bool = False) -> tuple[Any, str]:
+    """The store and the name in it of an object, which no bucket is. Raises as `open_store`."""
     with named(url):
         store, key = open_store(url, uploads)
     if not key:
@@ -44,24 +43,23 @@ def read(url: str) -> bytes:
 
 def read_version(url: str) -> tuple[bytes, Version]:
     """The whole object, and which it was. Raises OSError."""
-    store, key = _open(url)
-    for _ in range(_ATTEMPTS):
-        try:
-            with named(url):
-                found = store.get(key)
-                version = {name: found.meta[name] for name in ("e_tag", "version") if found.meta[name]}
+    store, key = open_object(url)
+    with named(url):
+        for attempt in range(1, _ATTEMPTS + 1):
+            found = store.get(key)
+            version = {name: found.meta[name] for name in ("e_tag", "version") if found.meta[name]}
+            try:
                 return bytes(found.bytes()), version
-        except OSError as error:
-            # The connection broke, and when it was there again the object was another.
-            if error.errno != errno.ESTALE:
-                raise
-            changed = error
-    raise changed
+            except exceptions.BaseError:
+                # The connection broke, and obstore could not go on: the object may be another by now.
+                if attempt == _ATTEMPTS:
+                    raise
+    raise AssertionError("unreachable")
 
 
 def look(url: str) -> FileInfo:
     """One object as it would be listed now. Raises FileNotFoundError, OSError."""
-    store, key = _open(url)
+    store, key = open_object(url)
     with named(url):
         return info_of(url, store.head(key))
 
@@ -124,13 +122,14 @@ def level(folder: str) -> Level:
 
 
 def info_of(url: str, found: Any) -> FileInfo:
-    """An object as it is listed, from what obstore tells of it."""
-    return FileInfo(url, found["size"], str(found["last_modified"].timestamp()))
+    """An object as it is listed, from what obstore tells of it: some stores list fractions of a second, none tells them
+    of one object alone."""
+    return FileInfo(url, found["size"], f"{int(found['last_modified'].timestamp())}.0")
 
 
 def upload(source: IO[bytes], url: str) -> None:
     """Sends a local file from where it stands; the object appears when all is there, or not at all. Raises OSError."""
-    store, key = _open(url, uploads=True)
+    store, key = open_object(url, uploads=True)
     size = os.fstat(source.fileno()).st_size - source.tell()
     with named(url):
         store.put(key, source, chunk_size=max(PART_BYTES, size // _PARTS), max_concurrency=4)
@@ -138,7 +137,7 @@ def upload(source: IO[bytes], url: str) -> None:
 
 def write(url: str, data: bytes) -> None:
     """Writes an object in one step. Raises OSError."""
-    store, key = _open(url, uploads=True)
+    store, key = open_object(url, uploads=True)
     with named(url):
         store.put(key, data, chunk_size=PART_BYTES, max_concurrency=4)
 
@@ -159,7 +158,7 @@ def replace(url: str, data: bytes, version: Version) -> bool:
 
 
 def _put_if(url: str, data: bytes, mode: str | Version) -> bool:
-    store, key = _open(url)
+    store, key = open_object(url)
     with named(url):
         try:
             store.put(key, data, mode=mode)
@@ -177,24 +176,18 @@ def _put_if(url: str, data: bytes, mode: str | Version) -> bool:
     return True
 
 
-def delete(keys: Mapping[str, Iterable[str]], maybe: Mapping[str, Iterable[str]]) -> None:
-    """Deletes objects, as many a request as the store takes.
-
-    Args:
-        keys: bucket's URL -> names of objects.
-        maybe: the same of what need not be there.
-
-    Raises:
-        OSError: if it fails.
-    """
-    for bucket in {**keys, **maybe}:
-        there, perhaps = list(keys.get(bucket, ())), list(maybe.get(bucket, ()))
+def delete(urls: Iterable[str]) -> None:
+    """Deletes objects, as many a request as the store takes; what is gone already is no error. Raises OSError."""
+    by_bucket: dict[str, list[str]] = {}
+    for url in urls:
+        bucket, key = split(url.rstrip("/"))
+        by_bucket.setdefault(bucket, []).append(key)
+    for bucket, keys in by_bucket.items():
         with named(bucket):
             store, _ = open_store(bucket)
-            if bucket.lower().startswith("s3:"):  # which does not mind
-                there, perhaps = there + perhaps, []
-            if there:
-                store.delete(there)
-            for key in perhaps:
-                with contextlib.suppress(FileNotFoundError):
-                    store.delete(key)
+            try:
+                store.delete(keys)
+            except FileNotFoundError:  # Google's and Azure's stop there
+                for key in keys:
+                    with contextlib.suppress(FileNotFoundError):
+                        store.delete(key)

@@ -13,8 +13,6 @@ from obstore import exceptions
 
 from lookalike.model.errors import LookalikeError
 
-from . import stores
-
 _STATUS = re.compile(r"status code: (\d{3}[\w ]*)")
 _CODE = re.compile(r"<Code>(.*?)</Code>", re.DOTALL)
 _MESSAGE = re.compile(r'<Message>(.*?)</Message>|"message": *"(.*?)"', re.DOTALL)
@@ -71,12 +69,15 @@ def _sentence(text: str) -> str:
     place = _PLACE.search(said)
     if any(sign in said for sign in _NO_KEYS):
         words = "no credentials were found, and this machine has no role of its own"
+    elif "redirect without LOCATION" in said:
+        words = "the bucket is in another region; AWS_DEFAULT_REGION tells which"
     elif "kind: Timeout" in debug:
-        words = f"no answer from {place[1] if place else 'the store'} for {stores.ANSWER_SECONDS:g} s"
+        words = f"no answer from {place[1] if place else 'the store'}"
     elif "kind: Connect" in debug:
         words = f"could not connect to {place[1] if place else 'the store'}"
     elif status := _STATUS.search(said):
         words = f"{words} ({status[1]})" if words else status[1]
-    words = words or re.sub(r"^Generic \w+ error: ", "", said)
+    # Without a query, in which Azure's keys may stand.
+    words = words or re.sub(r"\?\S+|^Generic \w+ error: ", "", said)
     tries = _TRIES.search(said)
     return " ".join(f"{words}{f', tried {int(tries[1]) + 1} times' if tries else ''}".split())

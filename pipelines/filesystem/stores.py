@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from datetime import timedelta
 from typing import Any
@@ -37,12 +38,12 @@ class _Process:
 def _forked() -> None:
     """The threads that do obstore's work, and hold its sockets, are not in the child: it would wait for ever."""
     _Process.orphaned = _Process.asked
-    forget()
 
 
 def forget() -> None:
     """Makes clients anew, as the environment is then."""
     _store.cache_clear()
+    aws.options.cache_clear()
 
 
 def open_store(url: str, uploads: bool = False) -> tuple[Any, str]:
@@ -90,7 +91,9 @@ def _store(bucket: str, seconds: float) -> Any:
             with open(bundle, "rb") as file:
                 client["root_certificate"] = file.read()
     if scheme == "gs" and (emulator := os.environ.get("STORAGE_EMULATOR_HOST")):
-        told = {"base_url": emulator if "://" in emulator else f"http://{emulator}", "skip_signature": True}
+        url = emulator if "://" in emulator else f"http://{emulator}"
+        nobody = dict.fromkeys(("private_key", "private_key_id", "client_email"), "")
+        told = {"service_account_key": json.dumps({"gcs_base_url": url, "disable_oauth": True, **nobody})}
     retry = {
         "max_retries": attempts - 1,
         "retry_timeout": timedelta(seconds=TOTAL_SECONDS),

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -42,15 +43,16 @@ from ..store.notes import EmbeddedShard, totals
 from .build import IndexTask, build_index_shard, decided_by, make_tasks, tuned_by, tuning_file
 from .carried import check_carried
 from .checks import Checks, find_left_out, read_ids
+from .drift import Drift
 from .duplicates import left_out, write_duplicates
 from .gates import check_counts, check_damage, check_index, checking_digests
 from .inputs import write_inputs
-from .opening import open_index
 from .report import IndexSummary
 from .sizing import check_sizes
 from .tuning import AskedQueries
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def index(
@@ -125,7 +127,7 @@ def index(
             _build_all(missing, run_folder, flags, counts["items"])
         seconds = time.perf_counter() - started
         indexes = tuple(_index_ref(config.store, task) for task in tasks)
-        overlap = _overlap(config.store, previous, indexes)
+        overlap = _overlap(config, previous, indexes, run_folder, flags)
         check_index(config, indexes, overlap)
         now = datetime.now(timezone.utc)
         name = generation_name(now, content, max(generations.names(config.store), default=None))
@@ -220,21 +222,29 @@ def _whole(root: str, folder: str) -> bool:
     return all(found.get(name) == digest.size for name, digest in manifest.files.items())
 
 
-def _overlap(root: str, previous: Generation | None, indexes: Sequence[IndexRef]) -> float | None:
+def _overlap(
+    config: Config,
+    previous: Generation | None,
+    indexes: Sequence[IndexRef],
+    run_folder: str,
+    flags: Sequence[str],
+) -> float | None:
     """Opens what was built, which checks every digest, and compares its answers with the last generation's."""
+    before = previous.indexes if previous else ()
+    folder = files.join(run_folder, "drift")
+    drift = Drift(config.store, before, indexes, folder, config.query.memory, flags)
+    sample = _tried(drift.sample) if previous else None
     with checking_digests():
-        after = [open_index(root, ref) for ref in indexes]
-    if previous is None:
-        return None
-    from .drift import overlap
+        comparable = drift.ask_new(sample)
+    return _tried(drift.overlap) if comparable else None
 
-    unchanged = {ref.path: shard for ref, shard in zip(indexes, after, strict=True)}
+
+def _tried(look: Callable[[], T]) -> T | None:
     try:
-        before = [unchanged.get(ref.path) or open_index(root, ref) for ref in previous.indexes]
+        return look()
     except (LookalikeError, OSError) as error:
         logger.warning("the last generation cannot be compared with: %s", error)
         return None
-    return overlap(before, after)
 
 
 def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:

@@ -50,7 +50,7 @@ class Question:
 
 @dataclass(frozen=True)
 class SearchPiece:
-    """Some index shards, and what is asked of them."""
+    """Some index shards, and what is asked of them; with no questions they are opened, and so checked."""
 
     refs: tuple[IndexRef, ...]
     questions: tuple[Question, ...]
@@ -89,7 +89,8 @@ class Search:
     def __call__(self, pieces: Iterable[SearchPiece]) -> None:
         """Raises LookalikeError for a damaged index, OSError where the file system fails."""
         for piece in pieces:
-            if all(files.exists(question.answers) for question in piece.questions):
+            there = [files.exists(question.answers) for question in piece.questions]
+            if there and all(there):
                 continue  # a runner may hand out work again
             self._answer(piece)
 
@@ -173,6 +174,15 @@ def read_ids(path: str) -> pa.Array:
     """The ids that `write_ids` wrote. Raises OSError."""
     with files.open_read(path) as file, pa.ipc.open_stream(file) as reader:
         return reader.read_all()["item_id"].combine_chunks()
+
+
+def most_pieces(flags: Sequence[str]) -> int:
+    """Into how many pieces work is cut at most; without flags there is one worker, this process."""
+    if not flags:
+        return 1
+    from ..runner import beam
+
+    return beam.most_pieces(flags)
 
 
 def work_through(

@@ -160,15 +160,33 @@ def image_blocks(
 
 
 def encoded_blocks(
-    shard: Shard, options: SourceOptions, metric: str, encoder: Encoder, *, suspect: bool, size: int
+    shard: Shard,
+    options: SourceOptions,
+    metric: str,
+    encoder: Encoder,
+    *,
+    suspect: bool,
+    size: int,
+    place: str | None = None,
 ) -> Iterator[Block]:
-    """The queries of one shard. Of its images only those that wait for a thread are in memory."""
+    """The queries of one shard. Of its images only those that wait for a thread are in memory.
+
+    Args:
+        shard: to read.
+        options: how.
+        metric: of the index.
+        encoder: of it.
+        suspect: whether one of the images may be what ended a process before.
+        size: queries in a block at most.
+        place: of the shard, as people know it, for what has no id; None where the shard knows.
+    """
+    place = shard.place if place is None else place
     size = max(1, min(size, IMAGE_BLOCK) - BATCH + 1)
     failures: list[Failure] = []
     waiting: deque[list[Record]] = deque()
 
     def unreadable(reject: Reject) -> None:
-        name = reject.item_id or f"{escape(shard.place)}#{reject.position}"
+        name = reject.item_id or f"{escape(place)}#{reject.position}"
         failures.append(Failure(reject.position, name, reject.stage, reject.error))
 
     def batches() -> Iterator[list[bytes]]:

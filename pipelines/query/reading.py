@@ -45,12 +45,14 @@ class Source:
         shard: of images.
         file: of vectors.
         groups: its row groups.
+        place: of the shard, as people know it.
     """
 
     number: int
     shard: Shard | None = None
     file: files.FileInfo | None = None
     groups: tuple[int, ...] = ()
+    place: str = ""
 
     @property
     def size(self) -> int:
@@ -59,14 +61,16 @@ class Source:
 
     def to_json(self) -> list[Any]:
         """It in types of JSON, from which `from_json` makes the same."""
-        shard, file = self.shard and self.shard.to_json(), self.file and astuple(self.file)
+        shard = self.shard and [self.shard.place, self.shard.to_json()]
+        file = self.file and [anchored(self.file.path), *astuple(self.file)[1:]]
         return [self.number, shard, file, self.groups]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Source:
-        """The one that `to_json` was asked of."""
+        """The one that `to_json` was asked of, wherever that is: its paths are absolute, its `place` is not."""
         number, shard, file, groups = data
-        return cls(number, shard and Shard.from_json(shard), file and files.FileInfo(*file), tuple(groups))
+        place, shard = (shard[0], Shard.from_json(shard[1])) if shard else ("", None)
+        return cls(number, shard, file and files.FileInfo(*file), tuple(groups), place)
 
 
 def vector_sources(path: str) -> Iterator[Source]:
@@ -139,7 +143,13 @@ class ReadQueries:
                 suspect = attempts.begin(self.folder, shard) or self.suspect
                 encoder = _encoder(self.encoder, self.fingerprint, self.max_pixels)
                 yield from encoded_blocks(
-                    shard, self.options, self.metric, encoder, suspect=suspect, size=self.block
+                    shard,
+                    self.options,
+                    self.metric,
+                    encoder,
+                    suspect=suspect,
+                    size=self.block,
+                    place=source.place,
                 )
                 attempts.end(self.folder, shard)
             except OSError as error:

@@ -25,19 +25,31 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lookalike.model.encoder.manifest import MANIFEST
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..filesystem.text import lines
-from ..index.pieces import SETS, Question, Search, SearchPiece, divided, read_merged, work_through, write_ids
+from ..index.pieces import (
+    SETS,
+    Question,
+    Search,
+    SearchPiece,
+    divided,
+    most_pieces,
+    read_merged,
+    work_through,
+    write_ids,
+)
 from ..index.post_processing import BLOCK, Asked
 from ..index.query_blocks import QueryBlock, read_queries, write_queries
 from ..runner import progress
 from ..runner.work_list import MOST_FILES, WorkList, write_work_list
 from ..sources import find_shards
 from ..store import generations
+from ..store.encoders import encoder_path
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, discard, results_of, written
 from .far_queries import FarQueries, far_of
@@ -172,10 +184,6 @@ class _Run:
 
     def most(self) -> int:
         """Into how many pieces work is cut at most."""
-        if not self.flags:
-            return 1
-        from ..runner.beam import most_pieces
-
         return most_pieces(self.flags)
 
     def list_of(self, name: str, elements: Sequence[Any], decode: Any) -> WorkList[Any]:
@@ -218,7 +226,7 @@ def answer_in_stages(
         LookalikeError: for what the user can mend, also what a worker told.
         OSError: if the tables cannot be written; then neither is there.
     """
-    with _run_folder(out, flags) as folder:
+    with _run_folder(anchored(out), flags) as folder:
         run = _Run(served, folder, flags)
         with done.timed("encode"):
             parts = _read(run, path, kind, suspect)
@@ -268,15 +276,17 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
         return read_parts(run.folder)
     served, config = run.served, run.served.config
     options = query_options(config.corpus)
+    encoder = config.encoder
     if kind == "images":
         check_encoder(config, served.generation)
+        encoder = _seen_by_workers(run)
         sources = [Source(number, shard=shard) for number, shard in enumerate(find_shards(path, options))]
     else:
         sources = list(vector_sources(path))
     work_on = ReadQueries(
         folder=run.folder,
         options=options,
-        encoder=config.encoder,
+        encoder=encoder,
         fingerprint=served.generation.encoder,
         dim=served.generation.dim,
         metric=served.generation.metric,
@@ -287,6 +297,12 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
     with run.shown("reading queries", len(sources), sum(source.size for source in sources), "queries"):
         work_through("Read queries", work_on, run.list_of("read", sources, Source.from_json), run.flags)
     return read_parts(run.folder)
+
+
+def _seen_by_workers(run: _Run) -> str:
+    """The folder of the encoder: that of the store, where a run has put it, else what the job names."""
+    kept = files.join(run.served.config.store, encoder_path(run.served.generation.encoder))
+    return kept if files.exists(files.join(kept, MANIFEST)) else run.served.config.encoder
 
 
 def _look_up(run: _Run, path: str) -> None:

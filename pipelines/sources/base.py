@@ -82,8 +82,12 @@ class Shard:
 
     def to_json(self) -> list[Any]:
         """It in types of JSON, from which `from_json` makes it again wherever that is: its paths are absolute."""
-        files = [[anchored(file.path), *astuple(file)[1:]] for file in self.files]
-        return [self.name, self.format, self.root and anchored(self.root), files]
+        name, format, root, files = self.as_listed()
+        return [name, format, root and anchored(root), [[anchored(path), *more] for path, *more in files]]
+
+    def as_listed(self) -> list[Any]:
+        """The same with paths as they were listed, for `from_json` in this process."""
+        return [self.name, self.format, self.root, [astuple(file) for file in self.files]]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Shard:

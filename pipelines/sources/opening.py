@@ -76,11 +76,8 @@ def _compare(listed: FileInfo, found: FileInfo) -> None:
 
 
 def _same_time(listed: FileInfo, found: FileInfo) -> bool:
-    if listed.modified == found.modified:
-        return True
-    if files.is_remote(listed.path):
-        # S3 lists milliseconds, and tells seconds of one object.
-        return int(float(listed.modified)) == int(float(found.modified))
+    if listed.modified == found.modified or files.is_remote(listed.path):
+        return listed.modified == found.modified
     one, other = int(listed.modified), int(found.modified)
     return any(other == one // unit * unit or one == other // unit * unit for unit in _RESOLUTIONS)
 

@@ -143,7 +143,7 @@ def pack(
         write = functools.partial(packing.write, _rows(part, table, totals, skipped), table)
         unchanged += not files.write_if_changed(files.join(out, shard), write)
     removed = sorted((earlier & present) - parts.keys())
-    files.delete(files.join(out, shard) for shard in removed)
+    files.delete_files(files.join(out, shard) for shard in removed)
     write_note(out, parts)
     ids = {image.item_id for image in plan}
     lone = [path for path in table.rows if path not in ids]

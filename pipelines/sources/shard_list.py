@@ -32,7 +32,7 @@ class ShardList(Sequence[Shard]):
         file = tempfile.TemporaryFile()  # noqa: SIM115  it is open as long as the list is there
         starts = array("q", [0])
         for shard in shards:
-            starts.append(starts[-1] + file.write(json.dumps(shard.to_json()).encode()))
+            starts.append(starts[-1] + file.write(json.dumps(shard.as_listed()).encode()))
         file.flush()
         return cls(file, np.array(starts, np.int64), np.arange(len(starts) - 1))
 

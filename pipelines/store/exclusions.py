@@ -150,7 +150,7 @@ def _write(store: str, table: pa.Table) -> None:
     if not files.is_remote(path):
         # Under the list's own lock: whoever left these is dead.
         left = glob.glob(os.path.join(glob.escape(os.path.dirname(path)), f".{EXCLUDED}{files.TEMPORARY}*"))
-        files.delete(left)
+        files.delete_files(left)
     with files.write_atomic(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 

@@ -6,6 +6,7 @@
     generations/NAME/duplicates.parquet
     embeddings/ENCODER/            embedding files, rejects, notes (see `notes`)
     indexes/KEY/                   index shards (see `index_manifest`)
+    encoders/FINGERPRINT/          encoders (see `encoders`)
 
 Nothing that a manifest names is ever modified. Only `CURRENT` is replaced, in one step.
 """

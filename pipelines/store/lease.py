@@ -80,7 +80,7 @@ class Lease:
             return False
         # There are servers that take no notice of the condition.
         if files.create_bytes(self._path, data):
-            files.delete([self._path])
+            files.delete_files([self._path])
             raise LookalikeError(
                 f"Expected an object store that writes an object only if it is absent (If-None-Match), which a lock "
                 f"needs. Received one that wrote it twice: {self._path}"
@@ -121,7 +121,7 @@ class Lease:
     def release(self) -> None:
         """Deletes the object, unless it is another's."""
         if self.is_ours():
-            files.delete([self._path])
+            files.delete_files([self._path])
 
     @contextlib.contextmanager
     def kept(self, patient: bool = False) -> Iterator[Callable[[], None]]:

@@ -34,11 +34,13 @@ from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any
 
+from lookalike.model.encoder.manifest import MANIFEST as ENCODER
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import generations, index_manifest
+from .encoders import FOLDER, encoder_path
 from .generation import SHARDS, Generation, ShardsRef, current_name, generation_folder
 from .generations import MANIFEST
 from .lock import flocked
@@ -61,7 +63,7 @@ class PruneSummary:
         deleted: names of those whose files were deleted.
         waiting: names of those that are listed no more, and whose files a prune an hour later deletes.
         in_use: of `kept`, those left only because a query reads them.
-        artifacts: index shards and embedding files that were deleted, relative to the store, sorted.
+        artifacts: index shards, embedding files and encoders that were deleted, relative to the store, sorted.
         files: number of files deleted.
         bytes: their size.
     """
@@ -198,11 +200,12 @@ def _published(name: str) -> float:
 
 
 def named_artifacts(root: str, generation: Generation) -> Iterator[str]:
-    """Index shards and embedding files that a generation is made of, relative to the store.
+    """The encoder, index shards and embedding files that a generation is made of, relative to the store.
 
     Raises:
         LookalikeError: if its table of shards is not there, or damaged.
     """
+    yield encoder_path(generation.encoder)
     yield from (ref.path for ref in generation.indexes)
     yield from (note.path for note in generations.served_notes(root, generation))
 
@@ -272,12 +275,18 @@ def _epitaph(generation: Generation | None) -> dict[str, Any]:
     if generation is None:
         return {"artifacts": [], "shards": False}
     beside = () if isinstance(generation.shards, ShardsRef) else generation.shards
-    named = sorted({*(ref.path for ref in generation.indexes), *(note.path for note in beside)})
+    named = sorted(
+        {
+            encoder_path(generation.encoder),
+            *(ref.path for ref in generation.indexes),
+            *(note.path for note in beside),
+        }
+    )
     return {"artifacts": named, "shards": isinstance(generation.shards, ShardsRef)}
 
 
 def _artifacts(root: str, wanted: Keys) -> dict[str, list[FileInfo]]:
-    """Every index shard and embedding file that is not wanted, by its path relative to the store -> its files,
+    """Every encoder, index shard and embedding file that is not wanted, by its path relative to the store -> its files,
     finished or not.
     """
     found: defaultdict[str, list[FileInfo]] = defaultdict(list)
@@ -289,6 +298,11 @@ def _artifacts(root: str, wanted: Keys) -> dict[str, list[FileInfo]]:
                 path = f"indexes/{folder}"
             if _key(path) not in wanted:
                 found[path].append(file)
+    encoders = files.join(root, FOLDER)
+    for file in files.each_file(encoders):
+        path = encoder_path(file.path.removeprefix(encoders.rstrip("/") + "/").split("/")[0])
+        if _key(path) not in wanted:
+            found[path].append(file)
     return found
 
 
@@ -309,16 +323,20 @@ def _older(found: Sequence[FileInfo], cutoff: float) -> bool:
 def _delete_artifacts(root: str, paths: Collection[str]) -> None:
     """Deletes first what makes artifacts count as finished, then the rest; surely so, before a tombstone goes."""
     bases = {path: files.join(root, path.removesuffix(".parquet")) for path in paths}
-    marks = [
-        files.join(base, index_manifest.MANIFEST) if path.startswith("indexes/") else f"{base}.json"
-        for path, base in bases.items()
-    ]
-    files.delete(marks)
+    files.delete(_mark(path, base) for path, base in bases.items())
     data: list[str] = []
     for path, base in bases.items():
-        data += [base] if path.startswith("indexes/") else [f"{base}.parquet", f"{base}.rejects.parquet"]
+        is_file = path.startswith("embeddings/")
+        data += [f"{base}.parquet", f"{base}.rejects.parquet"] if is_file else [base]
     files.delete(data)
     _sync(data)
+
+
+def _mark(path: str, base: str) -> str:
+    """The file without which an artifact does not count."""
+    if path.startswith("embeddings/"):
+        return f"{base}.json"
+    return files.join(base, index_manifest.MANIFEST if path.startswith("indexes/") else ENCODER)
 
 
 def _sync(paths: Iterable[str]) -> None:

@@ -223,6 +223,26 @@ def test_takedowns_hold_at_once(copied, pictures, questions):
 # Requests
 
 
+def test_shards_are_found_by_a_request_for_1000_however_they_are_named(server, bucket):
+    paths = [f"s3://{bucket}/s/x-{number:05}.tar" for number in range(2500)]
+    server.fill(bucket, (path.partition(f"{bucket}/")[2] for path in paths))
+    files.write_bytes(f"s3://{bucket}/list.txt", "\n".join(paths).encode())
+    for named, beside in (
+        (f"s3://{bucket}/s/x-{{00000..02499}}.tar", {}),
+        (f"s3://{bucket}/s/*.tar", {}),
+        (paths, {}),
+        (f"s3://{bucket}/list.txt", {"HEAD": 1, "GET": 1}),
+    ):
+        server.reset()
+        shards = find_shards(named, SourceOptions())
+        assert [shard.place for shard in shards] == paths
+        assert server.kinds() == {"LIST": 3, **beside}
+    # Whether it is a folder is asked for before.
+    server.reset()
+    assert len(find_shards(f"s3://{bucket}/s", SourceOptions())) == 2500
+    assert server.kinds() == {"HEAD": 1, "LIST": 1 + 3}
+
+
 @pytest.mark.slow
 def test_an_unchanged_night_asks_nothing_for_a_shard(server, night, published, pictures, bucket, tmp_path):
     job = job_of(published, tmp_path, "", f"s3://{bucket}/store")

@@ -88,9 +88,14 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/filesystem/objects.py": [
         worse(
-            "if error.errno != errno.ESTALE:",
-            "if True:",
+            "                if attempt == _ATTEMPTS:",
+            "                if True:",
             "an object that is replaced while it is read ends the run",
+        ),
+        worse(
+            "            except FileNotFoundError:  # Google's and Azure's stop there\n",
+            "            except ZeroDivisionError:\n",
+            "what is gone already ends a run on Google's or Azure's store",
         ),
         loses(
             "            store.put(key, data, mode=mode)\n",
@@ -118,6 +123,11 @@ CHANGES: dict[str, list[Change]] = {
             "            end = min(at + max(wanted, AHEAD), self.info().size)\n",
             "            end = self.info().size\n",
             "the foot of a table brings all of it",
+        ),
+        worse(
+            "            if self._stream is None:\n                raise\n",
+            "            raise\n",
+            "a connection that breaks ends the run",
         ),
         wrong(
             "        if not piece and at != self.info().size:\n",

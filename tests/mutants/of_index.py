@@ -111,8 +111,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/drift.py": [
         wrong(
-            "matches = search(shards, vectors, K, skip=ids)",
-            "matches = search(shards, vectors, K)",
+            "Asked(K, exclude_self=True)",
+            "Asked(K, exclude_self=False)",
             "drift counts each item as its own match",
         ),
         wrong(
@@ -121,13 +121,13 @@ CHANGES: dict[str, list[Change]] = {
             "answers that were lost do not count as drift",
         ),
         wrong(
-            "both = np.flatnonzero(np.isfinite(old).all(axis=1) & np.isfinite(new).all(axis=1))",
-            "both = np.flatnonzero(np.isfinite(old).all(axis=1))",
-            "items that are gone are asked for",
+            'asked = () if in_both is None else ("old", "new") if name == "kept" else ("new",)',
+            'asked = () if in_both is None else ("new",)',
+            "shards that stay are not asked what they answered before",
         ),
         wrong(
-            "rows = np.unique(np.linspace(0, count - 1,",
-            "rows = np.unique(np.linspace(0, count // 2,",
+            "np.unique(np.linspace(0, count - 1,",
+            "np.unique(np.linspace(0, count // 2,",
             "drift of the last items is not seen",
         ),
     ],

@@ -313,8 +313,8 @@ CHANGES: dict[str, list[Change]] = {
             "an interrupted pack loses images of the one before",
         ),
         loses(
-            "files.delete(files.join(out, shard) for shard in removed)",
-            "files.delete(files.join(out, shard) for shard in present - parts.keys() - {NOTE})",
+            "files.delete_files(files.join(out, shard) for shard in removed)",
+            "files.delete_files(files.join(out, shard) for shard in present - parts.keys() - {NOTE})",
             "pack deletes files that are not its own",
         ),
         worse(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,6 +19,7 @@ from lookalike.model.encoder.bundle import EncodedBatch, Encoder
 from lookalike.model.encoder.manifest import (
     FORMAT,
     MANIFEST,
+    TFLITE,
     fingerprint,
     manifest_digest,
     read_manifest,
@@ -36,7 +38,8 @@ def vector(encoder: int, picture: int) -> np.ndarray:
 
 
 def write_bundle(folder: Path, encoder: int) -> str:
-    """A bundle of a manifest only. Returns its fingerprint."""
+    """A bundle without a network. Returns its fingerprint."""
+    network = f"encoder {encoder}".encode()
     manifest = {
         "format": FORMAT,
         "name": f"encoder {encoder}",
@@ -46,10 +49,11 @@ def write_bundle(folder: Path, encoder: int) -> str:
         "projection": None,
         "unit_length": True,
         "variant": "int8",
-        "files": {"int8.tflite": f"{encoder:064}"},
+        "files": {TFLITE: sha256(network).hexdigest()},
     }
     manifest["digest"] = manifest_digest(manifest)
     folder.mkdir(parents=True)
+    (folder / TFLITE).write_bytes(network)
     (folder / MANIFEST).write_text(json.dumps(manifest))
     return fingerprint(manifest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import signal
@@ -39,6 +40,6 @@ def command(arguments: list[str], at: int | None = None) -> dict[str, Any]:
         def __getattr__(self, name: str) -> Any:
             return getattr(self._store, name)
 
-    stores._store = lambda *of: Counted(open_store(*of))  # type: ignore[assignment]
+    stores._store = functools.cache(lambda *of: Counted(open_store(*of)))
     done = run(*arguments)
     return {"code": done.code, "err": done.err, "writes": next(writes) - 1}

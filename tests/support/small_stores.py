@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -189,7 +190,7 @@ class Bucket:
         self.now = 1_800_000_000.0
         self.opened: list[str] = []
         patch.setitem(stores.SCHEMES, "mem", "MemoryStore")
-        patch.setattr(stores, "_store", lambda bucket, seconds: _Store(self, bucket))
+        patch.setattr(stores, "_store", functools.cache(lambda bucket, seconds: _Store(self, bucket)))
 
     def upload(self, folder: Path, url: str) -> None:
         """Copies a local store."""

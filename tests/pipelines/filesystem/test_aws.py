@@ -79,9 +79,10 @@ def test_files_without_boto3_are_told(home, without_boto3):
 
 def test_without_keys_there_is_a_sentence(server, environ):
     environ(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
-    with pytest.raises(PermissionError, match="Unable to locate credentials") as raised:
-        files.read_bytes("s3://bucket/x")
-    assert files.reason(raised.value).endswith("s3://bucket/x")
+    for call in (files.read_bytes, files.open_read, files.list_files):
+        with pytest.raises(PermissionError, match="Unable to locate credentials") as raised:
+            call("s3://bucket/x")
+        assert files.reason(raised.value).endswith("s3://bucket/x")
 
 
 def test_who_does_not_sign_needs_no_keys(server, bucket, environ):

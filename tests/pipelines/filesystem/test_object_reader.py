@@ -106,6 +106,14 @@ def test_an_object_that_cannot_be_read_is_not_taken_for_an_empty_one(server, url
             file.seek(0, os.SEEK_END)
 
 
+def test_after_a_jump_no_more_is_brought_than_is_wanted(url):
+    with files.open_read(url) as file:
+        for position, wanted, brought in ((5, 1, AHEAD), (2 * AHEAD, 1, AHEAD), (9, 2 * AHEAD, 2 * AHEAD)):
+            file.seek(position)
+            file.read(wanted)
+            assert len(file._piece) == brought  # type: ignore[attr-defined]
+
+
 def test_a_size_that_is_asked_for_elsewhere_moves_nothing(url):
     for position in (5, 2 * AHEAD):
         with files.open_read(url) as file:

@@ -6,7 +6,7 @@ import os
 import threading
 
 import pytest
-from obstore.exceptions import PreconditionError
+from obstore.exceptions import GenericError
 
 from lookalike.filesystem import files, objects, stores
 from lookalike.model.errors import LookalikeError
@@ -76,22 +76,24 @@ def test_a_request_that_fails_is_repeated(server, bucket):
 
 
 @pytest.mark.parametrize("times", [1, 5])
-def test_an_object_that_is_replaced_while_it_is_read_is_read_anew_some_times(monkeypatch, times):
+def test_an_answer_that_breaks_off_is_asked_for_again_some_times(monkeypatch, times):
     bucket = Bucket(monkeypatch)
     bucket.objects["mem://b/x"] = (b"new", 0)
     get, failures = small_stores._Store.get, iter(range(times))
 
-    def replaced(store, key, options=None):
+    def breaking(store, key, options=None):
+        found = get(store, key, options)
         if next(failures, None) is not None:
-            raise PreconditionError("x")
-        return get(store, key, options)
+            found.bytes = lambda: (_ for _ in ()).throw(GenericError("response body error"))
+        return found
 
-    monkeypatch.setattr(small_stores._Store, "get", replaced)
+    monkeypatch.setattr(small_stores._Store, "get", breaking)
     if times == 1:
         assert files.read_bytes("mem://b/x") == b"new"
     else:
-        with pytest.raises(OSError, match="changed while it was read"):
+        with pytest.raises(OSError, match="response body error"):
             files.read_bytes("mem://b/x")
+    assert len(bucket.opened) == min(times + 1, 3)
 
 
 def test_an_object_is_created_only_if_there_is_none(bucket):
@@ -186,7 +188,31 @@ def test_what_lies_in_a_folder_and_below_it(server, bucket):
     ]  # fmt: skip
 
 
+def test_an_object_is_told_alone_as_it_is_listed(bucket):
+    files.write_bytes(f"s3://{bucket}/d/x", b"x")
+    told = files.look(f"s3://{bucket}/d/x")
+    assert files.list_files(f"s3://{bucket}/d") == files.glob(f"s3://{bucket}/d/*") == [told]
+    with files.open_read(told.path) as file:
+        assert files.look_at(told.path, file) == told
+
+
 def test_a_bucket_is_no_object(bucket):
-    for call in (files.read_bytes, files.exists, lambda url: files.write_bytes(url, b"")):
+    for call in (files.read_bytes, files.open_read, files.exists, lambda url: files.write_bytes(url, b"")):
         with pytest.raises(LookalikeError, match=f"that of a bucket: s3://{bucket}"):
             call(f"s3://{bucket}/")
+
+
+def test_many_files_are_deleted_in_few_requests(server, bucket):
+    url = f"s3://{bucket}"
+    server.fill(bucket, (f"d/{number:04}" for number in range(1100)))
+    files.delete_files([*(f"{url}/d/{number:04}" for number in range(1, 1100)), f"{url}/d/gone"])
+    assert server.kinds() == {"BULK": 2}
+    assert [file.path for file in files.list_files(url)] == [f"{url}/d/0000"]
+
+
+def test_a_folder_is_deleted_and_its_neighbours_stay(server, bucket):
+    url = f"s3://{bucket}"
+    server.fill(bucket, ["d", "d/1", "d/f/2", "dx", "d2/x", "e"])
+    files.delete([f"{url}/d/", f"{url}/gone", f"{url}/e"])
+    assert server.kinds() == {"LIST": 3, "BULK": 2}
+    assert [file.path for file in files.list_files(url)] == [f"{url}/d2/x", f"{url}/dx"]

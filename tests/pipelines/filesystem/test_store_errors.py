@@ -25,6 +25,7 @@ Generic { }"""
             "500 Server Error",
             "ServerError: Server Error, said the test (500 Internal Server Error), tried 2 times",
         ),
+        ("301 Moved Permanently", "the bucket is in another region; AWS_DEFAULT_REGION tells which"),
         ("400 Bad Request", "BadRequest: Bad Request, said the test (400 Bad Request)"),
     ],
 )
@@ -33,7 +34,7 @@ def test_an_answer_is_told_in_the_stores_own_words(server, bucket, environ, stat
     url = f"s3://{bucket}/x"
     for call in (files.read_bytes, lambda url: files.write_bytes(url, b""), files.list_files):
         server.reset(from_the(1, status))
-        with pytest.raises(OSError, match="said the test") as raised:
+        with pytest.raises(OSError, match=r".") as raised:
             call(url)
         assert sentence in files.reason(raised.value)
         assert files.reason(raised.value).endswith(f": {url}")
@@ -60,7 +61,7 @@ def test_a_server_that_does_not_answer_is_waited_for_so_long(server, bucket, env
     monkeypatch.setattr(stores, "ANSWER_SECONDS", 0.2)
     environ(AWS_MAX_ATTEMPTS="2")
     server.reset(from_the(1, HANG))
-    with pytest.raises(OSError, match=r"no answer from http://127\.0\.0\.1:\d+ for 0\.2 s, tried 2 times"):
+    with pytest.raises(OSError, match=r"no answer from http://127\.0\.0\.1:\d+, tried 2 times"):
         files.read_bytes(f"s3://{bucket}/x")
 
 

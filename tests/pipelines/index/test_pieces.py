@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +24,10 @@ from lookalike.index.pieces import (
 )
 from lookalike.index.post_processing import Asked
 from lookalike.index.query_blocks import QueryBlock, write_queries
-from lookalike.index.shard import ShardContent, write_index_shard
-from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 from lookalike.runner.work_list import write_work_list
 from lookalike.store.generation import IndexRef
-from lookalike.store.index_manifest import MANIFEST
-from tests.support.index_shards import shard_of
+from tests.support.index_shards import shard_of, stored_shard
 
 DIM = 5
 
@@ -42,14 +37,9 @@ def rows(count, seed=0):
 
 
 def published(store, name, ids, vectors, metric):
-    """An index shard in a store, and what a generation says of it."""
-    items = pa.table(
-        {"item_id": pa.array(ids, pa.string()), "place": pa.array([f"of {i}" for i in ids], pa.string())}
+    return stored_shard(
+        store, name, ids, vectors, metric, place=pa.array([f"of {i}" for i in ids], pa.string())
     )
-    folder = Path(store, "indexes", name)
-    write_index_shard(str(folder), ShardContent(items, vectors, metric, "abc"), BuildOptions(threads=1))
-    sha256 = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    return IndexRef(f"indexes/{name}", sha256, len(ids), "brute_force", 1.0)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

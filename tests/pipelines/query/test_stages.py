@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.index import post_processing
+from lookalike.model.encoder.bundle import Encoder
 from lookalike.query import job as query_job
 from lookalike.query import reading, stages
+from lookalike.sources.pack import pack
 from lookalike.store import exclusions
 from tests.conftest import DIM, Job, picture, tune
 from tests.support.queries import corpus, noisy
@@ -96,6 +98,27 @@ def test_workers_give_the_same_bytes_as_one_process(out, kind, monkeypatch):
     monkeypatch.setattr("lookalike.runner.beam.most_pieces", lambda _: 6)
     assert tables(out, queries, "--exclude-self", *WORKERS) == expected
     assert tables(out, queries, "--exclude-self", *SMALL, *WORKERS) == expected
+
+
+def test_workers_take_the_encoder_from_the_store(out, monkeypatch):
+    queries, folders = asked(out, "images"), []
+    usual = Encoder.load
+    monkeypatch.setattr(
+        Encoder, "load", lambda folder, **k: folders.append(str(folder)) or usual(folder, **k)
+    )
+    reading._encoder.cache_clear()
+    tables(out, queries, *WORKERS)
+    assert {os.path.dirname(folder) for folder in folders} == {str(out.store / "encoders")}
+
+
+def test_queries_are_named_as_in_one_process_though_workers_need_absolute_paths(out, monkeypatch):
+    monkeypatch.chdir(out.folder)
+    (shard,) = pack(str(asked(out, "images")), "packed", format="tfrecord").shards
+    with open(shard, "r+b") as file:
+        file.truncate(os.path.getsize(shard) - 5)
+    expected = tables(out, "packed")
+    assert any("packed/" in row["query_id"] and not row["query_id"].startswith("/") for row in out.failures)
+    assert tables(out, "packed", *WORKERS) == expected
 
 
 def test_expansion_and_reranking_work_over_shards_that_open_and_close(out, tmp_path, monkeypatch):
