@@ -52,6 +52,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/recall.py
 	$(BIN)/python benchmarks/nightly.py
+	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/domains.py
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.

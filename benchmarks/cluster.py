@@ -5,9 +5,10 @@
 The scheduler and the workers, of one thread each, are processes on loopback. The corpus is the clothing photographs,
 each several times, cropped by some other pixels and encoded again, in TFRecord shards of 128.
 
-Workers: `embed` of an eighth of the images by clusters of one and of two workers, in turns. `first work, s` is what a
-single shard takes when workers have just started: they import TensorFlow and open the encoder. Images/s are those of
-workers that run, without that; the ratio is to one worker of the same round.
+Workers: `embed` of an eighth of the images, and of two shards, by clusters of one and of two workers, in turns. Images
+a second are told from the difference, so that they hold no start; the ratio is to one worker of the same round. `first
+job` is two shards by workers that have just started and import TensorFlow; `start of a job` is what workers that run
+take to open the encoder, and this process to plan and to submit.
 
 Nights: the command `lookalike nightly` as a process of its own, into an empty store, on all cores of this machine by
 itself and by workers that run, one for each core; in turns. A night on the cluster opens the encoder in every worker.
@@ -66,19 +67,22 @@ def workers(job: Embedding, work: Path, images: int, rounds: int) -> list[dict[s
         DaskProcesses(work / "dask-two", 2) as two,
     ):
         clusters = {1: one.flags, 2: two.flags}
-        first = {number: job.seconds("single", flags) for number, flags in clusters.items()}
-        job.seconds("few", two.flags)  # the second worker of two starts, too
+        first = {number: job.seconds("two", flags) for number, flags in clusters.items()}
+        begun: dict[int, list[float]] = {1: [], 2: []}
         taken: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for number, flags in clusters.items():
+                begun[number].append(job.seconds("two", flags))
                 taken[number].append(job.seconds("few", flags))
-    ratios = {n: median(a / b for a, b in zip(taken[1], taken[n], strict=True)) for n in clusters}
+    more = images - 2 * IMAGES_PER_SHARD
+    rates = {n: [more / (b - a) for a, b in zip(begun[n], taken[n], strict=True)] for n in clusters}
     return [
         {
             "workers": number,
-            "first work, s": first[number],
-            "images/s": images / median(taken[number]),
-            "of one worker": ratios[number],
+            "first job, s": first[number],
+            "start of a job, s": median(begun[number]) - 2 * IMAGES_PER_SHARD / median(rates[number]),
+            "images/s": median(rates[number]),
+            "of one worker": median(b / a for a, b in zip(rates[1], rates[number], strict=True)),
         }
         for number in clusters
     ]
@@ -129,21 +133,23 @@ def main() -> None:
     """Measures and prints."""
     parser = common.parser(__doc__)
     parser.add_argument("--images", type=int, default=24_000, help="of the nights; an eighth for the workers")
+    parser.add_argument("--workers-only", action="store_true", help="no nights")
     parser.add_argument("--rounds", type=int, default=3, help="the tables have their medians")
     arguments = parser.parse_args()
     photographs = sorted(arguments.data.glob("train/*/*.jpg"))
-    sizes = {"single": 1, "few": arguments.images // 8 // (2 * IMAGES_PER_SHARD) * 2}
-    sizes["many"] = arguments.images // IMAGES_PER_SHARD
+    sizes = {"two": 2, "few": arguments.images // 8 // (2 * IMAGES_PER_SHARD) * 2}
+    if not arguments.workers_only:
+        sizes["many"] = arguments.images // IMAGES_PER_SHARD
     with tempfile.TemporaryDirectory() as folder:
         work, encoder = Path(folder), Path(folder) / "encoder"
         common.build_default_encoder(encoder, arguments.data)
         for name, shards in sizes.items():
             nightly.Corpus(work / name, photographs, encoder, IMAGES_PER_SHARD).add(max(1, shards))
-        few, many = (max(1, sizes[name]) * IMAGES_PER_SHARD for name in ("few", "many"))
-        tables = [
-            ("Workers of one thread", workers(Embedding(work, encoder), work, few, arguments.rounds)),
-            ("A night", nights(work, encoder, many, arguments.rounds)),
-        ]
+        images = {name: max(1, shards) * IMAGES_PER_SHARD for name, shards in sizes.items()}
+        rows = workers(Embedding(work, encoder), work, images["few"], arguments.rounds)
+        tables = [("Workers of one thread", rows)]
+        if "many" in images:
+            tables.append(("A night", nights(work, encoder, images["many"], arguments.rounds)))
     common.show(tables, arguments.json)
 
 

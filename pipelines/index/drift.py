@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from ..filesystem import files
 from ..runner.work_list import write_work_list
+from ..runner.workers import in_workers, pieces_at_most
 from ..store.generation import IndexRef
 from .opening import open_vectors_of
-from .pieces import SETS, Question, Search, SearchPiece, divided, most_pieces, read_merged, work_through
+from .pieces import SETS, Question, Search, SearchPiece, divided, read_merged
 from .post_processing import Asked
 from .query_blocks import QueryBlock, read_queries, write_queries
 from .search import vectors_by_id
@@ -118,8 +119,8 @@ class Drift:
     def _looked(self, look: _Look, refs: Sequence[IndexRef]) -> QueryBlock:
         elements = [[number, asdict(ref)] for number, ref in enumerate(refs)]
         listed = files.join(look.folder, "work")
-        work = write_work_list(listed, elements, len(elements), _numbered, most_pieces(self.flags))
-        work_through("Look", look, work, self.flags)
+        work = write_work_list(listed, elements, len(elements), _numbered, pieces_at_most(self.flags))
+        in_workers("Look", look, work, self.flags)
         blocks = list(read_queries(look.path(number) for number in range(len(refs))))
         return QueryBlock(
             [item_id for block in blocks for item_id in block.ids],
@@ -146,9 +147,11 @@ class Drift:
     def _search(self, name: str, pieces: Sequence[SearchPiece]) -> None:
         listed = files.join(self.folder, "work", name)
         as_json = (piece.to_json() for piece in pieces)
-        work = write_work_list(listed, as_json, len(pieces), SearchPiece.from_json, most_pieces(self.flags))
+        work = write_work_list(
+            listed, as_json, len(pieces), SearchPiece.from_json, pieces_at_most(self.flags)
+        )
         search = Search(self.store, Asked(K, exclude_self=True), memory=self.memory)
-        work_through("Compare", search, work, self.flags)
+        in_workers("Compare", search, work, self.flags)
 
     def _answers(self, of: str) -> list[set[str]]:
         """The ids of the matches of each query."""

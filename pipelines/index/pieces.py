@@ -10,21 +10,18 @@ worker knows meanwhile, if its shards do not fit into memory together, lies in a
 
 from __future__ import annotations
 
-import functools
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
-from lookalike.model.errors import LookalikeError
 from lookalike.model.memory import memory
 
 from ..filesystem import files
 from ..runner import progress
-from ..runner.work_list import WorkList
 from ..store import generations
 from ..store.generation import IndexRef
 from .answers import Answers, merged, read_answers, write_answers
@@ -34,7 +31,6 @@ from .query_blocks import read_queries
 from .search import check_alike
 from .shard import IndexShard
 
-T = TypeVar("T")
 _IDS = pa.schema([("item_id", pa.string())])
 SETS = 64
 """Parts that the index shards are divided into at most, for workers; their answers to a block are merged by one."""
@@ -174,37 +170,3 @@ def read_ids(path: str) -> pa.Array:
     """The ids that `write_ids` wrote. Raises OSError."""
     with files.open_read(path) as file, pa.ipc.open_stream(file) as reader:
         return reader.read_all()["item_id"].combine_chunks()
-
-
-def most_pieces(flags: Sequence[str]) -> int:
-    """Into how many pieces work is cut at most; without flags there is one worker, this process."""
-    if not flags:
-        return 1
-    from ..runner import beam
-
-    return beam.most_pieces(flags)
-
-
-def work_through(
-    name: str, work_on: Callable[[Iterable[T]], None], work: WorkList[T], flags: Sequence[str]
-) -> None:
-    """`run_each`, which without flags is done here: there is nothing that Beam would add but its start.
-
-    Raises:
-        LookalikeError: as `run_each`.
-    """
-    if not flags:
-        for piece in range(work.pieces):
-            work_on(work.read(piece))
-        return
-    from ..runner.beam import run_each
-
-    run_each(name, functools.partial(_in_a_sentence, work_on), work, flags)
-
-
-def _in_a_sentence(work_on: Callable[[Iterable[T]], None], elements: Iterable[T]) -> None:
-    """What the file system says to a worker reaches the user as a sentence only if it is one of ours."""
-    try:
-        work_on(elements)
-    except OSError as error:
-        raise LookalikeError(files.reason(error)) from error

@@ -39,15 +39,14 @@ from ..index.pieces import (
     Search,
     SearchPiece,
     divided,
-    most_pieces,
     read_merged,
-    work_through,
     write_ids,
 )
 from ..index.post_processing import BLOCK, Asked
 from ..index.query_blocks import QueryBlock, read_queries, write_queries
 from ..runner import progress
 from ..runner.work_list import MOST_FILES, WorkList, write_work_list
+from ..runner.workers import in_workers, pieces_at_most
 from ..sources import find_shards
 from ..store import generations
 from ..store.encoders import encoder_path
@@ -186,7 +185,7 @@ class _Run:
 
     def most(self) -> int:
         """Into how many pieces work is cut at most."""
-        return most_pieces(self.flags)
+        return pieces_at_most(self.flags)
 
     def list_of(self, name: str, elements: Sequence[Any], decode: Any) -> WorkList[Any]:
         """A list of work in the run's folder."""
@@ -298,7 +297,7 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
         suspect=suspect,
     )
     with run.shown("reading queries", len(sources), sum(source.size for source in sources), "queries"):
-        work_through("Read queries", work_on, run.list_of("read", sources, Source.from_json), run.flags)
+        in_workers("Read queries", work_on, run.list_of("read", sources, Source.from_json), run.flags)
     return read_parts(run.folder)
 
 
@@ -320,9 +319,9 @@ def _look_up(run: _Run, path: str) -> None:
     sets = _sets(run)
     numbers = tuple(range(ids.pieces))
     pieces = [IdPiece(number, tuple(refs), numbers) for number, refs in enumerate(sets)]
-    work_through("Look up", work_on, run.list_of("look-up", pieces, IdPiece.from_json), run.flags)
+    in_workers("Look up", work_on, run.list_of("look-up", pieces, IdPiece.from_json), run.flags)
     work = write_work_list(files.join(run.folder, "work", "gather"), numbers, len(numbers), int, run.most())
-    work_through("Gather", GatherVectors(work_on), work, run.flags)
+    in_workers("Gather", GatherVectors(work_on), work, run.flags)
 
 
 def _lines(path: str) -> Iterator[Line]:
@@ -386,10 +385,10 @@ def _searched(run: _Run, parts: Sequence[Part]) -> list[Group]:
         shards = sum(len(piece.refs) for piece in pieces)
         with run.shown("searching", shards, queries * len(served.generation.indexes), "answers"):
             work = run.list_of(f"search-{number}", pieces, SearchPiece.from_json)
-            work_through("Search", search, work, run.flags)
+            in_workers("Search", search, work, run.flags)
         combine = Combine(folder, asked, number, served.generation.metric, served.schema, run.far.limit)
         work = run.list_of(f"combine-{number}", found, Group.from_json)
-        work_through("Combine", combine, work, run.flags)
+        in_workers("Combine", combine, work, run.flags)
         files.delete([files.join(folder, "answers")])
     return found
 

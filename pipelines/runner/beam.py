@@ -132,7 +132,12 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
         import apache_beam.runners.portability.fn_api_runner
         import apache_beam.runners.portability.portable_runner
         import apache_beam.testing.test_stream
-        from apache_beam.options.pipeline_options import StandardOptions, StreamingOptions, WorkerOptions
+        from apache_beam.options.pipeline_options import (
+            PortableOptions,
+            StandardOptions,
+            StreamingOptions,
+            WorkerOptions,
+        )
 
     _only_what_people_need()
     options = _options(flags)
@@ -150,12 +155,11 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
     try:
         build(pipeline)
         if runner == dask_cluster.NAME:
-            from apache_beam.runners.dask.dask_runner import DaskOptions
+            with importing("Dask"):
+                from apache_beam.runners.dask.dask_runner import DaskOptions
 
             dask_cluster.run_on_dask(pipeline.run, options.view_as(DaskOptions))
         else:
-            from apache_beam.options.pipeline_options import PortableOptions
-
             job_server.run_on_job_server(pipeline.run, options.view_as(PortableOptions).job_endpoint)
     except NotImplementedError as error:
         raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None

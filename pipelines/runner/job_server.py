@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.imports import importing
 
 ANSWER_SECONDS = 20
 """To wait for an answer of a job server."""
@@ -71,7 +72,8 @@ def _without_stack_traces() -> Iterator[None]:
 
     The same comes back as the error, and is told as such.
     """
-    from apache_beam.runners.worker import sdk_worker
+    with importing("Beam"):
+        from apache_beam.runners.worker import sdk_worker
 
     def wanted(record: logging.LogRecord) -> bool:
         return (

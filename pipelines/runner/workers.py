@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
+from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
+from ..filesystem import files
 from .work_list import WorkList
 
 T = TypeVar("T")
@@ -28,6 +31,10 @@ def in_workers(
     """As `beam.run_each`, but without flags the work is done here and Beam not imported.
 
     A pipeline takes Beam 0.15 s, as long as all of the work of a small catalogue.
+
+    Raises:
+        LookalikeError: as `run_each`; also for what a worker's file system says.
+        OSError: what the file system says here.
     """
     if not flags:
         for piece in range(work.pieces):
@@ -36,4 +43,12 @@ def in_workers(
     with importing("Beam"):
         from .beam import run_each
 
-    run_each(name, work_on, work, flags)
+    run_each(name, partial(_in_a_sentence, work_on), work, flags)
+
+
+def _in_a_sentence(work_on: Callable[[Iterable[T]], None], elements: Iterable[T]) -> None:
+    """What the file system says to a worker reaches the user as a sentence only if it is one of ours."""
+    try:
+        work_on(elements)
+    except OSError as error:
+        raise LookalikeError(files.reason(error)) from error

@@ -19,13 +19,13 @@ from lookalike.index.pieces import (
     fitting,
     read_ids,
     read_merged,
-    work_through,
     write_ids,
 )
 from lookalike.index.post_processing import Asked
 from lookalike.index.query_blocks import QueryBlock, write_queries
 from lookalike.model.errors import LookalikeError
 from lookalike.runner.work_list import write_work_list
+from lookalike.runner.workers import in_workers
 from lookalike.store.generation import IndexRef
 from tests.support.index_shards import shard_of, stored_shard
 
@@ -78,7 +78,7 @@ def test_any_division_of_shards_queries_and_memory_answers_as_all_in_one(metric,
         search = Search(store, asked, memory=data.draw(st.integers(1, 20_000)), excluded=f"{store}/excluded")
         as_json = (piece.to_json() for piece in pieces)
         work = write_work_list(f"{store}/work", as_json, len(pieces), SearchPiece.from_json, 2)
-        work_through("Search", search, work, ())
+        in_workers("Search", search, work, ())
         found = list(read_merged([f"{store}/answers/{n}" for n in range(len(sets))], asked.k))
         near = np.concatenate([part.near for part in found])
         items = pa.concat_tables([part.items for part in found])
@@ -121,4 +121,4 @@ def _failing(elements):
 def test_a_full_disk_is_a_sentence_from_a_worker_too(tmp_path, flags, error):
     work = write_work_list(str(tmp_path), [1], 1, int)
     with pytest.raises(error, match="No space left on device"):
-        work_through("Fail", _failing, work, flags)
+        in_workers("Fail", _failing, work, flags)
