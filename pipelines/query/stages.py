@@ -266,9 +266,9 @@ def _delete_dead(out: str) -> None:
         return
     before = (time.time() - _LEFT_SECONDS) * 1e9
     for entry in os.scandir(out):
-        if entry.name.startswith(_PREFIX) and entry.stat().st_mtime_ns < before:
-            if all(int(file.modified) < before for file in files.list_files(entry.path)):
-                files.delete([entry.path])
+        is_old = entry.name.startswith(_PREFIX) and entry.stat().st_mtime_ns < before
+        if is_old and all(int(file.modified) < before for file in files.list_files(entry.path)):
+            files.delete([entry.path])
 
 
 def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
