@@ -8,11 +8,13 @@ CHANGES: dict[str, list[Change]] = {
             "if k == PROJECTION or k.startswith(network)}",
             "if k.startswith(network)}",
             "two encoders with other projections have one fingerprint",
+            "tests/model/encoder/test_bundle.py",
         ),
         wrong(
             "if k == PROJECTION or k.startswith(network)}",
             "if k == PROJECTION}",
             "two encoders with other networks have one fingerprint",
+            "tests/model/encoder/test_bundle.py",
         ),
         wrong(
             '"pooling", "unit_length")}',
@@ -23,11 +25,13 @@ CHANGES: dict[str, list[Change]] = {
             '("format", "dim", "preprocessing",',
             '("format", "dim",',
             "two encoders with other preprocessing have one fingerprint",
+            "tests/model/encoder/test_bundle.py",
         ),
         wrong(
             '        decides["views"] = manifest["views"]\n',
             "        pass\n",
             "encoders with and without test-time augmentation have one fingerprint",
+            "tests/model/encoder/test_bundle.py",
         ),
         wrong(
             'expected, found = manifest.get("digest"), manifest_digest(manifest)',
