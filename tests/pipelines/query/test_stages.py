@@ -77,8 +77,8 @@ def asked(job, kind):
     return path
 
 
-@pytest.mark.parametrize("form", ["parquet", "csv"])
-@pytest.mark.parametrize("kind", ["images", "vectors", "ids"])
+@pytest.mark.parametrize("form", ["parquet", pytest.param("csv", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["images", "vectors", pytest.param("ids", marks=pytest.mark.slow)])
 def test_shards_opened_one_after_another_give_the_same_bytes_as_all_at_once(out, kind, form, monkeypatch):
     queries = asked(out, kind)
     expected = tables(out, queries, "-k", 7, form=form)
@@ -89,6 +89,7 @@ def test_shards_opened_one_after_another_give_the_same_bytes_as_all_at_once(out,
     assert tables(out, queries, "-k", 7, form=form) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "vectors", "ids"])
 def test_workers_give_the_same_bytes_as_one_process(out, kind, monkeypatch):
     queries = asked(out, kind)
@@ -121,6 +122,7 @@ def test_queries_are_named_as_in_one_process_though_workers_need_absolute_paths(
     assert tables(out, "packed", *WORKERS) == expected
 
 
+@pytest.mark.slow
 def test_expansion_and_reranking_work_over_shards_that_open_and_close(out, tmp_path, monkeypatch):
     shutil.copytree(out.settings["encoder"], tmp_path / "encoder")
     out.settings["encoder"] = str(tmp_path / "encoder")

@@ -113,6 +113,7 @@ def test_a_server_that_goes_away_in_the_middle_is_told_of(tmp_path):
             run_each("Wait", slow, write_work_list(str(tmp_path), range(6), 6, int), flags)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(job_server, "ANSWER_SECONDS", 2)
     work = write_work_list(str(tmp_path / "w"), range(6), 6, int)

@@ -240,6 +240,7 @@ def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monk
         assert opened == made[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 1])
 def test_a_power_cut_at_any_moment_leaves_a_store_that_verifies_and_the_next_prune_finishes(
     small, tmp_path, monkeypatch, seed
