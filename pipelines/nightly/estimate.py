@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lookalike.model.memory import memory
+
 from ..config.job import Config, Prices
 from ..filesystem import files
 from ..index.sizing import memory_of
@@ -35,7 +37,8 @@ class Estimate:
         worker_seconds: of one worker that embeds alone.
         embedding_memory: bytes a worker, for photographs.
         rare_memory: bytes that rare pictures may take beside.
-        index_memory: bytes that a worker takes to build the largest index shard.
+        index_memory: bytes that a worker takes to build an index shard, at most if all are about as large.
+        index_limit: bytes that it has: `index.worker_memory`, else what this process may use.
         embedding_bytes, index_bytes: what is stored more afterwards.
         reads, writes: requests to an object store; None if the store is on a disk.
         cost: what has a price -> the sum.
@@ -48,6 +51,7 @@ class Estimate:
     embedding_memory: int
     rare_memory: int
     index_memory: int
+    index_limit: int
     embedding_bytes: int
     index_bytes: int
     reads: int | None
@@ -102,6 +106,7 @@ def estimate(config: Config, work: Work, rates: Rates, threads: int) -> Estimate
         embedding_memory=_EMBEDDING_MEMORY + _MORE_THREADS * max(0, threads - 2),
         rare_memory=_RARE_PICTURES,
         index_memory=memory_of(math.ceil(work.vectors / work.indexes), work.dim),
+        index_limit=config.index.worker_memory or memory(),
         embedding_bytes=embedding_bytes,
         index_bytes=index_bytes,
         reads=reads,
@@ -138,8 +143,13 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
     )
     yield (
         f"memory       a worker takes about {_gib(found.embedding_memory)} to embed, for rare pictures up to "
-        f"{_gib(found.rare_memory)} more, and {_gib(found.index_memory)} to build the largest index shard"
+        f"{_gib(found.rare_memory)} more, and {_gib(found.index_memory)} to build an index shard"
     )
+    if found.index_memory > found.index_limit:
+        yield (
+            f"TOO LARGE    index shards will be refused: index.worker_memory, or this machine, has "
+            f"{_gib(found.index_limit)}; lower index.shard_vectors, or build them where there is more"
+        )
     yield (
         f"disk         about {found.embedding_bytes / 1e9:,.2f} GB of embedding files and "
         f"{found.index_bytes / 1e9:,.2f} GB of index, without metadata"
