@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import uuid
 from collections import deque
@@ -17,14 +18,13 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
-from ..filesystem.cache import local_copy
 from ..runner import progress
 from ..runner.beam import most_pieces, run_each, workers_on_this_machine
 from ..runner.work_list import WorkList, write_work_list
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
-from ..store.encoders import keep_encoder
+from ..store.encoders import keep_encoder, open_kept
 from ..store.note_listing import keep_notes
 from ..store.note_table import NoteTable
 from . import attempts
@@ -228,11 +228,5 @@ def open_encoder(task: EmbedTask, threads: int) -> Encoder:
     Raises:
         LookalikeError: if it is no whole bundle, or not the one that the job was planned with.
     """
-    folder = local_copy(task.encoder, task.fingerprint)
-    encoder = Encoder.load(folder, threads=threads, max_pixels=task.max_pixels)
-    if encoder.fingerprint != task.fingerprint:
-        raise LookalikeError(
-            f"The encoder changed while the job ran. Expected {task.fingerprint[:16]}. "
-            f"Received: {encoder.fingerprint[:16]} in {task.encoder}"
-        )
-    return encoder
+    load = functools.partial(Encoder.load, threads=threads, max_pixels=task.max_pixels)
+    return open_kept(task.encoder, task.fingerprint, load)

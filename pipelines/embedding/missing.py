@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..config.job import Config
+from ..store.encoders import keep_encoder
 from ..store.note_listing import keep_notes
 from ..store.notes import COUNTS
 from .attempts import forget
@@ -22,6 +23,7 @@ def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
     if plan.finished.all():
         forget(config.store)  # what a run left that was ended behind its last shard
         keep_notes(config.store, plan.fingerprint, plan.stored)
+        keep_encoder(config.store, config.encoder)
         return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
     from .job import embed
 

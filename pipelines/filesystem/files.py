@@ -126,12 +126,13 @@ def move_in(temporary: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def write_folder(folder: str, last: str) -> Iterator[str]:
+def write_folder(folder: str, last: str, is_there: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """Gives an empty local folder to write files into; it gets its place when the block ends without an error.
 
     Args:
         folder: where it belongs; see `move_folder_in`.
         last: name of the file without which the folder does not count.
+        is_there: asked at the end: whether another process was faster, whose folder then stays.
     """
     parent, name = os.path.split(_local(folder))
     if not is_remote(folder):
@@ -139,7 +140,8 @@ def write_folder(folder: str, last: str) -> Iterator[str]:
     temporary = tempfile.mkdtemp(prefix=f".{name}{TEMPORARY}", dir=None if is_remote(folder) else parent)
     try:
         yield temporary
-        move_folder_in(temporary, folder, last)
+        if not is_there():
+            move_folder_in(temporary, folder, last)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

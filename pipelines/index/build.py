@@ -19,7 +19,7 @@ from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..filesystem.naming import naming
-from ..store.index_manifest import FORMAT, MANIFEST, Metric
+from ..store.index_manifest import FORMAT, MANIFEST, Metric, parse_manifest
 from ..store.notes import embedding_schema
 from .embeddings import open_parquet, open_whole, rows_of
 from .inputs import IndexInputs, read_inputs
@@ -146,6 +146,32 @@ def make_tasks(
     ]
 
 
+def is_whole(root: str, folder: str, manifest_sha256: str | None = None) -> bool:
+    """Whether an index shard is there with all of its files, by their sizes; digests are checked when opened.
+
+    Args:
+        root: folder of the store.
+        folder: of the index shard, relative to it.
+        manifest_sha256: what its manifest must be; None for any.
+
+    Raises:
+        OSError: if the store cannot be read.
+    """
+    path = files.join(root, folder, MANIFEST)
+    if not files.exists(path):
+        return False
+    data = files.read_bytes(path)
+    if manifest_sha256 not in (None, files.sha256_bytes(data)):
+        return False
+    try:
+        manifest = parse_manifest(data, path)
+    except LookalikeError:
+        return False
+    listed = files.list_files(files.join(root, folder))
+    found = {file.path.rpartition("/")[2]: file.size for file in listed}
+    return all(found.get(name) == digest.size for name, digest in manifest.files.items())
+
+
 def build_index_shard(task: IndexTask) -> int:
     """Builds one index shard and puts it into the store; its manifest arrives last.
 
@@ -160,7 +186,11 @@ def build_index_shard(task: IndexTask) -> int:
     if task.augmentation and len(content.items):
         content = _augmented(content, task.options, task.augmentation)
     asked = np.load(io.BytesIO(files.read_bytes(task.tuning)), allow_pickle=False) if task.tuning else None
-    with files.write_folder(files.join(task.store, task.path), last=MANIFEST) as folder, naming(folder):
+    target = files.join(task.store, task.path)
+    with (
+        files.write_folder(target, MANIFEST, lambda: is_whole(task.store, task.path)) as folder,
+        naming(folder),
+    ):
         write_index_shard(folder, content, task.options, asked)
     return len(content.items)
 

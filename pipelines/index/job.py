@@ -40,7 +40,7 @@ from ..store.generation import (
 )
 from ..store.index_manifest import SearchSettings
 from ..store.notes import EmbeddedShard, totals
-from .build import IndexTask, build_index_shard, decided_by, make_tasks, tuned_by, tuning_file
+from .build import IndexTask, build_index_shard, decided_by, is_whole, make_tasks, tuned_by, tuning_file
 from .carried import check_carried
 from .checks import Checks, find_left_out, read_ids
 from .drift import Drift
@@ -87,7 +87,7 @@ def index(
     if (
         previous
         and previous.made_from == content
-        and all(_whole(config.store, ref.path) for ref in previous.indexes)
+        and all(is_whole(config.store, ref.path, ref.manifest_sha256) for ref in previous.indexes)
     ):
         check_counts(config, plan.notes, {**previous.counts, "between_shards": previous.duplicates}, previous)
         return IndexSummary(previous, False, 0, 0.0, None)
@@ -119,7 +119,7 @@ def index(
         check_counts(config, notes, {**counts, "between_shards": inputs.duplicates}, previous)
         check_carried(config, plan.shards, found.carried)
         tasks = make_tasks(config, plan, inputs, run_folder, asked)
-        missing = [task for task in tasks if not _whole(config.store, task.path)]
+        missing = [task for task in tasks if not is_whole(config.store, task.path)]
         started = time.perf_counter()
         if missing:
             if asked:
@@ -208,20 +208,6 @@ def _write_vectors(path: str, vectors: np.ndarray) -> None:
         np.save(file, vectors, allow_pickle=False)
 
 
-def _whole(root: str, folder: str) -> bool:
-    """Whether an index shard is there with all of its files, by their sizes; digests are checked when opened."""
-    path = files.join(root, folder, index_manifest.MANIFEST)
-    if not files.exists(path):
-        return False
-    try:
-        manifest = index_manifest.parse_manifest(files.read_bytes(path), path)
-    except LookalikeError:
-        return False
-    listed = files.list_files(files.join(root, folder))
-    found = {file.path.rpartition("/")[2]: file.size for file in listed}
-    return all(found.get(name) == digest.size for name, digest in manifest.files.items())
-
-
 def _overlap(
     config: Config,
     previous: Generation | None,
@@ -262,7 +248,7 @@ def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], ve
 def _build_noted(tasks: Iterable[IndexTask]) -> None:
     for task in tasks:
         note = progress.worker_note(files.join(task.run_folder, "progress"))
-        if _whole(task.store, task.path):  # a runner may hand out work again
+        if is_whole(task.store, task.path):  # a runner may hand out work again
             continue
         try:
             count = build_index_shard(task)

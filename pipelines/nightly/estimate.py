@@ -23,8 +23,8 @@ _EMBEDDING_FILE, _INDEX = (4.0, 50), (4.5, 20)
 24,064 photographs and 256 dimensions 1,070 and 1,168 a vector. Metadata comes on top."""
 _READS, _WRITES = 10, 6
 """Requests for each image shard that is embedded, counted on a server of the tests; see `Estimate.reads`."""
-_READS_OF_KNOWN = 3
-"""Requests to check an embedding file, and to read it into its index shard."""
+_READS_OF_KNOWN = 4
+"""Requests to look into an embedding file for known images, to check it, and to read it into its index shard."""
 
 
 @dataclass(frozen=True)

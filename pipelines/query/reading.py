@@ -17,7 +17,6 @@ from lookalike.model.errors import LookalikeError
 
 from ..embedding import attempts
 from ..filesystem import files
-from ..filesystem.cache import local_copy
 from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..index.opening import open_vectors_of, opened_in_turn
@@ -28,6 +27,7 @@ from ..runner import progress
 from ..runner.work_list import WorkList
 from ..sources import Shard, SourceOptions
 from ..sources.fields import escape
+from ..store.encoders import open_kept
 from ..store.generation import IndexRef
 from .inputs import Block, Failure, encoded_blocks, looked_up, vectors_of_groups
 from .parts import is_done, write_part
@@ -162,12 +162,7 @@ class ReadQueries:
 
 @functools.lru_cache(maxsize=1)
 def _encoder(folder: str, fingerprint: str, max_pixels: int) -> Encoder:
-    encoder = Encoder.load(local_copy(folder, fingerprint), max_pixels=max_pixels)
-    if encoder.fingerprint != fingerprint:
-        raise LookalikeError(
-            f"Expected the encoder {fingerprint[:16]}. Received: {encoder.fingerprint[:16]} in {folder}"
-        )
-    return encoder
+    return open_kept(folder, fingerprint, functools.partial(Encoder.load, max_pixels=max_pixels))
 
 
 Line = tuple[int, str, bool]

@@ -8,13 +8,26 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from lookalike.model.encoder.manifest import MANIFEST, check_files, fingerprint, read_manifest
+from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.cache import local_copy
 
 FOLDER = "encoders"
+
+
+class Bundle(Protocol):
+    """What is opened of a bundle."""
+
+    fingerprint: str
+
+
+E = TypeVar("E", bound=Bundle)
 
 
 def encoder_path(fingerprint: str) -> str:
@@ -55,6 +68,34 @@ def keep_encoder(store: str, bundle: str) -> str:
         for name in listed:
             files.move_in(os.path.join(copy, name), files.join(folder, name))
     return folder
+
+
+def open_kept(folder: str, expected: str, open_bundle: Callable[[str], E]) -> E:
+    """Opens an encoder that `keep_encoder` gave; of a remote store a copy, which is fetched once more if it is damaged.
+
+    Args:
+        folder: of the encoder.
+        expected: its fingerprint.
+        open_bundle: opens a bundle in a folder of this machine.
+
+    Raises:
+        LookalikeError: if it is no whole bundle, or another one.
+        OSError: if it cannot be fetched.
+    """
+    local = local_copy(folder, expected)
+    try:
+        encoder = open_bundle(local)
+    except LookalikeError:
+        if not files.is_remote(folder):
+            raise
+        files.delete([local])  # the copy is damaged, or what it was made from
+        encoder = open_bundle(local_copy(folder, expected))
+    if encoder.fingerprint != expected:
+        raise LookalikeError(
+            f"The encoder changed while the job ran. Expected {expected[:16]}. Received: {encoder.fingerprint[:16]} in "
+            f"{folder}"
+        )
+    return encoder
 
 
 def _copy(bundle: str, target: str, names: list[str]) -> None:

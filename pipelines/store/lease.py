@@ -116,7 +116,8 @@ class Lease:
         now = self._read()
         if now is None or not self._is_mine(now[0]):
             return False
-        return files.replace_bytes(self._path, self._renewed(), now[1])
+        # A store may have done what it then failed to confirm, and refuse the repetition.
+        return files.replace_bytes(self._path, self._renewed(), now[1]) or self.is_ours()
 
     def release(self) -> None:
         """Deletes the object, unless it is another's."""

@@ -18,12 +18,11 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from .note_table import NoteTable, read_note_table
+from .note_table import NoteTable, read_note_table, write_note_table
 from .notes import AGAIN, DamagedNoteError, EmbeddedShard, embeddings_folder, note_path, parse_note
 
 logger = logging.getLogger(__name__)
@@ -83,7 +82,7 @@ def keep_notes(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> 
     ):
         table = table.append_column(name, pa.array(column) if isinstance(column, np.ndarray) else column)
     with files.write_atomic(_path(store, fingerprint)) as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+        write_note_table(table, file)
 
 
 @dataclass(frozen=True)

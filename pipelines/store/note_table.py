@@ -46,6 +46,8 @@ SCHEMA = pa.schema(
     ]
 )
 """`key` is what distinguishes the files of shards of one name; `whole` the JSON of a note that fits no other column."""
+_FORMAT = (b"lookalike.notes", b"1")
+"""In the schema of a file: of the columns, and of the notes that they tell."""
 _BATCH = 4096
 _ROW_GROUP = 1 << 16
 _HEX = re.compile(r"([0-9a-f]{2})*")
@@ -113,9 +115,15 @@ class NoteTable(Sequence[EmbeddedShard]):
 
     def write(self, file: IO[bytes]) -> None:
         """Writes them as Parquet, row group by row group. Raises OSError."""
-        with pq.ParquetWriter(file, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-            for start in range(0, len(self), _ROW_GROUP):
-                writer.write_table(self[start : start + _ROW_GROUP].table)
+        write_note_table(self.table, file)
+
+
+def write_note_table(table: pa.Table, file: IO[bytes]) -> None:
+    """Writes columns of `SCHEMA`, and more beside them, row group by row group. Raises OSError."""
+    schema = table.schema.with_metadata(dict([_FORMAT]))
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+        for start in range(0, len(table), _ROW_GROUP):
+            writer.write_table(table.slice(start, _ROW_GROUP).replace_schema_metadata(schema.metadata))
 
 
 def read_note_table(
@@ -136,7 +144,10 @@ def read_note_table(
         [*SCHEMA, *(pa.field(name, kind, nullable=False) for name, kind in (more or {}).items())]
     )
     try:
-        table = pq.read_table(file, page_checksum_verification=True).select(schema.names).cast(schema)
+        table = pq.read_table(file, page_checksum_verification=True)
+        if (table.schema.metadata or {}).get(_FORMAT[0]) != _FORMAT[1]:
+            raise LookalikeError(f"{path} holds no notes, or those of another version")
+        table = table.select(schema.names).cast(schema)
         table.validate(full=True)
         _check(table)
     except (pa.ArrowException, DamagedNoteError, ValueError, TypeError, KeyError, RecursionError) as error:

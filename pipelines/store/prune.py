@@ -14,7 +14,8 @@ artifact loses first what makes it count as finished, the note of an embedding f
 
 A query that runs is safe. On a local store it holds a shared lock on the manifest (`generations.reading`); prune
 makes a tombstone only of a manifest it can lock alone. For a URL, files are deleted only by a prune that
-comes `GRACE_SECONDS` after the tombstone: until then, whoever has read the manifest finds them.
+comes `GRACE_SECONDS` after the tombstone: until then, whoever has read the manifest finds them. A query of hours that
+opens index shards one after another, on a URL, needs its generation among those that are kept so long.
 """
 
 from __future__ import annotations
@@ -323,13 +324,17 @@ def _older(found: Sequence[FileInfo], cutoff: float) -> bool:
 def _delete_artifacts(root: str, paths: Collection[str]) -> None:
     """Deletes first what makes artifacts count as finished, then the rest; surely so, before a tombstone goes."""
     bases = {path: files.join(root, path.removesuffix(".parquet")) for path in paths}
-    files.delete(_mark(path, base) for path, base in bases.items())
-    data: list[str] = []
+    files.delete_files(_mark(path, base) for path, base in bases.items())
+    embeddings: list[str] = []
+    folders: list[str] = []
     for path, base in bases.items():
-        is_file = path.startswith("embeddings/")
-        data += [f"{base}.parquet", f"{base}.rejects.parquet"] if is_file else [base]
-    files.delete(data)
-    _sync(data)
+        if path.startswith("embeddings/"):
+            embeddings += [f"{base}.parquet", f"{base}.rejects.parquet"]
+        else:
+            folders.append(base)
+    files.delete_files(embeddings)
+    files.delete(folders)
+    _sync([*embeddings, *folders])
 
 
 def _mark(path: str, base: str) -> str:

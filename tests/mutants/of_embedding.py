@@ -224,11 +224,6 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/embedding/job.py": [
-        wrong(
-            "if encoder.fingerprint != task.fingerprint:",
-            "if False:",
-            "vectors of an encoder that was swapped meanwhile are mixed in",
-        ),
         worse(
             "if plan.stored else plan.missing",
             "if False else plan.missing",

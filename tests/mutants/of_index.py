@@ -191,7 +191,7 @@ CHANGES: dict[str, list[Change]] = {
         ),
         loses("    still_mine()\n", "", "a run publishes though it lost the store"),
         wrong(
-            "        and all(_whole(config.store, ref.path) for ref in previous.indexes)\n",
+            "        and all(is_whole(config.store, ref.path, ref.manifest_sha256) for ref in previous.indexes)\n",
             "",
             "a night whose index was deleted is taken for unchanged",
         ),

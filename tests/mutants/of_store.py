@@ -9,6 +9,11 @@ CHANGES: dict[str, list[Change]] = {
             "    return folder\n",
             "workers look for an encoder that is not there",
         ),
+        wrong(
+            "if encoder.fingerprint != expected:",
+            "if False:",
+            "vectors of an encoder that was swapped meanwhile are mixed in",
+        ),
     ],
     "pipelines/store/prune.py": [
         loses(
@@ -65,7 +70,7 @@ CHANGES: dict[str, list[Change]] = {
         ),
         worse("keep_count < 1", "keep_count < 0", "prune may be told to keep nothing"),
         loses(
-            "    _sync(data)\n",
+            "    _sync([*embeddings, *folders])\n",
             "",
             "a tombstone may be gone after a power cut and what it names still there, for ever",
         ),

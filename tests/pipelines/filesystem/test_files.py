@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,13 @@ def test_many_files_are_read_in_order_some_at_a_time(server, tmp_path):
     assert next(read) == b"0"
     with pytest.raises(FileNotFoundError, match="gone"):
         next(read)
+
+
+def test_a_folder_that_another_process_finished_first_stays_as_it_is(tmp_path):
+    target = tmp_path / "folder"
+    with files.write_folder(str(target), "last", (target / "last").exists) as mine:
+        Path(mine, "last").write_text("mine")
+        target.mkdir()
+        (target / "last").write_text("of the other")
+    assert (target / "last").read_text() == "of the other"
+    assert list(tmp_path.iterdir()) == [target]

@@ -273,3 +273,15 @@ def test_of_an_id_in_two_shards_the_record_of_the_first_is_served(job):
     assert job.query(job.query_file({"q.jpg": picture(1)}), "-k", 1).code == 0
     (found,) = job.results.to_pylist()
     assert (found["item_id"], found["score"] > 0.9999) == ("x", True)
+
+
+def test_a_manifest_that_is_not_the_published_one_is_published_by_the_next_night(copied):
+    (manifest,) = copied.store.glob("indexes/*/manifest.json")
+    manifest.write_text(
+        json.dumps(json.loads(manifest.read_text()), indent=3)
+    )  # as another build of it might be
+    before = copied.generation["name"]
+    assert copied.query(copied.query_file({"a.jpg": picture(1)})).code == 2
+    copied.nightly()
+    assert copied.generation["name"] != before
+    assert copied.query(copied.folder / "queries").code == 0

@@ -27,7 +27,7 @@ def test_it_is_told_in_words_that_can_be_checked_by_hand():
         "memory       a worker takes about 1.4 GiB to embed, for rare pictures up to 1.0 GiB more, and 7.2 GiB to "
         "build an index shard",
         "disk         about 0.97 GB of embedding files and 5.27 GB of index, without metadata",
-        "requests     about 40,000 that read and 6,000 that write",
+        "requests     about 50,000 that read and 6,000 that write",
         "cost         about 0.22 EUR: embedding 0.05, requests 0.05, a month of storage 0.12",
     ]
 

@@ -14,7 +14,7 @@ from lookalike.filesystem.cache import local_copy
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.manifest import MANIFEST
 from lookalike.model.errors import LookalikeError
-from lookalike.store.encoders import encoder_path, keep_encoder
+from lookalike.store.encoders import encoder_path, keep_encoder, open_kept
 from lookalike.store.prune import prune
 from tests.support.small_stores import Bucket
 
@@ -70,3 +70,26 @@ def test_an_encoder_that_no_generation_names_is_deleted_when_it_is_old(copied, m
     assert prune(str(copied.store)).artifacts == (os.path.relpath(other, copied.store),)
     assert os.path.isdir(kept)
     assert not os.path.exists(other)
+
+
+def test_a_copy_that_is_damaged_is_fetched_again_and_another_encoder_refused(tmp_path, encoder, monkeypatch):
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(tmp_path / "cache"))
+    Bucket(monkeypatch)
+    kept = keep_encoder("mem://b/store", str(encoder))
+    expected = Encoder.load(encoder).fingerprint
+    assert open_kept(kept, expected, Encoder.load).fingerprint == expected
+    (model,) = tmp_path.glob("cache/*/copy/int8.tflite")
+    times = os.stat(model)
+    model.write_bytes(bytes(times.st_size))
+    os.utime(model, ns=(times.st_atime_ns, times.st_mtime_ns))  # as if it had been fetched so
+    assert open_kept(kept, expected, Encoder.load).fingerprint == expected
+    assert model.read_bytes() == (encoder / "int8.tflite").read_bytes()
+    with pytest.raises(LookalikeError, match="The encoder changed while the job ran"):
+        open_kept(kept, "f" * 64, Encoder.load)
+
+
+def test_a_night_with_nothing_to_do_brings_it_back(copied):
+    (kept,) = copied.store.glob("encoders/*")
+    shutil.rmtree(kept)
+    copied.nightly()
+    assert (kept / MANIFEST).exists()

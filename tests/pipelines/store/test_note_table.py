@@ -79,9 +79,9 @@ def test_a_usual_note_takes_about_200_bytes():
     assert table.table.nbytes / 10_000 < 260
 
 
-def rewritten(table: pa.Table) -> io.BytesIO:
+def rewritten(table: pa.Table, version: bytes = b"1") -> io.BytesIO:
     file = io.BytesIO()
-    pq.write_table(table, file)
+    pq.write_table(table.replace_schema_metadata({"lookalike.notes": version}), file)
     return file
 
 
@@ -100,6 +100,13 @@ def test_what_is_no_table_of_notes_is_told():
             read_note_table(rewritten(wrong), "x")
     with pytest.raises(LookalikeError, match="x is damaged: "):
         read_note_table(io.BytesIO(b"PAR1"), "x")
+
+
+def test_a_table_of_another_version_is_not_read():
+    table = NoteTable.of(map(usual, range(3))).table
+    assert len(read_note_table(rewritten(table), "x")[0]) == 3
+    with pytest.raises(LookalikeError, match="x holds no notes, or those of another version"):
+        read_note_table(rewritten(table, b"2"), "x")
 
 
 def test_a_table_is_made_of_a_table_as_it_is():

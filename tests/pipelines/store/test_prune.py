@@ -90,24 +90,30 @@ class Deleter:
                 path.rmdir()
 
 
+def deleting(patch: pytest.MonkeyPatch, last: int) -> None:
+    deleter = Deleter(last)
+    patch.setattr(files, "delete", deleter)
+    patch.setattr(files, "delete_files", deleter)
+
+
 def test_a_kill_at_any_moment_leaves_a_store_that_verifies_and_the_next_prune_finishes(
     small, tmp_path, monkeypatch
 ):
     made = published(small)
-    real, last, finished = files.delete, 0, False
+    last, finished = 0, False
     whole = shutil.copytree(small.root, tmp_path / "whole")
     prune(str(whole), 2)
     expected = SmallStore(whole).files
     while not finished:
         copy = SmallStore(tmp_path / f"copy{last}")
         shutil.copytree(small.root, copy.root)
-        monkeypatch.setattr(files, "delete", Deleter(last))
-        try:
-            prune(copy.path, 2)
-            finished = True
-        except Killed:
-            pass
-        monkeypatch.setattr(files, "delete", real)
+        with monkeypatch.context() as patched:
+            deleting(patched, last)
+            try:
+                prune(copy.path, 2)
+                finished = True
+            except Killed:
+                pass
         assert verify(copy.path) == []
         assert {made[2].name, made[3].name} <= set(names(copy.path))
         assert all(one.problem is None for one in list_generations(copy.path))
@@ -119,7 +125,7 @@ def test_a_kill_at_any_moment_leaves_a_store_that_verifies_and_the_next_prune_fi
 
 def test_an_artifact_that_comes_back_before_an_interrupted_prune_ends_is_kept(small, monkeypatch):
     published(small, [("a0",), ("b0",)])
-    monkeypatch.setattr(files, "delete", Deleter(1))
+    deleting(monkeypatch, 1)
     with pytest.raises(Killed):
         prune(small.path, 1)
     monkeypatch.undo()
