@@ -92,7 +92,10 @@ class _Piece(Generic[T]):
 
     def __call__(self, piece: int) -> Iterable[None]:
         if self._environment is None:
-            self._work_on(self._work.read(piece))
+            try:
+                self._work_on(self._work.read(piece))
+            except OSError as error:  # which Beam would tell with a stack trace
+                raise LookalikeError(files.reason(error)) from error
             return ()
         require_same(self._environment)
         here = socket.gethostname()

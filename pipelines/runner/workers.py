@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TypeVar
 
-from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
-from ..filesystem import files
 from .work_list import WorkList
 
 T = TypeVar("T")
@@ -43,12 +40,4 @@ def in_workers(
     with importing("Beam"):
         from .beam import run_each
 
-    run_each(name, partial(_in_a_sentence, work_on), work, flags)
-
-
-def _in_a_sentence(work_on: Callable[[Iterable[T]], None], elements: Iterable[T]) -> None:
-    """What the file system says to a worker reaches the user as a sentence only if it is one of ours."""
-    try:
-        work_on(elements)
-    except OSError as error:
-        raise LookalikeError(files.reason(error)) from error
+    run_each(name, work_on, work, flags)

@@ -51,16 +51,18 @@ def keep_encoder(store: str, bundle: str) -> str:
     """
     manifest = read_manifest(bundle)
     folder = files.join(store, encoder_path(fingerprint(manifest)))
-    if files.exists(files.join(folder, MANIFEST)):
+    listed = [*manifest["files"], MANIFEST]
+    held = (file.path for file in files.each_file(folder))
+    if {files.join(folder, name) for name in listed} <= set(held):
         return folder
     check_files(Path(bundle), manifest, manifest["variant"])
-    listed = [*manifest["files"], MANIFEST]
     if not files.is_remote(store):
         with files.write_folder(folder, last=MANIFEST) as copy:
             _copy(bundle, copy, listed)
             check_files(Path(copy), manifest, manifest["variant"])
-            for name in listed:
-                files.sync(os.path.join(copy, name))
+            for below, _, names in os.walk(copy):
+                for path in [*(os.path.join(below, name) for name in names), below]:
+                    files.sync(path)
         return folder
     with tempfile.TemporaryDirectory(prefix="lookalike-") as copy:
         _copy(bundle, copy, listed)

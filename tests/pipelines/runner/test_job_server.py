@@ -32,7 +32,12 @@ def process(module: str, port: int, *arguments: str) -> Iterator[subprocess.Pope
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     child = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
-        env=os.environ | {"PYTHONPATH": path},
+        # The pool starts its workers by the name of `python`.
+        env=os.environ
+        | {
+            "PYTHONPATH": path,
+            "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
