@@ -144,7 +144,7 @@ def read_note_table(
         [*SCHEMA, *(pa.field(name, kind, nullable=False) for name, kind in (more or {}).items())]
     )
     try:
-        table = pq.read_table(file, page_checksum_verification=True)
+        table = pq.read_table(file, page_checksum_verification=True, pre_buffer=False)
         if (table.schema.metadata or {}).get(_FORMAT[0]) != _FORMAT[1]:
             raise LookalikeError(f"{path} holds no notes, or those of another version")
         table = table.select(schema.names).cast(schema)
@@ -161,7 +161,8 @@ def read_note_table(
 
 def _check(table: pa.Table) -> None:
     """Raises ValueError, or another error, for a table of which notes cannot be made."""
-    compact = table.filter(pc.is_null(table["whole"]))
+    is_compact = table["whole"].null_count == len(table)  # as a rule, and then nothing is copied
+    compact = table if is_compact else table.filter(pc.is_null(table["whole"]))
     for name in SCHEMA.names:
         if name not in ("reasons", "damaged", "whole") and compact[name].null_count:
             raise ValueError(f"{name} is null")

@@ -223,6 +223,7 @@ def test_takedowns_hold_at_once(copied, pictures, questions):
 # Requests
 
 
+@pytest.mark.slow
 def test_shards_are_found_by_a_request_for_1000_however_they_are_named(server, bucket):
     paths = [f"s3://{bucket}/s/x-{number:05}.tar" for number in range(2500)]
     server.fill(bucket, (path.partition(f"{bucket}/")[2] for path in paths))
@@ -403,6 +404,7 @@ def test_a_server_that_fails_from_any_moment_on(server, copied, environ):
     copied.nightly()
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_once_is_asked_again(server, copied):
     add_shard(server, copied)
     server.reset(once(of=lambda request: request.startswith("PUT") and "/embeddings/" in request))

@@ -217,6 +217,7 @@ def test_a_catalogue_may_wander_through_all_formats(nights):
     assert nights.night() == 0
 
 
+@pytest.mark.slow
 def test_a_lowered_limit_rejects_what_is_known_and_a_raised_one_embeds_what_was_rejected(job, nights):
     """It is as if the images were new."""
     large = {"large.jpg": picture(NEW, 60, 50)}

@@ -66,6 +66,7 @@ def test_the_exit_code_that_a_process_ended_with_is_told(processes: DecoderProce
         ask(processes, "exit")
 
 
+@pytest.mark.slow
 def test_a_loop_ends_by_its_processor_time(processes: DecoderProcesses) -> None:
     with pytest.raises(ImageError, match=r"^GIF: decoding took more than 1 s of processor time$") as told:
         ask(processes, "spin", seconds=1)
@@ -133,6 +134,7 @@ def test_threads_have_a_process_each(shared: DecoderProcesses) -> None:
     assert len(set(found)) == 3
 
 
+@pytest.mark.slow
 def test_no_process_outlives_the_one_that_started_it() -> None:
     code = (
         f"from lookalike.model.images.decoder_processes import DecoderProcesses\n"

@@ -42,6 +42,7 @@ def test_weights_for_bgr_give_the_same_on_rgb(tmp_path):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_efficientnets_files_with_deviations_for_variances_are_mended(tmp_path):
     theirs = keras.applications.EfficientNetB0(
         weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg"

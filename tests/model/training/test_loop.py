@@ -333,6 +333,7 @@ def test_parts_learn_the_more_slowly_the_further_they_are_from_the_head(tmp_path
     assert shares == [{1.0}, {1.0}, {0.5}, {0.25}]
 
 
+@pytest.mark.slow
 def test_gradients_longer_than_the_clip_norm_are_cut(tmp_path):
     # Adam makes up for the length of gradients, but not below its epsilon of 1e-7.
     def moved(clip):
@@ -347,6 +348,7 @@ def test_gradients_longer_than_the_clip_norm_are_cut(tmp_path):
     assert moved(1e-12) < 1e-6
 
 
+@pytest.mark.slow
 def test_augmentation_changes_what_the_network_sees(tmp_path):
     losses = []
     for brightness in (0, 0.5):
@@ -379,6 +381,7 @@ def test_imbalance_reaches_the_order_the_weights_and_the_loss(tmp_path):
     assert assembly.loss.options["tau"] == 0.5
 
 
+@pytest.mark.slow
 def test_class_weights_weigh_the_loss(tmp_path):
     images = Blobs([0] * 6 + [1] * 2)
     losses = []

@@ -212,6 +212,7 @@ def test_a_read_only_store_is_refused_in_a_sentence(job, pictures, mounted):
     assert str(store) in done.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [["--runner", "DirectRunner"], ["--runner", "FnApiRunner"]])
 def test_the_local_runners_give_the_same_files_as_the_default(job, pictures, flags):
     job.pack(pictures)

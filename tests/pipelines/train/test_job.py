@@ -142,6 +142,7 @@ def test_tensorboard_finds_every_step_and_epoch(finished):
         assert [step for tag, step in found if tag == f"epoch/{name}"] == [3, 6]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_done_again_but_for_fresh(finished, tmp_path):
     source, _ = finished
     shutil.copytree(source, tmp_path, dirs_exist_ok=True)
