@@ -4,8 +4,8 @@
 
 The corpus is as many empty files, and the store has the three files of each: what is read of them is names and notes.
 Every step is a process of its own. Its memory is the peak, less that of a process that has imported the same and done
-nothing. The last column is the exponent b of time ~ shards^b between the two largest, and the last row what a million
-shards come to by it.
+nothing. Behind them stand the exponent b of time ~ shards^b between the two largest, and what a million shards come to:
+time by b, memory by what each shard more took between those two.
 
   first plan    no file of all notes yet: every note is opened
   keep notes    writes that file
@@ -252,7 +252,8 @@ def _table(shards: Sequence[int], rows: dict[str, list[tuple[float, float]]]) ->
         exponent = math.log(max(more, 1e-3) / max(less, 1e-3)) / math.log(many / few)
         row["exponent"] = round(exponent, 2)
         row["1,000,000: s"] = round(more * (MILLION / many) ** max(exponent, 1.0))
-        row["MB of 1,000,000"] = round((found[-1][1] - base[-1]) * MILLION / many)
+        small, large = (peak - before for (_, peak), before in zip(found[-2:], base[-2:], strict=True))
+        row["MB of 1,000,000"] = round(large + (large - small) / (many - few) * (MILLION - many))
         table.append(row)
     return table
 
