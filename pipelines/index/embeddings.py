@@ -34,16 +34,21 @@ def open_whole(path: str, sha256: str) -> Iterator[BinaryIO]:
         OSError: if it cannot be read.
     """
     with files.open_read(path) as file:
-        start = file.read(WHOLE)
-        digest = hashlib.sha256(start)
-        while more := file.read(1 << 20):
-            digest.update(more)
+        digest = hashlib.sha256()
+        kept: io.BytesIO | None = io.BytesIO()
+        while piece := file.read(
+            1 << 20
+        ):  # whoever reads much at once reserves it, however small the file is
+            digest.update(piece)
+            if kept and kept.write(piece) and kept.tell() > WHOLE:
+                kept = None
         if digest.hexdigest() != sha256:
             raise DamagedError(
                 f"The file is damaged: {path} should have SHA-256 {sha256}. Received: {digest.hexdigest()}"
             )
-        file.seek(0)
-        yield file if len(start) == WHOLE else io.BytesIO(start)
+        opened = kept or file
+        opened.seek(0)
+        yield opened
 
 
 def open_parquet(file: BinaryIO, path: str) -> pq.ParquetFile:
