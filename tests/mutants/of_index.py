@@ -160,7 +160,7 @@ CHANGES: dict[str, list[Change]] = {
             "        if False:\n",
             "damaged embedding files are indexed",
         ),
-        wrong("        file.seek(0)\n", "", "a file that does not fit into memory is called damaged"),
+        wrong("        opened.seek(0)\n", "", "a file that does not fit into memory is called damaged"),
     ],
     "pipelines/index/ids.py": [
         wrong(

@@ -109,12 +109,12 @@ def test_what_a_worker_holds_does_not_grow_with_its_piece(tmp_path, monkeypatch)
             most = max(most, pa.default_memory_pool().bytes_allocated() - before)
             add(self, **counts)
 
-        monkeypatch.setattr(ids_module.progress.WorkerNote, "add", watched)
-        tracemalloc.start()
-        work(StoredShard(number, "a.parquet", "a.parquet", sha256, sha256) for number in range(count))
-        held = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        monkeypatch.undo()
+        with monkeypatch.context() as patched:
+            patched.setattr(ids_module.progress.WorkerNote, "add", watched)
+            tracemalloc.start()
+            work(StoredShard(number, "a.parquet", "a.parquet", sha256, sha256) for number in range(count))
+            held = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
         return most + held
 
     peak(20)
