@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -23,8 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..runner.parts import PartWriter, read_part, write_parts
@@ -140,7 +137,7 @@ class ReadWanted:
     def __call__(self, shards: Iterable[Listed]) -> None:
         first, shards = _first(shards)
         path = files.join(self.join.folder, "wanted", f"{first.number:07}.arrow")
-        with _told(), write_parts(path, _WANTED, self.join.parts) as writer:
+        with write_parts(path, _WANTED, self.join.parts) as writer:
             for shard in shards:
                 with files.open_read(shard.path) as file:
                     for batch in pq.ParquetFile(file).iter_batches(columns=["position", "content_hash"]):
@@ -160,7 +157,7 @@ class ReadHeld:
         first, held = _first(held)
         base = files.join(self.join.folder, "held", f"{first.number:07}")
         damaged = []
-        with _told(), write_parts(f"{base}.arrow", _HELD, self.join.parts) as writer:
+        with write_parts(f"{base}.arrow", _HELD, self.join.parts) as writer:
             for one in held:
                 try:
                     keys, rows = self._read(one)
@@ -201,9 +198,8 @@ class Choose:
     damaged: tuple[int, ...]
 
     def __call__(self, parts: Iterable[int]) -> None:
-        with _told():
-            for part in parts:
-                self._choose(part)
+        for part in parts:
+            self._choose(part)
 
     def _choose(self, part: int) -> None:
         path = files.join(self.join.folder, "chosen", f"{part:05}.arrow")
@@ -240,9 +236,8 @@ class Fetch:
     join: Join
 
     def __call__(self, groups: Iterable[Group]) -> None:
-        with _told():
-            for group in groups:
-                self._fetch(group)
+        for group in groups:
+            self._fetch(group)
 
     def _fetch(self, group: Group) -> None:
         chosen = self._chosen(group.number)
@@ -309,9 +304,8 @@ class HandOut:
     join: Join
 
     def __call__(self, groups: Iterable[Group]) -> None:
-        with _told():
-            for group in groups:
-                self._hand_out(group)
+        for group in groups:
+            self._hand_out(group)
 
     def _hand_out(self, group: Group) -> None:
         places = [np.empty((0, 2), np.int64)]
@@ -388,12 +382,3 @@ def _batches(store: str, held: Listed, columns: list[str]) -> Iterator[pa.Record
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise _DamagedError from None
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Makes what a file system reports in the block a sentence. Raises LookalikeError."""
-    try:
-        yield
-    except OSError as error:
-        raise LookalikeError(files.reason(error)) from error

@@ -46,8 +46,7 @@ def find_known(
         flags: Beam's flags.
 
     Raises:
-        LookalikeError: if a worker finds that a file system fails.
-        OSError: if it fails here.
+        LookalikeError, OSError: if a file system fails; see `workers.in_workers`.
     """
     held = sum(note.embedded + note.reused for note in notes)
     join = Join(

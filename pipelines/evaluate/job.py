@@ -18,7 +18,8 @@ from ..filesystem import files
 from ..index.opening import open_vectors
 from ..index.post_processing import steps_of
 from ..index.shard import IndexShard
-from ..query.inputs import Block, content_blocks, id_blocks, kind_of, unique
+from ..query.blocks import Block, unique
+from ..query.inputs import content_blocks, id_blocks, kind_of
 from ..runner.progress import Pace
 from ..sources.records import DIRECTORY
 from ..store import exclusions, generations

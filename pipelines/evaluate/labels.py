@@ -19,6 +19,7 @@ from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..query import inputs
 from ..query.inputs import query_options
+from ..query.vector_files import ID_COLUMNS
 from ..sources import find_shards, read_records
 from ..sources.records import DIRECTORY, directory_of
 from ..sources.types import arrow_type, is_list
@@ -143,7 +144,7 @@ def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
                 raise LookalikeError(
                     f"Expected a column {name} beside the vectors. Received: {', '.join(columns)} in {file_info.path}"
                 )
-            id_column = next((column for column in inputs.ID_COLUMNS if column in columns), None)
+            id_column = next((column for column in ID_COLUMNS if column in columns), None)
             table = parquet.read([name] if id_column is None else [id_column, name])
             try:
                 values = table[name].cast(kind).to_pylist()

@@ -28,8 +28,9 @@ from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
+from .blocks import Block, unique
 from .far_queries import FarQueries
-from .inputs import Block, Kind, content_blocks, id_blocks, kind_of, unique
+from .inputs import Kind, content_blocks, id_blocks, kind_of
 from .report import QuerySummary
 from .stages import answer_in_stages, is_long
 from .tables import FORMATS, Format

@@ -21,11 +21,21 @@ import pyarrow as pa
 from ..filesystem import files
 from ..index.post_processing import BLOCK
 from ..index.query_blocks import write_queries
-from ..store.database import database
+from ..store.database import database, take_rows
 from ..store.notes import table_of
-from .inputs import Block, Failure, duplicate
+from .blocks import Block, Failure, duplicate
 
 _IDS = pa.schema([("number", pa.int64()), ("query_id", pa.string())])
+_REPEATED = """
+SELECT place.part AS part, place.number AS number, query_id
+FROM (
+    SELECT query_id, min(place) AS first, unnest(list(place)) AS place
+    FROM (SELECT query_id, {'part': part, 'number': number} AS place FROM batches)
+    GROUP BY query_id HAVING count(*) > 1
+)
+WHERE place > first
+"""
+"""Grouping spills best; see `index.duplicates`."""
 _FAILURES = pa.schema([*_IDS, ("stage", pa.string()), ("error", pa.string())])
 
 
@@ -132,11 +142,8 @@ def find_repeated(folder: str, parts: Sequence[Part], spill: str | None) -> int:
     schema = pa.schema([("part", pa.int32()), *_IDS])
     told = 0
     with database(spill) as connection:
-        connection.register("ids", pa.RecordBatchReader.from_batches(schema, _ids(folder, parts, schema)))
-        connection.execute(
-            "SELECT part, number, query_id FROM (SELECT *, row_number() OVER (PARTITION BY query_id ORDER BY part, "
-            "number) AS place FROM ids) WHERE place > 1 ORDER BY part, number"
-        )
+        take_rows(connection, f"CREATE TABLE repeated AS {_REPEATED}", schema, _ids(folder, parts, schema))
+        connection.execute("FROM repeated ORDER BY part, number")
         with contextlib.ExitStack() as stack:
             now, add = -1, None
             while rows := connection.fetchmany(BLOCK):

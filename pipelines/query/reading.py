@@ -29,8 +29,10 @@ from ..sources import Shard, SourceOptions
 from ..sources.fields import escape
 from ..store.encoders import open_kept
 from ..store.generation import IndexRef
-from .inputs import Block, Failure, encoded_blocks, looked_up, vectors_of_groups
+from .blocks import Block, Failure
+from .inputs import encoded_blocks, looked_up
 from .parts import is_done, write_part
+from .vector_files import vectors_of_groups
 
 ROWS = 1 << 17
 """Vectors that are read by one worker at a time, about."""

@@ -17,12 +17,11 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -39,11 +38,9 @@ from ..index.pieces import (
     Search,
     SearchPiece,
     divided,
-    read_merged,
     write_ids,
 )
-from ..index.post_processing import BLOCK, Asked
-from ..index.query_blocks import QueryBlock, read_queries, write_queries
+from ..index.post_processing import BLOCK
 from ..runner import progress
 from ..runner.work_list import MOST_FILES, WorkList, write_work_list
 from ..runner.workers import in_workers, pieces_at_most
@@ -51,8 +48,9 @@ from ..sources import find_shards
 from ..store import generations
 from ..store.encoders import encoder_path
 from ..store.notes import table_of
-from .answering import FAILURES_SCHEMA, Done, Served, discard, results_of, written
-from .far_queries import FarQueries, far_of
+from .answering import FAILURES_SCHEMA, Done, Served, discard, written
+from .combining import Combine, Group, counts_of, rows_of
+from .far_queries import FarQueries
 from .inputs import Kind, check_encoder, query_options, text_ids
 from .parts import Part, find_repeated, queries_of, read_failures, read_parts
 from .reading import ROWS, GatherVectors, IdPiece, Line, LookUp, ReadQueries, Source, vector_sources
@@ -82,96 +80,6 @@ def is_long(path: str, kind: Kind) -> bool:
         with files.open_read(info.path) as file, damage_named(info.path):
             count += pq.read_metadata(file).num_rows
     return count > MANY
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some parts of the input, and the files of answers to them."""
-
-    number: int
-    parts: tuple[str, ...]
-    answers: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """It in types of JSON, from which `from_json` makes the same."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Group:
-        """The group that `to_json` was asked of."""
-        return cls(data["number"], tuple(data["parts"]), tuple(data["answers"]))
-
-
-@dataclass(frozen=True)
-class Combine:
-    """Combines what all index shards answered; it travels to workers.
-
-    Attributes:
-        folder: of the run.
-        asked: what is wanted.
-        number: of the search.
-        metric: of the index.
-        schema: of the table of results.
-        limit: see `FarQueries.limit`.
-    """
-
-    folder: str
-    asked: Asked
-    number: int
-    metric: str
-    schema: pa.Schema
-    limit: float
-
-    def __call__(self, groups: Iterable[Group]) -> None:
-        """Raises OSError."""
-        for group in groups:
-            mark = _counts(self.folder, self.number, group.number)
-            if not files.exists(mark):  # a runner may hand out work again
-                answers = read_merged(group.answers, self.asked.passes[self.number].k)
-                is_last = self.number == len(self.asked.passes) - 1
-                counts = (self._finish if is_last else self._go_on)(group, answers)
-                files.write_bytes(mark, json.dumps(counts).encode())
-
-    def _go_on(self, group: Group, answers: Iterator[Any]) -> dict[str, int]:
-        """Writes the queries of the next search."""
-        for name in group.parts:
-            coming = read_queries([queries_of(self.folder, self.number, name)])
-            first = next(coming, None)
-            path = queries_of(self.folder, self.number + 1, name)
-            with write_queries(path, first.vectors.shape[1] if first else 1) as add:
-                for block in () if first is None else (first, *coming):
-                    drawn = self.asked.next_queries(block.vectors, next(answers))
-                    add(QueryBlock(block.ids, drawn, block.numbers))
-        return {}
-
-    def _finish(self, group: Group, answers: Iterator[Any]) -> dict[str, int]:
-        """Writes the rows of the table."""
-        answered = matches = asked = far = 0
-        path = _rows(self.folder, group.number)
-        with files.write_atomic(path) as file, pa.ipc.new_stream(file, self.schema) as writer:
-            for name in group.parts:
-                repeated = np.array(
-                    [f.number for f in read_failures(self.folder, "repeated", name)], np.int64
-                )
-                for block in read_queries([queries_of(self.folder, self.number, name)]):
-                    found = self.asked.finished(block.vectors, block.ids, next(answers))
-                    kept = ~np.isin(block.numbers, repeated)
-                    rows = results_of(block.ids, found, self.metric, self.schema)
-                    if not kept.all():
-                        rows = rows.filter(pa.array(kept[found.query]))
-                    writer.write_table(rows)
-                    of_block, far_ones = far_of(found.near[kept], self.limit)
-                    answered, matches = answered + int(kept.sum()), matches + len(rows)
-                    asked, far = asked + of_block, far + far_ones
-        return {"answered": answered, "matches": matches, "asked": asked, "far": far}
-
-
-def _counts(folder: str, number: int, group: int) -> str:
-    return files.join(folder, "counts", f"{number}-{group:05}.json")
-
-
-def _rows(folder: str, group: int) -> str:
-    return files.join(folder, "rows", f"{group:05}")
 
 
 @dataclass(frozen=True)
@@ -403,11 +311,11 @@ def _put_together(
     """The last stage."""
     found, failed = tables
     for group in groups:
-        with files.open_read(_rows(run.folder, group.number)) as file, pa.ipc.open_stream(file) as reader:
+        with files.open_read(rows_of(run.folder, group.number)) as file, pa.ipc.open_stream(file) as reader:
             for batch in reader:
                 found.write_table(pa.Table.from_batches([batch]))
         last = len(run.served.asked.passes) - 1
-        counts = json.loads(files.read_bytes(_counts(run.folder, last, group.number)))
+        counts = json.loads(files.read_bytes(counts_of(run.folder, last, group.number)))
         done.add(answered=counts["answered"], matches=counts["matches"])
         run.far.add(counts["asked"], counts["far"])
     for part in parts:

@@ -20,7 +20,9 @@ from ..embedding.plan import Plan
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..index.tuning import AskedQueries
-from .inputs import Block, Failure, image_blocks, kind_of, text_ids, vector_blocks
+from .blocks import Block, Failure
+from .inputs import image_blocks, kind_of, text_ids
+from .vector_files import vector_blocks
 
 logger = logging.getLogger(__name__)
 

@@ -91,30 +91,25 @@ class _Piece(Generic[T]):
         self._environment = environment
 
     def __call__(self, piece: int) -> Iterable[None]:
-        if self._environment is None:
-            try:
-                self._work_on(self._work.read(piece))
-            except OSError as error:  # which Beam would tell with a stack trace
-                raise LookalikeError(files.reason(error)) from error
-            return ()
-        require_same(self._environment)
-        here = socket.gethostname()
+        if self._environment is not None:
+            require_same(self._environment)
         try:
-            self._work_on(self._seen(piece, here))
-        except LookalikeError as error:
-            raise LookalikeError(
-                str(error) if f"on {here}" in str(error) else f"{error} (on {here})"
-            ) from error
-        except OSError as error:
-            raise LookalikeError(f"{files.reason(error)} (on {here})") from error
+            self._work_on(self._seen(piece))
+        except (LookalikeError, OSError) as error:  # Beam would tell the second with a stack trace
+            raise LookalikeError(self._placed(error)) from error
         return ()
 
-    def _seen(self, piece: int, here: str) -> Iterator[T]:
+    def _placed(self, error: LookalikeError | OSError) -> str:
+        """What an error says, and if workers may be elsewhere the machine."""
+        told, here = files.reason(error) if isinstance(error, OSError) else str(error), socket.gethostname()
+        return told if self._environment is None or f"on {here}" in told else f"{told} (on {here})"
+
+    def _seen(self, piece: int) -> Iterator[T]:
         try:
             yield from self._work.read(piece)
         except FileNotFoundError:
             raise LookalikeError(
-                f"Expected every worker to see the store. Received: no {self._work.folder} on {here}"
+                f"Expected every worker to see the store. Received: no {self._work.folder} on {socket.gethostname()}"
             ) from None
 
 

@@ -337,15 +337,17 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/query/stages.py": [
-        wrong(
-            "kept = ~np.isin(block.numbers, repeated)",
-            "kept = np.ones(len(block.numbers), bool)",
-            "a query id that comes again gives its matches twice",
-        ),
         loses(
             '(read_failures(run.folder, of, part.name) for of in ("failures", "repeated"))',
             '(read_failures(run.folder, of, part.name) for of in ("failures",))',
             "a query that comes again is in neither table",
+        ),
+    ],
+    "pipelines/query/combining.py": [
+        wrong(
+            "kept = ~np.isin(block.numbers, repeated)",
+            "kept = np.ones(len(block.numbers), bool)",
+            "a query id that comes again gives its matches twice",
         ),
         wrong(
             "drawn = self.asked.next_queries(block.vectors, next(answers))",
@@ -355,8 +357,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/parts.py": [
         wrong(
-            "PARTITION BY query_id ORDER BY part, ",
-            "PARTITION BY query_id, part ORDER BY part, ",
+            "GROUP BY query_id HAVING count(*) > 1",
+            "GROUP BY query_id, place.part HAVING count(*) > 1",
             "a query id that comes again in a later part gives its matches twice",
         ),
     ],

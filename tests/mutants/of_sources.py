@@ -262,6 +262,23 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/inputs.py": [
         wrong(
+            "    if found != generation.encoder:",
+            "    if False:",
+            "queries of another encoder are answered",
+        ),
+        wrong(
+            "            failures[:] = [failure for failure in failures if failure.number > records[-1].position]\n",
+            "",
+            "failures of the first images are told again with every block",
+        ),
+        wrong(
+            "ids += [records[i].item_id for i in good]",
+            "ids += [records[i].item_id for i in range(len(good))]",
+            "behind an image that cannot be read, queries get each other's matches",
+        ),
+    ],
+    "pipelines/query/blocks.py": [
+        wrong(
             "again[i] = query_id in seen\n",
             "again[i] = False\n",
             "a query id that comes again gives its matches twice",
@@ -272,10 +289,17 @@ CHANGES: dict[str, list[Change]] = {
             "a query id that comes again in a later block gives its matches twice",
         ),
         wrong(
-            "    if found != generation.encoder:",
-            "    if False:",
-            "queries of another encoder are answered",
+            "kept = block.only(~again)",
+            "kept = replace(block.only(~again), vectors=block.vectors[: (~again).sum()])",
+            "behind a repeated id, queries get each other's matches",
         ),
+        worse(
+            '    if metric == "cosine":\n        zeros',
+            "    if False:\n        zeros",
+            "a vector of zeros fails all the queries of its block",
+        ),
+    ],
+    "pipelines/query/vector_files.py": [
         wrong(
             "        if made_by and made_by != fingerprint:",
             "        if False:",
@@ -291,26 +315,6 @@ CHANGES: dict[str, list[Change]] = {
             "parquet = pq.ParquetFile(file, page_checksum_verification=True, read",
             "parquet = pq.ParquetFile(file, page_checksum_verification=False, read",
             "damaged vectors are answered",
-        ),
-        wrong(
-            "kept = block.only(~again)",
-            "kept = replace(block.only(~again), vectors=block.vectors[: (~again).sum()])",
-            "behind a repeated id, queries get each other's matches",
-        ),
-        wrong(
-            "            failures[:] = [failure for failure in failures if failure.number > records[-1].position]\n",
-            "",
-            "failures of the first images are told again with every block",
-        ),
-        worse(
-            '    if metric == "cosine":\n        zeros',
-            "    if False:\n        zeros",
-            "a vector of zeros fails all the queries of its block",
-        ),
-        wrong(
-            "ids += [records[i].item_id for i in good]",
-            "ids += [records[i].item_id for i in range(len(good))]",
-            "behind an image that cannot be read, queries get each other's matches",
         ),
     ],
     "pipelines/query/tables.py": [

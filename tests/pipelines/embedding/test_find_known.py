@@ -20,7 +20,6 @@ from lookalike.embedding.known import KnownEmbeddings
 from lookalike.embedding.outcomes import run_file
 from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.filesystem.files import FileInfo
-from lookalike.model.errors import LookalikeError
 from lookalike.sources import Shard
 from lookalike.store.notes import EmbeddedShard
 from tests.support.small_stores import a_note, flip
@@ -186,7 +185,7 @@ def test_a_file_system_that_fails_is_told(case, monkeypatch):
         return real(path)
 
     monkeypatch.setattr(content_join.files, "open_read", fails)
-    with pytest.raises(LookalikeError, match=r"Input/output error: .*embeddings"):
+    with pytest.raises(OSError, match=r"Input/output error: .*embeddings"):
         case.find()
 
 

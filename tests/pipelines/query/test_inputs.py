@@ -11,7 +11,6 @@ import pytest
 
 from lookalike.index import post_processing
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.model.errors import LookalikeError
 from lookalike.query import inputs
 from lookalike.sources.pack import pack
 from tests.conftest import picture
@@ -212,22 +211,6 @@ def test_text_holds_ids_and_a_folder_images_whatever_its_name(tmp_path):
     assert inputs.kind_of("some/*.tar") == "images"
 
 
-def test_an_id_that_came_in_an_earlier_block_is_a_failure_and_blocks_of_nothing_are_left_out():
-    eye = np.eye(2, dtype=np.float32)
-    blocks = [
-        inputs.Block(["a", "b"], eye, np.array([0, 1])),
-        inputs.Block([], np.empty((0, 2), np.float32), np.array([], int)),
-        inputs.Block(["b", "c"], 2 * eye, np.array([2, 4]), [inputs.Failure(3, "x", "read", "cut")]),
-    ]
-    first, second = inputs.unique(iter(blocks))
-    assert first.ids == ["a", "b"]
-    assert (second.ids, second.vectors.tolist(), second.numbers.tolist()) == (["c"], [[0, 2]], [4])
-    assert [(number, query_id, stage) for number, query_id, stage, _ in second.failures] == [
-        (2, "b", "duplicate"),
-        (3, "x", "read"),
-    ]
-
-
 def test_ids_of_lines_are_looked_up_in_every_shard(tmp_path):
     shards = [shard_of(["a", "b"], [[1, 0], [0, 1]]), shard_of(["c"], [[0.6, 0.8]])]
     (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfc\r\n\nnone\na")
@@ -254,42 +237,9 @@ def test_an_id_that_comes_again_in_a_later_block_of_a_file_is_a_failure(copied, 
     assert [(f["query_id"], f["stage"]) for f in copied.failures] == [("a", "duplicate")]
 
 
-def test_row_numbers_are_ids_over_all_blocks(copied, monkeypatch):
-    monkeypatch.setattr(post_processing, "BLOCK", 2)
-    assert copied.query(copied.vectors_file([[1.0] * 16] * 5), "-k", 1).code == 0
-    assert copied.results["query_id"].to_pylist() == ["0", "1", "2", "3", "4"]
-
-
-def test_a_damaged_vector_is_noticed_where_the_file_has_checksums(copied):
-    path = copied.folder / "sealed.parquet"
-    vectors = noisy(corpus(copied)[1], 20)
-    table = pa.table({"vector": pa.array(list(vectors), pa.list_(pa.float32()))})
-    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
-    content = bytearray(path.read_bytes())
-    content[content.index(vectors[3].tobytes())] ^= 1
-    path.write_bytes(content)
-    assert "sealed.parquet is not a whole Parquet file" in refused(copied, path)
-
-
 def test_every_image_that_cannot_be_read_is_told_once_though_there_are_many_blocks(copied, monkeypatch):
     monkeypatch.setattr(inputs, "IMAGE_BLOCK", 1)
     images = {f"q{i:02}.jpg": picture(i) if i % 3 else b"no image" for i in range(30)}
     assert copied.query(copied.query_file(images), "-k", 1).code == 0
     assert [failure["query_id"] for failure in copied.failures] == [f"q{i:02}.jpg" for i in range(0, 30, 3)]
     assert copied.results["query_id"].to_pylist() == [f"q{i:02}.jpg" for i in range(30) if i % 3]
-
-
-@pytest.mark.slow
-def test_a_small_file_of_very_many_numbers_or_long_ids_is_refused_unread(tmp_path):
-    path = str(tmp_path / "q.parquet")
-    count = inputs._MOST_BESIDE + 5
-    numbers = pa.DictionaryArray.from_arrays(np.zeros(count, np.int8), pa.array([0], pa.float32()))
-    large = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), numbers)
-    pq.write_table(pa.table({"vector": large}), path)
-    assert Path(path).stat().st_size < 10_000
-    with pytest.raises(LookalikeError, match=r"expected vectors of 4 numbers. Received: 67,108,869 values"):
-        list(inputs.vector_blocks(path, 4, "cosine", "f"))
-    long = ["x" * (inputs._MOST_ID + 1)] * 2
-    pq.write_table(pa.table({"id": long, "vector": [[1.0, 2.0]] * 2}), path)
-    with pytest.raises(LookalikeError, match=r"ids of at most 16,384 bytes. Received: one of 16,385"):
-        list(inputs.vector_blocks(path, 2, "cosine", "f"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookalike.query.inputs import Block, Failure
+from lookalike.query.blocks import Block, Failure
 from lookalike.query.parts import Part, find_repeated, is_done, read_failures, read_parts, write_part
 
 

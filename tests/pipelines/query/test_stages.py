@@ -17,8 +17,8 @@ import pytest
 
 from lookalike.index import post_processing
 from lookalike.model.encoder.bundle import Encoder
+from lookalike.query import combining, reading, stages
 from lookalike.query import job as query_job
-from lookalike.query import reading, stages
 from lookalike.sources.pack import pack
 from lookalike.store import exclusions
 from tests.conftest import DIM, Job, picture, tune
@@ -182,7 +182,7 @@ def test_what_fails_leaves_no_table_and_no_folder(out, arguments, monkeypatch):
     queries = asked(out, "vectors")
     tables(out, queries)
     monkeypatch.setattr(
-        stages, "results_of", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        combining, "results_of", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     done = out.query(queries, *arguments)
     assert done.code == 2

@@ -1,0 +1,79 @@
+"""Queries on their way to the search: some at a time, each with its vector, or why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ..index.query_blocks import QueryBlock
+from ..index.scores import lengths_of
+
+
+class Failure(NamedTuple):
+    """A query that is not answered.
+
+    Attributes:
+        number: its place in its file or shard; they sort by it.
+        query_id: its id.
+        stage: where it failed.
+        error: why.
+    """
+
+    number: int
+    query_id: str
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Block(QueryBlock):
+    """Some queries, in input order: those whose vectors are finite, and the others in between.
+
+    Attributes:
+        failures: in input order.
+    """
+
+    failures: list[Failure] = field(default_factory=list)
+
+
+def duplicate(number: int, query_id: str) -> Failure:
+    """A query whose id another one before it has."""
+    return Failure(number, query_id, "duplicate", "another query before this one has the same id")
+
+
+def unique(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The same blocks, but empty ones, with every query whose id came before turned into a failure."""
+    seen: set[str] = set()
+    for block in blocks:
+        again = np.zeros(len(block.ids), bool)
+        for i, query_id in enumerate(block.ids):
+            again[i] = query_id in seen
+            seen.add(query_id)
+        if again.any():
+            repeated = block.only(again)
+            failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
+            kept = block.only(~again)
+            block = Block(kept.ids, kept.vectors, kept.numbers, sorted([*block.failures, *failures]))
+        if block.ids or block.failures:
+            yield block
+
+
+def unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:
+    """Row -> why the search would refuse it (see `scores.checked`), which must not fail the other queries.
+
+    Args:
+        vectors: float32 (n, dim).
+        metric: of the index, `cosine` or `euclidean`.
+    """
+    lengths = lengths_of(vectors)
+    errors = dict.fromkeys(
+        np.flatnonzero(~np.isfinite(lengths)).tolist(),
+        "the vector holds NaN or infinity, or numbers too large for float32",
+    )
+    if metric == "cosine":
+        zeros = np.flatnonzero(lengths == 0).tolist()
+        errors |= dict.fromkeys(zeros, "a vector of zeros has no direction")
+    return errors

@@ -1,0 +1,192 @@
+"""Parquet files of query vectors, which somebody sends: read within bounds, each row a query or a failure."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
+from typing import BinaryIO, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from ..filesystem.parquet import damage_named
+from ..index.post_processing import BLOCK
+from ..sources.parquet_pages import pages_of, row_groups_of
+from .blocks import Block, Failure, unsearchable
+
+_MOST_PAGE, _MOST_BESIDE, _MOST_ID = 256 << 20, 64 << 20, 16 << 10
+"""Of a Parquet file that somebody sends: bytes of a page unpacked, numbers that are no vectors of the right length in a
+row group, and bytes of an id. A few kilobytes may unpack to gigabytes of the same number or text."""
+VECTOR_COLUMNS = ("embedding", "vector", "query")
+ID_COLUMNS = ("query_id", "item_id", "id")
+
+
+def vector_column(path: str) -> str | None:
+    """The column of vectors in a Parquet file; None if there is none. Raises LookalikeError, OSError."""
+    with files.open_read(path) as file, damage_named(path):
+        vectors = [f.name for f in pq.read_schema(file) if _is_vector(f.type)]
+    return next((name for name in VECTOR_COLUMNS if name in vectors), vectors[0] if vectors else None)
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    nested = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return nested and pa.types.is_floating(kind.value_type)
+
+
+def vector_blocks(path: str, dim: int, metric: str, fingerprint: str, size: int = BLOCK) -> Iterator[Block]:
+    """Queries from Parquet files with a column of vectors; without an id column the row number is the id.
+
+    Args:
+        path: of them.
+        dim: length of a vector.
+        metric: of the index.
+        fingerprint: of its encoder.
+        size: queries in a block at most.
+
+    Raises:
+        LookalikeError: if a file says that its vectors come from another encoder, or would take much more memory than
+            such vectors.
+    """
+    for file_info in files.glob(path):
+        yield from vectors_of_groups(file_info, None, dim, metric, fingerprint, size)
+
+
+def vectors_of_groups(
+    info: files.FileInfo,
+    groups: Sequence[int] | None,
+    dim: int,
+    metric: str,
+    fingerprint: str,
+    size: int = BLOCK,
+) -> Iterator[Block]:
+    """The same from some row groups of one file, or all; their numbers are those of the rows in the file."""
+    column = vector_column(info.path)
+    if column is None:
+        raise LookalikeError(f"Expected a column of vectors. Received: none in {info.path}")
+    with files.open_read(info.path) as file, damage_named(info.path):
+        present = pq.read_schema(file).names
+        id_column = next((name for name in ID_COLUMNS if name in present), None)
+        as_dictionary = [id_column] if id_column else None
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=as_dictionary)
+        made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
+        if made_by and made_by != fingerprint:
+            raise LookalikeError(
+                f"{info.path} holds vectors of the encoder {made_by[:16]}, and the index those of "
+                f"{fingerprint[:16]}: vectors of two encoders cannot be compared"
+            )
+        groups = range(parquet.num_row_groups) if groups is None else groups
+        _check_sizes(parquet, cast(BinaryIO, file), info, column, dim, groups)
+        columns = [column] if id_column is None else [id_column, column]
+        start = sum(parquet.metadata.row_group(n).num_rows for n in range(min(groups, default=0)))
+        for batch in parquet.iter_batches(batch_size=size, row_groups=list(groups), columns=columns):
+            numbers = range(start, start + len(batch))
+            names = [str(number) for number in numbers]
+            unusable: dict[int, str] = {}
+            if id_column is not None:
+                names, unusable = _ids(_short(batch[id_column], info.path), numbers)
+            yield _checked(names, batch[column], dim, metric, unusable, start)
+            start += len(batch)
+
+
+def _check_sizes(
+    parquet: pq.ParquetFile,
+    file: BinaryIO,
+    info: files.FileInfo,
+    column: str,
+    dim: int,
+    groups: Collection[int],
+) -> None:
+    """Raises LookalikeError if reading vectors of `dim` numbers would unpack much more than such vectors."""
+    try:
+        for number, group in enumerate(row_groups_of(file, info.size)):
+            if number not in groups:
+                continue
+            for place, chunk in enumerate(group.chunks):
+                path = parquet.schema.column(place).path
+                is_vector = path.startswith(f"{column}.")
+                if not is_vector and path not in ID_COLUMNS:
+                    continue
+                largest = max((page.unpacked for page in pages_of(file, info.size, chunk)), default=0)
+                if largest > _MOST_PAGE or (is_vector and chunk.values - group.rows * dim > _MOST_BESIDE):
+                    raise LookalikeError(
+                        f"{info.path}: expected vectors of {dim} numbers. Received: {chunk.values:,} values of column "
+                        f"{path!r} in {group.rows:,} rows of row group {number}, {largest:,} bytes in the largest page"
+                    )
+    except ValueError as error:
+        raise LookalikeError(f"{info.path} is not a whole Parquet file: {error}") from None
+
+
+def _short(column: pa.Array, path: str) -> pa.Array:
+    """Ids without their dictionary, in which a long one takes its bytes once."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    longest = 0
+    if not pa.types.is_primitive(column.type.value_type):
+        longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+    if longest > _MOST_ID:
+        raise LookalikeError(
+            f"{path}: expected ids of at most {_MOST_ID:,} bytes. Received: one of {longest:,}"
+        )
+    return column.dictionary_decode()
+
+
+def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
+    """Ids as text, the row number in place of a null; and position -> error of those that cannot be used."""
+    if pa.types.is_string(column.type):
+        with contextlib.suppress(pa.ArrowInvalid):  # text in Parquet need not be UTF-8
+            column.validate(full=True)
+            if not column.null_count:
+                return column.to_pylist(), {}
+        column = column.cast(pa.binary())
+    names, errors = [], {}
+    for i, (value, number) in enumerate(zip(column.to_pylist(), numbers, strict=True)):
+        if value is None:
+            errors[i], value = "the id is null", number
+        elif isinstance(value, bytes):
+            try:
+                value = value.decode("utf-8")
+            except UnicodeDecodeError:
+                errors[i], value = "the id is not UTF-8", value.decode("utf-8", "backslashreplace")
+        names.append(str(value))
+    return names, errors
+
+
+def _checked(
+    names: list[str], column: pa.Array, dim: int, metric: str, unusable: dict[int, str], start: int
+) -> Block:
+    """A block of the vectors that can be searched; the others become failures that say why."""
+    errors = dict(unusable)
+    if pa.types.is_fixed_size_list(column.type) and column.type.list_size == dim and not column.null_count:
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+        vectors = vectors.astype(np.float32, copy=False)
+    else:
+        vectors = _right_length(column, dim, errors)
+    for i, error in unsearchable(vectors, metric).items():
+        errors.setdefault(i, error)
+    numbers = np.arange(start, start + len(names))
+    if not errors:
+        return Block(names, vectors, numbers)
+    good = [i for i in range(len(names)) if i not in errors]
+    failures = [
+        Failure(start + i, names[i], "id" if i in unusable else "vector", error)
+        for i, error in sorted(errors.items())
+    ]
+    return Block([names[i] for i in good], vectors[good], numbers[good], failures)
+
+
+def _right_length(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndarray:
+    """Vectors of shape (n, dim), zeros where there is none of `dim` numbers, which is added to `errors`."""
+    lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
+    for i in np.flatnonzero(lengths != dim).tolist():
+        found = f"expected a vector of {dim} numbers, received {lengths[i]}"
+        errors.setdefault(i, "the vector is null" if lengths[i] < 0 else found)
+    vectors = np.zeros((len(column), dim), np.float32)
+    right = np.flatnonzero(lengths == dim)
+    flat = column.take(pa.array(right)).flatten().to_numpy(zero_copy_only=False)
+    vectors[right] = flat.astype(np.float32).reshape(-1, dim)
+    return vectors

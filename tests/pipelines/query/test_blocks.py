@@ -1,0 +1,30 @@
+"""Blocks of queries: an id is asked once over all of them, and what cannot be searched fails alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lookalike.query.blocks import Block, Failure, unique, unsearchable
+
+
+def test_an_id_that_came_in_an_earlier_block_is_a_failure_and_blocks_of_nothing_are_left_out():
+    eye = np.eye(2, dtype=np.float32)
+    blocks = [
+        Block(["a", "b"], eye, np.array([0, 1])),
+        Block([], np.empty((0, 2), np.float32), np.array([], int)),
+        Block(["b", "c"], 2 * eye, np.array([2, 4]), [Failure(3, "x", "read", "cut")]),
+    ]
+    first, second = unique(iter(blocks))
+    assert first.ids == ["a", "b"]
+    assert (second.ids, second.vectors.tolist(), second.numbers.tolist()) == (["c"], [[0, 2]], [4])
+    assert [(number, query_id, stage) for number, query_id, stage, _ in second.failures] == [
+        (2, "b", "duplicate"),
+        (3, "x", "read"),
+    ]
+
+
+@pytest.mark.parametrize(("metric", "refused"), [("cosine", [1, 2, 3]), ("euclidean", [2, 3])])
+def test_what_cannot_be_searched_is_told_row_by_row(metric, refused):
+    vectors = np.array([[1, 0], [0, 0], [np.nan, 0], [np.inf, 1], [0, 1e-30]], np.float32)
+    assert sorted(unsearchable(vectors, metric)) == refused

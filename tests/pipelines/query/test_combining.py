@@ -1,0 +1,64 @@
+"""What index shards answered becomes rows: in input order, without ids that came before, and only once."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+
+from lookalike.filesystem import files
+from lookalike.index.answers import Answers, write_answers
+from lookalike.index.post_processing import Asked
+from lookalike.query.answering import results_schema
+from lookalike.query.blocks import Block, duplicate
+from lookalike.query.combining import Combine, Group, counts_of, rows_of
+from lookalike.query.parts import write_failures, write_part
+
+NEAR = [[[0.9, 0.5], [0.2, -np.inf]], [[0.7, -np.inf], [0.4, 0.1]]]
+"""Of two index shards: how near they have items to two queries."""
+
+
+def written(folder) -> tuple[str, Group]:
+    with write_part(str(folder), "0", 2) as add:
+        add(Block(["q", "again"], np.eye(2, dtype=np.float32), np.array([0, 1])))
+    answers = tuple(str(folder / "answers" / f"{shard}") for shard in range(2))
+    for shard, path in enumerate(answers):
+        near = np.array(NEAR[shard], np.float32)
+        ids = [f"{shard}-{n}" for n in range(int((~np.isneginf(near)).sum()))]
+        with write_answers(path) as add_answers:
+            add_answers(Answers(near, pa.table({"item_id": ids})))
+    return str(folder), Group(0, ("0",), answers)
+
+
+def rows(folder: str) -> list[dict]:
+    with files.open_read(rows_of(folder, 0)) as file, pa.ipc.open_stream(file) as reader:
+        return reader.read_all().to_pylist()
+
+
+def test_the_nearest_of_all_shards_are_rows_and_repeated_queries_have_none(tmp_path):
+    folder, group = written(tmp_path)
+    with write_failures(str(tmp_path / "repeated" / "0")) as add:
+        add([duplicate(1, "again")])
+    combine = Combine(folder, Asked(2), 0, "cosine", results_schema({}), 0.5)
+    combine([Group.from_json(json.loads(json.dumps(group.to_json())))])
+    found = rows(folder)
+    assert [(row["query_id"], row["rank"], row["item_id"]) for row in found] == [
+        ("q", 1, "0-0"),
+        ("q", 2, "1-0"),
+    ]
+    np.testing.assert_allclose([row["score"] for row in found], [0.9, 0.7], atol=1e-6)
+    counts = json.loads(files.read_bytes(counts_of(folder, 0, 0)))
+    assert (counts["answered"], counts["matches"], counts["asked"]) == (1, 2, 1)
+
+
+def test_a_group_that_is_handed_out_again_is_not_combined_again(tmp_path):
+    folder, group = written(tmp_path)
+    combine = Combine(folder, Asked(2), 0, "cosine", results_schema({}), 0.5)
+    combine([group])
+    before = rows(folder)
+    for path in group.answers:
+        files.delete_files([path])  # else it would fail
+    combine([group])
+    assert rows(folder) == before
+    assert len(before) == 4

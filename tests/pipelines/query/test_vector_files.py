@@ -1,0 +1,48 @@
+"""Files of vectors that others made: every row in its place, and none takes more memory than its vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lookalike.index import post_processing
+from lookalike.model.errors import LookalikeError
+from lookalike.query import vector_files
+from tests.support.queries import corpus, noisy, refused
+
+
+def test_row_numbers_are_ids_over_all_blocks(copied, monkeypatch):
+    monkeypatch.setattr(post_processing, "BLOCK", 2)
+    assert copied.query(copied.vectors_file([[1.0] * 16] * 5), "-k", 1).code == 0
+    assert copied.results["query_id"].to_pylist() == ["0", "1", "2", "3", "4"]
+
+
+def test_a_damaged_vector_is_noticed_where_the_file_has_checksums(copied):
+    path = copied.folder / "sealed.parquet"
+    vectors = noisy(corpus(copied)[1], 20)
+    table = pa.table({"vector": pa.array(list(vectors), pa.list_(pa.float32()))})
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(vectors[3].tobytes())] ^= 1
+    path.write_bytes(content)
+    assert "sealed.parquet is not a whole Parquet file" in refused(copied, path)
+
+
+@pytest.mark.slow
+def test_a_small_file_of_very_many_numbers_or_long_ids_is_refused_unread(tmp_path):
+    path = str(tmp_path / "q.parquet")
+    count = vector_files._MOST_BESIDE + 5
+    numbers = pa.DictionaryArray.from_arrays(np.zeros(count, np.int8), pa.array([0], pa.float32()))
+    large = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), numbers)
+    pq.write_table(pa.table({"vector": large}), path)
+    assert Path(path).stat().st_size < 10_000
+    with pytest.raises(LookalikeError, match=r"expected vectors of 4 numbers. Received: 67,108,869 values"):
+        list(vector_files.vector_blocks(path, 4, "cosine", "f"))
+    long = ["x" * (vector_files._MOST_ID + 1)] * 2
+    pq.write_table(pa.table({"id": long, "vector": [[1.0, 2.0]] * 2}), path)
+    with pytest.raises(LookalikeError, match=r"ids of at most 16,384 bytes. Received: one of 16,385"):
+        list(vector_files.vector_blocks(path, 2, "cosine", "f"))
