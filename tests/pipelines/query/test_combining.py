@@ -10,10 +10,12 @@ import pyarrow as pa
 from lookalike.filesystem import files
 from lookalike.index.answers import Answers, write_answers
 from lookalike.index.post_processing import Asked
+from lookalike.index.query_blocks import read_queries
+from lookalike.model.encoder.post_processing import PostProcessing, QueryExpansion
 from lookalike.query.answering import results_schema
 from lookalike.query.blocks import Block, duplicate
 from lookalike.query.combining import Combine, Group, counts_of, rows_of
-from lookalike.query.parts import write_failures, write_part
+from lookalike.query.parts import queries_of, write_failures, write_part
 
 NEAR = [[[0.9, 0.5], [0.2, -np.inf]], [[0.7, -np.inf], [0.4, 0.1]]]
 """Of two index shards: how near they have items to two queries."""
@@ -62,3 +64,21 @@ def test_a_group_that_is_handed_out_again_is_not_combined_again(tmp_path):
     combine([group])
     assert rows(folder) == before
     assert len(before) == 4
+
+
+def test_where_the_encoder_expands_queries_the_next_search_asks_what_lies_between_them_and_their_matches(
+    tmp_path,
+):
+    with write_part(str(tmp_path), "0", 2) as add:
+        add(Block(["q"], np.array([[1, 0]], np.float32), np.array([0])))
+    answers = str(tmp_path / "answers")
+    with write_answers(answers) as add_answers:
+        near = np.array([[0.6]], np.float32)
+        add_answers(Answers(near, pa.table({"item_id": ["a"]}), np.array([[0.6, 0.8]], np.float32)))
+    asked = Asked(1, PostProcessing(query_expansion=QueryExpansion(k=1, alpha=0)))
+    Combine(str(tmp_path), asked, 0, "cosine", results_schema({}), 0.5)([Group(0, ("0",), (answers,))])
+    (block,) = read_queries([queries_of(str(tmp_path), 1, "0")])
+    assert block.ids == ["q"]
+    np.testing.assert_allclose(
+        block.vectors, [[0.8944, 0.4472]], atol=1e-3
+    )  # (1, 0) + (0.6, 0.8), at length 1
