@@ -118,8 +118,8 @@ def test_the_number_of_shards_is_the_least_power_of_two_that_holds_them(count, n
 
 def test_a_shard_comes_back_from_json_as_it_was():
     name = b"caf\xe9/\xf0\x9f\x90\x9f\n".decode("utf-8", "surrogateescape")
-    files = (FileInfo(f"/root/{name}", 7, "123456789"), FileInfo("/root/b", 0, "", "a named pipe"))
-    for shard in (Shard(f"x#{name}", "folder", files, "/root"), Shard(name, "tfrecord", files[:1])):
+    files = (FileInfo(f"/corpus/{name}", 7, "123456789"), FileInfo("/corpus/b", 0, "", "a named pipe"))
+    for shard in (Shard(f"x#{name}", "folder", files, "/corpus"), Shard(name, "tfrecord", files[:1])):
         back = Shard.from_json(json.loads(json.dumps(shard.to_json())))
         assert back == shard
         assert back.token == shard.token
