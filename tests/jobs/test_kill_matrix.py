@@ -33,7 +33,7 @@ from tests.conftest import Job, picture
 from tests.support.forks import Forks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-STEP = int(os.environ.get("LOOKALIKE_KILL_EVERY", "45"))
+STEP = int(os.environ.get("LOOKALIKE_KILL_EVERY", "90"))
 RANDOM_TIMES = 8
 """Random moments in each of the two nights."""
 SIGKILL = 9

@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.support.nightly_machine import NightlyMachine
 from tests.support.nightly_stand_ins import stand_ins
 
-SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "50"))
+SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "30"))
 SEED = int(os.environ.get("LOOKALIKE_SEED", "0"))
 AT_ONCE = 250
 

@@ -23,7 +23,7 @@ from tests.support import s3_server
 from tests.support.forks import Forks
 from tests.support.s3_server import HANG, Fault, contents, from_the, once
 
-EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "5"))
+EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "9"))
 """Which of the moments are tried."""
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +13,9 @@ from pathlib import Path
 
 SECONDS = 60
 """For a process to start."""
-_END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+"""Before a command: it ends when the thread that started it does. (By `preexec_fn`, Python forks; gRPC's threads, if
+this process has any, make that a crash.)"""
 
 
 class DaskProcesses:
@@ -60,15 +60,15 @@ class DaskProcesses:
         name = f"{kind}-{len(self._processes)}"
         here = self._folder / name
         here.mkdir(parents=True)
+        dask = (sys.executable, "-m", "dask", kind, *arguments, "--host", "127.0.0.1", "--no-dashboard")
         with open(self._folder / f"{name}.log", "wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dask", kind, *arguments, "--host", "127.0.0.1", "--no-dashboard"],
+                [*ENDS_WITH_PARENT, *dask],
                 cwd=here,
                 env=self._environment | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=end_with_parent,
             )
         self._processes.append(process)
         return process
@@ -96,8 +96,3 @@ class DaskProcesses:
             process.kill()
         for process in self._processes:
             process.wait()
-
-
-def end_with_parent() -> None:
-    """To be run between fork and exec: the process ends when the thread that started it does."""
-    ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)

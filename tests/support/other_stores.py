@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ctypes
 import email.utils
 import hashlib
 import hmac
 import itertools
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -19,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .dask_processes import ENDS_WITH_PARENT
 from .s3_server import S3Server
 
 ACCOUNT = "devstoreaccount1"
@@ -88,10 +87,9 @@ def azure() -> Iterator[tuple[str, dict[str, str]]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [str(AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence",
+        [*ENDS_WITH_PARENT, str(AZURITE), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence",
          "--skipApiVersionCheck", "--disableTelemetry", "--silent"],
         stdout=subprocess.DEVNULL,
-        preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL),  # it ends when this process does
     )  # fmt: skip
     try:
         _await(port)

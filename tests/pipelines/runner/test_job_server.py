@@ -19,7 +19,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.runner import job_server
 from lookalike.runner.beam import run_each
 from lookalike.runner.work_list import WorkList, write_work_list
-from tests.support.dask_processes import end_with_parent
+from tests.support.dask_processes import ENDS_WITH_PARENT
 from tests.support.pieces import failing, slow, write_down
 from tests.support.places import ROOT
 
@@ -31,7 +31,7 @@ def process(module: str, port: int, *arguments: str) -> Iterator[subprocess.Pope
     """A server of Beam's while the block runs, when it listens."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     child = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [*ENDS_WITH_PARENT, sys.executable, "-m", module, *arguments],
         # The pool starts its workers by the name of `python`.
         env=os.environ
         | {
@@ -41,7 +41,6 @@ def process(module: str, port: int, *arguments: str) -> Iterator[subprocess.Pope
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=end_with_parent,
     )
     try:
         end = time.monotonic() + 60
