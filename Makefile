@@ -50,6 +50,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/query.py
+	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/recall.py
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/cluster.py
