@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
-from . import bmp, dicom, exif, formats, heif, jpeg, jpeg2000, jpegxl, open_exr, png, tiff
+from . import MAX_PIXELS, bmp, dicom, exif, formats, heif, jpeg, jpeg2000, jpegxl, open_exr, png, tiff
 from .formats import check_size
 from .levels import AnyWindow
 from .signatures import format_of
@@ -34,8 +34,6 @@ DECODERS: dict[str, formats.Decoder] = {
 """Of every format; the fast one of JPEG is here."""
 COMMON = ("JPEG", "PNG", "WebP")
 """The formats that `decode_common` reads."""
-MAX_PIXELS = 100_000_000
-"""The largest picture that is decoded unless the caller says otherwise: 300 MB of RGB."""
 
 
 class Image(NamedTuple):

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..cores import cores
 from ..errors import TooManyPixelsError
-from .decode import MAX_PIXELS, Image, decode_common
+from . import MAX_PIXELS
+from .decode import Image, decode_common
 from .decoder_processes import DecoderProcesses, LostProcessError
 from .levels import AnyWindow
 

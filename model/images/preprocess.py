@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LookalikeError
-from . import geometry
-from .decode import MAX_PIXELS
+from . import MAX_PIXELS, geometry
 from .formats import check_size
 from .isolated import decode
 from .levels import AnyWindow

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from lookalike.model.errors import LookalikeError
-from lookalike.model.images.decode import MAX_PIXELS
+from lookalike.model.images import MAX_PIXELS
 from lookalike.model.settings import Section
 
 from ..filesystem.paths import FolderPath, WrittenPath

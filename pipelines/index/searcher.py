@@ -5,13 +5,10 @@ Only this file imports parts of scann, and only when they are first needed.
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import importlib.util
 import json
 import math
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +18,7 @@ import numpy as np
 
 from lookalike.model.cores import cores
 from lookalike.model.errors import LookalikeError
-from lookalike.model.imports import importing
+from lookalike.model.imports import module_of
 
 from ..store.index_manifest import IndexParameters, Metric, SearchSettings, parse_settings
 from .scores import LONG, SHORT, centre, checked, lengths_of, nearness, pair_scores, radius
@@ -376,24 +373,6 @@ def _built(vectors: np.ndarray, config: str, threads: int, **_: Any) -> Any:
     return _scann(_NATIVE).ScannNumpy(vectors, config, threads)
 
 
-@functools.cache
 def _scann(part: str) -> Any:
-    """A module of the package scann by its file, without the package around it.
-
-    The package imports TensorFlow (3.4 s), of which the native module needs no more than one library (0.03 s).
-    """
-    with importing("ScaNN"):
-        scann, tensorflow = (os.path.dirname(_spec(name).origin) for name in ("scann", "tensorflow"))
-        ctypes.CDLL(os.path.join(tensorflow, "libtensorflow_framework.so.2"))
-        name, path = Path(part).stem, os.path.join(scann, part)
-        loader: Any = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(loader)
-        loader.loader.exec_module(module)
-        return module
-
-
-def _spec(package: str) -> Any:
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise ImportError(f"no package {package}")
-    return spec
+    """A module of the package scann by its file; see `imports.module_of`."""
+    return module_of("ScaNN", "scann", part, Path(part).stem)

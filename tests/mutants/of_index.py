@@ -385,6 +385,16 @@ CHANGES: dict[str, list[Change]] = {
             "        contextlib.nullcontext(generations.read_current(config.store)) as generation,",
             "a generation is pruned while a query reads it",
         ),
+        loses(
+            "                written.result()\n    if far:",
+            "                pass\n    if far:",
+            "a table lacks the last rows, which could not be written",
+        ),
+        worse(
+            "            coming = background.submit(next, blocks, None)\n            yield block\n",
+            "            yield block\n            coming = background.submit(next, blocks, None)\n",
+            "nothing is read while a block is searched for",
+        ),
     ],
     "pipelines/nightly/run.py": [
         loses(
