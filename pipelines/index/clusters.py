@@ -1,8 +1,9 @@
 """Clusters of vectors: where the leaves of a tree stand, and in which of them each vector lies.
 
-ScaNN's own k-means is repeatable only if it begins with its k-means++, which took 60 of the 93 s of building an index
-of 200,000 x 256 and is not what is left out by a smaller sample; begun at random its leaves differ from run to run, as
-they are numbered in the order of a hash table. scikit-learn's adds what its threads found in the order they end.
+ScaNN's own k-means is repeatable only if it begins with its k-means++, which adds distances up where that takes the
+smallest: at 200,000 x 256 it took two thirds of the time of building, and drew centres to what is far from everything:
+one leaf of 894 held 0.62 to 0.83 of the ten nearest, one of these 0.98. Begun at random its leaves differ from run to
+run, being numbered in the order of a hash table, and scikit-learn's add up in the order in which threads end.
 """
 
 from __future__ import annotations
