@@ -6,7 +6,6 @@ The first reads each file that was not read before (`ids`; see `store.kept`), th
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -183,7 +182,7 @@ def keep(checks: Checks, read: ReadFiles) -> KeptTable:
     if not read.is_new:
         return read.before
     parts = parts_for(checks.vectors)
-    table = replace(read.table, name=uuid.uuid4().hex, parts=parts)
+    table = read.table.split_into(parts)
     to = kept.parts_of(checks.store, checks.encoder, table)
     in_workers("Keep", KeepParts(read.kept, checks.read_folder, to), checks.work("keep", parts), checks.flags)
     return table

@@ -5,7 +5,7 @@
 
 All of it follows from embedding files, each of which is known by its path and digest, whatever corpus or generation it
 belongs to now. It may be deleted at any time: then every embedding file is read again. One writer at a time, under
-`lock.hold`, names its files anew, replaces the table, and then deletes what that does not name.
+`lock.hold`, writes rows under a name made from the table, replaces the table, and deletes what that does not name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
@@ -61,6 +61,13 @@ class KeptTable:
     def rows_of(self, notes: Iterable[EmbeddedShard]) -> np.ndarray:
         """The row of the embedding file of each note, -1 for none: int64 (notes,)."""
         return pc.index_in(files_of(notes), value_set=self.files).fill_null(-1).to_numpy().astype(np.int64)
+
+    def split_into(self, parts: int) -> KeptTable:
+        """The same files, with the name that their rows have, in any order, where they are split into so many parts."""
+        start, end = (_FILE.byte_width * at for at in (self.files.offset, self.files.offset + len(self)))
+        told = memoryview(self.files.buffers()[1])[start:end]
+        name = blake2b(told, digest_size=16, salt=str(parts).encode()).hexdigest()
+        return replace(self, name=name, parts=parts)
 
     def with_values(self, rows: np.ndarray) -> frozenset[str]:
         """The fields that have a value in one of the files of some rows."""

@@ -65,6 +65,17 @@ def test_nothing_is_kept_in_an_old_store_nor_of_another_encoder_nor_by_another_v
     assert kept.read_table(store, ENCODER) is NOTHING
 
 
+def test_rows_are_named_by_their_files_in_order_and_by_the_number_of_parts(store):
+    def name(notes, parts: int) -> str:
+        files = kept.files_of(notes)
+        return KeptTable(files, ((),), np.zeros(len(files), np.int32)).split_into(parts).name
+
+    names = {name(NOTES, 1), name(NOTES, 2), name(NOTES, 16), name(NOTES[::-1], 1), name(NOTES[1:], 1)}
+    assert len(names) == 5
+    sliced = KeptTable(kept.files_of(NOTES)[1:], ((),), np.zeros(2, np.int32)).split_into(1)
+    assert (sliced.name, sliced.parts) == (name(NOTES[1:], 1), 1)
+
+
 def test_rows_of_other_runs_are_deleted_when_the_table_is_replaced(store, tmp_path):
     write(store, table("a"))
     write(store, table("ab", 2))
