@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ from ..runner.work_list import write_work_list
 from ..runner.workers import in_workers, pieces_at_most
 from ..sources.base import shards_for
 from ..sources.fields import escape
-from ..store import exclusions, generations, index_manifest
+from ..store import exclusions, generations, index_manifest, kept
 from ..store.generation import (
     FORMAT,
     Generation,
@@ -42,7 +42,7 @@ from ..store.index_manifest import SearchSettings
 from ..store.notes import EmbeddedShard, totals
 from .build import IndexTask, build_index_shard, decided_by, is_whole, make_tasks, tuned_by, tuning_file
 from .carried import check_carried
-from .checks import Checks, find_left_out, read_ids
+from .checks import Checks, find_left_out, keep, read_ids
 from .drift import Drift
 from .duplicates import left_out, write_duplicates
 from .gates import check_counts, check_damage, check_index, checking_digests
@@ -100,14 +100,15 @@ def index(
     with _run_folder(config.store) as run_folder:
         checks = Checks(
             store=config.store,
+            encoder=plan.fingerprint,
             run_folder=run_folder,
             vectors=vectors,
-            carried=tuple(config.corpus.metadata),
-            unchecked=_unchecked(config, previous),
+            again=config.gates.digests == "all",
+            flags=flags,
         )
-        found = read_ids(checks, notes, flags)
-        check_damage(found.damaged)
-        left_out_folder = find_left_out(checks, excluded, flags)
+        read = read_ids(checks, notes, plan.stored)
+        check_damage(read.damaged)
+        left_out_folder = find_left_out(checks, read, excluded)
         inputs = write_inputs(
             files.join(run_folder, "inputs.arrow"),
             notes,
@@ -117,7 +118,7 @@ def index(
         )
         counts["items"] = sum(inputs.vectors)
         check_counts(config, notes, {**counts, "between_shards": inputs.duplicates}, previous)
-        check_carried(config, plan.shards, found.carried)
+        check_carried(config, plan.shards, read.carried)
         tasks = make_tasks(config, plan, inputs, run_folder, asked)
         missing = [task for task in tasks if not is_whole(config.store, task.path)]
         started = time.perf_counter()
@@ -151,7 +152,9 @@ def index(
         )
         folder = generation_folder(config.store, generation.name)
         write_duplicates(files.join(folder, "duplicates.parquet"), left_out(left_out_folder), notes)
+        rows = keep(checks, read)
     still_mine()
+    kept.replace_rows(config.store, plan.fingerprint, rows)
     publish(config.store, generation)
     return IndexSummary(generation, True, len(missing), seconds, overlap)
 
@@ -170,13 +173,6 @@ def _run_folder(store: str) -> Iterator[str]:
     finally:
         with contextlib.suppress(OSError):
             files.delete([folder])
-
-
-def _unchecked(config: Config, previous: Generation | None) -> Collection[str]:
-    """The embedding files whose digests are not asked, since the last generation has them."""
-    if not previous or config.gates.digests == "all":
-        return ()
-    return {note.path for note in generations.served_notes(config.store, previous)}
 
 
 def made_from(

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from . import generations
+from . import generations, kept
 from .generation import CURRENT, Generation, IndexRef, current_name, generation_folder, read_current
 from .notes import COUNTS, EmbeddedShard, adds_up, parse_note, totals
 
@@ -28,8 +28,8 @@ _AT_ONCE = 4096
 def verify(root: str, name: str | None = None) -> list[str]:
     """Checks every digest and every count of generations. Reads everything once, whoever names it.
 
-    Checked are `CURRENT`, the manifests, the embedding files, rejects and notes of all image shards, and all
-    files of all index shards.
+    Checked are `CURRENT`, the manifests, the embedding files, rejects and notes of all image shards, all files of
+    all index shards, and what is kept of embedding files for the next run.
 
     Args:
         root: folder of the store.
@@ -68,6 +68,8 @@ def verify(root: str, name: str | None = None) -> list[str]:
                     problems += part
         for part in pool.map(lambda ref: list(_of_index(root, ref)), refs):
             problems += part
+    for encoder in sorted({generation.encoder for generation in found}):
+        problems += kept.damage(root, encoder)
     return list(dict.fromkeys(problems))
 
 

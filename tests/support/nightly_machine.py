@@ -35,6 +35,7 @@ settings = st.builds(
     allow_damaged_shards=st.booleans(),
     generations=st.sampled_from([1, 2, 3]),
     shard_vectors=st.sampled_from([1000, 3]),
+    digests=st.sampled_from(["new", "new", "all"]),
 )
 
 
@@ -248,7 +249,7 @@ class NightlyMachine(Nights):
 
     @precondition(lambda self: self.model.current)
     @rule(
-        kind=st.sampled_from(["embedding", "rejects", "index", "manifest", "CURRENT", "exclusions"]),
+        kind=st.sampled_from(["embedding", "rejects", "index", "manifest", "CURRENT", "exclusions", "kept"]),
         pick=picks,
         place=st.integers(0, 2**16),
         bit=st.integers(0, 7),

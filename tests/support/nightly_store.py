@@ -88,6 +88,7 @@ class Nights(RuleBasedStateMachine):
                         "max_reject_fraction": chosen.max_reject_fraction,
                         "max_shrink_fraction": chosen.max_shrink_fraction,
                         "allow_damaged_shards": chosen.allow_damaged_shards,
+                        "digests": chosen.digests,
                     },
                     "retention": {"generations": chosen.generations},
                 }
@@ -174,6 +175,10 @@ class Nights(RuleBasedStateMachine):
         if kind == "index":
             found = sorted((root / generation.indexes[pick % len(generation.indexes)].path).iterdir())
             return found[pick // 7 % len(found)]
+        if kind == "kept":
+            found = sorted(p for p in root.glob(f"kept/{generation.encoder[:16]}*/**/*") if p.is_file())
+            found += root.glob(f"kept/{generation.encoder[:16]}.arrow")
+            return found[pick // 7 % len(found)] if found else None
         path = {
             "embedding": root / note.path,
             "rejects": root / note.rejects_path,

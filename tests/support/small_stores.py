@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from lookalike.embedding.writer import EmbeddingWriter
@@ -162,6 +163,14 @@ class SmallStore:
         """Makes every file look as old as this."""
         for name in self.files:
             os.utime(self.root / name, (now - days * 86400,) * 2)
+
+
+def write_ids(path: Path, ids: Sequence[str], **options: Any) -> None:
+    """An embedding file of nothing but what is compared with others: ids, and contents that are named by them."""
+    contents = [hashlib.sha256(item_id.encode()).hexdigest() for item_id in ids]
+    sides = pa.array([8] * len(ids), pa.int32())
+    columns = {"item_id": pa.array(ids, pa.string()), "content_hash": pa.array(contents, pa.string())}
+    pq.write_table(pa.table({**columns, "width": sides, "height": sides}), path, **options)
 
 
 def flip(path: Path, at: int) -> bytes:
