@@ -33,10 +33,10 @@ class ShownItems:
     ) -> None:
         self.has_copies = shard.offsets is not None
         self.skips = skip is not None
-        self.all_shown = not len(excluded) and skip is None
+        self.all_shown = not len(excluded) and skip is None and not len(shard.hidden)
         self._rows, self._offsets = None, shard.offsets
-        hidden = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
-        if len(hidden := hidden[hidden >= 0]):
+        taken_down = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
+        if len(hidden := np.concatenate([shard.hidden, taken_down[taken_down >= 0]])):
             appears = np.ones(len(shard.items), bool)
             appears[hidden] = False
             self._rows = np.flatnonzero(appears)

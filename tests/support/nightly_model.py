@@ -180,6 +180,7 @@ class Settings:
     allow_damaged_shards: bool = False
     generations: int = 3
     shard_vectors: int = 1000
+    grow: float = 0.1
 
 
 @dataclass

@@ -72,7 +72,7 @@ class SmallStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.path = str(root)
-        self.format: Literal[1, 2] = FORMAT
+        self.format: Literal[1, 2, 3] = FORMAT
 
     def ids(self, shard: str) -> list[str]:
         return [f"{shard}-0", f"{shard}-1"]
