@@ -22,6 +22,7 @@ class ShownItems:
     Attributes:
         skips: whether a query may have an item that does not appear in its result.
         all_shown: whether every item may be a match.
+        hidden: fraction of the items that appears in no result.
         has_copies: whether a vector may have several items; else its number is the row of its item.
     """
 
@@ -42,6 +43,7 @@ class ShownItems:
             self._rows = np.flatnonzero(appears)
             before = np.concatenate([[0], np.cumsum(appears)])
             self._offsets = before if shard.offsets is None else before[shard.offsets]
+        self.hidden = len(hidden) / max(1, len(shard.items))
         self._skipped = None
         if skip is not None:
             rows = _rows_of(shard, skip)

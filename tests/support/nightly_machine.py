@@ -35,7 +35,7 @@ settings = st.builds(
     allow_damaged_shards=st.booleans(),
     generations=st.sampled_from([1, 2, 3]),
     shard_vectors=st.sampled_from([1000, 3]),
-    grow=st.sampled_from([0.0, 0.3, 1.0]),
+    grow=st.sampled_from([0.0, 0.3, 1.0, 1.0]),
 )
 
 
