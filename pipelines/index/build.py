@@ -254,8 +254,11 @@ def served_rows(task: IndexTask, source: EmbeddingInput) -> Iterator[tuple[pa.Re
 def _augmented(
     content: ShardContent, options: BuildOptions, augmentation: DatabaseAugmentation
 ) -> ShardContent:
-    """Database-side augmentation among the vectors of one index shard: of unit length."""
+    """Database-side augmentation among the vectors of one index shard: of unit length.
+
+    As each depends on its neighbours, such a shard cannot grow.
+    """
     plain = in_memory(content, options)
     vectors = plain.vectors_of(np.arange(len(plain.items)))
     drawn = drawn_to_neighbours([plain], vectors, plain.item_ids, augmentation)
-    return replace(content, items=plain.items, vectors=drawn)
+    return replace(content, items=plain.items, vectors=drawn, origins=None)

@@ -33,7 +33,10 @@ def row(item_id: str, picture: int, price: Any = 1.0) -> Row:
     return item_id, VECTORS[picture], price
 
 
-CORPUS = {"a": [row("a0", 0), row("a1", 1), row("a2", 2)], "b": [row("b0", 3), row("b1", 3), row("b2", 4)]}
+CORPUS = {
+    "a": [row("a0", 0), row("a1", 1), row("a2", 2)],
+    "b": [row("b0", 3), row("b1", 3, 0.0), row("b2", 4, float("nan"))],
+}
 
 
 @pytest.fixture
@@ -104,6 +107,7 @@ CHANGES = {
     "another order": ({"a": CORPUS["a"][::-1]}, [], []),
     "a new picture": ({"a": [row("a0", 5), *CORPUS["a"][1:]]}, ["a0"], ["a0"]),
     "new metadata": ({"a": [row("a0", 0, 2.0), *CORPUS["a"][1:]]}, ["a0"], ["a0"]),
+    "metadata of another sign": ({"b": [CORPUS["b"][0], row("b1", 3, -0.0), CORPUS["b"][2]]}, ["b1"], ["b1"]),
     "metadata that went": ({"a": [row("a0", 0, None), *CORPUS["a"][1:]]}, ["a0"], ["a0"]),
     "an item more": ({"a": [*CORPUS["a"], row("a3", 5)]}, ["a3"], []),
     "an item less": ({"a": CORPUS["a"][1:]}, [], ["a0"]),
