@@ -13,7 +13,21 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
-from . import MAX_PIXELS, bmp, dicom, exif, formats, heif, jpeg, jpeg2000, jpeg_top, jpegxl, open_exr, png, tiff
+from . import (
+    MAX_PIXELS,
+    bmp,
+    dicom,
+    exif,
+    formats,
+    heif,
+    jpeg,
+    jpeg2000,
+    jpeg_top,
+    jpegxl,
+    open_exr,
+    png,
+    tiff,
+)
 from .formats import check_size
 from .levels import AnyWindow
 from .signatures import format_of
