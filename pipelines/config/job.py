@@ -130,6 +130,11 @@ class Index(Section):
     shard_vectors: Count = Field(
         2_000_000, description="about how many vectors an index shard holds; decides the memory of a worker"
     )
+    grow: Fraction = Field(
+        0.1,
+        description="of the vectors of an index shard, that may be new or gone before it is built anew; until then the "
+        "new ones stand in an addition to it; 0 builds anew whatever changed",
+    )
     threads: Count | None = Field(None, description="threads a worker process; default one for each core")
     worker_memory: Size | None = Field(
         None,

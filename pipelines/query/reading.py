@@ -190,7 +190,9 @@ class IdPiece:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> IdPiece:
         """The one that `to_json` was asked of."""
-        return cls(data["number"], tuple(IndexRef(**ref) for ref in data["refs"]), tuple(data["pieces"]))
+        return cls(
+            data["number"], tuple(IndexRef.from_json(ref) for ref in data["refs"]), tuple(data["pieces"])
+        )
 
 
 @dataclass(frozen=True)
