@@ -1,17 +1,11 @@
-"""The ScaNN wrapper: validated vectors in, exact scores out, files that can be moved.
-
-Only this file imports parts of scann, and only when they are first needed.
-"""
+"""The ScaNN wrapper: validated vectors in, exact scores out, files that can be moved."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import importlib.util
 import json
 import math
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,27 +15,20 @@ import numpy as np
 
 from lookalike.model.cores import cores
 from lookalike.model.errors import LookalikeError
-from lookalike.model.imports import importing
 
 from ..store.index_manifest import IndexParameters, Metric, SearchSettings, parse_settings
+from . import native
 from .scores import LONG, SHORT, centre, checked, lengths_of, nearness, pair_scores, radius
+from .training import trained
 from .tuning import TUNED_KS, BuildOptions, depth_for, exactly, is_exact, parameters_for, tune
 
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""
-_BATCH = 1024
-"""Queries that a thread takes at once: 5 to 10 % faster than ScaNN's 256."""
 _EXACT_SLACK = 8
 """Euclidean brute force ranks by |q|^2 + |x|^2 - 2qx, so near ties are decided on a few more rows."""
 _COMPARED = 1 << 14
 """Vectors that a query is compared with at once, without ScaNN."""
-_AS_BUILT = -1
-"""ScaNN's word for the setting that the index was built with."""
-_NATIVE = "scann_ops/cc/python/scann_pybind.so"
-_BUILDER = "scann_ops/py/scann_builder.py"
-_ASSETS_PROTO = "scann_ops/scann_assets_pb2.py"
 _DATASET = "dataset.npy"
-_ASSETS = "scann_assets.pbtxt"
 _SEARCHER = "searcher.json"
 
 
@@ -197,13 +184,15 @@ class Searcher:
             rows: int64 (q, k), -1 for none.
             distances: float32 (q, k), dot product or squared distance, NaN for none.
         """
-        return _asked(self.scann, queries, k, self.threads, leaves or _AS_BUILT, max(pre_reorder, k))
+        return native.asked(
+            self.scann, queries, k, self.threads, leaves or native.AS_BUILT, max(pre_reorder, k)
+        )
 
     def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         shifted, wide = queries, k
         if self.metric == "euclidean":
             shifted, wide = self._shifted(queries), min(len(self), k + _EXACT_SLACK)
-        rows, _ = _asked(self._brute_force, shifted, wide, self.threads)
+        rows, _ = native.asked(self._brute_force, shifted, wide, self.threads)
         scores = pair_scores(self.vectors, queries, rows, self.metric, self.threads)
         _put_in_order(rows, scores, self.metric)
         return rows[:, :k], scores[:, :k]
@@ -211,7 +200,7 @@ class Searcher:
     @functools.cached_property
     def _brute_force(self) -> Any:
         vectors = self._shifted(self.vectors) if self.metric == "euclidean" else self.vectors
-        scann = _builder(vectors, self.metric, 1, self.threads).score_brute_force().build()
+        scann = native.builder(vectors, self.metric, 1, self.threads).score_brute_force().build()
         scann.set_num_threads(self.threads)
         return scann
 
@@ -228,8 +217,7 @@ class Searcher:
         """
         before = set(os.listdir(folder))
         if self.scann is not None:
-            self.scann.serialize(folder)
-            Path(folder, _ASSETS).write_text(_assets(folder, ""), "utf-8")
+            native.write(self.scann, folder)
         else:
             np.save(Path(folder, _DATASET), self.vectors, allow_pickle=False)
         fields = {
@@ -274,43 +262,19 @@ def build(
     parameters = parameters_for(len(vectors), "brute_force" if extreme else options.algorithm)
     settings: tuple[SearchSettings, ...] = (exactly(TUNED_KS[0], options.recall_target),)
     if parameters.algorithm != "brute_force":
-        trained = _trained(vectors, metric, parameters, threads)
-        searcher = Searcher(vectors, metric, parameters, (), threads, trained)
+        scann = trained(vectors, metric, parameters, threads)
+        searcher = Searcher(vectors, metric, parameters, (), threads, scann)
         if asked is not None:
             asked = checked(asked, metric, dim=searcher.dim, what="tuning query")
         settings, farthest = tune(searcher, options, asked)
         if any(one.pre_reorder for one in settings):
-            return Searcher(vectors, metric, parameters, settings, threads, trained, farthest)
+            return Searcher(vectors, metric, parameters, settings, threads, scann, farthest)
         parameters = replace(parameters, algorithm="brute_force", leaves=0)
     return Searcher(vectors, metric, parameters, settings, threads)
 
 
 def _is_extreme(vectors: np.ndarray) -> bool:
     return radius(vectors) < SHORT or bool((lengths_of(vectors) > LONG).any())
-
-
-def _trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, threads: int) -> Any:
-    builder = _builder(vectors, metric, TUNED_KS[0], threads)
-    cosine = metric == "cosine"
-    if parameters.algorithm == "tree":
-        # Spherical: a tight cluster's longer mean would draw all queries; at 2 of 450 leaves recall was 0.993
-        # against 0.808. SOAR was no clear gain: fewer leaves to search, but twice the codes in each.
-        builder = builder.tree(
-            parameters.leaves,
-            max(1, parameters.leaves // 10),
-            training_sample_size=parameters.training_sample,
-            spherical=cosine,
-            random_init=False,
-        )
-    return (
-        builder.score_ah(
-            min(2, vectors.shape[1]),
-            anisotropic_quantization_threshold=0.2 if cosine else float("nan"),
-            training_sample_size=parameters.training_sample,
-        )
-        .reorder(TUNED_KS[0] * 10)
-        .build()
-    )
 
 
 def load(folder: str) -> Searcher:
@@ -329,71 +293,7 @@ def load(folder: str) -> Searcher:
         parameters = IndexParameters(**fields["parameters"])
         settings = parse_settings(fields["settings"])
         vectors = np.load(Path(folder, _DATASET), mmap_mode="r", allow_pickle=False)
-        scann = None if parameters.algorithm == "brute_force" else _opened(folder)
+        scann = None if parameters.algorithm == "brute_force" else native.opened(folder)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error
     return Searcher(vectors, metric, parameters, settings, cores(), scann)
-
-
-def _opened(folder: str) -> Any:
-    return _scann(_NATIVE).ScannNumpy(folder, _assets(folder, folder + "/"))
-
-
-def _assets(folder: str, prefix: str) -> str:
-    """ScaNN's list of its files, which it writes with absolute paths, with `prefix` before each bare name."""
-    from google.protobuf import text_format
-
-    assets = _scann(_ASSETS_PROTO).ScannAssets()
-    text_format.Parse(Path(folder, _ASSETS).read_text("utf-8"), assets)
-    for asset in assets.assets:
-        asset.asset_path = prefix + Path(asset.asset_path).name
-    return str(text_format.MessageToString(assets))
-
-
-def _asked(
-    scann: Any,
-    queries: np.ndarray,
-    k: int,
-    threads: int,
-    leaves: int = _AS_BUILT,
-    pre_reorder: int = _AS_BUILT,
-) -> tuple[np.ndarray, np.ndarray]:
-    batch = min(_BATCH, -(-len(queries) // (2 * threads)))
-    rows, distances = scann.search_batched(queries, k, pre_reorder, leaves, True, batch)
-    rows = rows.astype(np.int64)
-    # A missing result is row 0 at distance NaN.
-    rows[np.isnan(distances)] = -1
-    return rows, distances
-
-
-def _builder(vectors: np.ndarray, metric: Metric, k: int, threads: int) -> Any:
-    measure = "dot_product" if metric == "cosine" else "squared_l2"
-    builder = _scann(_BUILDER).ScannBuilder(vectors, k, measure)
-    return builder.set_n_training_threads(threads).set_builder_lambda(_built)
-
-
-def _built(vectors: np.ndarray, config: str, threads: int, **_: Any) -> Any:
-    return _scann(_NATIVE).ScannNumpy(vectors, config, threads)
-
-
-@functools.cache
-def _scann(part: str) -> Any:
-    """A module of the package scann by its file, without the package around it.
-
-    The package imports TensorFlow (3.4 s), of which the native module needs no more than one library (0.03 s).
-    """
-    with importing("ScaNN"):
-        scann, tensorflow = (os.path.dirname(_spec(name).origin) for name in ("scann", "tensorflow"))
-        ctypes.CDLL(os.path.join(tensorflow, "libtensorflow_framework.so.2"))
-        name, path = Path(part).stem, os.path.join(scann, part)
-        loader: Any = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(loader)
-        loader.loader.exec_module(module)
-        return module
-
-
-def _spec(package: str) -> Any:
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise ImportError(f"no package {package}")
-    return spec

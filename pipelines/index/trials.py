@@ -63,6 +63,7 @@ class Trial:
         most: the largest k that is asked for.
         own: int64 (q,), the vector that a query is, which counts neither as found nor as missed; -1 for none.
         limit: nothing that is nearer than this counts, nor does it take the place of what does.
+        found: what `searcher` answers to them exactly, as many results a query as `limit` needs, or more; None asks it.
 
     Attributes:
         best: float32 (q,), how near the nearest item that counts is to each query; those that have fewer than `most`
@@ -76,12 +77,14 @@ class Trial:
         most: int,
         own: np.ndarray | None = None,
         limit: float = math.inf,
+        found: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self._searcher = searcher
         self._limit = np.float32(limit)
         own = np.full(len(queries), -1) if own is None else own
-        width = min(len(searcher), most + 1 + (_MOST_NEAR_COPIES if limit < math.inf else 0))
-        rows, scores = searcher.search(queries, width, exact=True)
+        width = _width(searcher, most, limit)
+        rows, scores = found or searcher.search(queries, width, exact=True)
+        rows, scores = rows[:, :width], scores[:, :width]
         near = nearness(scores, searcher.metric)
         aside = self._aside(rows, near, own)
         kept = np.flatnonzero((~aside).sum(axis=1) >= most)
@@ -130,7 +133,9 @@ class Trial:
         return np.minimum(hits.sum(axis=1), k) / k
 
 
-def make_trials(searcher: Tunable, most: int, asked: np.ndarray | None = None) -> dict[str, Trial]:
+def make_trials(
+    searcher: Tunable, most: int, asked: np.ndarray | None = None, own: np.ndarray | None = None
+) -> dict[str, Trial]:
     """Queries of every kind that an index gives rise to: kind -> trial, the hardest first, none of them empty.
 
     `members` of the index, each without itself; `without_near_copies`, members for whom all their near copies do not
@@ -141,21 +146,32 @@ def make_trials(searcher: Tunable, most: int, asked: np.ndarray | None = None) -
         searcher: the index, of two vectors or more.
         most: the largest k that is asked for.
         asked: the user's queries, float32 (q, dim), as `scores.checked` returns them; None for none.
+        own: int64 (q,), the members that are asked, at most `QUERIES`; None for some of all.
     """
     count, metric = len(searcher), searcher.metric
-    own = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
-    members = np.asarray(searcher.vectors[own])
+    some = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
+    members = np.asarray(searcher.vectors[some])
     others = np.roll(members, len(members) // 2, axis=0)
     apart = float(np.square(members - others).sum(axis=1, dtype=np.float64).mean())
+    if own is None:
+        own = some
+    else:
+        members, others = np.asarray(searcher.vectors[own]), others[: len(own)]
     limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
+    found = searcher.search(members, _width(searcher, most, limit), exact=True)
     trials = {
-        "without_near_copies": Trial(searcher, members, most, own, limit),
+        "without_near_copies": Trial(searcher, members, most, own, limit, found),
         "disturbed": Trial(searcher, _disturbed(members, others, metric), most),
-        "members": Trial(searcher, members, most, own),
+        "members": Trial(searcher, members, most, own, found=found),
     }
     if asked is not None and len(asked):
         trials["tuning_queries"] = Trial(searcher, _spread(asked), most)
     return {kind: trial for kind, trial in trials.items() if len(trial)}
+
+
+def _width(searcher: Tunable, most: int, limit: float) -> int:
+    """Results a query that hold `most` that count."""
+    return min(len(searcher), most + 1 + (_MOST_NEAR_COPIES if limit < math.inf else 0))
 
 
 def _disturbed(members: np.ndarray, others: np.ndarray, metric: Metric) -> np.ndarray:

@@ -128,12 +128,17 @@ def choose(shape: Shape, measure: Measure, *, k: int, target: float) -> SearchSe
         return enough
 
     columns = len(reorder_steps)
-    for leaves in leaf_steps:
+    # Few leaves seldom suffice with any number of candidates, which the most of them tell at once; where there is no
+    # other step, the most are asked for only if fewer do not suffice.
+    fewest = bisect.bisect_left(
+        range(len(leaf_steps) - 1), True, key=lambda step: is_enough(leaf_steps[step], reorder_steps[-1])
+    )
+    for leaves in leaf_steps[fewest:]:
         if not columns or cost(shape, leaves, reorder_steps[0]) >= best_cost:
             break
-        # Few leaves seldom suffice with any number of candidates, which the most of them tell at once; where there
-        # is no other step, the most are asked for only if fewer do not suffice.
-        if leaves == leaf_steps[-1] or is_enough(leaves, reorder_steps[columns - 1]):
+        # Of the fewest it is known that the most candidates suffice.
+        last = reorder_steps[columns - 1]
+        if leaves in (leaf_steps[fewest], leaf_steps[-1]) or is_enough(leaves, last):
             columns = bisect.bisect_left(
                 range(columns - 1), True, key=lambda column: is_enough(leaves, reorder_steps[column])
             )

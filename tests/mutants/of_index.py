@@ -221,7 +221,9 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("        check_damage(read.damaged)\n", "", "damaged embedding files are indexed"),
         wrong(
-            "        check_index(config, indexes, overlap)\n", "", "an index of too low a recall is published"
+            "        check_index(config, made.indexes, overlap)\n",
+            "",
+            "an index of too low a recall is published",
         ),
         wrong(
             '        check_counts(config, notes, {**counts, "between_shards": inputs.duplicates}, previous)\n',
@@ -276,8 +278,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/opening.py": [
         wrong(
-            "open_index_shard(local, manifest)",
-            "open_index_shard(local)",
+            "open_index_shard(local, manifest, hidden)",
+            "open_index_shard(local, None, hidden)",
             "an index shard of another generation may be opened",
         ),
         worse(
@@ -408,6 +410,16 @@ CHANGES: dict[str, list[Change]] = {
             "        generations.reading(config.store) as generation,",
             "        contextlib.nullcontext(generations.read_current(config.store)) as generation,",
             "a generation is pruned while a query reads it",
+        ),
+        loses(
+            "                written.result()\n    if far:",
+            "                pass\n    if far:",
+            "a table lacks the last rows, which could not be written",
+        ),
+        worse(
+            "            coming = background.submit(next, blocks, None)\n            yield block\n",
+            "            yield block\n            coming = background.submit(next, blocks, None)\n",
+            "nothing is read while a block is searched for",
         ),
     ],
     "pipelines/nightly/run.py": [

@@ -36,6 +36,7 @@ settings = st.builds(
     generations=st.sampled_from([1, 2, 3]),
     shard_vectors=st.sampled_from([1000, 3]),
     digests=st.sampled_from(["new", "new", "all"]),
+    grow=st.sampled_from([0.0, 0.3, 1.0, 1.0]),
 )
 
 

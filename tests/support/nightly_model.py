@@ -181,6 +181,7 @@ class Settings:
     generations: int = 3
     shard_vectors: int = 1000
     digests: str = "all"
+    grow: float = 0.1
 
 
 @dataclass

@@ -83,7 +83,11 @@ class Nights(RuleBasedStateMachine):
                     "store": STORE,
                     "metric": chosen.metric,
                     "embed": {"threads": 1},
-                    "index": {"shard_vectors": chosen.shard_vectors, "threads": 1},
+                    "index": {
+                        "shard_vectors": chosen.shard_vectors,
+                        "grow": chosen.grow,
+                        "threads": 1,
+                    },
                     "gates": {
                         "max_reject_fraction": chosen.max_reject_fraction,
                         "max_shrink_fraction": chosen.max_shrink_fraction,
@@ -356,7 +360,9 @@ class Nights(RuleBasedStateMachine):
         found = {}
         for ref in read_current(STORE).indexes:
             shard = open_index(STORE, ref)
-            for row, item in enumerate(shard.items.to_pylist()):
+            for row, item in zip(
+                shard.shown, shard.items.take(pa.array(shard.shown)).to_pylist(), strict=True
+            ):
                 assert item["item_id"] not in found
                 found[item["item_id"]] = (item["number"], shard.vectors_of(np.array([row]))[0].tobytes())
         assert found == {

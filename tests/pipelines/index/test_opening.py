@@ -9,9 +9,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lookalike.index.opening import memory_of, open_index, open_vectors, opened_in_turn, that_fit
+from lookalike.index.search import search, vectors_by_id
 from lookalike.model.errors import LookalikeError
 from lookalike.store import generations
 from lookalike.store.index_manifest import MANIFEST
@@ -124,3 +126,15 @@ def test_brute_force_takes_its_vectors_twice_and_euclidean_thrice(published):
     whole = sum(file.size for file in manifest.files.values())
     assert memory_of(manifest) == memory_of(manifest, exact=True) == whole + vectors
     assert memory_of(replace(manifest, metric="euclidean")) == whole + 2 * vectors
+
+
+def test_what_is_hidden_is_found_in_no_way(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    grown = small.publish(0, ["a0", "c0"], before=["a0", "b0"])
+    asked = pa.array(["a0-0", "b0-0", "c0-0"])
+    for shards in ([open_index(small.path, ref) for ref in grown.indexes], open_vectors(small.path, grown)):
+        known = np.isfinite(vectors_by_id(shards, asked)).all(axis=1)
+        assert known.tolist() == [True, False, True]
+        assert shards[0].item_ids.take(pa.array(shards[0].shown)).to_pylist() == ["a0-0", "a0-1"]
+    found = search([open_index(small.path, ref) for ref in grown.indexes], np.eye(1, 4, dtype=np.float32), 9)
+    assert len(found.row) == 4

@@ -194,7 +194,7 @@ def test_distances_far_from_the_origin_do_not_cancel(algorithm):
 
 def test_a_library_that_cannot_be_imported_is_not_told_as_a_damaged_index(tmp_path, monkeypatch):
     build(clustered(1500), "cosine", BuildOptions(algorithm="ah")).save(str(tmp_path))
-    monkeypatch.setattr("lookalike.index.searcher._NATIVE", "scann_ops/cc/python/no_such.so")
+    monkeypatch.setattr("lookalike.index.native._NATIVE", "scann_ops/cc/python/no_such.so")
     with pytest.raises(LookalikeError, match="ScaNN is installed wrongly"):
         load(str(tmp_path))
 

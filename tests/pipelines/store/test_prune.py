@@ -341,3 +341,15 @@ def test_a_damaged_tombstone_is_named_and_ends_no_prune(small, data, caplog):
     caplog.clear()
     prune(small.path, 9)
     assert not caplog.text
+
+
+def test_of_an_index_shard_that_grew_every_night_the_last_addition_is_left(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    small.publish(0, ["a0", "b0"])
+    small.publish(1, ["a0", "c0"], before=["a0", "b0"])
+    last = small.publish(2, ["a0", "d0"], before=["a0", "b0"])
+    summary = prune(small.path, 1)
+    base, addition = last.indexes
+    assert not {base.path, addition.path} & set(summary.artifacts)
+    assert sum(path.endswith("-added") for path in summary.artifacts) == 1
+    assert verify(small.path) == []

@@ -139,3 +139,18 @@ def test_a_lost_current_is_found(small):
     (small.root / "CURRENT").unlink()
     (problem,) = verify(small.path)
     assert "no generation is served" in problem
+
+
+def test_an_index_shard_with_an_addition_is_checked_with_all_that_is_hidden(small):
+    grown = small.publish(2, ["a1", "b0"], before=["a0", "a1"])
+    assert verify(small.path) == []
+    base, addition = grown.indexes
+    path = small.root / addition.path / "hidden.npy"
+    before = flip(path, path.stat().st_size - 1)
+    assert any("hidden.npy" in problem for problem in verify(small.path, grown.name))
+    path.write_bytes(before)
+    wrong = dataclasses.replace(base, hidden=dataclasses.replace(base.hidden, count=1))
+    publish(small.path, dataclasses.replace(grown, indexes=(wrong, addition)))
+    problems = verify(small.path, grown.name)
+    assert any("expected 1 hidden rows. Received: 2" in problem for problem in problems)
+    assert any("expected 3 vectors. Received: 4" in problem for problem in problems)
