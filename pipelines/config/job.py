@@ -130,6 +130,11 @@ class Index(Section):
     shard_vectors: Count = Field(
         2_000_000, description="about how many vectors an index shard holds; decides the memory of a worker"
     )
+    bytes: Literal["float32", "bfloat16", "int8"] = Field(
+        "float32",
+        description="how an index shard stores vectors: bfloat16 takes half the bytes, int8 a quarter; scores are "
+        "those of what is stored",
+    )
     threads: Count | None = Field(None, description="threads a worker process; default one for each core")
     worker_memory: Size | None = Field(
         None,

@@ -86,7 +86,10 @@ class IndexTask:
 
 def tuned_by(config: Config, asked: AskedQueries | None) -> list[Any]:
     """What decides the settings of an index besides its vectors; first the layout that it is written in."""
-    return [FORMAT, config.index.recall_target, tuned_ks(config.query.k), asked.digest if asked else None]
+    parts = [FORMAT, config.index.recall_target, tuned_ks(config.query.k), asked.digest if asked else None]
+    if config.index.bytes != "float32":  # what was built without it keeps its name
+        parts.append(config.index.bytes)
+    return parts
 
 
 def tuning_file(run_folder: str) -> str:
@@ -137,7 +140,9 @@ def make_tasks(
             dim=plan.dim,
             metric=config.metric,
             metadata=dict(config.corpus.metadata),
-            options=BuildOptions(config.index.recall_target, config.index.threads, k=config.query.k),
+            options=BuildOptions(
+                config.index.recall_target, config.index.threads, k=config.query.k, bytes=config.index.bytes
+            ),
             run_folder=run_folder,
             augmentation=plan.augmentation,
             tuning=tuning_file(run_folder) if asked else None,
@@ -229,7 +234,7 @@ def _augmented(
     content: ShardContent, options: BuildOptions, augmentation: DatabaseAugmentation
 ) -> ShardContent:
     """Database-side augmentation among the vectors of one index shard: of unit length."""
-    plain = in_memory(content, options)
+    plain = in_memory(content, replace(options, bytes="float32"))
     vectors = plain.vectors_of(np.arange(len(plain.items)))
     drawn = drawn_to_neighbours([plain], vectors, plain.item_ids, augmentation)
     return replace(content, items=plain.items, vectors=drawn)

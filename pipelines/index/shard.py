@@ -34,6 +34,7 @@ from ..store.index_manifest import (
 from .copies import distinct_rows
 from .scores import checked
 from .searcher import Searcher, build, load
+from .stored import stored
 from .tuning import BuildOptions
 
 OFFSETS = "offsets.npy"
@@ -155,7 +156,7 @@ def in_memory(content: ShardContent, options: BuildOptions, asked: np.ndarray | 
     """Builds an index shard that is searched and forgotten; see `write_index_shard`."""
     vectors = checked(content.vectors, content.metric)
     items, offsets = content.items, None
-    first, number = distinct_rows(vectors)
+    first, number = distinct_rows(np.asarray(stored(vectors, options.bytes)))
     if len(first) < len(vectors):
         vectors = vectors[first]
         # Arrow sorts text by its UTF-8 bytes.

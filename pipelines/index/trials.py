@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from ..store.index_manifest import IndexParameters, Metric, Recall
-from .scores import nearness, pair_scores
+from .scores import checked, nearness, pair_scores
+from .stored import Vectors
 
 QUERIES = 1_000
 """Of each kind, at most."""
@@ -35,7 +36,7 @@ _CONFIDENCE = 1.645
 class Tunable(Protocol):
     """An index that is trained and has no settings yet; see `searcher.Searcher` for what these are."""
 
-    vectors: np.ndarray
+    vectors: Vectors
     metric: Metric
     parameters: IndexParameters
     threads: int
@@ -147,7 +148,8 @@ def make_trials(searcher: Tunable, most: int, asked: np.ndarray | None = None) -
     """
     count, metric = len(searcher), searcher.metric
     own = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
-    members = np.asarray(searcher.vectors[own])
+    # Of vectors that were rounded the length is no longer one.
+    members = checked(searcher.vectors[own], metric)
     others = np.roll(members, len(members) // 2, axis=0)
     apart = float(np.square(members - others).sum(axis=1, dtype=np.float64).mean())
     limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
