@@ -4,9 +4,9 @@
                                      [--threads N] [--memory 6GB] [--rounds 1] [--json FILE]
 
 Clustered vectors; each way is a process of its own. Ours is an index shard written to the disk: identical vectors
-looked for, trained, tuned by recall, its files and their digests written; with vectors of 4, 2 and 1 bytes a number. ScaNN's
-own is its training with its own sample of 100,000, tuned by nobody. autofaiss chooses by --memory and the bytes that
-ours has on the disk.
+looked for, trained, tuned by recall, its files and their digests written; with vectors of 4, 2 and 1 bytes a number.
+ScaNN's own is its training with its own sample of 100,000, tuned by nobody. autofaiss chooses by --memory and the bytes
+that ours has on the disk.
 Of each: seconds, and by those of ScaNN's own; the most memory of the process, less the vectors that it was given; bytes
 a vector on the disk; and of 2,000 queries, with the settings that it chose for a recall of 0.99, queries/s and recall
 at 10 by the vectors as they were given. --growth gives exponents: time or memory = a * vectors ^ exponent.

@@ -110,7 +110,7 @@ def open_vectors_of(store: str, ref: IndexRef) -> IndexShard:
         path, expected = os.path.join(folder, name), manifest.files[name].sha256
         if (found := sha256_file(path)) != expected:
             raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
-    vectors = read_vectors(folder, kind)
+    vectors = read_vectors(folder, kind, manifest.metric)
     items, offsets = read_items(folder, manifest)
     searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
     return IndexShard(searcher, items, manifest, offsets)

@@ -19,7 +19,7 @@ from lookalike.model.errors import LookalikeError
 from ..store.index_manifest import IndexParameters, Metric, SearchSettings, parse_settings
 from . import native
 from .scores import LONG, SHORT, centre, checked, lengths_of, nearness, pair_scores, radius
-from .stored import Vectors, read_vectors, stored, write_vectors
+from .stored import StoredVectors, Vectors, read_vectors, stored, write_vectors
 from .training import trained
 from .tuning import TUNED_KS, BuildOptions, depth_for, exactly, is_exact, parameters_for, tune
 
@@ -36,8 +36,8 @@ class Searcher:
     """An index in memory; `build` and `load` make one.
 
     Attributes:
-        vectors: float32 (n, dim), read-only, or what is read as that; of unit length for cosine before they were
-            rounded. A memory map if the index was loaded.
+        vectors: float32 (n, dim), read-only, or what is read as that; unit length for cosine. A memory map if the
+            index was loaded.
         metric: cosine or euclidean.
         parameters: how it was built.
         settings: how it is searched, one for each k it was tuned for, ascending; none before it is tuned.
@@ -261,8 +261,8 @@ def build(
     Raises:
         LookalikeError: naming the first vector that is not finite, or all zeros under cosine.
     """
-    held = stored(checked(vectors, metric), options.bytes)
-    vectors = np.asarray(held)
+    held = stored(checked(vectors, metric), options.bytes, metric)
+    vectors = held.rounded() if isinstance(held, StoredVectors) else held
     threads = options.threads or cores()
     extreme = metric == "euclidean" and _is_extreme(vectors)
     parameters = parameters_for(len(vectors), "brute_force" if extreme else options.algorithm)
@@ -299,7 +299,7 @@ def load(folder: str) -> Searcher:
         metric: Metric = fields["metric"]
         parameters = IndexParameters(**fields["parameters"])
         settings = parse_settings(fields["settings"])
-        vectors = read_vectors(folder, parameters.bytes)
+        vectors = read_vectors(folder, parameters.bytes, metric)
         scann = None if parameters.algorithm == "brute_force" else native.opened(folder)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error

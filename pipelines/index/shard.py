@@ -156,7 +156,7 @@ def in_memory(content: ShardContent, options: BuildOptions, asked: np.ndarray | 
     """Builds an index shard that is searched and forgotten; see `write_index_shard`."""
     vectors = checked(content.vectors, content.metric)
     items, offsets = content.items, None
-    first, number = distinct_rows(np.asarray(stored(vectors, options.bytes)))
+    first, number = distinct_rows(np.asarray(stored(vectors, options.bytes, content.metric)))
     if len(first) < len(vectors):
         vectors = vectors[first]
         # Arrow sorts text by its UTF-8 bytes.

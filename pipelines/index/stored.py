@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..store.index_manifest import Bytes
+from ..store.index_manifest import Bytes, Metric
 
 _MULTIPLIERS = "int8_multipliers.npy"
 FILES: dict[Bytes, tuple[str, ...]] = {
@@ -32,13 +32,15 @@ class StoredVectors:
     Attributes:
         codes: int16 (n, dim), the upper halves of float32; or int8 (n, dim).
         multipliers: float32 (dim,), what int8 codes are divided by; None for bfloat16.
+        unit: whether vectors are read at unit length, which rounding has changed by up to 0.004.
         shape: of the vectors.
     """
 
-    def __init__(self, codes: np.ndarray, multipliers: np.ndarray | None = None) -> None:
+    def __init__(self, codes: np.ndarray, multipliers: np.ndarray | None, unit: bool) -> None:
         # A memory map's own class would be wrapped again at every slice.
         self.codes = np.asarray(codes)
         self.multipliers = multipliers
+        self.unit = unit
         self.shape = codes.shape
         self._steps = None if multipliers is None else np.float32(1) / multipliers
 
@@ -47,14 +49,24 @@ class StoredVectors:
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         codes = self.codes[rows]
-        return self._decoded(codes, np.empty(codes.shape, np.float32))
+        return self._read(codes, np.empty(codes.shape, np.float32))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(dtype or np.float32, copy=False)
 
+    def rounded(self) -> np.ndarray:
+        """All vectors as ScaNN reads them, not at unit length again: float32 (n, dim)."""
+        return self._decoded(self.codes, np.empty(self.shape, np.float32))
+
     def take(self, rows: np.ndarray, axis: int, out: np.ndarray, mode: Any = "raise") -> np.ndarray:
         """As `numpy.take`; float32 (rows, dim)."""
-        return self._decoded(self.codes.take(rows, axis=axis, mode=mode), out)
+        return self._read(self.codes.take(rows, axis=axis, mode=mode), out)
+
+    def _read(self, codes: np.ndarray, out: np.ndarray) -> np.ndarray:
+        self._decoded(codes, out)
+        if self.unit:
+            out /= np.maximum(np.sqrt(np.einsum("...d,...d->...", out, out)), 1e-12)[..., None]
+        return out
 
     def _decoded(self, codes: np.ndarray, out: np.ndarray) -> np.ndarray:
         if self._steps is not None:
@@ -69,8 +81,8 @@ Vectors = np.ndarray | StoredVectors
 """float32 (n, dim), or what is read as that."""
 
 
-def stored(vectors: np.ndarray, kind: Bytes) -> Vectors:
-    """Vectors float32 (n, dim), all finite, rounded to what `kind` holds."""
+def stored(vectors: np.ndarray, kind: Bytes, metric: Metric) -> Vectors:
+    """Vectors float32 (n, dim), as `scores.checked` returns them, rounded to what `kind` holds."""
     if kind == "float32":
         return vectors
     if kind == "int8":
@@ -79,11 +91,11 @@ def stored(vectors: np.ndarray, kind: Bytes) -> Vectors:
         multipliers = np.where(greatest > 0, 127 / np.where(greatest > 0, greatest, 1), 1).astype(np.float32)
         codes = np.empty(vectors.shape, np.int8)
         np.rint(vectors * multipliers, out=codes, casting="unsafe")
-        return StoredVectors(codes, multipliers)
+        return StoredVectors(codes, multipliers, unit=metric == "cosine")
     bits = np.ascontiguousarray(vectors).view(np.uint32)
     halves = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
     halves[(halves & 0x7FFF) == _INFINITY] -= _INFINITY - _LARGEST
-    return StoredVectors(halves.view(np.int16))
+    return StoredVectors(halves.view(np.int16), None, unit=metric == "cosine")
 
 
 def write_vectors(folder: str, vectors: Vectors, kind: Bytes) -> None:
@@ -95,7 +107,7 @@ def write_vectors(folder: str, vectors: Vectors, kind: Bytes) -> None:
         np.save(os.path.join(folder, _MULTIPLIERS), vectors.multipliers, allow_pickle=False)
 
 
-def read_vectors(folder: str, kind: Bytes) -> Vectors:
+def read_vectors(folder: str, kind: Bytes, metric: Metric) -> Vectors:
     """The vectors that `write_vectors` or ScaNN left in a local folder, mapped into memory.
 
     Raises:
@@ -104,6 +116,5 @@ def read_vectors(folder: str, kind: Bytes) -> Vectors:
     codes = np.load(os.path.join(folder, FILES[kind][0]), mmap_mode="r", allow_pickle=False)
     if kind == "float32":
         return codes
-    return StoredVectors(
-        codes, np.load(os.path.join(folder, _MULTIPLIERS), allow_pickle=False) if kind == "int8" else None
-    )
+    multipliers = np.load(os.path.join(folder, _MULTIPLIERS), allow_pickle=False) if kind == "int8" else None
+    return StoredVectors(codes, multipliers, unit=metric == "cosine")

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..store.index_manifest import IndexParameters, Metric, Recall
-from .scores import checked, nearness, pair_scores
+from .scores import nearness, pair_scores
 from .stored import Vectors
 
 QUERIES = 1_000
@@ -148,8 +148,7 @@ def make_trials(searcher: Tunable, most: int, asked: np.ndarray | None = None) -
     """
     count, metric = len(searcher), searcher.metric
     own = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
-    # Of vectors that were rounded the length is no longer one.
-    members = checked(searcher.vectors[own], metric)
+    members = np.asarray(searcher.vectors[own])
     others = np.roll(members, len(members) // 2, axis=0)
     apart = float(np.square(members - others).sum(axis=1, dtype=np.float64).mean())
     limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
