@@ -187,9 +187,16 @@ class Searcher:
             rows: int64 (q, k), -1 for none.
             distances: float32 (q, k), dot product or squared distance, NaN for none.
         """
-        return native.asked(
-            self.scann, queries, k, self.threads, leaves or native.AS_BUILT, max(pre_reorder, k)
+        # ScaNN reorders by what rounding left, not at unit length: its first k are nearly, but not all, those wanted.
+        rescored = isinstance(self.vectors, StoredVectors) and self.vectors.unit
+        wide = min(len(self), k + k // 4 + 4) if rescored else k
+        rows, distances = native.asked(
+            self.scann, queries, wide, self.threads, leaves or native.AS_BUILT, max(pre_reorder, wide)
         )
+        if rescored:
+            distances = pair_scores(self.vectors, queries, rows, self.metric, self.threads)
+            _put_in_order(rows, distances, self.metric)
+        return rows[:, :k], distances[:, :k]
 
     def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         shifted, wide = queries, k
