@@ -70,7 +70,9 @@ def test_other_bytes_of_a_vector_build_another_index_and_those_of_before_are_fou
     assert after["path"] != before["path"]
     names = {path.name for path in (copied.store / after["path"]).iterdir()}
     assert {"int8_dataset.npy", "int8_multipliers.npy"} <= names
-    assert copied.query(copied.vectors_file([[1.0] * 16])).code == 0
+    (copied.folder / "ids.txt").write_text("p01.jpg")
+    assert copied.query(copied.folder / "ids.txt", "-k", 2).code == 0
+    assert copied.results["item_id"].to_pylist()[0] != "p01.jpg"
     assert "0 shards built" in copied.nightly().out
     assert copied.generation["indexes"] == [before]
 
