@@ -12,8 +12,12 @@ tifffile with imagecodecs 0.1, and Keras 0.1 and tensorflow-io 0.03 behind Tenso
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
+import importlib.util
 import logging
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -51,6 +55,51 @@ def tensorflow() -> Any:
 
         _ = tensorflow.lite.Interpreter
         return tensorflow
+
+
+def module_of(library: str, package: str, path: str, name: str) -> Any:
+    """A module of a package by its file, without the package around it, which would import TensorFlow's Python.
+
+    Native modules of TensorFlow and ScaNN need no more of it than one library (0.03 s).
+
+    Args:
+        library: what people call the package.
+        package: that has the file, and is not imported.
+        path: of the file within its folder.
+        name: of the module in `sys.modules`. A native one may be loaded only once: under its own name, an import finds
+            it that comes later, and is found if it came before.
+    """
+    with importing(library):
+        if name not in sys.modules:
+            ctypes.CDLL(os.path.join(_folder_of("tensorflow"), "libtensorflow_framework.so.2"))
+            spec: Any = importlib.util.spec_from_file_location(name, os.path.join(_folder_of(package), path))
+            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        return sys.modules[name]
+
+
+def _folder_of(package: str) -> str:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"no package {package}")
+    return os.path.dirname(spec.origin)
+
+
+def tflite() -> Any:
+    """TFLite's native interpreter, with the function `CreateWrapperFromBuffer`."""
+    package, name = "lite.python.interpreter_wrapper", "_pywrap_tensorflow_interpreter_wrapper"
+    path = f"{package.replace('.', '/')}/{name}.so"
+    return module_of("TensorFlow", "tensorflow", path, f"tensorflow.{package}.{name}")
+
+
+def tflite_schema() -> Any:
+    """The module of the names and numbers in a TFLite model."""
+    name = "schema_py_generated"
+    return module_of("TensorFlow", "tensorflow", f"lite/python/{name}.py", name)
 
 
 @functools.cache

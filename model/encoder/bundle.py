@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from ..cores import cores
 from ..errors import ImageError, LookalikeError
-from ..images.decode import MAX_PIXELS
+from ..images import MAX_PIXELS
 from ..images.preprocess import parse_spec
 from ..images.test_time_augmentation import TestTimeAugmentation, read_pixels
 from ..networks.pooling import gem

@@ -16,6 +16,7 @@ from ..errors import LookalikeError
 from ..quiet import quiet
 from .graphs import checked_saved_model
 from .tflite import check_tflite
+from .tflite_interpreter import Interpreter
 
 
 class Int8Network:
@@ -40,29 +41,22 @@ class Int8Network:
         try:
             with quiet():  # the first interpreter of a process tells of its delegate, past every log format
                 interpreter = self._interpreter()
-            (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-            if (
-                target["shape"][0] != batch
-            ):  # it is known only after a call, as behind a shape that is computed
-                interpreter.invoke()
-                (target,) = interpreter.get_output_details()
+            if interpreter.output_shape[0] != batch:
+                interpreter.again()
         except (ValueError, RuntimeError) as error:
             raise LookalikeError(f"TFLite cannot use the network {path}: {_first_line(error)}") from None
-        if source["dtype"] != np.uint8:
+        if interpreter.input_type != np.uint8:
             raise LookalikeError(
-                f"Expected a network from uint8 in {path}. Received: {source['dtype'].__name__}"
+                f"Expected a network from uint8 in {path}. Received: {interpreter.input_type.__name__}"
             )
-        self.input_shape, self.output_shape = (tuple(map(int, side["shape"])) for side in (source, target))
+        self.input_shape, self.output_shape = interpreter.input_shape, interpreter.output_shape
 
     def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
         """Features of at most `batch` pictures (n, height, width, 3), uint8, in a spec's geometry."""
         interpreter = self._interpreter()
-        (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
         batch = np.zeros((self._batch, *pixels.shape[1:]), np.uint8)
-        batch[: len(pixels)] = self._quantised(pixels, source["quantization"], preprocess)
-        interpreter.set_tensor(source["index"], batch)
-        interpreter.invoke()
-        return interpreter.get_tensor(target["index"])[: len(pixels)]
+        batch[: len(pixels)] = self._quantised(pixels, interpreter.input_scale, preprocess)
+        return interpreter(batch)[: len(pixels)]
 
     @staticmethod
     def _quantised(pixels: np.ndarray, quantization: tuple[float, int], preprocess: Any) -> np.ndarray:
@@ -74,17 +68,11 @@ class Int8Network:
             return pixels
         return np.stack([table[:, c][pixels[..., c]] for c in range(3)], axis=-1)
 
-    def _interpreter(self) -> Any:
+    def _interpreter(self) -> Interpreter:
         if not hasattr(self._local, "interpreter"):
-            tf = imports.tensorflow()
-
-            interpreter = tf.lite.Interpreter(model_content=self._content, num_threads=1)
-            index = interpreter.get_input_details()[0]["index"]
-            shape = interpreter.get_input_details()[0]["shape"]
-            interpreter.resize_tensor_input(index, [self._batch, *shape[1:]])
-            interpreter.allocate_tensors()
-            self._local.interpreter = interpreter
-        return self._local.interpreter
+            self._local.interpreter = Interpreter(self._content, self._batch)
+        interpreter: Interpreter = self._local.interpreter
+        return interpreter
 
 
 class FloatNetwork:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LookalikeError
-from ..imports import importing
+from ..imports import tflite_schema
 from .flatbuffer import FlatBuffer, FlatBufferError
 from .tflite_schema import EMPTY, MODEL, OPERATIONS, OPTIONS
 
@@ -61,11 +61,8 @@ def check_tflite(content: bytes, path: object) -> None:
     Raises:
         LookalikeError: if it has an operation that is not among those allowed, naming them, or is not whole.
     """
-    with importing("TensorFlow"):
-        from tensorflow.lite.python import schema_py_generated as names
-
     try:
-        _check(content, names)
+        _check(content, tflite_schema())
     except FlatBufferError as error:
         raise LookalikeError(f"Expected a network for TFLite in {path}. Received one with {error}") from None
     except _ForeignError as error:

@@ -7,13 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
-from . import bmp, dicom, exif, formats, heif, jpeg, jpeg2000, jpegxl, open_exr, png, tiff
+from . import (
+    MAX_PIXELS,
+    bmp,
+    dicom,
+    exif,
+    formats,
+    heif,
+    jpeg,
+    jpeg2000,
+    jpeg_top,
+    jpegxl,
+    open_exr,
+    png,
+    tiff,
+)
 from .formats import check_size
 from .levels import AnyWindow
 from .signatures import format_of
@@ -34,8 +48,6 @@ DECODERS: dict[str, formats.Decoder] = {
 """Of every format; the fast one of JPEG is here."""
 COMMON = ("JPEG", "PNG", "WebP")
 """The formats that `decode_common` reads."""
-MAX_PIXELS = 100_000_000
-"""The largest picture that is decoded unless the caller says otherwise: 300 MB of RGB."""
 
 
 class Image(NamedTuple):
@@ -58,6 +70,7 @@ def decode(
     *,
     max_pixels: int = MAX_PIXELS,
     min_side: int | None = None,
+    middle: Sequence[int] | None = None,
     window: AnyWindow | None = None,
 ) -> Image:
     """Decode a file of one of `DECODERS`; of several frames, the first.
@@ -72,6 +85,9 @@ def decode(
         max_pixels: the size limit, width x height, applied to the header before anything is decompressed.
         min_side: permission to return a picture reduced to 1/2, 1/4 or 1/8 whose shorter side is still at
             least this many pixels. Only JPEG makes use of it.
+        middle: height and width of what will be cut out of the picture's middle once its shorter side is scaled to
+            `min_side` pixels: permission to leave the rest black, and not to notice damage there that is none to the
+            middle. A file that is cut short is refused all the same. Only JPEG makes use of it, without a window.
         window: which samples become 0 and which 255, in the file's own units: of grey DICOM after its rescaling
             (Hounsfield units of a CT), 0..65535 of 16-bit PNG, HEIC and JPEG XL, as stored in deep JPEG, JPEG 2000
             and grey and RGB TIFF, 0..255 of all else.
@@ -80,12 +96,17 @@ def decode(
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.
         LookalikeError: a library that reads this format cannot be imported. Nothing else is raised.
     """
-    common = decode_common(data, max_pixels=max_pixels, min_side=min_side, window=window)
+    common = decode_common(data, max_pixels=max_pixels, min_side=min_side, middle=middle, window=window)
     return common or decode_rare(data, max_pixels=max_pixels, min_side=min_side, window=window)
 
 
 def decode_common(
-    data: bytes, *, max_pixels: int, min_side: int | None, window: AnyWindow | None
+    data: bytes,
+    *,
+    max_pixels: int,
+    min_side: int | None,
+    middle: Sequence[int] | None = None,
+    window: AnyWindow | None,
 ) -> Image | None:
     """As `decode`, of JPEG, PNG and WebP as nearly all of them are; None for what `decode_rare` has to read.
 
@@ -94,7 +115,7 @@ def decode_common(
     name = format_of(data)
     if name == "JPEG":
         with _told(name):
-            image = _jpeg(data, max_pixels, min_side)
+            image = _jpeg(data, max_pixels, min_side, None if window else middle)
             return image and image._replace(pixels=window.apply(image.pixels) if window else image.pixels)
     if name not in COMMON or (name == "PNG" and png.is_bloated(data)):
         return None
@@ -130,12 +151,19 @@ def _told(name: str) -> Iterator[None]:
         raise ImageError(f"{name} cut short or corrupt: {_brief(error)}") from error
 
 
-def _jpeg(data: bytes, max_pixels: int, min_side: int | None) -> Image | None:
+def _jpeg(data: bytes, max_pixels: int, min_side: int | None, middle: Sequence[int] | None) -> Image | None:
     head = jpeg.header(data)
     check_size(head.width, head.height, max_pixels)
     if not jpeg.is_common(data, head):
         return None
-    pixels = jpeg.decode(data, head, _reduction(min(head.width, head.height), min_side))
+    factor = _reduction(min(head.width, head.height), min_side)
+    pixels = None
+    if min_side and middle:
+        crop = middle[head.orientation in exif.TURNED]
+        rows = jpeg_top.rows_of_middle(head.height, head.width, min_side, crop)
+        pixels = jpeg_top.decode_top(data, head, factor, rows)
+    if pixels is None:
+        pixels = jpeg.decode(data, head, factor)
     if pixels is None:
         return None
     size = (head.height, head.width) if head.orientation in exif.TURNED else (head.width, head.height)

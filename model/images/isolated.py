@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from ..cores import cores
 from ..errors import TooManyPixelsError
-from .decode import MAX_PIXELS, Image, decode_common
+from . import MAX_PIXELS
+from .decode import Image, decode_common
 from .decoder_processes import DecoderProcesses, LostProcessError
 from .levels import AnyWindow
 
@@ -42,20 +44,21 @@ def decode(
     *,
     max_pixels: int = MAX_PIXELS,
     min_side: int | None = None,
+    middle: Sequence[int] | None = None,
     window: AnyWindow | None = None,
     suspect: bool = False,
 ) -> Image:
     """As `model.images.decode.decode`, but no picture ends this process, blocks it or takes all its memory.
 
     Args:
-        data, max_pixels, min_side, window: as there.
+        data, max_pixels, min_side, middle, window: as there.
         suspect: whether the picture may be one that ended a process before; then no decoder meets it in this one.
 
     Raises:
         ImageError: as there; also if a decoder crashed, or took too much memory or time.
         LookalikeError: as there; also if no process can be started.
     """
-    options: dict[str, Any] = {"min_side": min_side, "window": window}
+    options: dict[str, Any] = {"min_side": min_side, "middle": middle, "window": window}
     if not suspect:
         try:
             image = decode_common(data, max_pixels=min(max_pixels, HERE_PIXELS), **options)

@@ -141,6 +141,11 @@ def is_common(data: bytes, head: Header) -> bool:
     )
 
 
+def is_sequential(head: Header) -> bool:
+    """Whether it is Huffman-coded and has its pixels in one pass from the top to the bottom, if it is one scan."""
+    return head.process in _SEQUENTIAL
+
+
 def _has_more_scans(data: bytes, first: int) -> bool:
     """Whether there are more than `MAX_SCANS`; a third of the time that `bytes.count` takes."""
     return next(islice(_SOS.finditer(data, first), MAX_SCANS - 1, None), None) is not None

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LookalikeError
-from . import geometry
-from .decode import MAX_PIXELS
+from . import MAX_PIXELS, geometry
 from .formats import check_size
 from .isolated import decode
 from .levels import AnyWindow
@@ -79,6 +78,7 @@ class Preprocess:
             data,
             max_pixels=max_pixels,
             min_side=self._side_needed(),
+            middle=self._middle(),
             window=self._window,
             suspect=suspect,
         )
@@ -98,6 +98,11 @@ class Preprocess:
         """What of the picture's shorter side the first operation can use, if that is a resize."""
         first = self._operations[0] if self._operations else None
         return max(first.arguments) if first and first.name in ("resize_short", "resize") else None
+
+    def _middle(self) -> tuple[int, int] | None:
+        """Height and width of what is left of the picture, if that is the middle of it, scaled by its shorter side."""
+        names = [operation.name for operation in self._operations[:2]]
+        return self._operations[1].size(0, 0) if names == ["resize_short", "center_crop"] else None
 
     def _geometry(self, pixels: np.ndarray, height: int, width: int, max_pixels: int) -> np.ndarray:
         """`height`, `width`: what `pixels` shows at full resolution, which decides what it is resized to."""

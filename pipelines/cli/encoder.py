@@ -7,14 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lookalike.model.encoder.manifest import fingerprint, read_manifest
-from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.printable import say
 
-from ..config.job import load_config
-from ..encoder.tune import change, parsed
 from ..sources.records import DIRECTORY
-from .options import expand
+from .options import expand, load_config
 from .steps import AugmentationOption, ExpansionOption, RerankingOption
 
 encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
@@ -103,9 +99,11 @@ def build(
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
     from lookalike.model.encoder.export import BundleRecipe
+    from lookalike.model.encoder.post_processing import PostProcessing
     from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 
     from ..encoder.build import NetworkChoice, Sample, build_encoder
+    from ..encoder.tune import parsed
     from ..sources import SourceOptions
 
     choice = NetworkChoice(network, weights, layer, preprocessing)
@@ -146,6 +144,10 @@ def tune(
 
     Example: lookalike encoder tune encoders/lite0 --query-expansion 5,3 --reranking off
     """
+    from lookalike.model.encoder.manifest import fingerprint, read_manifest
+
+    from ..encoder.tune import change, parsed
+
     settings = change(folder, parsed(database_augmentation, query_expansion, reranking))
     say(
         f"encoder      {folder}",

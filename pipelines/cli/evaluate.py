@@ -13,8 +13,7 @@ import typer
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
-from ..config.job import load_config
-from .options import IN_PART, Overrides, expand
+from .options import IN_PART, Overrides, expand, load_config
 
 T = TypeVar("T")
 Gain = Literal["linear", "exponential"]

@@ -9,13 +9,13 @@ import typer
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
-from ..config.job import Config, load_config
 from ..query.tables import Format
 from ..sources import FileFormat
 from ..sources.types import TYPES, arrow_type
-from .options import IN_PART, ConfigFile, Overrides, expand
+from .options import IN_PART, ConfigFile, Overrides, expand, load_config
 
 if TYPE_CHECKING:
+    from ..config.job import Config
     from ..embedding.report import EmbedSummary
     from ..index.report import IndexSummary
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import logging
 import signal
 import sys
@@ -25,6 +24,7 @@ from .evaluate import evaluate
 from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
+from .pandas_aside import leave_pandas_aside
 from .store import exclude_app, generations_app
 from .train import train
 
@@ -76,6 +76,8 @@ OWN_PROCESS = object()
 
 def _version(asked: bool) -> None:
     if asked:
+        import importlib.metadata
+
         print(f"lookalike {importlib.metadata.version('lookalike')}")
         raise typer.Exit
 
@@ -92,6 +94,7 @@ def main_options(
     logs.set_up(log, verbose)
     if ctx.obj is OWN_PROCESS:
         ctx.with_resource(native.captured())
+        leave_pandas_aside()
 
 
 app.command()(pack)

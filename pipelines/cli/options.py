@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..filesystem.paths import expanded
+
+if TYPE_CHECKING:
+    from ..config.job import Config
 
 
 def expand(given: Any) -> Any:
@@ -15,6 +18,13 @@ def expand(given: Any) -> Any:
     if isinstance(given, list):
         return [expand(one) for one in given]
     return type(given)(expanded(str(given))) if given is not None else None
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """See `job.load_config`, which is imported only now: nobody waits for it who asks for help."""
+    from ..config.job import load_config as load
+
+    return load(path, overrides)
 
 
 ConfigFile = Annotated[

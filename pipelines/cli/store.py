@@ -14,10 +14,8 @@ import typer
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
-from ..config.job import load_config
 from ..filesystem import files
-from ..store import exclusions
-from .options import IN_PART, UNKNOWN, ConfigFile, Overrides, expand
+from .options import IN_PART, UNKNOWN, ConfigFile, Overrides, expand, load_config
 
 generations_app = typer.Typer(
     help="What was published: list it, serve another one, delete old ones, check every file.",
@@ -190,6 +188,8 @@ def add(
 
     Example: lookalike exclude add -c config/nightly.yaml --reason "request 4711" cats/17.jpg cats/18.jpg
     """
+    from ..store import exclusions
+
     store = load_config(config, set).store
     change = exclusions.add(store, _asked(ids, from_), reason)
     unknown: list[str] = []
@@ -221,6 +221,8 @@ def remove(
 
     Example: lookalike exclude remove -c config/nightly.yaml --from mistakes.txt
     """
+    from ..store import exclusions
+
     store = load_config(config, set).store
     change = exclusions.remove(store, _asked(ids, from_))
     alike = exclusions.nearest_excluded(store, change.unchanged)
@@ -239,6 +241,8 @@ def list_excluded(config: ConfigFile, as_json: AsJson = False, set: Overrides = 
 
     Example: lookalike exclude list -c config/nightly.yaml --json
     """
+    from ..store import exclusions
+
     rows = [
         (one.item_id, one.since.isoformat(timespec="seconds"), one.reason)
         for one in exclusions.entries(load_config(config, set).store)
@@ -250,6 +254,8 @@ def list_excluded(config: ConfigFile, as_json: AsJson = False, set: Overrides = 
 
 
 def _asked(ids: Sequence[str] | None, path: str | None) -> list[str]:
+    from ..store import exclusions
+
     asked = [*(ids or ()), *(exclusions.ids_from_file(path) if path else ())]
     if not asked:
         raise LookalikeError("Expected ids, as arguments or in a file (--from FILE). Received: none")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..train.config import load_train_config
 from .options import IN_PART, Overrides, expand
 
 
@@ -36,6 +35,8 @@ def train(
 
     Example: lookalike train -c config/train-head.yaml --set corpus.shards=photos/ --set validation.shards=more/
     """
+    from ..train.config import load_train_config
+
     job = load_train_config(config, set)
     from ..train.job import train as run
     from ..train.report import train_report

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from lookalike.model.errors import LookalikeError
-from lookalike.model.images.decode import MAX_PIXELS
+from lookalike.model.images import MAX_PIXELS
 from lookalike.model.settings import Section
 
 from ..filesystem.paths import FolderPath, WrittenPath
@@ -129,6 +129,11 @@ class Index(Section):
     )
     shard_vectors: Count = Field(
         2_000_000, description="about how many vectors an index shard holds; decides the memory of a worker"
+    )
+    grow: Fraction = Field(
+        0.1,
+        description="of the vectors of an index shard, that may be new or gone before it is built anew; until then the "
+        "new ones stand in an addition to it; 0 builds anew whatever changed",
     )
     bytes: Literal["float32", "bfloat16", "int8"] = Field(
         "float32",

@@ -6,7 +6,8 @@
     fetched/GROUP.arrow   what is known of each place, read from a group of files; parts by group of shards
     known/SHARD           the same of one shard, in order: see `known`
 
-A key is the first 64 bits of a digest: two images that share it are told apart by who uses it, who compares the whole.
+What a key is, and what belongs to which part, is told by `store.splits`. Keys that were read before come from there
+(`store.kept`), those of other files from `held`.
 Beside `held` and `fetched` lie lists of files that are damaged.
 """
 
@@ -27,7 +28,9 @@ from ..filesystem import files
 from ..runner.parts import PartWriter, read_part, write_parts
 from ..runner.work_list import MOST_FILES
 from ..store.database import database, take_rows
+from ..store.kept_parts import KeptParts
 from ..store.notes import is_whole
+from ..store.splits import KEYS, OF_CONTENT, digests_of, key_rows, keys_of, part_of, part_of_keys
 from .known import record_of
 
 MEMORY = "1GB"
@@ -37,12 +40,9 @@ _GROUP = 16
 _BATCH = 1024
 _ROWS = 65_536
 _WANTED = pa.schema([("key", pa.uint64()), ("shard", pa.int32()), ("position", pa.int64())])
-_HELD = pa.schema([("key", pa.uint64()), ("file", pa.int32()), ("row", pa.int64())])
 _CHOSEN = pa.schema(
     [("file", pa.int32()), ("row", pa.int64()), ("shard", pa.int32()), ("position", pa.int64())]
 )
-_NIBBLES = np.zeros(256, np.uint8)
-_NIBBLES[list(b"0123456789abcdef")] = range(16)
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Join:
         parts: into how many parts keys are split.
         dim: length of a vector.
         max_pixels: largest width x height; what is larger is not known.
+        kept: keys that were read before.
     """
 
     store: str
@@ -66,6 +67,7 @@ class Join:
     parts: int
     dim: int
     max_pixels: int
+    kept: KeptParts
 
     @property
     def spill(self) -> str | None:
@@ -141,10 +143,10 @@ class ReadWanted:
             for shard in shards:
                 with files.open_read(shard.path) as file:
                     for batch in pq.ParquetFile(file).iter_batches(columns=["position", "content_hash"]):
-                        keys = _keys(_digests(batch))
+                        keys = keys_of(digests_of(batch))
                         numbers = pa.repeat(pa.scalar(shard.number, pa.int32()), len(batch))
                         rows = pa.record_batch([keys, numbers, batch["position"]], schema=_WANTED)
-                        writer.add(rows, _part_of(keys, self.join.parts))
+                        writer.add(rows, part_of_keys(keys, self.join.parts))
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,10 @@ class ReadHeld:
         first, held = _first(held)
         base = files.join(self.join.folder, "held", f"{first.number:07}")
         damaged = []
-        with write_parts(f"{base}.arrow", _HELD, self.join.parts) as writer:
+        with write_parts(f"{base}.arrow", KEYS, self.join.parts) as writer:
             for one in held:
                 try:
-                    keys, rows = self._read(one)
+                    found = self._read(one)
                 except (
                     _DamagedError,
                     pa.ArrowException,
@@ -169,20 +171,16 @@ class ReadHeld:
                 ):  # also columns of other types
                     damaged.append((one.number, one.path))
                     continue
-                numbers = pa.repeat(pa.scalar(one.number, pa.int32()), len(keys))
-                batch = pa.record_batch([keys, numbers, rows], schema=_HELD)
-                writer.add(batch, _part_of(keys, self.join.parts))
+                for rows in found:
+                    writer.add(rows, part_of(rows, self.join.parts))
             files.write_bytes(f"{base}.json", json.dumps(damaged).encode())
 
-    def _read(self, held: Listed) -> tuple[np.ndarray, np.ndarray]:
-        """Keys and rows of the images that are not too large: uint64 and int64 (images,)."""
-        keys, small = [np.empty(0, np.uint64)], [np.empty(0, bool)]
-        for batch in _batches(self.join.store, held, ["content_hash", "width", "height"]):
-            width, height = (batch[side].to_numpy().astype(np.int64) for side in ("width", "height"))
-            small.append(width * height <= self.join.max_pixels)
-            keys.append(_keys(_digests(batch)))
-        rows = np.flatnonzero(np.concatenate(small))
-        return np.concatenate(keys)[rows], rows
+    def _read(self, held: Listed) -> list[pa.RecordBatch]:
+        """Its rows of `KEYS`; all or none."""
+        found: list[pa.RecordBatch] = []
+        for batch in _batches(self.join.store, held, list(OF_CONTENT)):
+            found.append(key_rows(batch, held.number, sum(map(len, found))))
+        return found
 
 
 @dataclass(frozen=True)
@@ -210,8 +208,8 @@ class Choose:
                 connection,
                 "CREATE TABLE held AS SELECT key, max(file) AS file, arg_max(row, file) AS row FROM batches "
                 "WHERE key IN (SELECT key FROM wanted) GROUP BY key",
-                _HELD,
-                self._whole(part),
+                KEYS,
+                self._usable(part),
             )
             found = connection.execute("SELECT file, row, shard, position FROM wanted JOIN held USING (key)")
             while rows := found.fetchmany(_ROWS):
@@ -223,10 +221,13 @@ class Choose:
         for path in self.join.left(kind):
             yield from read_part(path, part, self.join.parts)
 
-    def _whole(self, part: int) -> Iterator[pa.RecordBatch]:
+    def _usable(self, part: int) -> Iterator[pa.RecordBatch]:
+        """What is held, but for damaged files and images that are too large."""
         damaged = np.array(self.damaged, np.int32)
-        for batch in self._rows("held", part):
-            yield batch.filter(pa.array(~np.isin(batch["file"].to_numpy(), damaged)))
+        for rows in chain(self.join.kept.rows(KEYS, part, self.join.parts), self._rows("held", part)):
+            usable = ~np.isin(rows["file"].to_numpy(), damaged)
+            usable &= rows["pixels"].to_numpy() <= self.join.max_pixels
+            yield rows.filter(pa.array(usable))
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ class Fetch:
             start += len(batch)
             known = np.zeros(len(rows), record_of(self.join.dim))
             known["position"] = here["position"]
-            known["content"] = _digests(batch)[rows]
+            known["content"] = digests_of(batch)[rows]
             known["width"], known["height"] = (batch[side].to_numpy()[rows] for side in ("width", "height"))
             known["vector"] = batch["embedding"].flatten().to_numpy().reshape(-1, self.join.dim)[rows]
             kind = self._schema.field("known").type
@@ -349,21 +350,6 @@ def _first(listed: Iterable[Listed]) -> tuple[Listed, Iterator[Listed]]:
     waiting = iter(listed)
     first = next(waiting)
     return first, chain([first], waiting)
-
-
-def _part_of(keys: np.ndarray, parts: int) -> np.ndarray:
-    return (keys % np.uint64(parts)).astype(np.int64)
-
-
-def _digests(batch: pa.RecordBatch) -> np.ndarray:
-    """The column of digests, 64 bytes each: as bytes, because text of a damaged file may be no UTF-8."""
-    return np.array(batch["content_hash"].cast(pa.binary()).to_pylist(), "S64")
-
-
-def _keys(digests: np.ndarray) -> np.ndarray:
-    """The first 64 bits of each digest, uint64."""
-    nibbles = _NIBBLES[digests.view(np.uint8).reshape(-1, 64)[:, :16]]
-    return (nibbles[:, ::2] << 4 | nibbles[:, 1::2]).view(">u8").ravel().astype(np.uint64)
 
 
 class _DamagedError(Exception):

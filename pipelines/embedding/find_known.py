@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ..filesystem import files
 from ..runner.work_list import write_work_list
 from ..runner.workers import in_workers, pieces_at_most
 from ..sources import Shard
+from ..store import kept
 from ..store.notes import EmbeddedShard
+from ..store.splits import KEYS, parts_for
 from .content_join import Choose, Fetch, Group, HandOut, Join, Listed, ReadHeld, ReadWanted, group_of
 from .outcomes import run_file
 
 logger = logging.getLogger(__name__)
-PART = 4_000_000
-"""Embeddings whose keys are compared at once, at most."""
 
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ def find_known(
 ) -> None:
     """Leaves each shard a file of the embeddings that the store has of its images, if there are any.
 
+    Only embedding files that were not read before are opened, and those that hold what is wanted; see `store.kept`.
     Where several embedding files hold a content, the last one's is taken. One that is damaged is not used. An image
     above the limit is not known: whoever decodes it refuses it. Whoever calls this holds no key and no vector.
 
@@ -48,20 +51,30 @@ def find_known(
     Raises:
         LookalikeError, OSError: if a file system fails; see `workers.in_workers`.
     """
-    held = sum(note.embedded + note.reused for note in notes)
+    folder = files.join(run_folder, "join")
+    encoder = notes[0].encoder
+    table = kept.usable(store, encoder, folder, [KEYS], flags)
+    rows = table.rows_of(notes)
+    numbers = np.full(len(table), -1, "<i4")
+    numbers[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+    path = files.join(folder, "numbers")
+    files.write_bytes(path, numbers.tobytes())
     join = Join(
         store=store,
-        folder=files.join(run_folder, "join"),
+        folder=folder,
         file_count=len(notes),
         shard_count=len(shards),
-        parts=max(1, -(-held // PART)),
+        parts=parts_for(sum(note.embedded + note.reused for note in notes)),
         dim=dim,
         max_pixels=max_pixels,
+        kept=kept.parts_of(store, encoder, table, path),
     )
     steps = _Steps(join, flags)
     contents = (Listed(n, run_file(run_folder, "contents", shard)) for n, shard in enumerate(shards))
     steps.run("Read wanted", ReadWanted(join), contents, len(shards), Listed.from_json)
-    steps.run("Read held", ReadHeld(join), _listed(notes), len(notes), Listed.from_json)
+    new = rows < 0
+    listed = (one for one in _listed(notes) if new[one.number])
+    steps.run("Read held", ReadHeld(join), listed, int(new.sum()), Listed.from_json)
     damaged = join.damaged("held")
     _warn(damaged)
     while True:
@@ -94,6 +107,8 @@ class _Steps:
         count: int,
         decode: Callable[[Any], T],
     ) -> None:
+        if not count:
+            return
         folder = files.join(self._join.folder, "work", name.replace(" ", "-").lower())
         work = write_work_list(folder, elements, count, decode, pieces_at_most(self._flags))
         in_workers(name, work_on, work, self._flags)

@@ -1,16 +1,15 @@
-"""The embedding job: each image shard that has no embedding file yet becomes one, on Beam."""
+"""The embedding job: each image shard that has no embedding file yet becomes one, in workers."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-
-from apache_beam.utils.shared import Shared
 
 from lookalike.model.cores import cores
 from lookalike.model.encoder.bundle import EncodedBatch, Encoder, is_far_ahead
@@ -19,8 +18,8 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..runner import progress
-from ..runner.beam import most_pieces, run_each, workers_on_this_machine
 from ..runner.work_list import WorkList, write_work_list
+from ..runner.workers import in_workers, pieces_at_most, workers_here
 from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
@@ -69,7 +68,9 @@ def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
 
     work = sum(shard.size for shard in plan.missing)
     with progress.shown("looking up", task.progress_folder, len(plan.missing), work, "records"):
-        run_each("Read contents", ReadContents(task), _work_list(task, "look-up", plan.missing, flags), flags)
+        in_workers(
+            "Read contents", ReadContents(task), _work_list(task, "look-up", plan.missing, flags), flags
+        )
     done = read_outcomes(task.run_folder).done
     left = [shard for shard in plan.missing if shard.name not in done]
     if left:
@@ -80,7 +81,7 @@ def _look_up(task: EmbedTask, plan: Plan, flags: Sequence[str]) -> list[Shard]:
 def _embed_shards(task: EmbedTask, shards: Sequence[Shard], flags: Sequence[str]) -> None:
     work = sum(shard.size for shard in shards)
     with progress.shown("embedding", task.progress_folder, len(shards), work, "images"):
-        run_each("Embed", EmbedShards(task), _work_list(task, "embed", shards, flags), flags)
+        in_workers("Embed", EmbedShards(task), _work_list(task, "embed", shards, flags), flags)
 
 
 def _work_list(task: EmbedTask, name: str, shards: Sequence[Shard], flags: Sequence[str]) -> WorkList[Shard]:
@@ -89,13 +90,13 @@ def _work_list(task: EmbedTask, name: str, shards: Sequence[Shard], flags: Seque
         (shard.to_json() for shard in shards),
         len(shards),
         Shard.from_json,
-        most_pieces(flags),
+        pieces_at_most(flags),
     )
 
 
 def _task(config: Config, plan: Plan, flags: Sequence[str]) -> EmbedTask:
     threads = config.embed.threads
-    if threads is None and (workers := workers_on_this_machine(flags)) > 1:
+    if threads is None and (workers := workers_here(flags)) > 1:
         threads = max(1, cores() // workers)
     return EmbedTask(
         store=config.store,
@@ -115,7 +116,6 @@ class EmbedShards:
 
     def __init__(self, task: EmbedTask) -> None:
         self._task = task
-        self._shared_encoder = Shared()
 
     def __call__(self, shards: Iterable[Shard]) -> None:
         with outcome_log(self._task.run_folder, "embed") as outcomes:
@@ -127,7 +127,17 @@ class EmbedShards:
 
     def _encoder(self) -> Encoder:
         """The one of this process, opened when it is first needed."""
-        return self._shared_encoder.acquire(lambda: open_encoder(self._task, _threads(self._task)))
+        run = self._task.run_folder
+        with _opening:
+            if run not in _opened:
+                _opened.clear()
+                _opened[run] = open_encoder(self._task, _threads(self._task))
+            return _opened[run]
+
+
+_opening = threading.Lock()
+_opened: dict[str, Encoder] = {}
+"""The encoder of a run, by its folder: all threads of a worker share one."""
 
 
 def _threads(task: EmbedTask) -> int:

@@ -22,7 +22,8 @@ def embed_missing(config: Config, flags: Sequence[str] = ()) -> EmbedSummary:
     plan = make_plan(config)
     if plan.finished.all():
         forget(config.store)  # what a run left that was ended behind its last shard
-        keep_notes(config.store, plan.fingerprint, plan.stored)
+        if not plan.are_kept:
+            keep_notes(config.store, plan.fingerprint, plan.stored)
         keep_encoder(config.store, config.encoder)
         return EmbedSummary(plan, (), dict.fromkeys(COUNTS, 0), 0.0)
     from .job import embed

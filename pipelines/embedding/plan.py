@@ -37,6 +37,7 @@ class Plan:
         notes: of those, in the same order.
         stored: all notes of the encoder in the store, the newest last.
         augmentation: what the index does to the vectors of its items; None for nothing.
+        are_kept: whether the file of all notes is as `note_listing.keep_notes` would write it.
     """
 
     fingerprint: str
@@ -48,6 +49,7 @@ class Plan:
     notes: Sequence[EmbeddedShard]
     stored: Sequence[EmbeddedShard]
     augmentation: DatabaseAugmentation | None = None
+    are_kept: bool = False
 
     @property
     def missing(self) -> ShardList:
@@ -84,7 +86,7 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         # Tables and manifests hold the names as text.
         if escape(shard.name) != shard.name:
             raise LookalikeError(f"Expected names of shards in UTF-8. Received: {escape(shard.place)}")
-    stored = finished_shards(config.store, encoder)
+    stored, are_kept = finished_shards(config.store, encoder)
     note_of = np.full(len(shards), -1)
     if (trust or config.corpus.trust) == "metadata":
         places = {shard.name: place for place, shard in enumerate(shards)}
@@ -103,4 +105,5 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         stored.take(note_of[finished]),
         stored,
         augmentation,
+        are_kept,
     )

@@ -56,6 +56,8 @@ class RankedCorpus:
         items = pa.concat_tables(shard.items for shard in shards)
         order = pc.sort_indices(items[ITEM_ID])
         order = order.filter(pc.invert(pc.is_in(items[ITEM_ID].take(order), hidden)))
+        shown = np.concatenate([np.isin(np.arange(len(s.items)), s.hidden, invert=True) for s in shards])
+        order = order.filter(pa.array(shown[order.to_numpy()]))
         self.items = items.take(order)
         number = np.full(len(items), -1, np.int64)
         number[order.to_numpy()] = np.arange(len(order))

@@ -22,7 +22,7 @@ from ..filesystem.naming import naming
 from ..store.index_manifest import FORMAT, MANIFEST, Metric, parse_manifest
 from ..store.notes import embedding_schema
 from .embeddings import open_parquet, open_whole, rows_of
-from .inputs import IndexInputs, read_inputs
+from .inputs import EmbeddingInput, IndexInputs, read_inputs
 from .post_processing import drawn_to_neighbours
 from .shard import ShardContent, in_memory, write_index_shard
 from .tuning import AskedQueries, BuildOptions, tuned_ks
@@ -46,6 +46,7 @@ class IndexTask:
         run_folder: where progress is noted.
         augmentation: what is done to the vectors first; None for nothing.
         tuning: file of vectors to tune with, which `numpy.save` wrote; None for none.
+        decided_by: see `IndexInputs.decided_by`.
     """
 
     store: str
@@ -62,6 +63,7 @@ class IndexTask:
     run_folder: str
     augmentation: DatabaseAugmentation | None = None
     tuning: str | None = None
+    decided_by: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """It in types of JSON, from which `from_json` makes the same."""
@@ -90,11 +92,6 @@ def tuned_by(config: Config, asked: AskedQueries | None) -> list[Any]:
     if config.index.bytes != "float32":  # what was built without it keeps its name
         parts.append(config.index.bytes)
     return parts
-
-
-def tuning_file(run_folder: str) -> str:
-    """Where the vectors of queries to tune with lie during a run."""
-    return files.join(run_folder, "tuning.npy")
 
 
 def decided_by(config: Config, plan: Plan, asked: AskedQueries | None = None) -> dict[str, Any]:
@@ -145,7 +142,8 @@ def make_tasks(
             ),
             run_folder=run_folder,
             augmentation=plan.augmentation,
-            tuning=tuning_file(run_folder) if asked else None,
+            tuning=files.join(run_folder, "tuning.npy") if asked else None,
+            decided_by=inputs.decided_by,
         )
         for number, (digest, vectors) in enumerate(zip(inputs.digests, inputs.vectors, strict=True))
     ]
@@ -190,51 +188,82 @@ def build_index_shard(task: IndexTask) -> int:
     content = _read_embeddings(task)
     if task.augmentation and len(content.items):
         content = _augmented(content, task.options, task.augmentation)
-    asked = np.load(io.BytesIO(files.read_bytes(task.tuning)), allow_pickle=False) if task.tuning else None
     target = files.join(task.store, task.path)
     with (
         files.write_folder(target, MANIFEST, lambda: is_whole(task.store, task.path)) as folder,
         naming(folder),
     ):
-        write_index_shard(folder, content, task.options, asked)
+        write_index_shard(folder, content, task.options, tuning_vectors(task))
     return len(content.items)
+
+
+def tuning_vectors(task: IndexTask) -> np.ndarray | None:
+    """The user's queries to tune with, float32 (q, dim); None for none. Raises OSError."""
+    if task.tuning is None:
+        return None
+    vectors: np.ndarray = np.load(io.BytesIO(files.read_bytes(task.tuning)), allow_pickle=False)
+    return vectors
 
 
 def _read_embeddings(task: IndexTask) -> ShardContent:
     """All rows of a task's embedding files that are served; besides them a few rows are held."""
-    names = ["item_id", *task.metadata]
-    schema = embedding_schema(task.dim, task.metadata)
-    schema = pa.schema([schema.field(name) for name in names])
+    schema = items_schema(task)
     vectors = np.empty((task.vectors, task.dim), np.float32)
     items: list[pa.RecordBatch] = []
+    digests: list[str] = []
+    counts: list[int] = []
     filled = 0
-    for batch in _batches(task, [*names, "embedding"]):
-        end = filled + len(batch)
-        if end <= task.vectors:
-            vectors[filled:end] = batch["embedding"].flatten().to_numpy().reshape(-1, task.dim)
-            items.append(batch.select(names).cast(schema))
-        filled = end
+    for source in read_inputs(task.inputs, task.number, task.shards):
+        digests.append(source.digest)
+        before = filled
+        for batch, embeddings in served_rows(task, source):
+            end = filled + len(batch)
+            if end <= task.vectors:
+                vectors[filled:end] = embeddings
+                items.append(batch)
+            filled = end
+        counts.append(filled - before)
     if filled != task.vectors:
         raise LookalikeError(
             f"{task.path}: expected embedding files of {task.vectors} vectors, as their notes say. Received: {filled}"
         )
-    return ShardContent(pa.Table.from_batches(items, schema), vectors, task.metric, task.encoder)
+    of_item = pa.array(np.repeat(np.arange(len(counts), dtype=np.int32), counts))
+    origins = pa.DictionaryArray.from_arrays(of_item, pa.array(digests, pa.string()))
+    return ShardContent(pa.Table.from_batches(items, schema), vectors, task.metric, task.encoder, origins)
 
 
-def _batches(task: IndexTask, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    for source in read_inputs(task.inputs, task.number, task.shards):
-        path = files.join(task.store, source.path)
-        gone = pa.array(source.left_out, pa.string())
-        with open_whole(path, source.sha256) as file:
-            for batch in rows_of(open_parquet(file, path), path, columns):
-                yield batch.filter(pc.invert(pc.is_in(batch["item_id"], gone))) if len(gone) else batch
+def items_schema(task: IndexTask) -> pa.Schema:
+    """Of a task's items: `item_id` and the metadata."""
+    schema = embedding_schema(task.dim, task.metadata)
+    return pa.schema([schema.field(name) for name in ("item_id", *task.metadata)])
+
+
+def served_rows(task: IndexTask, source: EmbeddingInput) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """The items of an embedding file that are served, by `items_schema`, and their vectors, float32 (rows, dim).
+
+    Raises:
+        LookalikeError: if the file is damaged.
+        OSError: if it cannot be read.
+    """
+    schema = items_schema(task)
+    path = files.join(task.store, source.path)
+    gone = pa.array(source.left_out, pa.string())
+    with open_whole(path, source.sha256) as file:
+        for batch in rows_of(open_parquet(file, path), path, [*schema.names, "embedding"]):
+            if len(gone):
+                batch = batch.filter(pc.invert(pc.is_in(batch["item_id"], gone)))
+            vectors = batch["embedding"].flatten().to_numpy().reshape(-1, task.dim)
+            yield batch.select(schema.names).cast(schema), vectors
 
 
 def _augmented(
     content: ShardContent, options: BuildOptions, augmentation: DatabaseAugmentation
 ) -> ShardContent:
-    """Database-side augmentation among the vectors of one index shard: of unit length."""
+    """Database-side augmentation among the vectors of one index shard: of unit length.
+
+    As each depends on its neighbours, such a shard cannot grow.
+    """
     plain = in_memory(content, replace(options, bytes="float32"))
     vectors = plain.vectors_of(np.arange(len(plain.items)))
     drawn = drawn_to_neighbours([plain], vectors, plain.item_ids, augmentation)
-    return replace(content, items=plain.items, vectors=drawn)
+    return replace(content, items=plain.items, vectors=drawn, origins=None)

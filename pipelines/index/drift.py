@@ -6,6 +6,7 @@ for both at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,7 +57,8 @@ class Drift:
             LookalikeError, OSError: if an index shard of it cannot be read.
         """
         shards = [self.before[n] for n in _spread(len(self.before), SAMPLE)]
-        look = _Look(self.store, files.join(self.folder, "sample"), -(-SAMPLE // max(1, len(shards))))
+        share = SAMPLE / max(1, sum(ref.count for ref in shards))
+        look = _Look(self.store, files.join(self.folder, "sample"), share)
         return self._looked(look, shards)
 
     def ask_new(self, sample: QueryBlock | None) -> bool:
@@ -71,11 +73,11 @@ class Drift:
         Raises:
             LookalikeError, OSError: if one is damaged, or cannot be read.
         """
-        kept = {ref.path for ref in self.before}
-        new = [ref for ref in self.after if ref.path not in kept]
+        kept = {ref.key for ref in self.before}
+        new = [ref for ref in self.after if ref.key not in kept]
         in_both = self._in_both(sample, new) if sample else None
         pieces = []
-        for name, refs in (("kept", [ref for ref in self.after if ref.path in kept]), ("new", new)):
+        for name, refs in (("kept", [ref for ref in self.after if ref.key in kept]), ("new", new)):
             asked = () if in_both is None else ("old", "new") if name == "kept" else ("new",)
             pieces += self._pieces(name, refs, asked)
         self._search("new", pieces)
@@ -90,8 +92,8 @@ class Drift:
         Raises:
             LookalikeError, OSError: if an index shard of the last generation cannot be read.
         """
-        kept = {ref.path for ref in self.after}
-        self._search("old", self._pieces("gone", [r for r in self.before if r.path not in kept], ("old",)))
+        kept = {ref.key for ref in self.after}
+        self._search("old", self._pieces("gone", [r for r in self.before if r.key not in kept], ("old",)))
         before, after = (self._answers(of) for of in ("old", "new"))
         shared = [len(a & b) / max(len(a), len(b)) for a, b in zip(before, after, strict=True) if a or b]
         return float(np.mean(shared)) if shared else None
@@ -100,8 +102,8 @@ class Drift:
         """Those of the sample that are in both generations, with their vectors after; writes both questions down."""
         look = _Look(self.store, files.join(self.folder, "found"), 0, tuple(sample.ids))
         found = self._looked(look, new)
-        kept = {ref.path for ref in self.after}
-        of_shard = np.array([self.before[n].path in kept for n in _spread(len(self.before), SAMPLE)], bool)
+        kept = {ref.key for ref in self.after}
+        of_shard = np.array([self.before[n].key in kept for n in _spread(len(self.before), SAMPLE)], bool)
         stay = sample.only(of_shard[sample.numbers])
         now = dict(zip([*stay.ids, *found.ids], [*stay.vectors, *found.vectors], strict=True))
         both = sample.only(np.array([item_id in now for item_id in sample.ids], bool))
@@ -169,13 +171,13 @@ class _Look:
     Attributes:
         store: folder of the store.
         folder: for a file of items and their vectors for each shard, their numbers being the shard's.
-        rows: items wanted of each, spread over it.
-        ids: of items that are wanted, if `rows` is 0.
+        share: fraction of its items that is wanted of each, spread over it; one item at least.
+        ids: of items that are wanted, if `share` is 0.
     """
 
     store: str
     folder: str
-    rows: int
+    share: float
     ids: tuple[str, ...] = ()
 
     def path(self, number: int) -> str:
@@ -186,8 +188,8 @@ class _Look:
         """Raises LookalikeError for a damaged index, OSError where the file system fails."""
         for number, ref in shards:
             shard = open_vectors_of(self.store, ref)
-            if self.rows:
-                rows = _spread(len(shard.items), self.rows)
+            if self.share:
+                rows = shard.shown[_spread(len(shard.shown), math.ceil(self.share * len(shard.shown)))]
                 found = QueryBlock(
                     shard.item_ids.take(pa.array(rows)).to_pylist(),
                     shard.vectors_of(rows),
@@ -203,7 +205,7 @@ class _Look:
 
 def _numbered(data: Any) -> tuple[int, IndexRef]:
     number, ref = data
-    return number, IndexRef(**ref)
+    return number, IndexRef.from_json(ref)
 
 
 def _spread(count: int, most: int) -> np.ndarray:

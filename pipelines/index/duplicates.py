@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
@@ -19,8 +20,10 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..runner.parts import read_part, write_parts
 from ..store.database import database, take_rows
+from ..store.kept_parts import KeptParts
 from ..store.notes import EmbeddedShard
-from . import ids
+from ..store.splits import IDS, part_of_ids
+from .ids import read_rows
 
 SCHEMA = pa.schema([("item_id", pa.string()), ("shard", pa.string()), ("kept_shard", pa.string())])
 _LEFT_OUT = pa.schema(
@@ -64,14 +67,18 @@ class FindLeftOut:
     """Parts of the ids -> for each a file of what is left out, by shard and id. It travels to workers.
 
     Attributes:
-        ids_folder: where the files of ids are.
+        kept: ids that were read before.
+        shards: number of embedding files of the corpus; those of `kept` with a higher number are of no matter.
+        read_folder: where `ids.ReadIds` left the others.
         parts: into how many parts they are split.
         taken_down: file of the ids that are taken down, split likewise; see `write_taken_down`.
         folder: for the files that are written.
         spill: local folder for what does not fit into memory; None is that of the system's temporary files.
     """
 
-    ids_folder: str
+    kept: KeptParts
+    shards: int
+    read_folder: str
     parts: int
     taken_down: str
     folder: str
@@ -88,7 +95,7 @@ class FindLeftOut:
         with database(self.spill) as connection:
             taken_down = read_part(self.taken_down, part, self.parts)
             take_rows(connection, "CREATE TABLE taken_down AS FROM batches", _TAKEN_DOWN, taken_down)
-            take_rows(connection, f"CREATE TABLE left_out AS {_FIND}", ids.SCHEMA, self._ids(part))
+            take_rows(connection, f"CREATE TABLE left_out AS {_FIND}", IDS, self._ids(part))
             found = connection.execute("FROM left_out")
             path = files.join(self.folder, f"{part:05}.arrow")
             with files.write_atomic(path) as file, pa.ipc.new_stream(file, _LEFT_OUT) as writer:
@@ -99,15 +106,15 @@ class FindLeftOut:
                     writer.write_batch(pa.record_batch(columns, schema=_LEFT_OUT))
 
     def _ids(self, part: int) -> Iterator[pa.RecordBatch]:
-        for file in files.list_files(self.ids_folder):
-            if file.path.endswith(".arrow"):
-                yield from read_part(file.path, part, self.parts)
+        for rows in self.kept.rows(IDS, part, self.parts):
+            yield rows.filter(pc.less(rows["shard"], self.shards))
+        yield from read_rows(self.read_folder, IDS, part, self.parts)
 
 
 def write_taken_down(path: str, taken_down: pa.Array, parts: int) -> None:
     """Leaves the ids that are taken down, split into parts, to workers. Raises OSError."""
     with write_parts(path, _TAKEN_DOWN, parts) as writer:
-        writer.add(pa.record_batch([taken_down], schema=_TAKEN_DOWN), ids.part_of(taken_down, parts))
+        writer.add(pa.record_batch([taken_down], schema=_TAKEN_DOWN), part_of_ids(taken_down, parts))
 
 
 def left_out(folder: str) -> Iterator[LeftOut]:

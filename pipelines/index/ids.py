@@ -1,19 +1,20 @@
-"""The ids of all embedding files, read by workers and split into parts; on the way the files are checked.
+"""The ids and contents of embedding files, read by workers and split into parts; on the way the files are checked.
 
-FOLDER/NUMBER.arrow  ids of the image shards from this number on, and their shards' numbers (see `runner.parts`)
-FOLDER/NUMBER.json   what was found in those shards' files: a `Found`
+ids/NUMBER.arrow    rows of `splits.IDS` of the image shards from this number on (see `runner.parts`)
+keys/NUMBER.arrow   rows of `splits.KEYS` of the same
+found/NUMBER.json   what was found in those shards' files: a `Found`
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +24,13 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..runner import progress
-from ..runner.parts import write_parts
+from ..runner.parts import PartWriter, read_part, write_parts
+from ..store.kept import Fields
 from ..store.notes import EmbeddedShard, is_whole
+from ..store.splits import IDS, KEYS, OF_CONTENT, id_rows, key_rows, part_of
 from .carried import with_values
 from .embeddings import DamagedError, open_parquet, open_whole, rows_of
 
-SCHEMA = pa.schema([("item_id", pa.string()), ("shard", pa.int32())])
-PART = 4_000_000
-"""Ids of a part at most: what a worker compares at once, some 400 MB of ids of usual length."""
 _AT_ONCE = 8
 """Files that are read at the same time at least: on an object store a request takes longer than its work."""
 
@@ -46,20 +46,19 @@ class StoredShard:
         number: of the shard, in the order of the corpus.
         path: its embedding file, relative to the store.
         rejects_path: its rejects file, relative to the store.
-        sha256, rejects_sha256: what their digests must be; None where that is not asked.
+        sha256, rejects_sha256: what their digests must be.
     """
 
     number: int
     path: str
     rejects_path: str
-    sha256: str | None
-    rejects_sha256: str | None
+    sha256: str
+    rejects_sha256: str
 
     @classmethod
-    def of(cls, number: int, note: EmbeddedShard, check: bool) -> StoredShard:
-        """The files of a note; `check` is whether their digests are asked."""
-        digests = (note.sha256, note.rejects_sha256) if check else (None, None)
-        return cls(number, note.path, note.rejects_path, *digests)
+    def of(cls, number: int, note: EmbeddedShard) -> StoredShard:
+        """The files of a note."""
+        return cls(number, note.path, note.rejects_path, note.sha256, note.rejects_sha256)
 
     def to_json(self) -> list[Any]:
         """It in types of JSON, from which `from_json` makes the same."""
@@ -71,70 +70,87 @@ class StoredShard:
         return cls(*data)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
     """What was found in embedding files.
 
     Attributes:
         damaged: files that are not what their digests say, relative to the store.
-        carried: those of the fields that were asked for that have a value somewhere.
+        fields: fields of metadata that have values -> numbers of the shards in whose files it is just these, int64.
     """
 
     damaged: tuple[str, ...]
-    carried: frozenset[str]
+    fields: Mapping[Fields, np.ndarray]
 
 
 @dataclass(frozen=True)
 class ReadIds:
-    """Image shards -> their ids in parts, and what was found in their files. It travels to workers.
+    """Image shards -> their ids and contents in parts, and what was found in their files. It travels to workers.
 
     Attributes:
         store: folder of the store.
-        folder: for the files that are written.
-        parts: into how many parts the ids are split.
-        carried: fields of metadata that are asked for.
+        folder: for the folders of the files that are written.
+        parts: into how many parts rows are split.
         progress_folder: where progress is noted.
     """
 
     store: str
     folder: str
     parts: int
-    carried: tuple[str, ...]
     progress_folder: str
 
     def __call__(self, shards: Iterable[StoredShard]) -> None:
         noted = progress.worker_note(self.progress_folder)
         waiting = iter(shards)
         first = next(waiting)
-        base = files.join(self.folder, f"{first.number:07}")
         damaged: list[str] = []
-        carried: set[str] = set()
-        with write_parts(f"{base}.arrow", SCHEMA, self.parts) as writer:
+        fields: defaultdict[Fields, list[int]] = defaultdict(list)
+        with self._writer(IDS, first) as ids, self._writer(KEYS, first) as keys:
             for one in _in_threads(self._read, chain([first], waiting)):
                 damaged += one.damaged
-                carried |= one.carried
-                for ids in one.ids:
-                    numbers = pa.repeat(pa.scalar(one.number, pa.int32()), len(ids))
-                    writer.add(pa.record_batch([ids, numbers], schema=SCHEMA), part_of(ids, self.parts))
+                if not one.damaged:
+                    fields[one.fields].append(one.number)
+                for rows in one.ids:
+                    ids.add(rows, part_of(rows, self.parts))
+                for rows in one.keys:
+                    keys.add(rows, part_of(rows, self.parts))
                 noted.add(shards=1, vectors=one.count, work=one.count)
-        found = {"damaged": damaged, "carried": sorted(carried)}
-        files.write_bytes(f"{base}.json", json.dumps(found).encode())
+        found = {"damaged": damaged, "fields": list(fields.items())}
+        path = files.join(self.folder, "found", f"{first.number:07}.json")
+        files.write_bytes(path, json.dumps(found).encode())
+
+    def _writer(self, schema: pa.Schema, first: StoredShard) -> AbstractContextManager[PartWriter]:
+        path = files.join(folder_of(self.folder, schema), f"{first.number:07}.arrow")
+        return write_parts(path, schema, self.parts)
 
     def _read(self, shard: StoredShard) -> _Read:
         path = files.join(self.store, shard.path)
         read = _Read(shard.number)
         try:
-            if shard.rejects_sha256 and not is_whole(self.store, shard.rejects_path, shard.rejects_sha256):
+            if not is_whole(self.store, shard.rejects_path, shard.rejects_sha256):
                 read.damaged.append(shard.rejects_path)
-            with open_whole(path, shard.sha256) if shard.sha256 else files.open_read(path) as file:
+            with open_whole(path, shard.sha256) as file:
                 parquet = open_parquet(file, path)
-                read.carried |= with_values(parquet.metadata, self.carried)
-                read.ids += [batch["item_id"] for batch in rows_of(parquet, path, ["item_id"])]
+                read.fields = tuple(sorted(with_values(parquet.metadata, parquet.schema_arrow.names)))
+                for batch in rows_of(parquet, path, ["item_id", *OF_CONTENT]):
+                    read.keys.append(key_rows(batch, shard.number, read.count))
+                    read.ids.append(id_rows(batch["item_id"], shard.number))
         except DamagedError:
             read.damaged.insert(0, shard.path)
         except OSError as error:
             raise LookalikeError(files.reason(error)) from error
         return read
+
+
+def folder_of(folder: str, schema: pa.Schema) -> str:
+    """Where in its folder `ReadIds` writes rows."""
+    return files.join(folder, "ids" if schema == IDS else "keys")
+
+
+def read_rows(folder: str, schema: pa.Schema, part: int, parts: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a part, of those that all workers read. Raises OSError."""
+    for file in files.list_files(folder_of(folder, schema)):
+        yield from read_part(file.path, part, parts)
 
 
 @dataclass
@@ -143,8 +159,9 @@ class _Read:
 
     number: int
     damaged: list[str] = field(default_factory=list)
-    carried: set[str] = field(default_factory=set)
-    ids: list[pa.Array] = field(default_factory=list)
+    fields: Fields = ()
+    ids: list[pa.RecordBatch] = field(default_factory=list)
+    keys: list[pa.RecordBatch] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -168,25 +185,13 @@ def _in_threads(work: Callable[[T], R], elements: Iterable[T]) -> Iterator[R]:
                 one.cancel()
 
 
-def part_of(ids: pa.Array, parts: int) -> np.ndarray:
-    """The part that each id belongs to, the same on every machine: int64 (ids,)."""
-    if parts == 1:
-        return np.zeros(len(ids), np.int64)
-    return np.fromiter(map(crc32, ids.cast(pa.binary()).to_pylist()), np.int64, len(ids)) % parts
-
-
-def parts_for(ids: int) -> int:
-    """Into how many parts so many ids are split."""
-    return max(1, -(-ids // PART))
-
-
 def found_in(folder: str) -> Found:
     """What all workers found. Raises OSError."""
     damaged: list[str] = []
-    carried: set[str] = set()
-    for file in files.list_files(folder):
-        if file.path.endswith(".json"):
-            told = json.loads(files.read_bytes(file.path))
-            damaged += told["damaged"]
-            carried |= set(told["carried"])
-    return Found(tuple(damaged), frozenset(carried))
+    fields: defaultdict[Fields, list[np.ndarray]] = defaultdict(list)
+    for file in files.list_files(files.join(folder, "found")):
+        told = json.loads(files.read_bytes(file.path))
+        damaged += told["damaged"]
+        for names, numbers in told["fields"]:
+            fields[tuple(names)].append(np.array(numbers, np.int64))
+    return Found(tuple(damaged), {names: np.concatenate(numbers) for names, numbers in fields.items()})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.digests import LongListDigest
+from lookalike.model.digests import LongListDigest, sha256_json
 
 from ..runner.parts import PartWriter, read_part, write_parts
 from ..store.notes import EmbeddedShard
@@ -36,6 +36,11 @@ class EmbeddingInput:
     sha256: str
     left_out: tuple[str, ...]
 
+    @property
+    def digest(self) -> str:
+        """Of all that decides what it brings into an index shard."""
+        return sha256_json([self.path, self.sha256, self.left_out])
+
 
 @dataclass(frozen=True)
 class IndexInputs:
@@ -44,6 +49,7 @@ class IndexInputs:
     Attributes:
         path: file that says which they are; see `read_inputs`.
         digests: of what each index shard is made from.
+        decided_by: digest of what they are made from besides their embedding files.
         vectors: how many vectors each index shard will hold.
         duplicates: records that are left out because an earlier shard has their id.
         taken_down: records that are left out because their id is taken down.
@@ -51,6 +57,7 @@ class IndexInputs:
 
     path: str
     digests: tuple[str, ...]
+    decided_by: str
     vectors: tuple[int, ...]
     duplicates: int
     taken_down: int
@@ -101,7 +108,7 @@ def write_inputs(
             rows.add(number, note, ids)
         rows.flush()
     named = tuple(digest.hexdigest() for digest in digests)
-    return IndexInputs(path, named, tuple(vectors.tolist()), duplicates, taken_down)
+    return IndexInputs(path, named, sha256_json(others), tuple(vectors.tolist()), duplicates, taken_down)
 
 
 def _together(

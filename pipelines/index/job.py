@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from lookalike.model.digests import LongListDigest, sha256_json
@@ -22,11 +20,9 @@ from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..runner import progress
-from ..runner.work_list import write_work_list
-from ..runner.workers import in_workers, pieces_at_most
 from ..sources.base import shards_for
 from ..sources.fields import escape
-from ..store import exclusions, generations, index_manifest
+from ..store import exclusions, generations, kept
 from ..store.generation import (
     FORMAT,
     Generation,
@@ -38,15 +34,15 @@ from ..store.generation import (
     read_current,
     write_shards,
 )
-from ..store.index_manifest import SearchSettings
 from ..store.notes import EmbeddedShard, totals
-from .build import IndexTask, build_index_shard, decided_by, is_whole, make_tasks, tuned_by, tuning_file
+from .build import decided_by, is_whole, make_tasks, tuned_by
 from .carried import check_carried
-from .checks import Checks, find_left_out, read_ids
+from .checks import Checks, find_left_out, keep, read_ids
 from .drift import Drift
 from .duplicates import left_out, write_duplicates
 from .gates import check_counts, check_damage, check_index, checking_digests
 from .inputs import write_inputs
+from .making import make_indexes
 from .report import IndexSummary
 from .sizing import check_sizes
 from .tuning import AskedQueries
@@ -100,14 +96,15 @@ def index(
     with _run_folder(config.store) as run_folder:
         checks = Checks(
             store=config.store,
+            encoder=plan.fingerprint,
             run_folder=run_folder,
             vectors=vectors,
-            carried=tuple(config.corpus.metadata),
-            unchecked=_unchecked(config, previous),
+            again=config.gates.digests == "all",
+            flags=flags,
         )
-        found = read_ids(checks, notes, flags)
-        check_damage(found.damaged)
-        left_out_folder = find_left_out(checks, excluded, flags)
+        read = read_ids(checks, notes, plan.stored)
+        check_damage(read.damaged)
+        left_out_folder = find_left_out(checks, read, excluded)
         inputs = write_inputs(
             files.join(run_folder, "inputs.arrow"),
             notes,
@@ -117,18 +114,12 @@ def index(
         )
         counts["items"] = sum(inputs.vectors)
         check_counts(config, notes, {**counts, "between_shards": inputs.duplicates}, previous)
-        check_carried(config, plan.shards, found.carried)
+        check_carried(config, plan.shards, read.carried)
         tasks = make_tasks(config, plan, inputs, run_folder, asked)
-        missing = [task for task in tasks if not is_whole(config.store, task.path)]
-        started = time.perf_counter()
-        if missing:
-            if asked:
-                _write_vectors(tuning_file(run_folder), asked.load(plan))
-            _build_all(missing, run_folder, flags, counts["items"])
-        seconds = time.perf_counter() - started
-        indexes = tuple(_index_ref(config.store, task) for task in tasks)
-        overlap = _overlap(config, previous, indexes, run_folder, flags)
-        check_index(config, indexes, overlap)
+        tune = (lambda: asked.load(plan)) if asked else None
+        made = make_indexes(config, tasks, previous, tune, flags)
+        overlap = _overlap(config, previous, made.indexes, run_folder, flags)
+        check_index(config, made.indexes, overlap)
         now = datetime.now(timezone.utc)
         name = generation_name(now, content, max(generations.names(config.store), default=None))
         generation = Generation(
@@ -143,7 +134,7 @@ def index(
             counts=counts,
             shards=write_shards(config.store, name, notes),
             duplicates=inputs.duplicates,
-            indexes=indexes,
+            indexes=made.indexes,
             previous=previous.name if previous else None,
             excluded=inputs.taken_down,
             made_from=content,
@@ -151,9 +142,11 @@ def index(
         )
         folder = generation_folder(config.store, generation.name)
         write_duplicates(files.join(folder, "duplicates.parquet"), left_out(left_out_folder), notes)
+        rows = keep(checks, read)
     still_mine()
+    kept.replace_rows(config.store, plan.fingerprint, rows)
     publish(config.store, generation)
-    return IndexSummary(generation, True, len(missing), seconds, overlap)
+    return IndexSummary(generation, True, made.built, made.seconds, overlap, made.grown)
 
 
 def _worker_memory(config: Config, flags: Sequence[str]) -> int | None:
@@ -170,13 +163,6 @@ def _run_folder(store: str) -> Iterator[str]:
     finally:
         with contextlib.suppress(OSError):
             files.delete([folder])
-
-
-def _unchecked(config: Config, previous: Generation | None) -> Collection[str]:
-    """The embedding files whose digests are not asked, since the last generation has them."""
-    if not previous or config.gates.digests == "all":
-        return ()
-    return {note.path for note in generations.served_notes(config.store, previous)}
 
 
 def made_from(
@@ -203,11 +189,6 @@ def made_from(
     return digest.hexdigest()
 
 
-def _write_vectors(path: str, vectors: np.ndarray) -> None:
-    with files.write_atomic(path) as file:
-        np.save(file, vectors, allow_pickle=False)
-
-
 def _overlap(
     config: Config,
     previous: Generation | None,
@@ -231,49 +212,3 @@ def _tried(look: Callable[[], T]) -> T | None:
     except (LookalikeError, OSError) as error:
         logger.warning("the last generation cannot be compared with: %s", error)
         return None
-
-
-def _build_all(tasks: list[IndexTask], run_folder: str, flags: Sequence[str], vectors: int) -> None:
-    work = write_work_list(
-        files.join(run_folder, "work"),
-        (task.to_json() for task in tasks),
-        len(tasks),
-        IndexTask.from_json,
-        pieces_at_most(flags),
-    )
-    with progress.shown("indexing", files.join(run_folder, "progress"), len(tasks), vectors, "vectors"):
-        in_workers("Build", _build_noted, work, flags)
-
-
-def _build_noted(tasks: Iterable[IndexTask]) -> None:
-    for task in tasks:
-        note = progress.worker_note(files.join(task.run_folder, "progress"))
-        if is_whole(task.store, task.path):  # a runner may hand out work again
-            continue
-        try:
-            count = build_index_shard(task)
-        except OSError as error:
-            raise LookalikeError(f"{task.path}: {files.reason(error)}") from error
-        note.add(shards=1, vectors=count, work=count)
-
-
-def _index_ref(root: str, task: IndexTask) -> IndexRef:
-    data = files.read_bytes(files.join(root, task.path, index_manifest.MANIFEST))
-    manifest = index_manifest.parse_manifest(data, task.path)
-    return IndexRef(
-        path=task.path,
-        manifest_sha256=files.sha256_bytes(data),
-        count=manifest.count,
-        algorithm=manifest.parameters.algorithm,
-        recall=min(settings.recall for settings in manifest.settings),
-        recalls=_lowest(manifest.settings),
-        best_approximate=min(
-            (s.best_approximate for s in manifest.settings if s.best_approximate is not None), default=None
-        ),
-    )
-
-
-def _lowest(settings: Sequence[SearchSettings]) -> dict[str, float]:
-    """Kind of query -> the lowest recall at any k."""
-    kinds = {kind for one in settings for kind in one.recalls}
-    return {kind: min(s.recalls[kind].mean for s in settings if kind in s.recalls) for kind in sorted(kinds)}

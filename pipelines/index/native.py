@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import importlib.util
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lookalike.model.imports import importing
+from lookalike.model.imports import module_of
 
 from ..store.index_manifest import Bytes, Metric
 
@@ -100,24 +96,6 @@ def asked(
     return rows, distances
 
 
-@functools.cache
 def _scann(part: str) -> Any:
-    """A module of the package scann by its file, without the package around it.
-
-    The package imports TensorFlow (3.4 s), of which the native module needs no more than one library (0.03 s).
-    """
-    with importing("ScaNN"):
-        scann, tensorflow = (os.path.dirname(_spec(name).origin) for name in ("scann", "tensorflow"))
-        ctypes.CDLL(os.path.join(tensorflow, "libtensorflow_framework.so.2"))
-        name, path = Path(part).stem, os.path.join(scann, part)
-        loader: Any = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(loader)
-        loader.loader.exec_module(module)
-        return module
-
-
-def _spec(package: str) -> Any:
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise ImportError(f"no package {package}")
-    return spec
+    """A module of the package scann by its file; see `imports.module_of`."""
+    return module_of("ScaNN", "scann", part, Path(part).stem)

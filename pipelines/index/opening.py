@@ -15,9 +15,10 @@ from ..filesystem import files
 from ..filesystem.cache import local_copy
 from ..store import generations
 from ..store.generation import Generation, IndexRef
+from ..store.hidden import read_hidden
 from ..store.index_manifest import ITEMS, IndexManifest
 from .searcher import Searcher
-from .shard import OFFSETS, IndexShard, open_index_shard, read_items
+from .shard import OFFSETS, ORIGINS, IndexShard, open_index_shard, read_items, read_origins
 from .stored import FILES, SIZES, read_vectors
 
 
@@ -30,14 +31,15 @@ def open_index(root: str, ref: IndexRef) -> IndexShard:
     folder = files.join(root, ref.path)
     # This one decides, and not the one in a copy, which could name other files by their right digests.
     manifest = generations.read_index(root, ref)
+    hidden = read_hidden(root, ref.hidden)
     local = local_copy(folder, ref.manifest_sha256)
     try:
-        return open_index_shard(local, manifest)
+        return open_index_shard(local, manifest, hidden)
     except LookalikeError:
         if not files.is_remote(folder):
             raise
     files.delete([local])  # the copy is damaged, or what it was made from
-    return open_index_shard(local_copy(folder, ref.manifest_sha256), manifest)
+    return open_index_shard(local_copy(folder, ref.manifest_sha256), manifest, hidden)
 
 
 def memory_of(manifest: IndexManifest, *, exact: bool = False) -> int:
@@ -102,15 +104,17 @@ def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
 
 
 def open_vectors_of(store: str, ref: IndexRef) -> IndexShard:
-    """One index shard of them. Raises as `open_vectors`."""
+    """One index shard of them, with the origins of its items. Raises as `open_vectors`."""
     manifest = generations.read_index(store, ref)
     folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
     kind = manifest.parameters.bytes
-    for name in [*FILES[kind], ITEMS, *([OFFSETS] if OFFSETS in manifest.files else [])]:
+    for name in [*FILES[kind], ITEMS, *({OFFSETS, ORIGINS} & manifest.files.keys())]:
         path, expected = os.path.join(folder, name), manifest.files[name].sha256
         if (found := sha256_file(path)) != expected:
             raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
     vectors = read_vectors(folder, kind, manifest.metric)
     items, offsets = read_items(folder, manifest)
     searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
-    return IndexShard(searcher, items, manifest, offsets)
+    return IndexShard(
+        searcher, items, manifest, offsets, read_hidden(store, ref.hidden), read_origins(folder, manifest)
+    )

@@ -59,7 +59,7 @@ class SearchPiece:
     def from_json(cls, data: dict[str, Any]) -> SearchPiece:
         """The piece that `to_json` was asked of."""
         questions = (Question(tuple(one["queries"]), one["answers"]) for one in data["questions"])
-        return cls(tuple(IndexRef(**ref) for ref in data["refs"]), tuple(questions))
+        return cls(tuple(IndexRef.from_json(ref) for ref in data["refs"]), tuple(questions))
 
 
 @dataclass(frozen=True)

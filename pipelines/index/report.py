@@ -19,6 +19,7 @@ class IndexSummary:
         built: number of index shards built by this run; the others were there.
         seconds: wall-clock time of the pipeline.
         overlap: fraction of a sample's top 10 that is as in the last generation; None without one.
+        grown: number of index shards that got another addition by this run.
     """
 
     generation: Generation
@@ -26,6 +27,12 @@ class IndexSummary:
     built: int
     seconds: float
     overlap: float | None
+    grown: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Index shards that are as they were."""
+        return len(self.generation.index_shards) - self.built - self.grown
 
 
 def generation_report(summary: IndexSummary, folder: str) -> str:
@@ -33,10 +40,14 @@ def generation_report(summary: IndexSummary, folder: str) -> str:
     generation = summary.generation
     if not summary.published:
         return f"unchanged    nothing to build; generation {generation.name} is still served"
-    reused = len(generation.indexes) - summary.built
-    lines = [f"index        {summary.built:,} shards built in {summary.seconds:,.1f} s, {reused:,} as before"]
+    grown = f"{summary.grown:,} grown, " if summary.grown else ""
+    built = f"{summary.built:,} shards built in {summary.seconds:,.1f} s"
+    lines = [f"index        {built}, {grown}{summary.unchanged:,} as before"]
     for ref in generation.indexes:
-        lines.append(f"             {ref.path}: {ref.count:,} vectors, {ref.algorithm}, {_recall(ref)}")
+        hidden = f" and {ref.hidden.count:,} hidden" if ref.hidden else ""
+        lines.append(
+            f"             {ref.path}: {ref.count:,} vectors{hidden}, {ref.algorithm}, {_recall(ref)}"
+        )
     if generation.duplicates:
         lines.append(
             f"duplicates   {generation.duplicates:,} ids occur in an earlier shard too: {folder}/duplicates.parquet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,8 @@ def _nearest_in(
     radius = shard.searcher.radius if metric == "euclidean" else 1.0
     shape = (len(queries), min(k, len(shard.items)))
     near, row = np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
-    fetch = k + 1 + shown.skips
+    # Twice what is lost on average to what does not appear, so that few have to be asked again.
+    fetch = k + 1 + shown.skips + math.ceil(2 * k * shown.hidden)
     pending = np.arange(len(queries))
     while len(pending):
         unsettled = []

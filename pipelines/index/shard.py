@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -38,6 +39,7 @@ from .stored import stored
 from .tuning import BuildOptions
 
 OFFSETS = "offsets.npy"
+ORIGINS = "origins.arrow"
 
 
 class IndexShard:
@@ -49,20 +51,36 @@ class IndexShard:
         manifest: what it is made of.
         offsets: int64 (vectors + 1,): the items of vector v are the rows from `offsets[v]` up to `offsets[v + 1]`,
             sorted by id. None where each vector has one item: then row i belongs to vector i.
+        hidden: int64 (m,), ascending: rows of `items` that are no longer served.
+        origins: dictionary array (items,): `EmbeddingInput.digest` of the file that each item comes from; None where
+            nobody asked for it.
     """
 
     def __init__(
-        self, searcher: Searcher, items: pa.Table, manifest: IndexManifest, offsets: np.ndarray | None = None
+        self,
+        searcher: Searcher,
+        items: pa.Table,
+        manifest: IndexManifest,
+        offsets: np.ndarray | None = None,
+        hidden: np.ndarray | None = None,
+        origins: pa.DictionaryArray | None = None,
     ) -> None:
         self.searcher = searcher
         self.items = items
         self.manifest = manifest
         self.offsets = offsets
+        self.hidden = np.empty(0, np.int64) if hidden is None else hidden
+        self.origins = origins
 
     @functools.cached_property
     def item_ids(self) -> pa.StringArray:
         """The ids as one array, in the order of `items`."""
         return self.items[ITEM_ID].combine_chunks()
+
+    @functools.cached_property
+    def shown(self) -> np.ndarray:
+        """The rows of `items` that are served, int64 (n,), ascending."""
+        return np.delete(np.arange(len(self.items)), self.hidden)
 
     def numbers_of(self, rows: np.ndarray) -> np.ndarray:
         """The vectors' numbers of rows of `items`, int64; -1 for -1."""
@@ -75,7 +93,7 @@ class IndexShard:
         return self.searcher.vectors[self.numbers_of(rows)]
 
     def rows_of(self, item_ids: pa.Array) -> np.ndarray:
-        """Rows of the items with these ids: int64, one each, -1 for null or an unknown id."""
+        """Rows of the items with these ids: int64, one each, -1 for null, or an id that is unknown or hidden."""
         if not len(item_ids):
             return np.empty(0, np.int64)
         asked = item_ids.cast(pa.string())
@@ -90,7 +108,10 @@ class IndexShard:
         else:
             found = pc.index_in(asked, self.item_ids).fill_null(-1)
             rows = found.to_numpy(zero_copy_only=False).astype(np.int64)
-        return np.where(asked.is_null().to_numpy(zero_copy_only=False), -1, rows)
+        gone = asked.is_null().to_numpy(zero_copy_only=False)
+        if len(self.hidden):
+            gone |= np.isin(rows, self.hidden)
+        return np.where(gone, -1, rows)
 
 
 @dataclass(frozen=True)
@@ -102,6 +123,7 @@ class ShardContent:
         vectors: float32 (n, dim), one row an item; n may be 0.
         metric: cosine or euclidean.
         encoder_fingerprint: of the encoder that made the vectors.
+        origins: see `IndexShard.origins`; None where the shard will have no additions.
 
     Raises:
         LookalikeError: if the items are not as said, or as many as the vectors.
@@ -111,6 +133,7 @@ class ShardContent:
     vectors: np.ndarray
     metric: Metric
     encoder_fingerprint: str
+    origins: pa.DictionaryArray | None = None
 
     def __post_init__(self) -> None:
         _check_items(self.items, len(self.vectors))
@@ -119,29 +142,34 @@ class ShardContent:
 def write_index_shard(
     folder: str, content: ShardContent, options: BuildOptions, asked: np.ndarray | None = None
 ) -> IndexManifest:
-    """Builds an index and writes it into a folder, the manifest last and everything flushed to the disk.
+    """Builds an index and writes it into a folder: `in_memory`, then `save`, with their arguments and errors."""
+    return save(folder, in_memory(content, options, asked))
+
+
+def save(folder: str, shard: IndexShard, others: Mapping[str, bytes] | None = None) -> IndexManifest:
+    """Writes an index shard into a folder, the manifest last and everything flushed to the disk.
 
     Args:
         folder: a local folder, empty or not there yet; the caller moves it to its place.
-        content: what it is to hold.
-        options: how the index is built.
-        asked: queries of the user's to tune with, float32 (q, dim); None for none.
+        shard: as `in_memory` built it.
+        others: name -> content of files that are to stand beside its own.
 
     Raises:
-        LookalikeError: if the folder is not empty, or the vectors cannot be searched.
+        LookalikeError: if the folder is not empty.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     if os.listdir(folder):
         raise LookalikeError(
             f"Expected an empty folder for an index shard. Received: {folder}, with files in it"
         )
-    shard = in_memory(content, options, asked)
     shard.searcher.save(folder)
     if shard.offsets is not None:
         np.save(os.path.join(folder, OFFSETS), shard.offsets, allow_pickle=False)
-    items = shard.items
-    with pa.OSFile(os.path.join(folder, ITEMS), "wb") as sink, pa.ipc.new_file(sink, items.schema) as writer:
-        writer.write_table(items.combine_chunks())
+    _write_table(os.path.join(folder, ITEMS), shard.items)
+    if shard.origins is not None:
+        _write_table(os.path.join(folder, ORIGINS), pa.table({"origin": shard.origins}))
+    for name, content in (others or {}).items():
+        Path(folder, name).write_bytes(content)
     manifest = replace(shard.manifest, files=_digests(folder, sorted(os.listdir(folder))))
     for name in manifest.files:
         sync(os.path.join(folder, name))
@@ -152,16 +180,31 @@ def write_index_shard(
     return manifest
 
 
+def _write_table(path: str, table: pa.Table) -> None:
+    with pa.OSFile(path, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+
+
 def in_memory(content: ShardContent, options: BuildOptions, asked: np.ndarray | None = None) -> IndexShard:
-    """Builds an index shard that is searched and forgotten; see `write_index_shard`."""
+    """Builds an index shard.
+
+    Args:
+        content: what it is to hold.
+        options: how the index is built.
+        asked: queries of the user's to tune with, float32 (q, dim); None for none.
+
+    Raises:
+        LookalikeError: if the vectors cannot be searched.
+    """
     vectors = checked(content.vectors, content.metric)
-    items, offsets = content.items, None
+    items, offsets, origins = content.items, None, content.origins
     first, number = distinct_rows(np.asarray(stored(vectors, options.bytes, content.metric)))
     if len(first) < len(vectors):
         vectors = vectors[first]
         # Arrow sorts text by its UTF-8 bytes.
         keys = pa.table({"number": number, ITEM_ID: items[ITEM_ID]})
-        items = items.take(pc.sort_indices(keys, [("number", "ascending"), (ITEM_ID, "ascending")]))
+        order = pc.sort_indices(keys, [("number", "ascending"), (ITEM_ID, "ascending")])
+        items, origins = items.take(order), None if origins is None else origins.take(order)
         offsets = np.concatenate([[0], np.cumsum(np.bincount(number))])
     searcher = build(vectors, content.metric, options, asked)
     manifest = IndexManifest(
@@ -176,7 +219,7 @@ def in_memory(content: ShardContent, options: BuildOptions, asked: np.ndarray | 
         files={},
         farthest=searcher.farthest,
     )
-    return IndexShard(searcher, items, manifest, offsets)
+    return IndexShard(searcher, items, manifest, offsets, origins=origins)
 
 
 def _check_items(items: pa.Table, count: int) -> None:
@@ -202,7 +245,9 @@ def _check_items(items: pa.Table, count: int) -> None:
         )
 
 
-def open_index_shard(folder: str, manifest: IndexManifest | None = None) -> IndexShard:
+def open_index_shard(
+    folder: str, manifest: IndexManifest | None = None, hidden: np.ndarray | None = None
+) -> IndexShard:
     """Opens an index shard after checking every one of its files.
 
     ScaNN answers wrongly from a truncated file and crashes without one, so it is given nothing unchecked.
@@ -210,6 +255,7 @@ def open_index_shard(folder: str, manifest: IndexManifest | None = None) -> Inde
     Args:
         folder: local folder.
         manifest: what it is to hold, if that is known from elsewhere; None asks the folder itself.
+        hidden: see `IndexShard.hidden`; None for none.
 
     Raises:
         LookalikeError: naming the file that is missing, unknown or not what the manifest says.
@@ -232,16 +278,27 @@ def open_index_shard(folder: str, manifest: IndexManifest | None = None) -> Inde
                 f"Received: {digest.sha256}"
             )
     items, offsets = read_items(folder, manifest)
-    return IndexShard(load(folder), items, manifest, offsets)
+    return IndexShard(load(folder), items, manifest, offsets, hidden)
 
 
 def read_items(folder: str, manifest: IndexManifest) -> tuple[pa.Table, np.ndarray | None]:
     """`IndexShard.items` and `IndexShard.offsets` from a local folder whose digests were checked."""
-    with pa.memory_map(os.path.join(folder, ITEMS)) as source:
-        items = pa.ipc.open_file(source).read_all()
+    items = _mapped(os.path.join(folder, ITEMS))
     if OFFSETS not in manifest.files:
         return items, None
     return items, np.load(os.path.join(folder, OFFSETS), mmap_mode="r", allow_pickle=False)
+
+
+def read_origins(folder: str, manifest: IndexManifest) -> pa.DictionaryArray | None:
+    """`IndexShard.origins` from a local folder whose digests were checked; None if it has none."""
+    if ORIGINS not in manifest.files:
+        return None
+    return _mapped(os.path.join(folder, ORIGINS))["origin"].combine_chunks()
+
+
+def _mapped(path: str) -> pa.Table:
+    with pa.memory_map(path) as source:
+        return pa.ipc.open_file(source).read_all()
 
 
 def _digests(folder: str, names: list[str]) -> dict[str, FileDigest]:

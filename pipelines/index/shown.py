@@ -22,6 +22,7 @@ class ShownItems:
     Attributes:
         skips: whether a query may have an item that does not appear in its result.
         all_shown: whether every item may be a match.
+        hidden: fraction of the items that appears in no result.
         has_copies: whether a vector may have several items; else its number is the row of its item.
     """
 
@@ -33,15 +34,16 @@ class ShownItems:
     ) -> None:
         self.has_copies = shard.offsets is not None
         self.skips = skip is not None
-        self.all_shown = not len(excluded) and skip is None
+        self.all_shown = not len(excluded) and skip is None and not len(shard.hidden)
         self._rows, self._offsets = None, shard.offsets
-        hidden = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
-        if len(hidden := hidden[hidden >= 0]):
+        taken_down = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
+        if len(hidden := np.concatenate([shard.hidden, taken_down[taken_down >= 0]])):
             appears = np.ones(len(shard.items), bool)
             appears[hidden] = False
             self._rows = np.flatnonzero(appears)
             before = np.concatenate([[0], np.cumsum(appears)])
             self._offsets = before if shard.offsets is None else before[shard.offsets]
+        self.hidden = len(hidden) / max(1, len(shard.items))
         self._skipped = None
         if skip is not None:
             rows = _rows_of(shard, skip)

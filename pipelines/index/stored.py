@@ -92,10 +92,24 @@ def stored(vectors: np.ndarray, kind: Bytes, metric: Metric) -> Vectors:
         codes = np.empty(vectors.shape, np.int8)
         np.rint(vectors * multipliers, out=codes, casting="unsafe")
         return StoredVectors(codes, multipliers, unit=metric == "cosine")
+    return StoredVectors(_halves(vectors), None, unit=metric == "cosine")
+
+
+def _halves(vectors: np.ndarray) -> np.ndarray:
+    """The nearest bfloat16 of float32, of two the even one, the largest for what would be infinite: int16."""
     bits = np.ascontiguousarray(vectors).view(np.uint32)
     halves = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
     halves[(halves & 0x7FFF) == _INFINITY] -= _INFINITY - _LARGEST
-    return StoredVectors(halves.view(np.int16), None, unit=metric == "cosine")
+    return halves.view(np.int16)
+
+
+def are_stored(held: Vectors, rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Whether vectors float32 (m, dim) are stored as these rows of others are: bool (m,)."""
+    if not isinstance(held, StoredVectors):
+        return (held[rows].view(np.uint32) == vectors.view(np.uint32)).all(axis=1)
+    if held.multipliers is None:
+        return (held.codes[rows] == _halves(vectors)).all(axis=1)
+    return (held.codes[rows] == np.rint(vectors * held.multipliers)).all(axis=1)
 
 
 def write_vectors(folder: str, vectors: Vectors, kind: Bytes) -> None:

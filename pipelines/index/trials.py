@@ -134,7 +134,9 @@ class Trial:
         return np.minimum(hits.sum(axis=1), k) / k
 
 
-def make_trials(searcher: Tunable, most: int, asked: np.ndarray | None = None) -> dict[str, Trial]:
+def make_trials(
+    searcher: Tunable, most: int, asked: np.ndarray | None = None, own: np.ndarray | None = None
+) -> dict[str, Trial]:
     """Queries of every kind that an index gives rise to: kind -> trial, the hardest first, none of them empty.
 
     `members` of the index, each without itself; `without_near_copies`, members for whom all their near copies do not
@@ -145,12 +147,17 @@ def make_trials(searcher: Tunable, most: int, asked: np.ndarray | None = None) -
         searcher: the index, of two vectors or more.
         most: the largest k that is asked for.
         asked: the user's queries, float32 (q, dim), as `scores.checked` returns them; None for none.
+        own: int64 (q,), the members that are asked, at most `QUERIES`; None for some of all.
     """
     count, metric = len(searcher), searcher.metric
-    own = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
-    members = np.asarray(searcher.vectors[own])
+    some = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
+    members = np.asarray(searcher.vectors[some])
     others = np.roll(members, len(members) // 2, axis=0)
     apart = float(np.square(members - others).sum(axis=1, dtype=np.float64).mean())
+    if own is None:
+        own = some
+    else:
+        members, others = np.asarray(searcher.vectors[own]), others[: len(own)]
     limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
     found = searcher.search(members, _width(searcher, most, limit), exact=True)
     trials = {

@@ -64,7 +64,7 @@ def dry_run(config: Config) -> DryRun:
     touched = {*(shard.name for shard in missing), *removed}
     touched |= {note.shard for note in plan.notes if known.get(note.shard) != note.path}
     # Whether only shards changed: not the encoder, the settings or what is taken down.
-    same = served is not None and len(served.indexes) == indexes
+    same = served is not None and len(served.index_shards) == indexes
     if served is not None:
         excluded = exclusions.excluded_ids(config.store)
         asked = tuning_queries(config)

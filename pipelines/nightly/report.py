@@ -46,7 +46,8 @@ class RunReport:
             during the run.
         unfinished: name of a shard that is not as it was listed -> one sentence; the first few.
         late: names of the first few that came late.
-        indexes: built and unchanged index shards.
+        indexes: index shards that were built, grew and are unchanged.
+        index_vectors: vectors that stand in additions to index shards, and that are hidden in these.
         seconds: stage -> seconds; read, decode, network and write are work of all threads, the others wall
             clock.
         images_per_second: embedded images over the wall clock of embedding.
@@ -76,6 +77,7 @@ class RunReport:
     unfinished: dict[str, str] = field(default_factory=dict)
     late: tuple[str, ...] = ()
     indexes: dict[str, int] = field(default_factory=dict)
+    index_vectors: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     images_per_second: float = 0.0
     bytes_read: int = 0
@@ -178,6 +180,9 @@ def _lines(report: RunReport) -> Iterator[str]:
     for name in ("shards", "indexes"):
         if counts := getattr(report, name):
             yield f"{name:<12} " + ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    if any(report.index_vectors.values()):
+        parts = ", ".join(f"{count:,} {what}" for what, count in report.index_vectors.items())
+        yield f"grown by     {parts} vectors since the index shards were built"
     yield "seconds      " + ", ".join(f"{stage} {value:,.1f}" for stage, value in report.seconds.items())
     yield (
         f"speed        {report.images_per_second:,.0f} images/s, {report.bytes_read / 1e6:,.1f} MB read, "
@@ -231,6 +236,12 @@ def as_openmetrics(report: RunReport, store: str) -> bytes:
     gauge("run_rejects", "Rejected records of the last run.", report.rejects, "stage")
     gauge("run_shards", "Image shards of the last run.", report.shards, "state")
     gauge("run_indexes", "Index shards of the last run.", report.indexes, "state")
+    gauge(
+        "index_vectors",
+        "Vectors that came and went since index shards were built.",
+        report.index_vectors,
+        "state",
+    )
     gauge("run_stage_seconds", "Seconds of the last run.", report.seconds, "stage")
     single("run_damaged_shards", "Shards that could be read only in part.", len(report.damaged))
     single("run_images_per_second", "Embedding speed of the last run.", report.images_per_second)

@@ -146,7 +146,11 @@ def _note_index(config: Config, report: RunReport, indexed: IndexSummary, second
     report.generation = generation.name
     report.previous = generation.previous if indexed.published else generation.name
     report.records["items"] = generation.counts["items"]
-    report.indexes = {"built": indexed.built, "unchanged": len(generation.indexes) - indexed.built}
+    report.indexes = {"built": indexed.built, "grown": indexed.grown, "unchanged": indexed.unchanged}
+    report.index_vectors = {
+        "added": sum(ref.count for ref in generation.indexes if ref.added_to),
+        "hidden": sum(ref.hidden.count for ref in generation.indexes if ref.hidden),
+    }
     report.seconds["index"] = seconds
     recalls = [ref.recall for ref in generation.indexes if ref.recall is not None]
     report.recall = min(recalls, default=None)

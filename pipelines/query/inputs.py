@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES, Encoder
 from lookalike.model.encoder.manifest import fingerprint as fingerprint_of
 from lookalike.model.encoder.manifest import read_manifest
 from lookalike.model.errors import LookalikeError
@@ -30,6 +29,9 @@ from ..sources.records import Record, Reject
 from ..store.generation import Generation
 from .blocks import Block, Failure, unsearchable
 from .vector_files import vector_blocks, vector_column
+
+if TYPE_CHECKING:
+    from lookalike.model.encoder.bundle import Encoder
 
 IMAGE_BLOCK = 512
 """The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
@@ -110,6 +112,8 @@ def encoded_blocks(
         size: queries in a block at most.
         place: of the shard, as people know it, for what has no id; None where the shard knows.
     """
+    from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES
+
     place = shard.place if place is None else place
     size = max(1, min(size, IMAGE_BLOCK) - BATCH + 1)
     failures: list[Failure] = []
@@ -121,7 +125,7 @@ def encoded_blocks(
 
     def batches() -> Iterator[list[bytes]]:
         records = read_records(shard, options, unreadable)
-        while chunk := _next_batch(records):
+        while chunk := _next_batch(records, BATCH, BATCH_BYTES):
             waiting.append([replace(record, image=b"") for record in chunk])
             yield [record.image for record in chunk]
 
@@ -149,13 +153,13 @@ def encoded_blocks(
         yield Block(ids, np.concatenate(vectors), np.array(numbers), sorted(failures))
 
 
-def _next_batch(records: Iterator[Record]) -> list[Record]:
+def _next_batch(records: Iterator[Record], most: int, most_bytes: int) -> list[Record]:
     batch: list[Record] = []
     size = 0
-    for record in islice(records, BATCH):
+    for record in islice(records, most):
         batch.append(record)
         size += len(record.image)
-        if size > BATCH_BYTES:
+        if size > most_bytes:
             break
     return batch
 
@@ -234,5 +238,7 @@ def check_encoder(config: Config, generation: Generation) -> None:
 
 
 def _matching_encoder(config: Config, generation: Generation) -> Encoder:
+    from lookalike.model.encoder.bundle import Encoder
+
     check_encoder(config, generation)
     return Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)

@@ -1,7 +1,8 @@
 """The query job: opens the index that `CURRENT` names, and answers a file of queries with a table.
 
-Where the whole index fits into memory, it is opened once, and queries pass by it block by block. Where it does not,
-where there are very many queries, or where workers do it, the same is done in stages (see `stages`).
+Where the whole index fits into memory, it is opened once, and queries pass by it block by block: while one is searched
+for, the next is read and the last one written. Where it does not, where there are very many queries, or where workers
+do it, the same is done in stages (see `stages`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
+from ..index.answers import Answers
 from ..index.opening import open_index
 from ..index.pieces import fitting
 from ..index.post_processing import Asked, search_in_steps, steps_of
@@ -144,20 +146,30 @@ def _opened(
     """Opens what is served, and the queries of a path."""
     config, by_id = served.config, kind == "ids"
     with ThreadPoolExecutor(1) as background:
-        # The first queries are read, or the encoder opened, while the index is.
         coming: Iterator[Block] = iter(())
         if not by_id:
-            coming = content_blocks(path, config, served.generation, suspect=suspect, size=served.block)
-        early = background.submit(next, coming, None)
+            blocks = content_blocks(path, config, served.generation, suspect=suspect, size=served.block)
+            coming = _ahead(
+                background, blocks
+            )  # the first is read, or the encoder opened, while the index is
         shards = [open_index(config.store, ref) for ref in served.generation.indexes]
+        if by_id:
+            coming = _ahead(background, id_blocks(path, shards, served.block))
         done.seconds["open"] = time.perf_counter() - started
-        yield shards, id_blocks(path, shards, served.block) if by_id else _resumed(early, coming)
+        yield shards, coming
 
 
-def _resumed(first: Future[Block | None], rest: Iterator[Block]) -> Iterator[Block]:
-    if (block := first.result()) is not None:
-        yield block
-    yield from rest
+def _ahead(background: ThreadPoolExecutor, blocks: Iterator[Block]) -> Iterator[Block]:
+    """The same blocks; one more than was asked for is being read in the background, from now on."""
+    first: Future[Block | None] = background.submit(next, blocks, None)
+
+    def read() -> Iterator[Block]:
+        coming = first
+        while (block := coming.result()) is not None:
+            coming = background.submit(next, blocks, None)
+            yield block
+
+    return read()
 
 
 def _timed(blocks: Iterator[Block], done: Done) -> Iterator[Block]:
@@ -188,23 +200,33 @@ def _answer(
     asked, generation = served.asked, served.generation
     pace = Pace()
     far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
-    for block in blocks:
-        matches = 0
-        if block.ids:
-            with done.timed("search"):
-                answers = search_in_steps(shards, block.vectors, block.ids, asked, served.excluded)
-            if far:
-                far.look_at(answers)
-            with done.timed("write"):
-                rows = results_of(block.ids, answers, generation.metric, served.schema)
-                found.write_table(rows)
-            matches = len(rows)
-        if block.failures:
-            failed.write_table(table_of([failure[1:] for failure in block.failures], FAILURES_SCHEMA))
-        reasons = Counter(failure.stage for failure in block.failures)
-        done.add(answered=len(block.ids), matches=matches, reasons=reasons)
-        if pace.due():
-            counts = done.counts
-            logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])
+
+    def write(ids: Sequence[str], answers: Answers) -> None:
+        found.write_table(results_of(ids, answers, generation.metric, served.schema))
+
+    with ThreadPoolExecutor(1) as background:
+        written: Future[None] | None = None
+        for block in blocks:
+            matches = 0
+            if block.ids:
+                with done.timed("search"):
+                    answers = search_in_steps(shards, block.vectors, block.ids, asked, served.excluded)
+                if far:
+                    far.look_at(answers)
+                with done.timed("write"):
+                    if written:
+                        written.result()
+                written = background.submit(write, block.ids, answers)
+                matches = len(answers.items)
+            if block.failures:
+                failed.write_table(table_of([failure[1:] for failure in block.failures], FAILURES_SCHEMA))
+            reasons = Counter(failure.stage for failure in block.failures)
+            done.add(answered=len(block.ids), matches=matches, reasons=reasons)
+            if pace.due():
+                counts = done.counts
+                logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])
+        with done.timed("write"):
+            if written:
+                written.result()
     if far:
         far.tell()

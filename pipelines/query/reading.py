@@ -6,13 +6,12 @@ import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 
 from ..embedding import attempts
@@ -33,6 +32,9 @@ from .blocks import Block, Failure
 from .inputs import encoded_blocks, looked_up
 from .parts import is_done, write_part
 from .vector_files import vectors_of_groups
+
+if TYPE_CHECKING:
+    from lookalike.model.encoder.bundle import Encoder
 
 ROWS = 1 << 17
 """Vectors that are read by one worker at a time, about."""
@@ -164,6 +166,8 @@ class ReadQueries:
 
 @functools.lru_cache(maxsize=1)
 def _encoder(folder: str, fingerprint: str, max_pixels: int) -> Encoder:
+    from lookalike.model.encoder.bundle import Encoder
+
     return open_kept(folder, fingerprint, functools.partial(Encoder.load, max_pixels=max_pixels))
 
 
@@ -186,7 +190,9 @@ class IdPiece:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> IdPiece:
         """The one that `to_json` was asked of."""
-        return cls(data["number"], tuple(IndexRef(**ref) for ref in data["refs"]), tuple(data["pieces"]))
+        return cls(
+            data["number"], tuple(IndexRef.from_json(ref) for ref in data["refs"]), tuple(data["pieces"])
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class QuerySummary:
         reasons: stage of failure -> number of queries.
         matches: rows of the result table.
         results, failures: paths of the tables.
-        seconds: stage (open, encode, search, write) -> seconds.
+        seconds: stage (open, encode, search, write) -> seconds; where the index was opened once, those that the search
+            waited for queries that were being read, and for rows that were being written.
     """
 
     generation: str

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.digests import sha256_json
-from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
@@ -70,6 +69,8 @@ def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
     if kind == "vectors":
         return vector_blocks(path, plan.dim, config.metric, plan.fingerprint)
     if kind == "images":
+        from lookalike.model.encoder.bundle import Encoder
+
         encoder = functools.partial(Encoder.load, config.encoder, max_pixels=config.corpus.max_pixels)
         return image_blocks(path, config.corpus, config.metric, encoder)
     return _of_items(config, path, plan)

@@ -158,7 +158,10 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
 
             dask_cluster.run_on_dask(pipeline.run, options.view_as(DaskOptions))
         else:
-            job_server.run_on_job_server(pipeline.run, options.view_as(PortableOptions).job_endpoint)
+            portable = options.view_as(PortableOptions)
+            if portable.job_endpoint and portable.environment_type == "EXTERNAL":
+                job_server.warn_of_no_pool(portable.environment_config or "")
+            job_server.run_on_job_server(pipeline.run, portable.job_endpoint)
     except NotImplementedError as error:
         raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None
     except Exception as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +14,13 @@ from lookalike.model.imports import importing
 
 ANSWER_SECONDS = 20
 """To wait for an answer of a job server."""
+LOOK_SECONDS = 10
+"""From one look at a job server, while it works, to the next."""
+_SILENT_LOOKS = 3
+"""After so many without an answer it is lost."""
 _JOB_SECONDS = 366 * 24 * 3600
+
+logger = logging.getLogger(__name__)
 
 
 def defaults() -> list[str]:
@@ -28,17 +36,25 @@ def run_on_job_server(run: Callable[[], Any], endpoint: str | None) -> None:
         endpoint: of the server; None where Beam starts one itself, or needs none.
 
     Raises:
-        LookalikeError: if the server does not answer, or is lost.
+        LookalikeError: if the server does not answer, or answers no more, or is lost.
         Exception: what Beam raised, with the stack trace of a worker as its text.
     """
     import grpc
 
     if endpoint:
         _require_answer(endpoint)
+    submitted: list[Any] = []
+
+    def work() -> None:
+        submitted.append(run())
+        submitted[0].wait_until_finish()
+
     with _without_stack_traces():
         try:
-            result = run()
-            result.wait_until_finish()
+            if endpoint:
+                _watched(work, endpoint)
+            else:
+                work()
         except grpc.RpcError as error:
             raise LookalikeError(
                 f"The job server{f' at {endpoint}' if endpoint else ''} was lost: {_details(error)}. "
@@ -46,20 +62,74 @@ def run_on_job_server(run: Callable[[], Any], endpoint: str | None) -> None:
             ) from None
         except KeyboardInterrupt:
             with contextlib.suppress(Exception):
-                result.cancel()
+                submitted[0].cancel()
             raise
 
 
+def warn_of_no_pool(address: str) -> None:
+    """Warns if nobody listens where the job server is to find its workers (EXTERNAL), as a job would wait for them."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        logger.warning(
+            "nothing listens at %s, where the job server is to find its workers (%s): unless it knows another machine "
+            "by that name, the job waits until a worker pool is started there",
+            address,
+            error,
+        )
+
+
+def _watched(work: Callable[[], None], endpoint: str) -> None:
+    """Does what waits for a job server, and looks whether that answers: Beam waits for a silent one for ever."""
+    ended: list[BaseException | None] = []
+
+    def work_in_thread() -> None:
+        try:
+            work()
+            ended.append(None)
+        except BaseException as error:  # raised where it is waited for
+            ended.append(error)
+
+    waiting = threading.Thread(target=work_in_thread, name="wait-for-job", daemon=True)
+    waiting.start()
+    silent = 0
+    while True:
+        waiting.join(LOOK_SECONDS)
+        if not waiting.is_alive():
+            break
+        if _answers(endpoint):
+            silent = 0
+            continue
+        silent += 1
+        if silent == _SILENT_LOOKS:
+            raise LookalikeError(
+                f"The job server at {endpoint} was lost: it answers no more. Run the same command again: what is "
+                "finished is kept"
+            )
+        logger.warning("the job server at %s does not answer", endpoint)
+    if ended[0]:
+        raise ended[0]
+
+
 def _require_answer(endpoint: str) -> None:
+    if not _answers(endpoint):
+        raise LookalikeError(
+            f"Expected a job server of Beam at {endpoint}. Received: no answer within {ANSWER_SECONDS} s"
+        )
+
+
+def _answers(endpoint: str) -> bool:
     import grpc
 
-    with grpc.insecure_channel(endpoint) as channel:
+    # Without it the channel would be one with that of the job, which was ready once.
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(endpoint, own) as channel:
         try:
             grpc.channel_ready_future(channel).result(ANSWER_SECONDS)
         except grpc.FutureTimeoutError:
-            raise LookalikeError(
-                f"Expected a job server of Beam at {endpoint}. Received: no answer within {ANSWER_SECONDS} s"
-            ) from None
+            return False
+    return True
 
 
 def _details(error: Any) -> str:

@@ -22,6 +22,16 @@ def pieces_at_most(flags: Sequence[str]) -> int:
     return most_pieces(flags)
 
 
+def workers_here(flags: Sequence[str]) -> int:
+    """How many worker processes work on this machine: one where it is this one. See `beam.workers_on_this_machine`."""
+    if not flags:
+        return 1
+    with importing("Beam"):
+        from .beam import workers_on_this_machine
+
+    return workers_on_this_machine(flags)
+
+
 def in_workers(
     name: str, work_on: Callable[[Iterable[T]], None], work: WorkList[T], flags: Sequence[str]
 ) -> None:

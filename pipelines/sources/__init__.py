@@ -7,8 +7,8 @@ and model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 
-from . import folder, parquet, tfrecord, webdataset
 from .base import FILE_FORMATS, FORMATS, FileFormat, Shard, ShardFormat, SourceOptions
 from .find import find_shards
 from .records import Record, Reject
@@ -25,13 +25,6 @@ __all__ = [
     "read_shard",
 ]
 
-_READERS: dict[str, Callable[[Shard, SourceOptions], Iterator[Record | Reject]]] = {
-    "tfrecord": tfrecord.read,
-    "webdataset": webdataset.read,
-    "parquet": parquet.read,
-    "folder": folder.read,
-}
-
 
 def read_shard(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     """Reads one shard as a stream; a few records are in memory at a time.
@@ -45,7 +38,10 @@ def read_shard(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject
     """
     if shard.format != "folder" and (problem := shard.files[0].problem):
         return iter([Reject(None, 0, "read", problem, ends_shard=True)])
-    return _READERS[shard.format](shard, options)
+    # Of the same name as the format, and with libraries that a job without images does not need.
+    read: Callable[[Shard, SourceOptions], Iterator[Record | Reject]]
+    read = import_module(f".{shard.format}", __name__).read
+    return read(shard, options)
 
 
 def read_records(

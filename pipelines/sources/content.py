@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lookalike.model.errors import ImageError
-from lookalike.model.images.decode import format_of
+from lookalike.model.images.signatures import format_of
 
 HEAD = 512
 """Bytes that tell it."""

@@ -17,7 +17,7 @@ from ..filesystem import files
 from ..filesystem.encoding import require_utf8
 from ..filesystem.files import FileInfo
 from ..filesystem.text import lines
-from . import folder, tfrecord
+from . import folder
 from .base import FILE_FORMATS, FORMATS, IMAGE_EXTENSIONS, SHARD_NAMES, Shard, SourceOptions
 from .fields import escape
 from .pack_note import NOTE
@@ -197,6 +197,8 @@ def _format_of(file: FileInfo, options: SourceOptions) -> str:
 
 
 def _by_content(path: str) -> str | None:
+    from . import tfrecord
+
     with files.open_read(path) as file:
         head = file.read(4096)
     if head.startswith(b"PAR1"):

@@ -6,11 +6,15 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.imports import importing
+
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY = "2GB"
 """What DuckDB may take before it spills to the disk."""
@@ -27,6 +31,9 @@ def database(spill: str | None, memory: str | None = None) -> Iterator[duckdb.Du
     Raises:
         LookalikeError: if what does not fit cannot be spilled, for want of space, say.
     """
+    with importing("DuckDB"):
+        import duckdb
+
     if spill:
         os.makedirs(spill, exist_ok=True)
     # DuckDB's own choice would be a folder .tmp where the command runs.

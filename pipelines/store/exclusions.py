@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,6 +24,8 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.text import lines
 from . import generations, index_manifest
+from .generation import IndexRef
+from .hidden import read_hidden
 from .lock import briefly
 from .nearest import nearest
 
@@ -172,12 +175,10 @@ def unknown_ids(store: str, ids: Sequence[str]) -> list[str]:
 
 def _held(store: str) -> Iterator[pa.ChunkedArray]:
     """The ids of all generations, a file at a time: of every index, then those that were taken down before."""
-    seen: set[str] = set()
     found = [generations.read(store, name) for name in reversed(generations.names(store))]
-    for path in (files.join(store, ref.path, index_manifest.ITEMS) for one in found for ref in one.indexes):
-        if path not in seen:
-            seen.add(path)
-            yield _ids_of(path)
+    for ref in {ref.key: ref for one in found for ref in one.indexes}.values():
+        yield _ids_of(store, ref)
+    seen: set[str] = set()
     for path in (
         files.join(store, note.path)
         for one in found
@@ -200,7 +201,7 @@ def nearest_served(store: str, ids: Sequence[str]) -> dict[str, str]:
     if served is None:
         return {}
     indexes = generations.read(store, served).indexes
-    return nearest(ids, [_ids_of(files.join(store, ref.path, index_manifest.ITEMS)) for ref in indexes])
+    return nearest(ids, [_ids_of(store, ref) for ref in indexes])
 
 
 def nearest_excluded(store: str, ids: Sequence[str]) -> dict[str, str]:
@@ -208,7 +209,15 @@ def nearest_excluded(store: str, ids: Sequence[str]) -> dict[str, str]:
     return nearest(ids, [_read(store)["item_id"]]) if ids else {}
 
 
-def _ids_of(path: str) -> pa.ChunkedArray:
+def _ids_of(store: str, ref: IndexRef) -> pa.ChunkedArray:
+    """The ids of the items of an index shard that are not hidden."""
+    ids = _items_of(files.join(store, ref.path, index_manifest.ITEMS))
+    if ref.hidden is None:
+        return ids
+    return ids.take(pa.array(np.delete(np.arange(len(ids)), read_hidden(store, ref.hidden))))
+
+
+def _items_of(path: str) -> pa.ChunkedArray:
     with contextlib.ExitStack() as stack:
         if files.is_remote(path):
             source = pa.BufferReader(files.read_bytes(path))

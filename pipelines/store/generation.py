@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
@@ -28,11 +28,27 @@ from ..filesystem import files
 from .note_table import NoteTable
 from .notes import EmbeddedShard
 
-FORMAT: Literal[2] = 2
-"""Of the manifests that are written. Those of the first format hold the notes of all image shards themselves."""
+FORMAT: Literal[3] = 3
+"""Of the manifests that are written. Those of the first format hold the notes of all image shards themselves; in those
+before the third no index shard has hidden rows."""
 CURRENT = "CURRENT"
 SHARDS = "shards.parquet"
 _NAMED = re.compile(r"(\w[\w-]*) ([0-9a-f]{64})\s*")
+
+
+@dataclass(frozen=True)
+class HiddenRows:
+    """The items of an index shard that are no longer served.
+
+    Attributes:
+        path: of the file that tells their rows, relative to the store; see `hidden.read_hidden`.
+        sha256: of that file.
+        count: how many.
+    """
+
+    path: str
+    sha256: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -42,11 +58,16 @@ class IndexRef:
     Attributes:
         path: its folder, relative to the store.
         manifest_sha256: of its manifest, which holds the digests of all its other files.
-        count: vectors in it.
+        count: items of it that are served.
         algorithm: `brute_force`, `ah` or `tree`.
         recall: lowest recall of its search settings, of every k and kind of query; 1.0 for exact search.
         recalls: kind of query (see `index/trials.py`) -> the lowest recall at any k; empty for exact search.
         best_approximate: what nothing but exact search surpassed, where the target asked for more; else None.
+        hidden: those of its items that are not served; None for none. Its recalls are then those of it and of its
+            addition together.
+        added_to: of an addition, the path of the index shard that it stands beside; else None.
+        decided_by: digest of what decided it besides its embedding files; None where that is not known, and of an
+            addition.
     """
 
     path: str
@@ -56,6 +77,19 @@ class IndexRef:
     recall: float | None
     recalls: Mapping[str, float] = field(default_factory=dict)
     best_approximate: float | None = None
+    hidden: HiddenRows | None = None
+    added_to: str | None = None
+    decided_by: str | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> IndexRef:
+        """What `dataclasses.asdict` made a dictionary of."""
+        return cls(**{**data, "hidden": data["hidden"] and HiddenRows(**data["hidden"])})
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What it serves: two with the same key give the same answers."""
+        return self.path, self.hidden.sha256 if self.hidden else None
 
 
 @dataclass(frozen=True)
@@ -87,7 +121,7 @@ class Generation:
         counts: records read, embedded, reused, rejected, duplicates (in and between shards), and items served.
         shards: the table of its image shards; in the first format their notes. See `generations.served_notes`.
         duplicates: ids that occur in more than one shard; the first shard's is served.
-        indexes: the index shards.
+        indexes: the index shards, each with its addition behind it, if it has one.
         previous: name of the generation that was served before; None for the first.
         excluded: records left out because their id was taken down.
         made_from: digest of everything that decides what is served; a run that would make the same does
@@ -95,7 +129,7 @@ class Generation:
         augmentation: what was done to the vectors of the items; None for nothing.
     """
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
     name: str
     created: str
     encoder: str
@@ -116,6 +150,11 @@ class Generation:
     def shard_count(self) -> int:
         """Number of its image shards."""
         return self.shards.count if isinstance(self.shards, ShardsRef) else len(self.shards)
+
+    @property
+    def index_shards(self) -> tuple[IndexRef, ...]:
+        """The index shards without their additions."""
+        return tuple(ref for ref in self.indexes if ref.added_to is None)
 
 
 _GENERATION = pydantic.TypeAdapter(Generation)

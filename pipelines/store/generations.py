@@ -96,7 +96,7 @@ def _summary(root: str, name: str, current: bool) -> GenerationSummary:
         created=generation.created,
         items=generation.counts["items"],
         shards=generation.shard_count,
-        indexes=len(generation.indexes),
+        indexes=len(generation.index_shards),
         encoder=f"{generation.encoder_name} {generation.encoder[:8]}",
         recall=min((ref.recall for ref in generation.indexes if ref.recall is not None), default=None),
         previous=generation.previous,

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +31,17 @@ _FILES = {".json": "note", ".rejects.parquet": "rejects", ".parquet": "embedding
 _BATCH = 1 << 14
 
 
-def finished_shards(store: str, fingerprint: str) -> NoteTable:
-    """All notes of an encoder in a store whose files are there, the newest last.
+class FinishedShards(NamedTuple):
+    """The notes of shards whose files are there, the newest last, and whether the file of all notes holds just them
+    and those of shards whose files are not.
+    """
+
+    notes: NoteTable
+    are_kept: bool
+
+
+def finished_shards(store: str, fingerprint: str) -> FinishedShards:
+    """All notes of an encoder in a store.
 
     Raises:
         LookalikeError: if a note cannot be read as one, or a newer version wrote it.
@@ -49,7 +58,8 @@ def finished_shards(store: str, fingerprint: str) -> NoteTable:
     paths = [files.join(listed.folder, name) for name in listed.names.take(pa.array(new)).to_pylist()]
     read = NoteTable.of(_read(paths))
     where = np.concatenate([places[whole], new])
-    return NoteTable.joined(kept.notes.take(rows[whole]), read).take(_by_age(listed, where))
+    notes = NoteTable.joined(kept.notes.take(rows[whole]), read).take(_by_age(listed, where))
+    return FinishedShards(notes, _is_true(kept, listed, places))
 
 
 def keep_notes(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> None:
@@ -66,7 +76,7 @@ def keep_notes(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> 
     listed = _listed(embeddings_folder(store, fingerprint))
     kept = _kept(store, fingerprint)
     rows, places = _still_true(kept, listed)
-    if len(places) == len(listed.places) == len(kept.places):
+    if _is_true(kept, listed, places):
         return
     more = NoteTable.of(notes)
     new = np.fromiter((_place(note_path(note.path)) for note in more), np.uint64, len(more))
@@ -199,6 +209,11 @@ def _still_true(kept: _Kept, listed: _Listed) -> tuple[np.ndarray, np.ndarray]:
     was = kept.modified.take(pa.array(rows))
     same &= pc.equal(listed.modified.take(pa.array(places)), was).to_numpy()
     return rows[same], places[same]
+
+
+def _is_true(kept: _Kept, listed: _Listed, places: np.ndarray) -> bool:
+    """Whether the file of all notes holds those that are listed, all as they are, and no other."""
+    return len(places) == len(listed.places) == len(kept.places)
 
 
 def _found(among: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

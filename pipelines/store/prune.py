@@ -4,7 +4,8 @@ What is deleted, and when:
 
 - A generation is kept if it is served, among the newest `keep_count`, younger than `keep_days`, or being read.
 - An artifact that a kept generation names is kept.
-- Of the others, what a deleted generation named is deleted with it. What none ever named may be work that is
+- Of what was read of embedding files (`kept`), that of encoders that no kept generation has is deleted.
+- Of the other artifacts, what a deleted generation named is deleted with it. What none ever named may be work that is
   still to be published: it is deleted when it is older than both the newest kept generation, which did not want
   it, and `keep_days` (at least a day).
 
@@ -41,6 +42,7 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from . import generations, index_manifest
+from . import kept as kept_rows
 from .encoders import FOLDER, encoder_path
 from .generation import SHARDS, Generation, ShardsRef, current_name, generation_folder
 from .generations import MANIFEST
@@ -121,13 +123,16 @@ def prune(
     folders = _generation_folders(root)
     kept, doomed = _sorted_out(root, keep_count, keep_days, now)
     wanted: set[int] = set()
+    encoders: set[str] = set()
     for name in kept:
-        wanted |= _keys(named_artifacts(root, generations.read(root, name)))
+        generation = generations.read(root, name)
+        encoders.add(generation.encoder)
+        wanted |= _keys(named_artifacts(root, generation))
     graves = list(_old_graves(folders, now))
     in_use = []
     for name in doomed:
-        generation, named = _named_or_nothing(root, name)
-        if _buried(folders[name][MANIFEST].path, generation, dry_run):
+        doomed_one, named = _named_or_nothing(root, name)
+        if _buried(folders[name][MANIFEST].path, doomed_one, dry_run):
             graves.append(_Grave(name, named, due=not files.is_remote(root)))
         else:
             in_use.append(name)
@@ -142,9 +147,11 @@ def prune(
         for path, found in ({} if may_be_read else _artifacts(root, wanted)).items()
         if _key(path) in condemned or _older(found, cutoff)
     }
+    rows = [*kept_rows.of_others(root, encoders)]
     listed = {*kept, *doomed, *(grave.name for grave in graves)}
     emptied = [grave.name for grave in graves if grave.due] + sorted(folders.keys() - listed)
     if not dry_run:
+        files.delete_files(file.path for file in rows)
         _delete_artifacts(root, gone)
         for name in emptied:
             held = folders[name]
@@ -152,7 +159,9 @@ def prune(
             files.delete([held[TOMBSTONE].path] if TOMBSTONE in held else [])
             files.delete([generation_folder(root, name)])
     sizes = [
-        file.size for found in (*gone.values(), *(folders[n].values() for n in emptied)) for file in found
+        file.size
+        for found in (*gone.values(), rows, *(folders[n].values() for n in emptied))
+        for file in found
     ]
     return PruneSummary(
         kept=tuple(sorted([*kept, *in_use])),

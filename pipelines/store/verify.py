@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from . import generations
+from . import generations, kept
 from .generation import CURRENT, Generation, IndexRef, current_name, generation_folder, read_current
+from .hidden import read_hidden
 from .notes import COUNTS, EmbeddedShard, adds_up, parse_note, totals
 
 _CONTENT = (
@@ -28,8 +29,8 @@ _AT_ONCE = 4096
 def verify(root: str, name: str | None = None) -> list[str]:
     """Checks every digest and every count of generations. Reads everything once, whoever names it.
 
-    Checked are `CURRENT`, the manifests, the embedding files, rejects and notes of all image shards, and all
-    files of all index shards.
+    Checked are `CURRENT`, the manifests, the embedding files, rejects and notes of all image shards, all files of
+    all index shards, and what is kept of embedding files for the next run.
 
     Args:
         root: folder of the store.
@@ -51,7 +52,7 @@ def verify(root: str, name: str | None = None) -> list[str]:
             if one not in known:
                 raise
             problems.append(str(error))
-    refs = {(r.path, r.manifest_sha256, r.count): r for g in found for r in g.indexes}.values()
+    refs = {(r.key, r.manifest_sha256, r.count): r for g in found for r in g.indexes}.values()
     with ThreadPoolExecutor() as pool:
         seen: set[int] = set()
         for generation in found:
@@ -68,6 +69,8 @@ def verify(root: str, name: str | None = None) -> list[str]:
                     problems += part
         for part in pool.map(lambda ref: list(_of_index(root, ref)), refs):
             problems += part
+    for encoder in sorted({generation.encoder for generation in found}):
+        problems += kept.damage(root, encoder)
     return list(dict.fromkeys(problems))
 
 
@@ -155,8 +158,14 @@ def _of_index(root: str, ref: IndexRef) -> Iterator[str]:
         yield str(error)
         return
     folder = files.join(root, ref.path)
-    if manifest.count != ref.count:
-        yield f"{folder}: expected {ref.count:,} vectors. Received: {manifest.count:,}"
+    hidden = ref.hidden.count if ref.hidden else 0
+    if manifest.count - hidden != ref.count:
+        yield f"{folder}: expected {ref.count + hidden:,} vectors. Received: {manifest.count:,}"
+    try:
+        if (found := len(read_hidden(root, ref.hidden))) != hidden:
+            yield f"{folder}: expected {hidden:,} hidden rows. Received: {found:,}"
+    except LookalikeError as error:
+        yield str(error)
     for name, digest in manifest.files.items():
         path = files.join(folder, name)
         try:

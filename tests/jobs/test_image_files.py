@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import compare_readers, mutate_images
 from lookalike.model.errors import ImageError
-from lookalike.model.images.decode import MAX_PIXELS, decode_common
+from lookalike.model.images import MAX_PIXELS
+from lookalike.model.images.decode import decode_common
 from lookalike.model.images.isolated import decode
 
 SAMPLES = mutate_images.samples()

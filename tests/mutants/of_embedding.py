@@ -92,17 +92,20 @@ CHANGES: dict[str, list[Change]] = {
             "behind a record that was rejected all images are embedded again",
         ),
     ],
+    "pipelines/embedding/find_known.py": [
+        wrong(
+            "numbers[rows[rows >= 0]] = np.flatnonzero(rows >= 0)",
+            "numbers[:] = np.arange(len(table))",
+            "vectors of other images from files that were read in an earlier night",
+        ),
+        wrong("    new = rows < 0\n", "    new = rows < -1\n", "what the last night embedded is not known"),
+    ],
     "pipelines/embedding/content_join.py": [
         wrong(
-            "small.append(width * height <= self.join.max_pixels)",
-            "small.append(width * height <= width * height)",
+            'usable &= rows["pixels"].to_numpy() <= self.join.max_pixels',
+            "pass",
             "an image above the limit of pixels is served",
             REUSE,
-        ),
-        wrong(
-            "batch[side].to_numpy().astype(np.int64) for side",
-            "batch[side].to_numpy() for side",
-            "an image of 65536 x 65536 pixels is taken for a small one",
         ),
         wrong(
             "if not is_whole(self.join.store, held.path, held.sha256):",

@@ -21,6 +21,16 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/shown.py": [
         wrong(
+            "np.concatenate([shard.hidden, taken_down[taken_down >= 0]])",
+            "taken_down[taken_down >= 0]",
+            "what is no longer served is found",
+        ),
+        wrong(
+            "skip is None and not len(shard.hidden)",
+            "skip is None",
+            "what is no longer served is found where nothing is taken down",
+        ),
+        wrong(
             "behind = (numbers == self._skipped_number[queries]) & (rows >= self._skipped[queries])",
             "behind = False",
             "of copies the one that is to be skipped is listed, and another is not",
@@ -54,6 +64,18 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/shard.py": [
+        wrong(
+            "            gone |= np.isin(rows, self.hidden)\n",
+            "            pass\n",
+            "an id has the vector that it had before",
+            "tests/pipelines/index/test_opening.py",
+        ),
+        wrong(
+            "items.take(order), None if origins is None else origins.take(order)",
+            "items.take(order), origins",
+            "of copies others are hidden than those that went",
+            "tests/pipelines/index/test_growth.py",
+        ),
         wrong(
             'return np.searchsorted(self.offsets, rows, side="right") - 1',
             'return np.searchsorted(self.offsets, rows, side="left")',
@@ -257,10 +279,63 @@ CHANGES: dict[str, list[Change]] = {
             "an index tuned with other queries is used again",
         ),
         wrong(
-            "return replace(content, items=plain.items, vectors=drawn)",
-            "return replace(content, vectors=drawn)",
+            "return replace(content, items=plain.items, vectors=drawn, origins=None)",
+            "return replace(content, vectors=drawn, origins=None)",
             "after augmentation ids stand behind vectors of others",
             "tests/pipelines/index/test_post_processing.py",
+        ),
+    ],
+    "pipelines/index/growth.py": [
+        wrong(
+            "        if min(recalls.values()) < whole.options.recall_target:\n            return None\n",
+            "",
+            "a grown index of too low a recall fails the night, and is not built anew",
+        ),
+        wrong(
+            "        equal &= _equal(held",
+            "        _equal(held",
+            "an item keeps its old metadata",
+        ),
+        wrong(
+            "    equal = are_stored(base.searcher.vectors, base.numbers_of(rows[place[both]]), vectors[both])\n",
+            "    equal = np.ones(len(both), bool)\n",
+            "an item keeps its old vector",
+        ),
+        wrong("    if change.count > most:\n", "    if False:\n", "an index shard is never built anew"),
+        wrong(
+            "if pa.types.is_nested(ours.type) or pa.types.is_floating(ours.type):",
+            "if pa.types.is_nested(ours.type):",
+            "an item whose metadata is NaN is hidden and added every night",
+            "tests/pipelines/index/test_growth.py",
+        ),
+    ],
+    "pipelines/index/making.py": [
+        wrong(
+            "if (base := bases[task.number]).decided_by == task.decided_by",
+            "if (base := bases[task.number])",
+            "an index shard that other settings decided goes on growing",
+        ),
+        wrong(
+            "        and is_whole(config.store, base.path, base.manifest_sha256)\n",
+            "",
+            "an index shard that was lost grows, and no query can be answered",
+        ),
+        worse(
+            "        and not (task.number == worst and by_now[worst] > share)\n",
+            "",
+            "index shards that grew beyond the fraction wait until they have grown by twice of it",
+        ),
+    ],
+    "pipelines/index/grown_recall.py": [
+        wrong(
+            "        return (1 - weight) * known + weight * found.mean\n",
+            "        return known\n",
+            "what new items find is not in the recall",
+        ),
+        worse(
+            "            if lost <= wide:\n",
+            "            if True:\n",
+            "hidden vectors take places of those that are served, and recall is told too low",
         ),
     ],
     "pipelines/index/gates.py": [

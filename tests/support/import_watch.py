@@ -29,6 +29,7 @@ LARGE = {
     "scipy",
     "tifffile",
     "imagecodecs",
+    "duckdb",
 }
 _found: list[str] = []
 _inside = threading.local()

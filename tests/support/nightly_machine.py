@@ -35,6 +35,8 @@ settings = st.builds(
     allow_damaged_shards=st.booleans(),
     generations=st.sampled_from([1, 2, 3]),
     shard_vectors=st.sampled_from([1000, 3]),
+    digests=st.sampled_from(["new", "new", "all"]),
+    grow=st.sampled_from([0.0, 0.3, 1.0, 1.0]),
 )
 
 
@@ -248,7 +250,7 @@ class NightlyMachine(Nights):
 
     @precondition(lambda self: self.model.current)
     @rule(
-        kind=st.sampled_from(["embedding", "rejects", "index", "manifest", "CURRENT", "exclusions"]),
+        kind=st.sampled_from(["embedding", "rejects", "index", "manifest", "CURRENT", "exclusions", "kept"]),
         pick=picks,
         place=st.integers(0, 2**16),
         bit=st.integers(0, 7),

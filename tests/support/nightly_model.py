@@ -180,6 +180,8 @@ class Settings:
     allow_damaged_shards: bool = False
     generations: int = 3
     shard_vectors: int = 1000
+    digests: str = "all"
+    grow: float = 0.1
 
 
 @dataclass

@@ -14,7 +14,6 @@ from unittest.mock import patch
 
 import numpy as np
 
-from lookalike.embedding import job as embed
 from lookalike.model.encoder.bundle import EncodedBatch, Encoder
 from lookalike.model.encoder.manifest import (
     FORMAT,
@@ -96,7 +95,6 @@ def stand_ins() -> Iterator[None]:
 
     with (
         patch.object(Encoder, "load", StandInEncoder),
-        patch.object(embed, "run_each", run_each),
         patch.object(runner_beam, "run_each", run_each),
     ):
         yield

@@ -83,11 +83,16 @@ class Nights(RuleBasedStateMachine):
                     "store": STORE,
                     "metric": chosen.metric,
                     "embed": {"threads": 1},
-                    "index": {"shard_vectors": chosen.shard_vectors, "threads": 1},
+                    "index": {
+                        "shard_vectors": chosen.shard_vectors,
+                        "grow": chosen.grow,
+                        "threads": 1,
+                    },
                     "gates": {
                         "max_reject_fraction": chosen.max_reject_fraction,
                         "max_shrink_fraction": chosen.max_shrink_fraction,
                         "allow_damaged_shards": chosen.allow_damaged_shards,
+                        "digests": chosen.digests,
                     },
                     "retention": {"generations": chosen.generations},
                 }
@@ -174,6 +179,10 @@ class Nights(RuleBasedStateMachine):
         if kind == "index":
             found = sorted((root / generation.indexes[pick % len(generation.indexes)].path).iterdir())
             return found[pick // 7 % len(found)]
+        if kind == "kept":
+            found = sorted(p for p in root.glob(f"kept/{generation.encoder[:16]}*/**/*") if p.is_file())
+            found += root.glob(f"kept/{generation.encoder[:16]}.arrow")
+            return found[pick // 7 % len(found)] if found else None
         path = {
             "embedding": root / note.path,
             "rejects": root / note.rejects_path,
@@ -351,7 +360,9 @@ class Nights(RuleBasedStateMachine):
         found = {}
         for ref in read_current(STORE).indexes:
             shard = open_index(STORE, ref)
-            for row, item in enumerate(shard.items.to_pylist()):
+            for row, item in zip(
+                shard.shown, shard.items.take(pa.array(shard.shown)).to_pylist(), strict=True
+            ):
                 assert item["item_id"] not in found
                 found[item["item_id"]] = (item["number"], shard.vectors_of(np.array([row]))[0].tobytes())
         assert found == {

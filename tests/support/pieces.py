@@ -31,6 +31,12 @@ def ended(once: Path | None, elements: Iterable[int]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def begun_and_slow(folder: Path, elements: Iterable[int]) -> None:
+    """As `slow`; when it has begun there is a file."""
+    (folder / "begun").touch()
+    slow(elements)
+
+
 def slow(elements: Iterable[int]) -> None:
     for _ in elements:
         time.sleep(5)

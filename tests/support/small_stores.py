@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,17 +14,19 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.filesystem import files, stores
 from lookalike.index.duplicates import write_duplicates
-from lookalike.index.shard import ShardContent, write_index_shard
+from lookalike.index.shard import ShardContent, open_index_shard, save, write_index_shard
 from lookalike.index.tuning import BuildOptions
 from lookalike.sources.records import Reject
 from lookalike.store.generation import (
     FORMAT,
     Generation,
+    HiddenRows,
     IndexRef,
     current_name,
     generation_name,
@@ -31,6 +34,7 @@ from lookalike.store.generation import (
     write_shards,
 )
 from lookalike.store.generations import served_notes
+from lookalike.store.hidden import written_rows
 from lookalike.store.notes import COUNTS, EmbeddedShard, write_note
 
 ENCODER = "e" * 64
@@ -72,7 +76,7 @@ class SmallStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.path = str(root)
-        self.format: Literal[1, 2] = FORMAT
+        self.format: Literal[1, 2, 3] = FORMAT
 
     def ids(self, shard: str) -> list[str]:
         return [f"{shard}-0", f"{shard}-1"]
@@ -108,10 +112,33 @@ class SmallStore:
         sha256 = files.sha256(str(folder / "manifest.json"))
         return IndexRef(path, sha256, 2 * len(shards), "brute_force", None)
 
-    def publish(self, night: int, shards: Iterable[str], seal: bool = True) -> Generation:
-        """Publishes these shards as the generation of a night, numbered from 0."""
+    def grown(self, before: Iterable[str], shards: Iterable[str]) -> tuple[IndexRef, IndexRef]:
+        """The index shard of what was there before, and its addition for what is there now."""
+        before, shards = set(before), set(shards)
+        base, new = self.index(before), self.index(shards - before)
+        gone = pa.array([item_id for shard in before - shards for item_id in self.ids(shard)], pa.string())
+        rows = np.sort(open_index_shard(str(self.root / base.path)).rows_of(gone))
+        path = f"{base.path}-to-{'-'.join(sorted(shards))}-added"
+        folder = self.root / path
+        if not folder.exists():
+            content = {"hidden.npy": written_rows(rows)}
+            save(str(folder), open_index_shard(str(self.root / new.path)), content)
+        hidden = HiddenRows(f"{path}/hidden.npy", files.sha256(str(folder / "hidden.npy")), len(rows))
+        sha256 = files.sha256(str(folder / "manifest.json"))
+        return (
+            replace(base, count=base.count - len(rows), hidden=hidden),
+            replace(new, path=path, manifest_sha256=sha256, added_to=base.path),
+        )
+
+    def publish(
+        self, night: int, shards: Iterable[str], seal: bool = True, before: Iterable[str] = ()
+    ) -> Generation:
+        """Publishes these shards as the generation of a night, numbered from 0.
+
+        Their index shard is the one of the shards that were there before, if any are named, with an addition.
+        """
         notes = tuple(self.embed(shard) for shard in sorted(shards))
-        ref = self.index(shards)
+        refs = self.grown(before, shards) if before else (self.index(shards),)
         now = FIRST_NIGHT + timedelta(days=night)
         counts = {kind: sum(getattr(note, kind) for note in notes) for kind in COUNTS}
         name = generation_name(now, f"{night:08}")
@@ -124,10 +151,10 @@ class SmallStore:
             dim=DIM,
             metric="cosine",
             metadata={},
-            counts={**counts, "items": ref.count},
+            counts={**counts, "items": sum(ref.count for ref in refs)},
             shards=notes if self.format == 1 else write_shards(self.path, name, notes),
             duplicates=0,
-            indexes=(ref,),
+            indexes=refs,
             previous=current_name(self.path),
         )
         folder = self.root / "generations" / generation.name
@@ -162,6 +189,14 @@ class SmallStore:
         """Makes every file look as old as this."""
         for name in self.files:
             os.utime(self.root / name, (now - days * 86400,) * 2)
+
+
+def write_ids(path: Path, ids: Sequence[str], **options: Any) -> None:
+    """An embedding file of nothing but what is compared with others: ids, and contents that are named by them."""
+    contents = [hashlib.sha256(item_id.encode()).hexdigest() for item_id in ids]
+    sides = pa.array([8] * len(ids), pa.int32())
+    columns = {"item_id": pa.array(ids, pa.string()), "content_hash": pa.array(contents, pa.string())}
+    pq.write_table(pa.table({**columns, "width": sides, "height": sides}), path, **options)
 
 
 def flip(path: Path, at: int) -> bytes:

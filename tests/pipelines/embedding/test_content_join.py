@@ -16,11 +16,11 @@ from lookalike.embedding.content_join import (
     Listed,
     ReadHeld,
     ReadWanted,
-    _keys,
     group_of,
 )
 from lookalike.embedding.known import KnownEmbeddings
 from lookalike.embedding.outcomes import run_file
+from lookalike.store.kept_parts import KeptParts
 from tests.pipelines.embedding.test_find_known import Case, content
 
 
@@ -35,7 +35,7 @@ def case(tmp_path) -> Case:
 
 
 def test_every_step_may_be_repeated_in_other_pieces_and_late(case):
-    join = Join(case.store, f"{case.run}/join", 2, 2, 3, 2, 1000)
+    join = Join(case.store, f"{case.run}/join", 2, 2, 3, 2, 1000, KeptParts())
     held = [Listed(number, note.path, note.sha256) for number, note in enumerate(case.notes)]
     contents = [Listed(n, run_file(case.run, "contents", shard)) for n, shard in enumerate(case.shards)]
     known = [Listed(n, run_file(case.run, "known", shard)) for n, shard in enumerate(case.shards)]
@@ -71,8 +71,3 @@ def test_groups_are_of_neighbours_and_about_as_large():
 def test_what_workers_get_survives_the_way():
     group = Group(3, (Listed(1, "a", "0"), Listed(2, "b")))
     assert Group.from_json(json.loads(json.dumps(group))) == group
-
-
-def test_a_key_is_the_first_64_bits_of_a_digest():
-    digests = np.array([content(1), "f" * 64, "0" * 15 + "1" * 49], "S64")
-    assert _keys(digests).tolist() == [int(content(1)[:16], 16), 2**64 - 1, 1]

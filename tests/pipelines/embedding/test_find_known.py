@@ -21,6 +21,7 @@ from lookalike.embedding.outcomes import run_file
 from lookalike.embedding.writer import EmbeddingWriter
 from lookalike.filesystem.files import FileInfo
 from lookalike.sources import Shard
+from lookalike.store import splits
 from lookalike.store.notes import EmbeddedShard
 from tests.support.small_stores import a_note, flip
 
@@ -154,7 +155,7 @@ def test_what_is_known_is_the_last_files_whatever_the_parts_groups_and_pieces(tm
         case.wants(*row)
     last = {image: value for value, row in enumerate(held) for image in row}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(find_known_module, "PART", data.draw(st.sampled_from([2, 5, 100])))
+        patch.setattr(splits, "PART", data.draw(st.sampled_from([2, 5, 100])))
         patch.setattr(find_known_module, "pieces_at_most", lambda _: data.draw(st.integers(1, 5)))
         patch.setattr(content_join, "_GROUP", data.draw(st.integers(1, 5)))
         found = case.find()
@@ -162,7 +163,7 @@ def test_what_is_known_is_the_last_files_whatever_the_parts_groups_and_pieces(tm
 
 
 def test_workers_of_beam_find_the_same(case, monkeypatch):
-    monkeypatch.setattr(find_known_module, "PART", 2)
+    monkeypatch.setattr(splits, "PART", 2)
     for value in range(3):
         case.holds(1, value + 2, value=value)
     for _ in range(2):

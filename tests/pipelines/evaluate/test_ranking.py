@@ -93,3 +93,14 @@ def test_the_block_size_bounds_the_scores_that_are_held(monkeypatch):
     assert of.queries_at_once == ranking.QUERIES_AT_ONCE
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 1)
     assert of.queries_at_once == 1
+
+
+def test_hidden_rows_are_not_ranked():
+    vectors = unit(6)
+    base = shard_of(list("abcd"), vectors[:4])
+    base.hidden = np.array([1, 3])
+    of = RankedCorpus([base, shard_of(list("bd"), vectors[4:])], "cosine", pa.array([], pa.string()))
+    expected = corpus((list("acbd"), vectors[[0, 2, 4, 5]]))
+    assert of.items.equals(expected.items)
+    assert order(of, vectors) == order(expected, vectors)
+    np.testing.assert_array_equal(of.vectors_of(np.arange(4)), expected.vectors_of(np.arange(4)))

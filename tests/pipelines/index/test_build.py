@@ -106,9 +106,9 @@ NOT_IN_IT = {
 }
 NO_FIELDS = {"bytes", "left_out", "scann", "threads", "largest k", "a k that others stand for"}
 """What stands in a field beside others, or in none."""
-FOLLOWS = {"path", "number", "shards", "vectors", "dim"}
+FOLLOWS = {"path", "number", "shards", "vectors", "dim", "decided_by"}
 """The path is the name, with the numbers, which the inputs decide, as they do the vectors; the encoder decides the
-dimension."""
+dimension; what decides besides the inputs is a digest of the others."""
 
 
 def name_of(job: Job, monkeypatch, change: dict[str, Any]) -> str:

@@ -1,11 +1,16 @@
 """Drift: how much of the answers is as it was, told by hand for a handful of items."""
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lookalike.index import drift, opening
 from lookalike.index.drift import Drift
 from lookalike.model.errors import LookalikeError
+from lookalike.store.generation import HiddenRows
+from lookalike.store.hidden import written_rows
 from tests.support.index_shards import stored_shard
 
 ANGLES = np.deg2rad([0, 10, 30, 60, 100, 150])
@@ -94,3 +99,22 @@ def test_of_very_many_shards_some_are_sampled(tmp_path, monkeypatch):
     refs = [stored_shard(tmp_path, name, [name, f"{name}2"], CIRCLE[:2]) for name in IDS]
     found = Drift(str(tmp_path), refs, refs, str(tmp_path / "run")).sample()
     assert found.ids == ["a", "c", "f"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--runner=DirectRunner",)], ids=["here", "workers"])
+def test_an_index_shard_that_grew_is_compared_with_what_it_was(tmp_path, flags):
+    rows = written_rows(np.array([5]))
+    (tmp_path / "hidden.npy").write_bytes(rows)
+    base = stored_shard(tmp_path, "base", IDS, CIRCLE)
+    at_125 = np.deg2rad(125)
+    added = stored_shard(tmp_path, "added", ["g"], [[np.cos(at_125), np.sin(at_125)]])
+    hidden = HiddenRows("hidden.npy", hashlib.sha256(rows).hexdigest(), 1)
+    after = [replace(base, count=5, hidden=hidden), replace(added, added_to=base.path)]
+    # e had d, f and has g, d; d had c, e and has c, e. f is gone.
+    found = Drift(str(tmp_path), [base], after, str(tmp_path / "run"), flags=flags)
+    assert found.ask_new(found.sample())
+    assert found.overlap() == pytest.approx((4 + 0.5) / 5)
+    back = Drift(str(tmp_path), after, [base], str(tmp_path / "back"), flags=flags)
+    assert sorted((sample := back.sample()).ids) == list("abcdeg")
+    assert back.ask_new(sample)
+    assert back.overlap() == pytest.approx((4 + 0.5) / 5)

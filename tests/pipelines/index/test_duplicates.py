@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lookalike.filesystem import files
 from lookalike.index.duplicates import (
     SCHEMA,
     FindLeftOut,
@@ -27,8 +28,9 @@ from lookalike.index.duplicates import (
 )
 from lookalike.index.ids import ReadIds, StoredShard
 from lookalike.sources.tfrecord import Example, frame
+from lookalike.store.kept_parts import KeptParts
 from tests.conftest import picture
-from tests.support.small_stores import a_note
+from tests.support.small_stores import a_note, write_ids
 
 
 def test_an_id_in_two_shards_is_served_from_the_first_and_listed(job):
@@ -86,13 +88,16 @@ class Case:
         self.shards = []
         for number, held in enumerate(shards):
             path = f"{number}.parquet"
-            pq.write_table(pa.table({"item_id": pa.array(held, pa.string())}), root / path, row_group_size=3)
-            self.shards.append(StoredShard(number, path, path, None, None))
+            write_ids(root / path, held, row_group_size=3)
+            sha256 = files.sha256(str(root / path))
+            self.shards.append(StoredShard(number, path, path, sha256, sha256))
         self.taken_down = str(root / "run" / "taken-down.arrow")
         write_taken_down(self.taken_down, pa.array(sorted(taken_down), pa.string()), parts)
-        ids, progress = str(root / "run" / "ids"), str(root / "run" / "progress")
-        self.read = ReadIds(str(root), ids, parts, (), progress)
-        self.find = FindLeftOut(ids, parts, self.taken_down, str(root / "run" / "left-out"))
+        read, progress = str(root / "run" / "read"), str(root / "run" / "progress")
+        self.read = ReadIds(str(root), read, parts, progress)
+        self.find = FindLeftOut(
+            KeptParts(), len(shards), read, parts, self.taken_down, str(root / "run" / "left-out")
+        )
 
     def pieces(self, *cuts: int) -> list[list[StoredShard]]:
         ends = sorted({0, len(self.shards), *(cut % (len(self.shards) + 1) for cut in cuts)})
@@ -172,7 +177,7 @@ def die_after(calls: int, work: Callable[[], None]) -> None:
     os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize("calls", range(6))
+@pytest.mark.parametrize("calls", range(9))
 def test_a_worker_that_is_killed_anywhere_does_no_harm_nor_one_that_does_its_piece_again(tmp_path, calls):
     shards = [["a", "b"], ["b", "c", "x"], ["a", "c"], ["d"]]
     case = Case(tmp_path, shards, 2, {"x"})

@@ -166,7 +166,7 @@ def test_a_store_that_becomes_read_only_is_told(job, pictures, mounted):
 
 def test_a_manifest_is_json_that_others_can_read(published):
     (manifest,) = published.store.glob("generations/*/manifest.json")
-    assert json.loads(manifest.read_text())["format"] == 2
+    assert json.loads(manifest.read_text())["format"] == 3
 
 
 def test_who_lost_the_store_publishes_nothing(copied):
@@ -202,6 +202,7 @@ DECIDES = {
 }
 """Setting that decides what is served of embedding files -> a change of it."""
 DOES_NOT = {
+    "index.grow": setting(index={"grow": 0.5}),
     "index.threads": setting(index={"threads": 1}),
     "index.worker_memory": setting(index={"worker_memory": 1 << 30}),
     "a small query.k": setting(query={"k": 100}),

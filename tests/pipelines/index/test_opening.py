@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from lookalike.index.opening import memory_of, open_index, open_vectors, opened_in_turn, that_fit
+from lookalike.index.search import search, vectors_by_id
 from lookalike.index.shard import ShardContent, write_index_shard
 from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
@@ -141,3 +142,15 @@ def test_of_fewer_bytes_only_exact_search_takes_a_copy_in_float32(kind, size, tm
     assert held == pytest.approx(500 * 8 * size, abs=200)
     assert memory_of(manifest) == whole + held
     assert memory_of(manifest, exact=True) == whole + held + held * 4 // size
+
+
+def test_what_is_hidden_is_found_in_no_way(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    grown = small.publish(0, ["a0", "c0"], before=["a0", "b0"])
+    asked = pa.array(["a0-0", "b0-0", "c0-0"])
+    for shards in ([open_index(small.path, ref) for ref in grown.indexes], open_vectors(small.path, grown)):
+        known = np.isfinite(vectors_by_id(shards, asked)).all(axis=1)
+        assert known.tolist() == [True, False, True]
+        assert shards[0].item_ids.take(pa.array(shards[0].shown)).to_pylist() == ["a0-0", "a0-1"]
+    found = search([open_index(small.path, ref) for ref in grown.indexes], np.eye(1, 4, dtype=np.float32), 9)
+    assert len(found.row) == 4

@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 from lookalike.index.report import IndexSummary, generation_report
-from lookalike.store.generation import IndexRef
+from lookalike.store.generation import HiddenRows, IndexRef
 
 
-def summary(published=True, overlap=None, **fields) -> IndexSummary:
+def summary(published=True, overlap=None, built=1, grown=0, **fields) -> IndexSummary:
     usual = {
         "name": "20260101T000000Z-1",
         "indexes": (
@@ -22,7 +22,9 @@ def summary(published=True, overlap=None, **fields) -> IndexSummary:
         "augmentation": None,
         "counts": {"items": 31_200},
     }
-    return IndexSummary(SimpleNamespace(**usual | fields), published, 1, 2.5, overlap)
+    usual |= fields
+    usual["index_shards"] = [ref for ref in usual["indexes"] if ref.added_to is None]
+    return IndexSummary(SimpleNamespace(**usual), published, built, 2.5, overlap, grown)
 
 
 def test_a_night_that_changed_nothing_says_so_in_one_line():
@@ -40,6 +42,18 @@ def test_each_index_is_named_with_its_size_and_recall():
         "             indexes/3: 20,500 vectors, brute_force, exact: "
         "no other search reaches the target, the best 0.9722",
         "published    31,200 items as generation 20260101T000000Z-1",
+    ]
+
+
+def test_an_addition_is_named_behind_its_index_shard_and_counted_with_it():
+    refs = (
+        IndexRef("indexes/0", "0", 1_190, "brute_force", None, hidden=HiddenRows("h", "0", 10)),
+        IndexRef("indexes/0-added", "0", 12, "brute_force", None, added_to="indexes/0"),
+    )
+    assert generation_report(summary(indexes=refs, built=0, grown=1), "g").splitlines()[:3] == [
+        "index        0 shards built in 2.5 s, 1 grown, 0 as before",
+        "             indexes/0: 1,190 vectors and 10 hidden, brute_force, exact",
+        "             indexes/0-added: 12 vectors, brute_force, exact",
     ]
 
 

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from lookalike.index.stored import FILES, SIZES, StoredVectors, read_vectors, stored, write_vectors
+from lookalike.index.stored import (
+    FILES,
+    SIZES,
+    StoredVectors,
+    are_stored,
+    read_vectors,
+    stored,
+    write_vectors,
+)
 
 KINDS = ("float32", "bfloat16", "int8")
 
@@ -70,3 +78,12 @@ def test_files_hold_what_was_written(kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_vectors_are_stored_too(kind):
     assert np.asarray(stored(rows(0), kind, "cosine")).shape == (0, 7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_that_are_stored_alike_are_known_again(kind):
+    held, asked = stored(rows(), kind, "cosine"), rows()
+    asked[1] *= 1.5
+    asked[2, 3] *= 1000
+    found = are_stored(held, np.array([0, 1, 2, 3, 5]), asked[[0, 1, 2, 3, 4]])
+    assert found.tolist() == [True, False, False, True, False]

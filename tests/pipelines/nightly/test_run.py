@@ -14,6 +14,7 @@ import pytest
 from lookalike.embedding import job as embed_job
 from lookalike.embedding.shard_work import ShardWork
 from lookalike.index import job as index_job
+from lookalike.index import making
 from lookalike.index.gates import EXIT_CODES
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.store import exclusions, generations
@@ -224,10 +225,10 @@ def test_generations_younger_than_retention_days_are_kept(job, pictures):
 def test_the_report_tells_the_lowest_recall_of_an_index_shard(job, pictures, monkeypatch):
     job.pack(pictures)
     recalls = iter((0.97, 0.95, 0.99, 0.98))
-    usual = index_job._index_ref
+    usual = making.index_ref
     monkeypatch.setattr(
-        index_job,
-        "_index_ref",
+        making,
+        "index_ref",
         lambda *a: replace(usual(*a), recall=next(recalls), recalls={"members": 0.999}),
     )
     sizes = ("--set", "index.shard_vectors=6", "--set", "gates.min_recall=0.9")

@@ -3,10 +3,12 @@
 import contextlib
 import csv
 import errno
+import itertools
 import json
 import os
 import shutil
 import subprocess
+import threading
 
 import duckdb
 import numpy as np
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lookalike.index import post_processing
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.query import answering
 from lookalike.query import job as query_job
@@ -349,3 +352,57 @@ def test_what_a_query_reads_is_not_pruned_while_it_is_answered(copied, monkeypat
     assert copied.query(copied.vectors_file([[1.0] * DIM])).code == 0
     assert done[0].in_use == (first,)
     assert generations.names(store) == [first, second]
+
+
+def test_the_next_queries_are_read_and_the_last_rows_written_while_one_block_is_searched_for(
+    copied, monkeypatch
+):
+    monkeypatch.setattr(post_processing, "BLOCK", 2)
+    read, writing, searched = [threading.Event() for _ in range(5)], threading.Event(), threading.Event()
+    far_ahead = []
+    blocks, search, rows = query_job.content_blocks, query_job.search_in_steps, query_job.results_of
+    done = itertools.count()
+
+    def seen_blocks(*arguments, **options):
+        for event, block in zip(read, blocks(*arguments, **options), strict=True):
+            event.set()
+            yield block
+
+    def seen_search(*arguments):
+        number = next(done)
+        assert all(event.wait(20) for event in read[: number + 2])
+        far_ahead.extend(event.is_set() for event in read[number + 2 :])
+        if number == 1:
+            assert writing.wait(20)
+            searched.set()
+        return search(*arguments)
+
+    def seen_rows(*arguments):
+        writing.set()
+        assert searched.wait(20)
+        return rows(*arguments)
+
+    monkeypatch.setattr(query_job, "content_blocks", seen_blocks)
+    monkeypatch.setattr(query_job, "search_in_steps", seen_search)
+    monkeypatch.setattr(query_job, "results_of", seen_rows)
+    random = np.random.default_rng(0)
+    assert copied.query(copied.vectors_file(random.normal(size=(10, DIM)).tolist()), "-k", 1).code == 0
+    assert not any(far_ahead)
+    assert copied.results["query_id"].to_pylist() == [str(number) for number in range(10)]
+
+
+@pytest.mark.parametrize("place", [0, 1, 4])
+def test_rows_that_cannot_be_written_fail_the_job_whichever_they_are(copied, monkeypatch, place):
+    monkeypatch.setattr(post_processing, "BLOCK", 2)
+    rows, numbers = query_job.results_of, itertools.count()
+
+    def full(*arguments):
+        if next(numbers) == place:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rows(*arguments)
+
+    monkeypatch.setattr(query_job, "results_of", full)
+    done = copied.query(copied.vectors_file([[1.0] * DIM] * 10), "-k", 1)
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert not list((copied.folder / "out").glob("*.parquet"))

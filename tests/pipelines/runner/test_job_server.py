@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from lookalike.runner import job_server
 from lookalike.runner.beam import run_each
 from lookalike.runner.work_list import WorkList, write_work_list
 from tests.support.dask_processes import ENDS_WITH_PARENT
-from tests.support.pieces import failing, slow, write_down
+from tests.support.pieces import begun_and_slow, failing, slow, write_down
 from tests.support.places import ROOT
 
 HERE = f"(on {socket.gethostname()})"
@@ -54,6 +55,12 @@ def process(module: str, port: int, *arguments: str) -> Iterator[subprocess.Pope
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+
+
+def stop_when_begun(server: subprocess.Popen[bytes], folder: Path) -> None:
+    while not (folder / "begun").exists():
+        time.sleep(0.05)
+    server.send_signal(signal.SIGSTOP)
 
 
 def free_port() -> int:
@@ -115,6 +122,31 @@ def test_a_server_that_goes_away_in_the_middle_is_told_of(tmp_path):
         threading.Timer(6, server.kill).start()
         with pytest.raises(LookalikeError, match=rf"The job server at localhost:{port} was lost: "):
             run_each("Wait", slow, write_work_list(str(tmp_path), range(6), 6, int), flags)
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_is_told_of(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(job_server, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(job_server, "LOOK_SECONDS", 1)
+    port = free_port()
+    flags = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}", "--environment_type=LOOPBACK"]
+    with process("apache_beam.runners.portability.local_job_service_main", port, "-p", str(port)) as server:
+        threading.Thread(target=stop_when_begun, args=(server, tmp_path), daemon=True).start()
+        work = write_work_list(str(tmp_path / "w"), range(6), 6, int)
+        with pytest.raises(
+            LookalikeError, match=rf"The job server at localhost:{port} was lost: it answers no more"
+        ):
+            run_each("Wait", partial(begun_and_slow, tmp_path), work, flags)
+    assert f"the job server at localhost:{port} does not answer" in caplog.text
+
+
+def test_a_worker_pool_that_is_not_there_is_told_of(caplog):
+    port = free_port()
+    with socket.create_server(("localhost", port)):
+        job_server.warn_of_no_pool(f"localhost:{port}")
+    assert not caplog.text
+    job_server.warn_of_no_pool(f"localhost:{port}")
+    assert f"nothing listens at localhost:{port}, where the job server is to find its workers" in caplog.text
 
 
 @pytest.mark.slow

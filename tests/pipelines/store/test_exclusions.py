@@ -1,6 +1,7 @@
 """Takedowns: a list that loses nothing, and that is an error rather than wrong."""
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -154,3 +155,13 @@ def test_a_list_behind_a_url(tmp_path, monkeypatch):
     assert excluded_ids(url).to_pylist() == ["a0-0"]
     assert f"{url}/{exclusions.EXCLUDED}" in bucket.objects
     assert f"{url}/excluded.lock" not in bucket.objects
+
+
+def test_what_is_hidden_in_an_index_shard_is_not_there(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    first = small.publish(0, ["a0", "b0"])
+    small.publish(1, ["a0", "c0"], before=["a0", "b0"])
+    assert nearest_served(small.path, ["B0-0", "C0-0"]) == {"B0-0": "a0-0", "C0-0": "c0-0"}
+    assert unknown_ids(small.path, ["a0-0", "b0-0", "c0-1", "x"]) == ["x"]
+    shutil.rmtree(tmp_path / "store" / "generations" / first.name)
+    assert unknown_ids(small.path, ["a0-0", "b0-0", "c0-1", "x"]) == ["b0-0", "x"]

@@ -80,12 +80,12 @@ def test_nothing_published_says_what_to_run(tmp_path):
         read_current(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "", '{"format": 3}', '{"format": 2, "name": 3}'])
+@pytest.mark.parametrize("text", ["{}", "[]", "", '{"format": 4}', '{"format": 2, "name": 3}'])
 def test_what_is_no_manifest_is_refused(tmp_path, text):
     path = tmp_path / "generations" / "x" / "manifest.json"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    with pytest.raises(LookalikeError, match="is no manifest of format 2"):
+    with pytest.raises(LookalikeError, match="is no manifest of format 3"):
         read_generation(str(tmp_path), "x")
 
 

@@ -297,3 +297,17 @@ def test_a_table_of_shards_that_is_damaged_or_gone_is_named_and_no_query_needs_i
     with pytest.raises(LookalikeError, match=r"shards\.parquet cannot be read: No such file"):
         served_notes(store.path, generation)
     assert generations.show(store.path).shard_count == 1
+
+
+@pytest.mark.parametrize("lost", ["hidden.npy", "items.arrow"])
+def test_a_generation_is_served_again_only_with_the_additions_to_its_index(tmp_path, lost):
+    small = SmallStore(tmp_path / "store")
+    grown = small.publish(0, ["a0", "c0"], before=["a0", "b0"])
+    small.publish(1, ["a0"])
+    assert [one.indexes for one in list_generations(small.path)] == [1, 1]
+    path = small.root / grown.indexes[1].path / lost
+    path.rename(small.root / lost)
+    with pytest.raises(LookalikeError, match=f"expected {lost}"):
+        rollback(small.path)
+    (small.root / lost).rename(path)
+    assert rollback(small.path).name == grown.name

@@ -38,7 +38,12 @@ def one_by_one(store):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(note_listing, "_path", lambda *_: "/dev/null/none")
         patch.setattr(note_listing, "_kept", lambda *_: note_listing._Kept(*NOTHING))
-        return list(finished_shards(store, ENCODER))
+        return list(finished_shards(store, ENCODER).notes)
+
+
+def written(root):
+    """What changes if the file of all notes is written."""
+    return [path.stat().st_ino for path in (root / "notes").glob("*")]
 
 
 NOTHING = (
@@ -73,9 +78,12 @@ def test_it_changes_nothing_of_what_is_read(tmp_path_factory, steps, seed):
         elif step == "forget":
             path.unlink(missing_ok=True)
         elif step == "keep":
+            are_kept, before = finished_shards(store, ENCODER).are_kept, written(root)
             keep_notes(store, ENCODER, fresh)
             fresh = []
-        assert list(finished_shards(store, ENCODER)) == one_by_one(store)
+            assert are_kept == (written(root) == before)
+            assert finished_shards(store, ENCODER).are_kept
+        assert list(finished_shards(store, ENCODER).notes) == one_by_one(store)
 
 
 def test_notes_that_are_kept_are_not_opened(tmp_path, monkeypatch):
@@ -88,7 +96,7 @@ def test_notes_that_are_kept_are_not_opened(tmp_path, monkeypatch):
     keep_notes(str(tmp_path), ENCODER, notes[:-1])
     opened = []
     monkeypatch.setattr(files, "read_bytes", lambda path: opened.append(path) or Path(path).read_bytes())
-    found = list(finished_shards(str(tmp_path), ENCODER))
+    found = list(finished_shards(str(tmp_path), ENCODER).notes)
     assert sorted(note.shard for note in found) == sorted(note.shard for note in notes)
     assert opened == [str(tmp_path / notes[-1].path.replace(".parquet", ".json"))]
 
@@ -102,7 +110,7 @@ def test_a_damaged_file_of_all_notes_is_told_and_not_used(tmp_path, caplog):
     keep_notes(str(tmp_path), ENCODER, [note])
     (kept,) = (tmp_path / "notes").iterdir()
     kept.write_bytes(kept.read_bytes()[:-9])
-    assert list(finished_shards(str(tmp_path), ENCODER)) == [note]
+    assert list(finished_shards(str(tmp_path), ENCODER).notes) == [note]
     assert f"{kept} is damaged" in caplog.text
 
 
@@ -115,4 +123,4 @@ def test_a_note_that_was_tampered_with_since_is_read_where_it_lies(tmp_path):
     keep_notes(str(tmp_path), ENCODER, [note])
     path = tmp_path / note.path.replace(".parquet", ".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "read": 9}, indent=1, sort_keys=True))
-    assert finished_shards(str(tmp_path), ENCODER)[0].read == 9
+    assert finished_shards(str(tmp_path), ENCODER).notes[0].read == 9

@@ -60,10 +60,10 @@ def written(store: Path, note: EmbeddedShard) -> EmbeddedShard:
 
 def test_a_note_counts_only_beside_both_of_its_files(tmp_path):
     note = written(tmp_path, a_note())
-    assert list(finished_shards(str(tmp_path), note.encoder)) == [note]
-    assert list(finished_shards(str(tmp_path), "f" * 64)) == []
+    assert list(finished_shards(str(tmp_path), note.encoder).notes) == [note]
+    assert list(finished_shards(str(tmp_path), "f" * 64).notes) == []
     (tmp_path / note.rejects_path).unlink()
-    assert list(finished_shards(str(tmp_path), note.encoder)) == []
+    assert list(finished_shards(str(tmp_path), note.encoder).notes) == []
 
 
 def test_the_newest_note_comes_last(tmp_path):
@@ -76,7 +76,7 @@ def test_the_newest_note_comes_last(tmp_path):
         for x in "ab"
     )
     os.utime(tmp_path / a.path.replace(".parquet", ".json"), (2e9, 2e9))
-    assert [note.shard for note in finished_shards(str(tmp_path), a.encoder)] == [b.shard, a.shard]
+    assert [note.shard for note in finished_shards(str(tmp_path), a.encoder).notes] == [b.shard, a.shard]
 
 
 def test_a_note_tells_its_format_and_one_without_is_of_the_first(tmp_path):
@@ -85,7 +85,7 @@ def test_a_note_tells_its_format_and_one_without_is_of_the_first(tmp_path):
     told = json.loads(path.read_text())
     assert told.pop("format") == 2
     path.write_text(json.dumps(told))
-    assert list(finished_shards(str(tmp_path), note.encoder)) == [note]
+    assert list(finished_shards(str(tmp_path), note.encoder).notes) == [note]
 
 
 def test_a_note_of_a_newer_version_is_refused_and_says_what_to_do(tmp_path):

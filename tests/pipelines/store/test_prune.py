@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
+from lookalike.store import kept
 from lookalike.store.generations import list_generations, names, reading, rollback
 from lookalike.store.prune import GRACE_SECONDS, prune
 from lookalike.store.verify import verify
+from tests.pipelines.store.test_kept import table, write
 from tests.support import fault_points
 from tests.support.fault_points import PowerCut, watched
-from tests.support.small_stores import FIRST_NIGHT, Bucket, SmallStore, flip
+from tests.support.small_stores import ENCODER, FIRST_NIGHT, Bucket, SmallStore, flip
 
 SHARDS = ("a0", "a1", "b0", "b1")
 NIGHTS = [("a0", "b0"), ("a1", "b0"), ("a1", "b1"), ("a0", "b0")]
@@ -31,6 +33,20 @@ def small(tmp_path) -> SmallStore:
 
 def published(small: SmallStore, nights=NIGHTS):
     return [small.publish(number, shards) for number, shards in enumerate(nights)]
+
+
+def test_what_was_read_of_embedding_files_is_left_unless_no_kept_generation_has_their_encoder(small):
+    published(small)
+    write(small.path, table())
+    kept.replace_rows(small.path, "f" * 64, table("y"))
+    planned = prune(small.path, 1, dry_run=True)
+    before = small.files
+    assert prune(small.path, 1) == planned
+    assert planned.files == len(before - small.files)
+    assert {name for name in small.files if name.startswith("kept/")} == {
+        f"kept/{ENCODER[:16]}.arrow",
+        *(f"kept/{ENCODER[:16]}/x-00000.{kind}.arrow" for kind in ("ids", "keys")),
+    }
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -325,3 +341,15 @@ def test_a_damaged_tombstone_is_named_and_ends_no_prune(small, data, caplog):
     caplog.clear()
     prune(small.path, 9)
     assert not caplog.text
+
+
+def test_of_an_index_shard_that_grew_every_night_the_last_addition_is_left(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    small.publish(0, ["a0", "b0"])
+    small.publish(1, ["a0", "c0"], before=["a0", "b0"])
+    last = small.publish(2, ["a0", "d0"], before=["a0", "b0"])
+    summary = prune(small.path, 1)
+    base, addition = last.indexes
+    assert not {base.path, addition.path} & set(summary.artifacts)
+    assert sum(path.endswith("-added") for path in summary.artifacts) == 1
+    assert verify(small.path) == []

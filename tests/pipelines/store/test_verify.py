@@ -10,7 +10,8 @@ from lookalike.model.errors import LookalikeError
 from lookalike.store.generation import publish, read_current, read_generation, write_shards
 from lookalike.store.generations import served_notes
 from lookalike.store.verify import verify
-from tests.support.small_stores import SmallStore, flip
+from tests.pipelines.store.test_kept import table, write
+from tests.support.small_stores import ENCODER, SmallStore, flip
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def small(tmp_path) -> SmallStore:
     small = SmallStore(tmp_path / "store")
     small.publish(0, ["a0"])
     small.publish(1, ["a1"])
+    write(small.path, table())
     return small
 
 
@@ -56,7 +58,7 @@ def test_every_byte_of_current_is_checked(small):
 
 def test_every_missing_file_is_found_and_named(small):
     for name in sorted(small.files):
-        if name.endswith(".sha256"):
+        if name.endswith((".sha256", f"kept/{ENCODER[:16]}.arrow")):  # without it nothing is kept
             continue
         path = small.root / name
         before = path.read_bytes()
@@ -137,3 +139,18 @@ def test_a_lost_current_is_found(small):
     (small.root / "CURRENT").unlink()
     (problem,) = verify(small.path)
     assert "no generation is served" in problem
+
+
+def test_an_index_shard_with_an_addition_is_checked_with_all_that_is_hidden(small):
+    grown = small.publish(2, ["a1", "b0"], before=["a0", "a1"])
+    assert verify(small.path) == []
+    base, addition = grown.indexes
+    path = small.root / addition.path / "hidden.npy"
+    before = flip(path, path.stat().st_size - 1)
+    assert any("hidden.npy" in problem for problem in verify(small.path, grown.name))
+    path.write_bytes(before)
+    wrong = dataclasses.replace(base, hidden=dataclasses.replace(base.hidden, count=1))
+    publish(small.path, dataclasses.replace(grown, indexes=(wrong, addition)))
+    problems = verify(small.path, grown.name)
+    assert any("expected 1 hidden rows. Received: 2" in problem for problem in problems)
+    assert any("expected 3 vectors. Received: 4" in problem for problem in problems)
