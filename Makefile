@@ -52,6 +52,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/recall.py
+	$(BIN)/python benchmarks/peers_search.py
+	$(BIN)/python benchmarks/peers_index.py --growth 25000 50000 100000 200000
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/domains.py

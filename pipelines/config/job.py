@@ -135,6 +135,11 @@ class Index(Section):
         description="of the vectors of an index shard, that may be new or gone before it is built anew; until then the "
         "new ones stand in an addition to it; 0 builds anew whatever changed",
     )
+    bytes: Literal["float32", "bfloat16", "int8"] = Field(
+        "float32",
+        description="how an index shard stores vectors: bfloat16 takes half the bytes, int8 a quarter; scores are "
+        "those of what is stored",
+    )
     threads: Count | None = Field(None, description="threads a worker process; default one for each core")
     worker_memory: Size | None = Field(
         None,

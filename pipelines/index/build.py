@@ -88,7 +88,10 @@ class IndexTask:
 
 def tuned_by(config: Config, asked: AskedQueries | None) -> list[Any]:
     """What decides the settings of an index besides its vectors; first the layout that it is written in."""
-    return [FORMAT, config.index.recall_target, tuned_ks(config.query.k), asked.digest if asked else None]
+    parts = [FORMAT, config.index.recall_target, tuned_ks(config.query.k), asked.digest if asked else None]
+    if config.index.bytes != "float32":  # what was built without it keeps its name
+        parts.append(config.index.bytes)
+    return parts
 
 
 def decided_by(config: Config, plan: Plan, asked: AskedQueries | None = None) -> dict[str, Any]:
@@ -134,7 +137,9 @@ def make_tasks(
             dim=plan.dim,
             metric=config.metric,
             metadata=dict(config.corpus.metadata),
-            options=BuildOptions(config.index.recall_target, config.index.threads, k=config.query.k),
+            options=BuildOptions(
+                config.index.recall_target, config.index.threads, k=config.query.k, bytes=config.index.bytes
+            ),
             run_folder=run_folder,
             augmentation=plan.augmentation,
             tuning=files.join(run_folder, "tuning.npy") if asked else None,
@@ -258,7 +263,7 @@ def _augmented(
 
     As each depends on its neighbours, such a shard cannot grow.
     """
-    plain = in_memory(content, options)
+    plain = in_memory(content, replace(options, bytes="float32"))
     vectors = plain.vectors_of(np.arange(len(plain.items)))
     drawn = drawn_to_neighbours([plain], vectors, plain.item_ids, augmentation)
     return replace(content, items=plain.items, vectors=drawn, origins=None)

@@ -36,6 +36,7 @@ from .opening import open_index, open_vectors_of
 from .refs import BASE, ref_of
 from .scores import checked
 from .shard import IndexShard, ShardContent, in_memory, save
+from .stored import are_stored
 
 HIDDEN = "hidden.npy"
 
@@ -179,12 +180,11 @@ def _rows_of(task: IndexTask, sources: Iterable[EmbeddingInput]) -> tuple[pa.Tab
 
 
 def _same(base: IndexShard, rows: np.ndarray, items: pa.Table, vectors: np.ndarray) -> np.ndarray:
-    """For each item the place in `rows` of the same one: id, metadata and, to the bit, vector. -1 for none. int64."""
+    """For each item the place in `rows` of the same one: id, metadata and vector as stored. -1 for none. int64."""
     held = base.items.take(pa.array(rows)).combine_chunks()
     place = pc.index_in(items[ITEM_ID], held[ITEM_ID]).fill_null(-1).to_numpy().astype(np.int64)
     both = np.flatnonzero(place >= 0)
-    of_base = base.vectors_of(rows[place[both]])
-    equal = (of_base.view(np.uint32) == vectors[both].view(np.uint32)).all(axis=1)
+    equal = are_stored(base.searcher.vectors, base.numbers_of(rows[place[both]]), vectors[both])
     for name in items.column_names:
         equal &= _equal(held[name].take(pa.array(place[both])), items[name].take(pa.array(both)))
     place[both[~equal]] = -1

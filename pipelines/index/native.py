@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from lookalike.model.imports import module_of
 
-from ..store.index_manifest import Metric
+from ..store.index_manifest import Bytes, Metric
 
 _BATCH = 1024
 """Queries that a thread takes at once: 5 to 10 % faster than ScaNN's 256."""
@@ -29,6 +30,11 @@ def builder(vectors: np.ndarray, metric: Metric, k: int, threads: int) -> Any:
     return made.set_n_training_threads(threads).set_builder_lambda(_built)
 
 
+def reordering(kind: Bytes) -> Any:
+    """ScaNN's word for the vectors that it reorders by."""
+    return _scann(_BUILDER).ReorderType[kind.upper()]
+
+
 def _built(vectors: np.ndarray, config: str, threads: int, **_: Any) -> Any:
     return _scann(_NATIVE).ScannNumpy(vectors, config, threads)
 
@@ -39,31 +45,38 @@ def write(scann: Any, folder: str) -> None:
     Path(folder, _ASSETS).write_text(_assets(folder, ""), "utf-8")
 
 
-def opened(folder: str, kinds: Collection[str] | None = None) -> Any:
-    """ScaNN's searcher from the files in a folder, which is an absolute path.
+def opened(folder: str) -> Any:
+    """ScaNN's searcher from the files that `write` left in a folder, an absolute path. Raises RuntimeError."""
+    return _scann(_NATIVE).ScannNumpy(folder, _assets(folder, folder + "/"))
+
+
+def made_from(folder: str, files: Mapping[str, str]) -> Any:
+    """ScaNN's searcher from some of the files in a folder, an absolute path; what is not among them it makes.
 
     Args:
-        folder: as `write` left it.
-        kinds: ScaNN's names of the kinds of files to read, it makes what is left out; None for all.
+        folder: with the configuration that `write` left there.
+        files: ScaNN's word for what a file holds -> its name.
 
     Raises:
         RuntimeError: if ScaNN refuses them.
     """
-    return _scann(_NATIVE).ScannNumpy(folder, _assets(folder, folder + "/", kinds))
+    proto = _scann(_ASSETS_PROTO)
+    listed = [
+        proto.ScannAsset(asset_type=kind, asset_path=os.path.join(folder, name))
+        for kind, name in files.items()
+    ]
+    return _scann(_NATIVE).ScannNumpy(folder, str(proto.ScannAssets(assets=listed)))
 
 
-def _assets(folder: str, prefix: str, kinds: Collection[str] | None = None) -> str:
+def _assets(folder: str, prefix: str) -> str:
     """ScaNN's list of its files, which it writes with absolute paths, with `prefix` before each bare name."""
     from google.protobuf import text_format
 
-    proto = _scann(_ASSETS_PROTO)
-    listed, kept = proto.ScannAssets(), proto.ScannAssets()
-    text_format.Parse(Path(folder, _ASSETS).read_text("utf-8"), listed)
-    for asset in listed.assets:
-        if kinds is None or proto.ScannAsset.AssetType.Name(asset.asset_type) in kinds:
-            asset.asset_path = prefix + Path(asset.asset_path).name
-            kept.assets.append(asset)
-    return str(text_format.MessageToString(kept))
+    assets = _scann(_ASSETS_PROTO).ScannAssets()
+    text_format.Parse(Path(folder, _ASSETS).read_text("utf-8"), assets)
+    for asset in assets.assets:
+        asset.asset_path = prefix + Path(asset.asset_path).name
+    return str(text_format.MessageToString(assets))
 
 
 def asked(

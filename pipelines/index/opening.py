@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import numpy as np
-
 from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
 
@@ -21,9 +19,7 @@ from ..store.hidden import read_hidden
 from ..store.index_manifest import ITEMS, IndexManifest
 from .searcher import Searcher
 from .shard import OFFSETS, ORIGINS, IndexShard, open_index_shard, read_items, read_origins
-
-VECTORS = "dataset.npy"
-"""The vectors of an index shard, as `searcher.Searcher.save` and ScaNN write them."""
+from .stored import FILES, SIZES, read_vectors
 
 
 def open_index(root: str, ref: IndexRef) -> IndexShard:
@@ -49,12 +45,16 @@ def open_index(root: str, ref: IndexRef) -> IndexShard:
 def memory_of(manifest: IndexManifest, *, exact: bool = False) -> int:
     """About how many bytes an index shard takes while it is open and searched.
 
-    ScaNN holds what its files hold, and reordering reads the vectors from their file again; brute force has a copy of
-    them, and under euclidean they are moved to their mean first.
+    ScaNN holds what its files hold, and scores are computed from the vectors' file, which is mapped; brute force has a
+    copy of them in float32, and under euclidean they are moved to their mean first.
     """
-    vectors = manifest.files[VECTORS].size if VECTORS in manifest.files else 0
-    copies = 1 + (exact and manifest.parameters.algorithm != "brute_force") + (manifest.metric == "euclidean")
-    return sum(file.size for file in manifest.files.values()) + copies * vectors
+    parameters = manifest.parameters
+    name = FILES[parameters.bytes][0]
+    vectors = manifest.files[name].size if name in manifest.files else 0
+    approximate = parameters.algorithm != "brute_force"
+    copies = (exact or not approximate) + (manifest.metric == "euclidean")
+    in_float32 = vectors * SIZES["float32"] // SIZES[parameters.bytes]
+    return sum(file.size for file in manifest.files.values()) + approximate * vectors + copies * in_float32
 
 
 def that_fit(refs: Sequence[IndexRef], sizes: Sequence[int], memory: int) -> list[list[IndexRef]]:
@@ -107,11 +107,12 @@ def open_vectors_of(store: str, ref: IndexRef) -> IndexShard:
     """One index shard of them, with the origins of its items. Raises as `open_vectors`."""
     manifest = generations.read_index(store, ref)
     folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
-    for name in [VECTORS, ITEMS, *({OFFSETS, ORIGINS} & manifest.files.keys())]:
+    kind = manifest.parameters.bytes
+    for name in [*FILES[kind], ITEMS, *({OFFSETS, ORIGINS} & manifest.files.keys())]:
         path, expected = os.path.join(folder, name), manifest.files[name].sha256
         if (found := sha256_file(path)) != expected:
             raise LookalikeError(f"{path} is damaged. Expected SHA-256 {expected}. Received: {found}")
-    vectors = np.load(os.path.join(folder, VECTORS), mmap_mode="r", allow_pickle=False)
+    vectors = read_vectors(folder, kind, manifest.metric)
     items, offsets = read_items(folder, manifest)
     searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
     return IndexShard(

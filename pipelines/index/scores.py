@@ -9,6 +9,7 @@ import numpy as np
 from lookalike.model.errors import LookalikeError
 
 from ..store.index_manifest import Metric
+from .stored import Vectors
 
 _UNIT = 1e-6
 """A row whose length differs from 1 by no more is unit length already and stays as it is, to the bit."""
@@ -78,7 +79,7 @@ def lengths_of(vectors: np.ndarray) -> np.ndarray:
 
 
 def pair_scores(
-    vectors: np.ndarray, queries: np.ndarray, rows: np.ndarray, metric: Metric, threads: int = 1
+    vectors: Vectors, queries: np.ndarray, rows: np.ndarray, metric: Metric, threads: int = 1
 ) -> np.ndarray:
     """The score of each query with each of its rows, the same to the bit wherever the two vectors stand.
 
@@ -86,8 +87,8 @@ def pair_scores(
     in the last bit; here every pair is summed alike.
 
     Args:
-        vectors: float32 (n, dim), as `checked` returns them.
-        queries: float32 (q, dim), likewise.
+        vectors: float32 (n, dim), as `checked` returns them, or rounded from that.
+        queries: float32 (q, dim), as `checked` returns them.
         rows: int64 (q, w), rows of `vectors`; -1 for none.
         metric: cosine gives the dot product, kept within -1 and 1; euclidean the distance, at most the largest float32.
         threads: cores to use.
@@ -98,8 +99,9 @@ def pair_scores(
     scores = np.full(rows.shape, np.nan, np.float32)
     if not rows.size or not len(vectors):
         return scores
-    # A memory map's own class would be wrapped again at every slice.
-    vectors = np.asarray(vectors)
+    if isinstance(vectors, np.ndarray):
+        # A memory map's own class would be wrapped again at every slice.
+        vectors = np.asarray(vectors)
     dim, width = vectors.shape[1], rows.shape[1]
     step = max(1, min(len(rows), _GATHERED // (width * dim)))
 
@@ -126,15 +128,13 @@ def pair_scores(
     return scores
 
 
-def _measure_extremes(
-    vectors: np.ndarray, queries: np.ndarray, rows: np.ndarray, distances: np.ndarray
-) -> None:
+def _measure_extremes(vectors: Vectors, queries: np.ndarray, rows: np.ndarray, distances: np.ndarray) -> None:
     """Computes again, in double precision, distances whose squares leave float32's range."""
     of_query, places = np.nonzero(~((distances >= SHORT) & (distances <= LONG)))
     step = max(1, _GATHERED // vectors.shape[1])
     for start in range(0, len(places), step):
         query, place = of_query[start : start + step], places[start : start + step]
-        apart = vectors.take(rows[query, place], axis=0, mode="wrap").astype(np.float64) - queries[query]
+        apart = vectors[rows[query, place]].astype(np.float64) - queries[query]
         squares = np.einsum("nd,nd->n", apart, apart)
         distances[query, place] = np.minimum(np.sqrt(squares), np.finfo(np.float32).max)
 

@@ -19,6 +19,7 @@ from lookalike.model.errors import LookalikeError
 from ..store.index_manifest import IndexParameters, Metric, SearchSettings, parse_settings
 from . import native
 from .scores import LONG, SHORT, centre, checked, lengths_of, nearness, pair_scores, radius
+from .stored import StoredVectors, Vectors, read_vectors, stored, write_vectors
 from .training import trained
 from .tuning import TUNED_KS, BuildOptions, depth_for, exactly, is_exact, parameters_for, tune
 
@@ -28,7 +29,6 @@ _EXACT_SLACK = 8
 """Euclidean brute force ranks by |q|^2 + |x|^2 - 2qx, so near ties are decided on a few more rows."""
 _COMPARED = 1 << 14
 """Vectors that a query is compared with at once, without ScaNN."""
-_DATASET = "dataset.npy"
 _SEARCHER = "searcher.json"
 
 
@@ -36,7 +36,8 @@ class Searcher:
     """An index in memory; `build` and `load` make one.
 
     Attributes:
-        vectors: float32 (n, dim), read-only; unit length for cosine. A memory map if the index was loaded.
+        vectors: float32 (n, dim), read-only, or what is read as that; unit length for cosine. A memory map if the
+            index was loaded.
         metric: cosine or euclidean.
         parameters: how it was built.
         settings: how it is searched, one for each k it was tuned for, ascending; none before it is tuned.
@@ -47,7 +48,7 @@ class Searcher:
 
     def __init__(
         self,
-        vectors: np.ndarray,
+        vectors: Vectors,
         metric: Metric,
         parameters: IndexParameters,
         settings: Sequence[SearchSettings],
@@ -55,8 +56,10 @@ class Searcher:
         scann: Any = None,
         farthest: float | None = None,
     ) -> None:
-        self.vectors = vectors.view()
-        self.vectors.flags.writeable = False
+        if isinstance(vectors, np.ndarray):
+            vectors = vectors.view()
+            vectors.flags.writeable = False
+        self.vectors = vectors
         self.metric: Metric = metric
         self.parameters = parameters
         self.settings = tuple(settings)
@@ -143,7 +146,7 @@ class Searcher:
 
     @functools.cached_property
     def _middle(self) -> np.ndarray:
-        return centre(self.vectors)
+        return centre(np.asarray(self.vectors))
 
     @functools.cached_property
     def _scale(self) -> float:
@@ -184,9 +187,16 @@ class Searcher:
             rows: int64 (q, k), -1 for none.
             distances: float32 (q, k), dot product or squared distance, NaN for none.
         """
-        return native.asked(
-            self.scann, queries, k, self.threads, leaves or native.AS_BUILT, max(pre_reorder, k)
+        # ScaNN reorders by what rounding left, not at unit length: its first k are nearly, but not all, those wanted.
+        rescored = isinstance(self.vectors, StoredVectors) and self.vectors.unit
+        wide = min(len(self), k + k // 4 + 4) if rescored else k
+        rows, distances = native.asked(
+            self.scann, queries, wide, self.threads, leaves or native.AS_BUILT, max(pre_reorder, wide)
         )
+        if rescored:
+            distances = pair_scores(self.vectors, queries, rows, self.metric, self.threads)
+            _put_in_order(rows, distances, self.metric)
+        return rows[:, :k], distances[:, :k]
 
     def _exact(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         shifted, wide = queries, k
@@ -199,7 +209,9 @@ class Searcher:
 
     @functools.cached_property
     def _brute_force(self) -> Any:
-        vectors = self._shifted(self.vectors) if self.metric == "euclidean" else self.vectors
+        vectors = np.asarray(self.vectors)
+        if self.metric == "euclidean":
+            vectors = self._shifted(vectors)
         scann = native.builder(vectors, self.metric, 1, self.threads).score_brute_force().build()
         scann.set_num_threads(self.threads)
         return scann
@@ -207,7 +219,7 @@ class Searcher:
     @functools.cached_property
     def radius(self) -> float:
         """Greatest distance from the mean; ScaNN's squared distances err by some 1e-6 of its square."""
-        return radius(self.vectors)
+        return radius(np.asarray(self.vectors))
 
     def save(self, folder: str) -> list[str]:
         """Writes the index into an existing local folder.
@@ -219,7 +231,7 @@ class Searcher:
         if self.scann is not None:
             native.write(self.scann, folder)
         else:
-            np.save(Path(folder, _DATASET), self.vectors, allow_pickle=False)
+            write_vectors(folder, self.vectors, self.parameters.bytes)
         fields = {
             "metric": self.metric,
             "parameters": asdict(self.parameters),
@@ -256,21 +268,23 @@ def build(
     Raises:
         LookalikeError: naming the first vector that is not finite, or all zeros under cosine.
     """
-    vectors = checked(vectors, metric)
+    held = stored(checked(vectors, metric), options.bytes, metric)
+    vectors = held.rounded() if isinstance(held, StoredVectors) else held
     threads = options.threads or cores()
     extreme = metric == "euclidean" and _is_extreme(vectors)
     parameters = parameters_for(len(vectors), "brute_force" if extreme else options.algorithm)
+    parameters = replace(parameters, bytes=options.bytes)
     settings: tuple[SearchSettings, ...] = (exactly(TUNED_KS[0], options.recall_target),)
     if parameters.algorithm != "brute_force":
         scann = trained(vectors, metric, parameters, threads)
-        searcher = Searcher(vectors, metric, parameters, (), threads, scann)
+        searcher = Searcher(held, metric, parameters, (), threads, scann)
         if asked is not None:
             asked = checked(asked, metric, dim=searcher.dim, what="tuning query")
         settings, farthest = tune(searcher, options, asked)
         if any(one.pre_reorder for one in settings):
-            return Searcher(vectors, metric, parameters, settings, threads, scann, farthest)
+            return Searcher(held, metric, parameters, settings, threads, scann, farthest)
         parameters = replace(parameters, algorithm="brute_force", leaves=0)
-    return Searcher(vectors, metric, parameters, settings, threads)
+    return Searcher(held, metric, parameters, settings, threads)
 
 
 def _is_extreme(vectors: np.ndarray) -> bool:
@@ -292,7 +306,7 @@ def load(folder: str) -> Searcher:
         metric: Metric = fields["metric"]
         parameters = IndexParameters(**fields["parameters"])
         settings = parse_settings(fields["settings"])
-        vectors = np.load(Path(folder, _DATASET), mmap_mode="r", allow_pickle=False)
+        vectors = read_vectors(folder, parameters.bytes, metric)
         scann = None if parameters.algorithm == "brute_force" else native.opened(folder)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
         raise LookalikeError(f"Expected the files of an index in {folder}. Received: {error}") from error

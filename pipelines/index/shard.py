@@ -35,6 +35,7 @@ from ..store.index_manifest import (
 from .copies import distinct_rows
 from .scores import checked
 from .searcher import Searcher, build, load
+from .stored import stored
 from .tuning import BuildOptions
 
 OFFSETS = "offsets.npy"
@@ -197,7 +198,7 @@ def in_memory(content: ShardContent, options: BuildOptions, asked: np.ndarray | 
     """
     vectors = checked(content.vectors, content.metric)
     items, offsets, origins = content.items, None, content.origins
-    first, number = distinct_rows(vectors)
+    first, number = distinct_rows(np.asarray(stored(vectors, options.bytes, content.metric)))
     if len(first) < len(vectors):
         vectors = vectors[first]
         # Arrow sorts text by its UTF-8 bytes.

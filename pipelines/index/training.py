@@ -18,15 +18,19 @@ recall was the same within 0.003 at every depth, and so with 5,000 to 50,000 of 
 quarter of the time of building."""
 _REORDERED = 100
 _DATASET, _LEAF_OF = "dataset.npy", "datapoint_to_token.npy"
-"""ScaNN's names of the files of the vectors and of the leaf that each is in."""
-_GIVEN = ("PARTITIONER", "TOKENIZATION_NPY", "DATASET_NPY")
+_GIVEN = {
+    "PARTITIONER": "serialized_partitioner.pb",
+    "TOKENIZATION_NPY": _LEAF_OF,
+    "DATASET_NPY": _DATASET,
+}
+"""ScaNN's words for leaves, the leaf that each vector is in, and vectors, and its names of their files."""
 
 
 def trained(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, threads: int) -> Any:
     """ScaNN's searcher of vectors float32 (n, dim), as `scores.checked` returns them; no brute force."""
     if parameters.algorithm == "tree":
         return _tree(vectors, metric, parameters, threads)
-    return _with_codes(native.builder(vectors, metric, 1, threads), vectors, metric).build()
+    return _with_codes(native.builder(vectors, metric, 1, threads), vectors, metric, parameters).build()
 
 
 def _tree(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, threads: int) -> Any:
@@ -46,16 +50,16 @@ def _tree(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, thre
         count, max(1, count // 10), training_sample_size=count, spherical=spherical, random_init=False
     )
     with tempfile.TemporaryDirectory() as folder:
-        native.write(_with_codes(tree, vectors, metric).build(), folder)
+        native.write(_with_codes(tree, vectors, metric, parameters).build(), folder)
         number = np.load(os.path.join(folder, _LEAF_OF), allow_pickle=False)
         np.save(os.path.join(folder, _LEAF_OF), number[leaf_of], allow_pickle=False)
         np.save(os.path.join(folder, _DATASET), vectors, allow_pickle=False)
-        return native.opened(folder, _GIVEN)
+        return native.made_from(folder, _GIVEN)
 
 
-def _with_codes(builder: Any, vectors: np.ndarray, metric: Metric) -> Any:
+def _with_codes(builder: Any, vectors: np.ndarray, metric: Metric, parameters: IndexParameters) -> Any:
     return builder.score_ah(
         min(2, vectors.shape[1]),
         anisotropic_quantization_threshold=0.2 if metric == "cosine" else float("nan"),
         training_sample_size=min(len(vectors), _CODEBOOK_SAMPLE),
-    ).reorder(_REORDERED)
+    ).reorder(_REORDERED, quantize=native.reordering(parameters.bytes))

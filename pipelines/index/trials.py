@@ -10,6 +10,7 @@ import numpy as np
 
 from ..store.index_manifest import IndexParameters, Metric, Recall
 from .scores import nearness, pair_scores
+from .stored import Vectors
 
 QUERIES = 1_000
 """Of each kind, at most."""
@@ -35,7 +36,7 @@ _CONFIDENCE = 1.645
 class Tunable(Protocol):
     """An index that is trained and has no settings yet; see `searcher.Searcher` for what these are."""
 
-    vectors: np.ndarray
+    vectors: Vectors
     metric: Metric
     parameters: IndexParameters
     threads: int

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..embedding.plan import Plan
-from ..store.index_manifest import Algorithm, IndexParameters, Recall, SearchSettings
+from ..store.index_manifest import Algorithm, Bytes, IndexParameters, Recall, SearchSettings
 from .trials import Tunable, make_trials
 
 _BRUTE_FORCE_BELOW = 20_000
@@ -46,12 +46,14 @@ class BuildOptions:
         threads: cores to use; None for all.
         algorithm: None for what suits the number of vectors.
         k: the most results a query that the job asks for; see `tuned_ks`.
+        bytes: how vectors are stored.
     """
 
     recall_target: float = 0.99
     threads: int | None = None
     algorithm: Algorithm | None = None
     k: int = TUNED_KS[0]
+    bytes: Bytes = "float32"
 
 
 @dataclass(frozen=True)

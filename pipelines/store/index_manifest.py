@@ -20,6 +20,8 @@ FORMAT: Literal[2] = 2
 
 Algorithm = Literal["brute_force", "ah", "tree"]
 Metric = Literal["cosine", "euclidean"]
+Bytes = Literal["float32", "bfloat16", "int8"]
+"""What each number of a stored vector is."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class IndexParameters:
         leaves: partitions of the tree, twice the square root of the count; 0 without one.
         training_sample: vectors that the leaves of the tree are found by.
         seed: of that sample.
+        bytes: how vectors are stored, which decides their scores.
     """
 
     algorithm: Algorithm
     leaves: int
     training_sample: int
     seed: int
+    bytes: Bytes = "float32"
 
 
 @dataclass(frozen=True)

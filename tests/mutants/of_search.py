@@ -211,7 +211,42 @@ CHANGES: dict[str, list[Change]] = {
             "tests/pipelines/index/test_tuning.py",
         ),
     ],
+    "pipelines/index/clusters.py": [
+        worse(
+            "    centres = vectors[order[:count]]\n    for share",
+            "    return vectors[order[:count]]\n    for share",
+            "leaves are where chance put them, and many must be searched",
+        ),
+        worse(
+            "    means[empty[: len(largest)]] = vectors[order[ends[largest] - 1]]\n",
+            "",
+            "leaves stay empty while others are large",
+        ),
+        wrong(
+            "            near -= half\n",
+            "            pass\n",
+            "under euclidean long centres draw all vectors",
+        ),
+    ],
+    "pipelines/index/stored.py": [
+        worse(
+            "(0x7FFF + ((bits >> 16) & 1))",
+            "0",
+            "bfloat16 is cut off, with twice the error",
+        ),
+        wrong(
+            "    halves[(halves & 0x7FFF) == _INFINITY] -= _INFINITY - _LARGEST\n",
+            "",
+            "the longest vectors become infinite",
+        ),
+        wrong("        bits <<= 16\n", "", "bfloat16 is read as numbers near zero"),
+    ],
     "pipelines/index/build.py": [
+        wrong(
+            'if config.index.bytes != "float32":',
+            "if False:",
+            "an index of other bytes is used again",
+        ),
         wrong(
             '        "tuning": tuned_by(config, asked),\n',
             "",
@@ -262,7 +297,7 @@ CHANGES: dict[str, list[Change]] = {
             "an item keeps its old metadata",
         ),
         wrong(
-            "    equal = (of_base.view(np.uint32) == vectors[both].view(np.uint32)).all(axis=1)\n",
+            "    equal = are_stored(base.searcher.vectors, base.numbers_of(rows[place[both]]), vectors[both])\n",
             "    equal = np.ones(len(both), bool)\n",
             "an item keeps its old vector",
         ),

@@ -61,6 +61,22 @@ def test_another_metric_or_recall_target_builds_another_index_from_the_same_embe
     assert copied.generation["metric"] == "euclidean"
 
 
+def test_other_bytes_of_a_vector_build_another_index_and_those_of_before_are_found_again(copied):
+    (before,) = copied.generation["indexes"]
+    done = copied.nightly("--set", "index.bytes=int8")
+    assert "0 embedded, 3 finished before" in done.out
+    assert "1 shards built" in done.out
+    (after,) = copied.generation["indexes"]
+    assert after["path"] != before["path"]
+    names = {path.name for path in (copied.store / after["path"]).iterdir()}
+    assert {"int8_dataset.npy", "int8_multipliers.npy"} <= names
+    (copied.folder / "ids.txt").write_text("p01.jpg")
+    assert copied.query(copied.folder / "ids.txt", "-k", 2).code == 0
+    assert copied.results["item_id"].to_pylist()[0] != "p01.jpg"
+    assert "0 shards built" in copied.nightly().out
+    assert copied.generation["indexes"] == [before]
+
+
 def test_an_unfinished_index_folder_is_built_anew(copied):
     (ref,) = copied.generation["indexes"]
     (copied.store / ref["path"] / "manifest.json").unlink()
@@ -75,6 +91,7 @@ IN_THE_NAME = {
     "metric": {"metric": "euclidean"},
     "metadata": {"corpus": {"metadata": {"title": "string"}}},
     "options": {"index": {"recall_target": 0.5}},
+    "bytes": {"index": {"bytes": "int8"}},
     "largest k": {"query": {"k": 101}},
     "tuning": {"asked": AskedQueries("digest", lambda plan: plan.dim)},
     "augmentation": {"augmentation": DatabaseAugmentation(k=2)},
@@ -87,7 +104,7 @@ NOT_IN_IT = {
     "threads": {"index": {"threads": 1}},
     "a k that others stand for": {"query": {"k": 100}},
 }
-NO_FIELDS = {"left_out", "scann", "threads", "largest k", "a k that others stand for"}
+NO_FIELDS = {"bytes", "left_out", "scann", "threads", "largest k", "a k that others stand for"}
 """What stands in a field beside others, or in none."""
 FOLLOWS = {"path", "number", "shards", "vectors", "dim", "decided_by"}
 """The path is the name, with the numbers, which the inputs decide, as they do the vectors; the encoder decides the

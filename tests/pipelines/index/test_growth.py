@@ -124,6 +124,13 @@ def test_what_is_added_and_hidden_is_what_changed(store, name):
     assert change_of(store, CORPUS | change) == (added, hidden)
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+@pytest.mark.parametrize("name", ["another order", "a new picture", "an item less", "a shard more"])
+def test_vectors_that_were_rounded_are_known_again(name, kind, tmp_path):
+    change, added, hidden = CHANGES[name]
+    assert change_of(GrowingStore(tmp_path, DIM, bytes=kind), CORPUS | change) == (added, hidden)
+
+
 def test_what_is_taken_down_is_hidden(store):
     assert change_of(store, CORPUS, taken_down=["a1"]) == ([], ["a1"])
 

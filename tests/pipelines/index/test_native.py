@@ -34,10 +34,10 @@ def test_files_that_were_moved_are_opened(tmp_path):
     assert rows[:, 0].tolist() == list(range(50))
 
 
-def test_what_is_not_read_is_made_again(tmp_path):
+def test_what_is_not_given_is_made_again(tmp_path):
     vectors = unit(50)
     native.write(built(vectors), str(tmp_path))
     (tmp_path / "hashed_dataset.npy").write_bytes(b"")
-    again = native.opened(str(tmp_path), ["DATASET_NPY"])
+    again = native.made_from(str(tmp_path), {"DATASET_NPY": "dataset.npy"})
     rows, _ = native.asked(again, vectors, 1, 1)
     assert rows[:, 0].tolist() == list(range(50))

@@ -14,6 +14,8 @@ import pytest
 
 from lookalike.index.opening import memory_of, open_index, open_vectors, opened_in_turn, that_fit
 from lookalike.index.search import search, vectors_by_id
+from lookalike.index.shard import ShardContent, write_index_shard
+from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 from lookalike.store import generations
 from lookalike.store.index_manifest import MANIFEST
@@ -126,6 +128,20 @@ def test_brute_force_takes_its_vectors_twice_and_euclidean_thrice(published):
     whole = sum(file.size for file in manifest.files.values())
     assert memory_of(manifest) == memory_of(manifest, exact=True) == whole + vectors
     assert memory_of(replace(manifest, metric="euclidean")) == whole + 2 * vectors
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bfloat16", 2), ("int8", 1)])
+def test_of_fewer_bytes_only_exact_search_takes_a_copy_in_float32(kind, size, tmp_path):
+    ids = pa.array([f"{n:03}" for n in range(500)])
+    vectors = np.random.default_rng(0).standard_normal((500, 8)).astype(np.float32)
+    content = ShardContent(pa.table({"item_id": ids}), vectors, "cosine", "-")
+    options = BuildOptions(0.5, algorithm="ah", bytes=kind)
+    manifest = write_index_shard(str(tmp_path), content, options)
+    whole = sum(file.size for file in manifest.files.values())
+    held = manifest.files[f"{kind}_dataset.npy"].size
+    assert held == pytest.approx(500 * 8 * size, abs=200)
+    assert memory_of(manifest) == whole + held
+    assert memory_of(manifest, exact=True) == whole + held + held * 4 // size
 
 
 def test_what_is_hidden_is_found_in_no_way(tmp_path):

@@ -231,3 +231,41 @@ def test_for_more_results_the_search_is_wider_and_deeper(monkeypatch, algorithm)
 def _one_row(asked):
     queries, k, *_ = asked
     return np.zeros((len(queries), k), np.int64), np.ones((len(queries), k), np.float32)
+
+
+FEWER = [(k, m, a) for k in ("bfloat16", "int8") for m in ("cosine", "euclidean") for a in ALGORITHMS]
+
+
+@pytest.mark.parametrize(("kind", "metric", "algorithm"), FEWER)
+def test_scores_are_those_of_what_is_stored(kind, metric, algorithm, tmp_path):
+    options = BuildOptions(threads=2, algorithm=algorithm, bytes=kind, recall_target=0.95)
+    built = build(clustered(700), metric, options)
+    built.save(str(tmp_path))
+    loaded = load(str(tmp_path))
+    held, queries = np.asarray(loaded.vectors), clustered(50, seed=1)
+    assert held.dtype == np.float32
+    assert 0 < np.abs(held - checked(clustered(700), metric)).max() < 0.05
+    np.testing.assert_allclose(held, np.asarray(built.vectors), rtol=1e-6)
+    asked = checked(queries, metric)
+    scores = asked @ held.T if metric == "cosine" else -np.linalg.norm(asked[:, None] - held, axis=2)
+    rows, found = loaded.search(queries, 5, exact=True)
+    best = np.sort(scores, axis=1)[:, :-6:-1]
+    np.testing.assert_allclose(found, best if metric == "cosine" else -best, atol=1e-5)
+    again, _ = loaded.search(queries, 5)
+    assert (again[:, :, None] == rows[:, None]).any(axis=2).mean() > 0.9
+    _, before = built.search(queries, 5)
+    _, after = loaded.search(queries, 5)
+    np.testing.assert_allclose(before, after, atol=1e-5)
+
+
+def test_fewer_bytes_are_fewer_on_the_disk_too_and_two_builds_write_the_same(tmp_path):
+    sizes = {}
+    for kind in ("float32", "bfloat16", "int8"):
+        for name in (kind, f"{kind}-again"):
+            (tmp_path / name).mkdir()
+            options = BuildOptions(threads=1, algorithm="ah", bytes=kind, recall_target=0.9)
+            build(clustered(700), "cosine", options).save(str(tmp_path / name))
+        assert digests(tmp_path / kind) == digests(tmp_path / f"{kind}-again")
+        sizes[kind] = sum(path.stat().st_size for path in (tmp_path / kind).glob("*dataset.npy"))
+    codes = 700 * 8
+    assert [sizes[kind] - codes for kind in sizes] == pytest.approx([700 * 64, 700 * 32, 700 * 16], abs=300)

@@ -156,3 +156,18 @@ def test_an_index_shard_that_was_written_is_whole_after_a_power_cut(tmp_path):
     (folder := tmp_path / "shard").mkdir()
     after_a_power_cut(folder, lambda: write(folder, 40))
     assert len(open_index_shard(str(folder)).items) == 40
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+def test_vectors_that_are_the_same_once_rounded_are_indexed_once(kind, tmp_path):
+    vectors = rows(40)
+    vectors[20:] = vectors[:20] * 1.0001
+    content = ShardContent(items(40), vectors, "euclidean", "abc")
+    write_index_shard(str(tmp_path), content, BuildOptions(bytes=kind))
+    shard = open_index_shard(str(tmp_path))
+    assert shard.manifest.parameters.bytes == kind
+    assert len(shard.items) == 40
+    assert len(shard.searcher) < 40
+    for number in range(20):
+        same = shard.rows_of(pa.array([f"ü-{number:04d}", f"ü-{number + 20:04d}"]))
+        np.testing.assert_allclose(*shard.vectors_of(same), rtol=0.02)
