@@ -44,51 +44,6 @@ def store(tmp_path):
     return GrowingStore(tmp_path, DIM)
 
 
-def table_of(shards: list[IndexShard], k: int, gone: set[str], skip: list[str]) -> tuple[Any, ...]:
-    """All that a result table tells."""
-    matches = search(shards, QUERIES, k, exact=True, excluded=gone, skip=skip)
-    items = take_items(shards, matches).combine_chunks()
-    return matches.query.tobytes(), matches.rank.tobytes(), matches.score.tobytes(), repr(items.to_pydict())
-
-
-ids = st.sampled_from([f"i{number}" for number in range(10)])
-rows = st.lists(
-    st.builds(row, ids, st.integers(0, 7), st.sampled_from([None, 0.0, -0.0, 1.0, float("nan")])),
-    max_size=6,
-    unique_by=lambda one: one[0],
-)
-corpora = st.dictionaries(st.sampled_from("abcd"), rows, min_size=1)
-
-
-@settings(deadline=None, max_examples=8)
-@given(data=st.data())
-def test_a_grown_index_answers_as_one_that_is_built_from_all_that_is_there(data):
-    with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        store = GrowingStore(Path(folder), DIM)
-        corpus = data.draw(corpora)
-        first = store.tasks(corpus, shards=2)
-        for task in first:
-            store.built(task)
-        for _ in range(data.draw(st.integers(1, 3))):
-            corpus = {**corpus, **data.draw(corpora)}
-            gone = data.draw(st.sets(ids, max_size=2))
-            tasks = store.tasks(corpus, gone, shards=2)
-            grown = []
-            for task, base in zip(tasks, first, strict=True):
-                growing = store.growth(task, base, most=1e9)
-                if grow(growing) is None:  # nothing is no base to grow from
-                    assert not len(store.built(base).items)
-                    grown.append(store.built(task))
-                else:
-                    grown += store.opened(growing)
-            whole = [store.built(task) for task in tasks]
-            k, skip = data.draw(st.integers(1, 12)), data.draw(st.lists(ids, min_size=6, max_size=6))
-            also = data.draw(st.sets(ids, max_size=2))
-            assert table_of(grown, k, also, skip) == table_of(whole, k, also, skip)
-            asked = pa.array([f"i{number}" for number in range(11)])
-            np.testing.assert_array_equal(vectors_by_id(grown, asked), vectors_by_id(whole, asked))
-
-
 def change_of(
     store: GrowingStore, corpus: dict[str, list[Row]], **options: Any
 ) -> tuple[list[str], list[str]]:
@@ -232,3 +187,48 @@ def test_an_addition_is_named_by_the_index_shard_and_by_what_both_hold(store):
     other = grown_from(store, CORPUS | {"c": [row("c0", 6)]})
     assert one.path.startswith("indexes/00000-of-00001-")
     assert len({one.path, other.path, one.whole.path, one.base.path}) == 4
+
+
+def table_of(shards: list[IndexShard], k: int, gone: set[str], skip: list[str]) -> tuple[Any, ...]:
+    """All that a result table tells."""
+    matches = search(shards, QUERIES, k, exact=True, excluded=gone, skip=skip)
+    items = take_items(shards, matches).combine_chunks()
+    return matches.query.tobytes(), matches.rank.tobytes(), matches.score.tobytes(), repr(items.to_pydict())
+
+
+ids = st.sampled_from([f"i{number}" for number in range(10)])
+rows = st.lists(
+    st.builds(row, ids, st.integers(0, 7), st.sampled_from([None, 0.0, -0.0, 1.0, float("nan")])),
+    max_size=6,
+    unique_by=lambda one: one[0],
+)
+corpora = st.dictionaries(st.sampled_from("abcd"), rows, min_size=1)
+
+
+@settings(deadline=None, max_examples=8)
+@given(data=st.data())
+def test_a_grown_index_answers_as_one_that_is_built_from_all_that_is_there(data):
+    with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        store = GrowingStore(Path(folder), DIM)
+        corpus = data.draw(corpora)
+        first = store.tasks(corpus, shards=2)
+        for task in first:
+            store.built(task)
+        for _ in range(data.draw(st.integers(1, 3))):
+            corpus = {**corpus, **data.draw(corpora)}
+            gone = data.draw(st.sets(ids, max_size=2))
+            tasks = store.tasks(corpus, gone, shards=2)
+            grown = []
+            for task, base in zip(tasks, first, strict=True):
+                growing = store.growth(task, base, most=1e9)
+                if grow(growing) is None:  # nothing is no base to grow from
+                    assert not len(store.built(base).items)
+                    grown.append(store.built(task))
+                else:
+                    grown += store.opened(growing)
+            whole = [store.built(task) for task in tasks]
+            k, skip = data.draw(st.integers(1, 12)), data.draw(st.lists(ids, min_size=6, max_size=6))
+            also = data.draw(st.sets(ids, max_size=2))
+            assert table_of(grown, k, also, skip) == table_of(whole, k, also, skip)
+            asked = pa.array([f"i{number}" for number in range(11)])
+            np.testing.assert_array_equal(vectors_by_id(grown, asked), vectors_by_id(whole, asked))
