@@ -48,12 +48,14 @@ class GrowthTask:
         base: the index shard, as the last generation names it.
         addition: what stood beside it last night; None for nothing.
         most: how many items may be new or gone, as a fraction of those it was built with.
+        least: recall that both together must have.
     """
 
     whole: IndexTask
     base: IndexRef
     addition: IndexRef | None
     most: float
+    least: float
 
     @property
     def path(self) -> str:
@@ -70,7 +72,11 @@ class GrowthTask:
         """The task that `to_json` was asked of."""
         addition = data["addition"] and IndexRef.from_json(data["addition"])
         return cls(
-            IndexTask.from_json(data["whole"]), IndexRef.from_json(data["base"]), addition, data["most"]
+            IndexTask.from_json(data["whole"]),
+            IndexRef.from_json(data["base"]),
+            addition,
+            data["most"],
+            data["least"],
         )
 
 
@@ -79,7 +85,7 @@ def grow(task: GrowthTask) -> int | None:
 
     Returns:
         How many items are new or gone; None where the index shard is to be built anew, as it is damaged, it is not
-        known where its items come from, too many changed, or the recall of both together misses the target.
+        known where its items come from, too many changed, or the recall of both together is too low.
 
     Raises:
         LookalikeError: if an embedding file is damaged.
@@ -108,7 +114,7 @@ def grow(task: GrowthTask) -> int | None:
     recalls = built.recalls
     if recalls and len(change.items):
         recalls = lowest_recalls(open_index(whole.store, built), change.hidden, addition)
-        if min(recalls.values()) < whole.options.recall_target:
+        if min(recalls.values()) < task.least:
             return None
     rows = written_rows(change.hidden)
     served = replace(

@@ -109,8 +109,9 @@ def _growing(
     by_now = {task.number: _grown_by(bases[task.number], added) for task in missing}
     worst = max(by_now, key=by_now.__getitem__, default=0)
     most = share if len(missing) == 1 else 2 * share
+    least = max(config.index.recall_target, config.gates.min_recall or 0.0)
     return [
-        GrowthTask(task, base, _whole(config.store, added.get(base.path)), most)
+        GrowthTask(task, base, _whole(config.store, added.get(base.path)), most, least)
         for task in missing
         if (base := bases[task.number]).decided_by == task.decided_by
         and not (task.number == worst and by_now[worst] > share)

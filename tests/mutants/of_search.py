@@ -252,7 +252,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/growth.py": [
         wrong(
-            "        if min(recalls.values()) < whole.options.recall_target:\n            return None\n",
+            "        if min(recalls.values()) < task.least:\n            return None\n",
             "",
             "a grown index of too low a recall fails the night, and is not built anew",
         ),

@@ -117,7 +117,7 @@ class GrowingStore:
         """The growth of what was built of `base`, after it grew before."""
         ref = dataclasses.replace(index_ref(str(self.root), base.path), decided_by=base.decided_by)
         addition = grown_refs(str(self.root), after.path)[1] if after else None
-        return GrowthTask(task, ref, addition, most)
+        return GrowthTask(task, ref, addition, most, least=0.99)
 
     def opened(self, growth: GrowthTask) -> list[IndexShard]:
         """The index shard and its addition."""
