@@ -90,8 +90,8 @@ def find_known(
         damaged |= found
         files.delete([files.join(join.folder, "fetched")])
     known = (Listed(n, run_file(run_folder, "known", shard)) for n, shard in enumerate(shards))
-    groups = _grouped(known, join.shard_count, join.shard_groups)
-    steps.run("Hand out", HandOut(join), groups, join.shard_groups, Group.from_json)
+    of_shards = _grouped(known, join.shard_count, join.shard_groups)
+    steps.run("Hand out", HandOut(join), of_shards, join.shard_groups, Group.from_json)
     files.delete([join.folder])
 
 
