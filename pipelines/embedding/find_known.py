@@ -81,8 +81,9 @@ def find_known(
         choose = Choose(join, tuple(damaged))
         steps.run("Choose", choose, range(join.parts), join.parts, int)
         wanted = join.chosen_groups()
-        groups = (g for g in _grouped(_listed(notes), join.file_count, join.file_groups) if g[0] in wanted)
-        steps.run("Fetch", Fetch(join), groups, len(wanted), Group.from_json)
+        groups = _grouped(_listed(notes), join.file_count, join.file_groups)
+        chosen = (group for group in groups if group[0] in wanted)
+        steps.run("Fetch", Fetch(join), chosen, len(wanted), Group.from_json)
         found = join.damaged("fetched")
         if not found:
             break
