@@ -301,7 +301,9 @@ def test_a_night_that_is_killed_at_any_moment_is_made_good_by_the_next_run(matri
         matrix.scenario("first night", matrix.nothing, "nightly"),
         matrix.scenario("next night", matrix.one_night, "nightly", *keep),
     ]
-    grows = matrix.scenario("night that grows", matrix.one_night, "nightly", *keep, "--set", "index.grow=1")
+    # As many index shards as the first night had.
+    grown = (*keep, "--set", "index.grow=1", "--set", "index.shard_vectors=1000")
+    grows = matrix.scenario("night that grows", matrix.one_night, "nightly", *grown)
     assert any("-added/" in path for path in grows.after["files"])
     moments = random.Random(0)
     points = [
