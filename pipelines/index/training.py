@@ -16,6 +16,8 @@ _CODEBOOK_SAMPLE = 10_000
 """Vectors that the codes are learnt from: 16 of them for each 2 dimensions. With 3,000 to 24,500 of 24,544 photographs'
 recall was the same within 0.003 at every depth, and so with 5,000 to 50,000 of 200,000 clustered vectors; 50,000 took a
 quarter of the time of building."""
+_FEWEST = 16
+"""Vectors that codes can be learnt from, and so leaves that can be built as if they were vectors."""
 _REORDERED = 100
 _DATASET, _LEAF_OF = "dataset.npy", "datapoint_to_token.npy"
 _GIVEN = {
@@ -40,6 +42,11 @@ def _tree(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, thre
     fewer leaves to search, but twice the codes in each.
     """
     spherical, count = metric == "cosine", parameters.leaves
+    if count < _FEWEST:
+        small = native.builder(vectors, metric, 1, threads).tree(
+            count, 1, training_sample_size=len(vectors), spherical=spherical, random_init=False
+        )
+        return _with_codes(small, vectors, metric).build()
     centres = cluster_centres(
         vectors, count, parameters.training_sample, parameters.seed, threads, spherical=spherical
     )
