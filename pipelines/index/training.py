@@ -46,7 +46,7 @@ def _tree(vectors: np.ndarray, metric: Metric, parameters: IndexParameters, thre
         small = native.builder(vectors, metric, 1, threads).tree(
             count, 1, training_sample_size=len(vectors), spherical=spherical, random_init=False
         )
-        return _with_codes(small, vectors, metric).build()
+        return _with_codes(small, vectors, metric, parameters).build()
     centres = cluster_centres(
         vectors, count, parameters.training_sample, parameters.seed, threads, spherical=spherical
     )
