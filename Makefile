@@ -50,6 +50,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/query.py
+	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/recall.py
 	$(BIN)/python benchmarks/peers_search.py
 	$(BIN)/python benchmarks/peers_index.py --growth 25000 50000 100000 200000

@@ -120,6 +120,7 @@ class Corpus:
             "of": report["records"]["read"],
             "shards read": report["shards"]["read"],
             "indexes built": report["indexes"]["built"],
+            "indexes grown": report["indexes"]["grown"],
             "index, s": report["seconds"]["index"],
             "peak memory, MiB": report["peak_memory_bytes"] / 2**20,
         }

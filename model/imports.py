@@ -3,7 +3,7 @@
 Two threads that enter one package by different doors can wait for each other: the first holds the lock of
 `tensorflow` and waits for `tensorflow.lite.python`, the second holds that and waits for `tensorflow`, its parent.
 Python ends such a wait with an error in one of them. So no function imports TensorFlow, Keras, ScaNN, pydicom,
-tifffile, imagecodecs, scikit-learn or Beam but within `one_at_a_time` (tests/model/test_imports.py).
+tifffile, imagecodecs, scikit-learn, DuckDB or Beam but within `one_at_a_time` (tests/model/test_imports.py).
 
 Seconds each costs a new process on a machine with 2 cores: TensorFlow 3.4, Beam 1.2, scikit-learn 0.9, pydicom 0.2,
 tifffile with imagecodecs 0.1, and Keras 0.1 and tensorflow-io 0.03 behind TensorFlow.

@@ -1,6 +1,6 @@
 """Image bytes to RGB pixels: one function for every format, with a reason for every picture it cannot read.
 
-A format is told by its bytes, never by a name. Only some DICOM imports TensorFlow, when it occurs.
+A format is told by its bytes, never by a name. Only OpenEXR imports TensorFlow, when it occurs.
 """
 
 from __future__ import annotations

@@ -142,14 +142,14 @@ def nightly(
     Example: lookalike nightly -c config/nightly.yaml --dry-run
     """
     job = load_config(config, set)
-    from ..nightly.dry_run import dry_run as plan
-    from ..nightly.run import nightly as run
-
     if dry_run:
+        from ..nightly.dry_run import dry_run as plan
         from ..nightly.dry_run import dry_run_report
 
         print(dry_run_report(plan(job)))
         return
+    from ..nightly.run import nightly as run
+
     summary = run(job, ctx.args)
     _print_embedded(job, summary.embedded)
     _print_indexed(job, summary.indexed)

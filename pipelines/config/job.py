@@ -169,7 +169,7 @@ class Gates(Section):
     )
     digests: Literal["all", "new"] = Field(
         "all",
-        description="files of image shards to compare with their digests: all, or what was not served yet",
+        description="files of image shards to compare with their digests: all, or what no run has compared yet",
     )
     min_recall: Fraction | None = Field(
         None, description="recall that every index shard must have; default index.recall_target"

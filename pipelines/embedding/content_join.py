@@ -8,7 +8,7 @@
 
 What a key is, and what belongs to which part, is told by `store.splits`. Keys that were read before come from there
 (`store.kept`), those of other files from `held`.
-Beside `held` and `fetched` lie lists of files that are damaged.
+Beside `held` and `fetched` lie lists of files that are damaged, beside `chosen` those of the groups that are in it.
 """
 
 from __future__ import annotations
@@ -91,9 +91,17 @@ class Join:
 
     def damaged(self, kind: str) -> dict[int, str]:
         """Number of an embedding file -> its path, of those that were found damaged in a step. Raises OSError."""
-        listed = files.list_files(files.join(self.folder, kind))
-        found = [json.loads(files.read_bytes(file.path)) for file in listed if file.path.endswith(".json")]
-        return {number: path for pairs in found for number, path in pairs}
+        return dict(self._told(kind))
+
+    def chosen_groups(self) -> set[int]:
+        """The groups of embedding files that something is wanted of. Raises OSError."""
+        return set(self._told("chosen"))
+
+    def _told(self, kind: str) -> Iterator[Any]:
+        """What is in the lists beside the files of a kind."""
+        for file in files.list_files(files.join(self.folder, kind)):
+            if file.path.endswith(".json"):
+                yield from json.loads(files.read_bytes(file.path))
 
 
 def _groups_of(count: int) -> int:
@@ -200,9 +208,13 @@ class Choose:
             self._choose(part)
 
     def _choose(self, part: int) -> None:
-        path = files.join(self.join.folder, "chosen", f"{part:05}.arrow")
+        base = files.join(self.join.folder, "chosen", f"{part:05}")
         groups = self.join.file_groups
-        with database(self.join.spill, MEMORY) as connection, write_parts(path, _CHOSEN, groups) as writer:
+        met: set[int] = set()
+        with (
+            database(self.join.spill, MEMORY) as connection,
+            write_parts(f"{base}.arrow", _CHOSEN, groups) as writer,
+        ):
             take_rows(connection, "CREATE TABLE wanted AS FROM batches", _WANTED, self._rows("wanted", part))
             take_rows(
                 connection,
@@ -216,6 +228,8 @@ class Choose:
                 columns = [np.array(column) for column in zip(*rows, strict=True)]
                 group = group_of(columns[0].astype(np.int64), self.join.file_count, groups)
                 writer.add(pa.record_batch(columns, names=_CHOSEN.names).cast(_CHOSEN), group)
+                met.update(group.tolist())
+        files.write_bytes(f"{base}.json", json.dumps(sorted(met)).encode())
 
     def _rows(self, kind: str, part: int) -> Iterator[pa.RecordBatch]:
         for path in self.join.left(kind):

@@ -80,16 +80,19 @@ def find_known(
     while True:
         choose = Choose(join, tuple(damaged))
         steps.run("Choose", choose, range(join.parts), join.parts, int)
+        wanted = join.chosen_groups()
         groups = _grouped(_listed(notes), join.file_count, join.file_groups)
-        steps.run("Fetch", Fetch(join), groups, join.file_groups, Group.from_json)
+        chosen = (group for group in groups if group[0] in wanted)
+        steps.run("Fetch", Fetch(join), chosen, len(wanted), Group.from_json)
         found = join.damaged("fetched")
         if not found:
             break
         _warn(found)
         damaged |= found
+        files.delete([files.join(join.folder, "fetched")])
     known = (Listed(n, run_file(run_folder, "known", shard)) for n, shard in enumerate(shards))
-    groups = _grouped(known, join.shard_count, join.shard_groups)
-    steps.run("Hand out", HandOut(join), groups, join.shard_groups, Group.from_json)
+    of_shards = _grouped(known, join.shard_count, join.shard_groups)
+    steps.run("Hand out", HandOut(join), of_shards, join.shard_groups, Group.from_json)
     files.delete([join.folder])
 
 

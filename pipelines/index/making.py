@@ -105,12 +105,13 @@ def _growing(
     if not share or len(bases) != len(tasks) or any(task.augmentation for task in tasks):
         return []
     assert previous is not None
-    added = {ref.added_to: ref.count for ref in previous.indexes if ref.added_to}
+    added = {ref.added_to: ref for ref in previous.indexes if ref.added_to}
     by_now = {task.number: _grown_by(bases[task.number], added) for task in missing}
     worst = max(by_now, key=by_now.__getitem__, default=0)
     most = share if len(missing) == 1 else 2 * share
+    least = max(config.index.recall_target, config.gates.min_recall or 0.0)
     return [
-        GrowthTask(task, base, most)
+        GrowthTask(task, base, _whole(config.store, added.get(base.path)), most, least)
         for task in missing
         if (base := bases[task.number]).decided_by == task.decided_by
         and not (task.number == worst and by_now[worst] > share)
@@ -118,10 +119,16 @@ def _growing(
     ]
 
 
-def _grown_by(ref: IndexRef, added: dict[str, int]) -> float:
+def _whole(store: str, addition: IndexRef | None) -> IndexRef | None:
+    """An addition if there is one with all of its files."""
+    return addition if addition and is_whole(store, addition.path, addition.manifest_sha256) else None
+
+
+def _grown_by(ref: IndexRef, added: dict[str, IndexRef]) -> float:
     """What came and went since an index shard was built, as a fraction of it."""
     hidden = ref.hidden.count if ref.hidden else 0
-    return (added.get(ref.path, 0) + hidden) / max(1, ref.count + hidden)
+    new = added[ref.path].count if ref.path in added else 0
+    return (new + hidden) / max(1, ref.count + hidden)
 
 
 def _work(

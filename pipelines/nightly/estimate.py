@@ -23,8 +23,8 @@ _EMBEDDING_FILE, _INDEX = (4.0, 50), (4.5, 20)
 24,064 photographs and 256 dimensions 1,070 and 1,168 a vector. Metadata comes on top."""
 _READS, _WRITES = 10, 6
 """Requests for each image shard that is embedded, counted on a server of the tests; see `Estimate.reads`."""
-_READS_OF_KNOWN = 4
-"""Requests to look into an embedding file for known images, to check it, and to read it into its index shard."""
+_CHECKS, _READS_TO_INDEX = 2, 1
+"""Requests to check an embedding file and its rejects, and to read it into its index shard."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ def estimate(config: Config, work: Work, rates: Rates, threads: int) -> Estimate
     index_bytes = math.ceil(work.vectors * work.rebuilt / work.indexes) * _bytes(_INDEX, work.dim)
     reads = writes = None
     if files.is_remote(config.store):
-        reads = _READS * work.shards + _READS_OF_KNOWN * (work.stored + work.shards) * (work.rebuilt > 0)
+        reads = _READS * work.shards
+        if work.rebuilt:
+            checked = work.shards + (work.stored if config.gates.digests == "all" else 0)
+            reads += _CHECKS * checked + _READS_TO_INDEX * (work.stored + work.shards)
         writes = _WRITES * work.shards
     return Estimate(
         rates=rates,

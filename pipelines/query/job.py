@@ -149,9 +149,8 @@ def _opened(
         coming: Iterator[Block] = iter(())
         if not by_id:
             blocks = content_blocks(path, config, served.generation, suspect=suspect, size=served.block)
-            coming = _ahead(
-                background, blocks
-            )  # the first is read, or the encoder opened, while the index is
+            # The first queries are read, or the encoder opened, while the index is.
+            coming = _ahead(background, blocks)
         shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         if by_id:
             coming = _ahead(background, id_blocks(path, shards, served.block))

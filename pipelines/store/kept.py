@@ -170,8 +170,12 @@ def replace_rows(store: str, encoder: str, table: KeptTable) -> None:
         OSError: if the store cannot be read or written.
     """
     write_table(store, encoder, table)
-    held = files.each_file(_folder(store, encoder))
-    files.delete_files(f.path for f in held if not _base(f.path).startswith(f"{table.name}-"))
+    folder = _folder(store, encoder)
+    held = [file.path for file in files.each_file(folder)]
+    gone = [path for path in held if not path.rpartition("/")[2].startswith(f"{table.name}-")]
+    files.delete_files(gone)
+    if gone and not files.is_remote(folder):
+        files.sync(folder)  # or they were back after a power cut, until rows are replaced again
 
 
 def damage(store: str, encoder: str) -> list[str]:
@@ -209,7 +213,3 @@ def _path(store: str, encoder: str) -> str:
 
 def _folder(store: str, encoder: str) -> str:
     return files.join(store, FOLDER, encoder[:16])
-
-
-def _base(path: str) -> str:
-    return path.rpartition("/")[2]

@@ -296,12 +296,21 @@ def tell(capsys):
 
 
 def test_a_night_that_is_killed_at_any_moment_is_made_good_by_the_next_run(matrix, tell):
+    keep = ("--set", "retention.generations=1")
     nights = [
         matrix.scenario("first night", matrix.nothing, "nightly"),
-        matrix.scenario("next night", matrix.one_night, "nightly", "--set", "retention.generations=1"),
+        matrix.scenario("next night", matrix.one_night, "nightly", *keep),
     ]
+    # As many index shards as the first night had.
+    grown = (*keep, "--set", "index.grow=1", "--set", "index.shard_vectors=1000")
+    grows = matrix.scenario("night that grows", matrix.one_night, "nightly", *grown)
+    assert any("-added/" in path for path in grows.after["files"])
     moments = random.Random(0)
-    points = []
+    points = [
+        Point(grows, kind, at)
+        for kind in ("operation", *POWER_CUTS)
+        for at in range(grows.operations // 2, grows.operations + 1, STEP)
+    ]
     for night in nights:
         points += [Point(night, "operation", at) for at in range(1, night.operations + 1, STEP)]
         for shift, kind in enumerate(POWER_CUTS):

@@ -5,7 +5,10 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -257,7 +260,61 @@ def test_an_unchanged_night_asks_nothing_for_a_shard(server, night, published, p
         assert "still served" in one.nightly().out
         counts.append(len(server.seen))
     assert counts[1] == counts[0]
-    assert counts[0] < 40
+    assert counts[0] == 31
+
+
+A_CHANGED_SHARD = 27
+"""Requests: 2 for the shard itself, 7 that read its note and the embedding files of before and of now, 3 that write, 3
+for the mark that it is worked on, and 12 for files of the run."""
+
+
+class ChangingCorpus:
+    """Shards of two pictures in a bucket, and a job of its own on them."""
+
+    def __init__(self, server, published, folder: Path, bucket: str, shards: int) -> None:
+        self.server, self.bucket = server, bucket
+        self.pictures = {f"p{number:03}.jpg": picture(number) for number in range(2 * shards)}
+        folder.mkdir()
+        self.job = job_of(published, folder, f"s3://{bucket}/shards/", f"s3://{bucket}/store")
+        self.job.set(gates={"digests": "new"}, index={"grow": 1.0})
+        self.put(range(shards))
+
+    def put(self, shards: Iterable[int]) -> None:
+        """Writes some shards as they are now."""
+        shutil.rmtree(self.job.folder / "shards", ignore_errors=True)
+        packed = sorted(map(Path, self.job.pack(self.pictures, per_shard=2)))
+        self.job.set(corpus={"shards": f"s3://{self.bucket}/shards/"})
+        for path in (packed[shard] for shard in shards):
+            key = f"shards/{path.name}"
+            self.server.client.put_object(Bucket=self.bucket, Key=key, Body=path.read_bytes())
+
+    def night_after_changes(self, *shards: int) -> list[str]:
+        """The requests of a night before which one picture of some shards was replaced."""
+        for shard in shards:
+            self.pictures[f"p{2 * shard:03}.jpg"] = picture(500 + shard)
+        self.put(shards)
+        self.server.reset()
+        assert f"{len(shards)} embedded" in self.job.nightly().out
+        return self.server.seen
+
+
+@pytest.mark.slow
+def test_a_night_asks_for_the_shards_that_changed_and_nothing_for_the_others(server, published, tmp_path):
+    counts = {}
+    for shards, changed in ((3, 1), (12, 1), (24, 1), (12, 3)):
+        folder = tmp_path / f"{shards}-{changed}"
+        corpus = ChangingCorpus(server, published, folder, server.make_bucket(), shards)
+        corpus.job.nightly()
+        seen = corpus.night_after_changes(*range(changed))
+        # How often progress is told depends on time.
+        asked = Counter(request for request in seen if "/progress" not in request)
+        counts[shards, changed] = sum(asked.values())
+        read = [r for r in asked if r.startswith("GET") and "/embeddings/" in r and r.endswith(".parquet")]
+        # The embedding file of before and, with its rejects, that of now.
+        assert len(read) == 3 * changed
+    print(counts)
+    assert counts[3, 1] == counts[12, 1] == counts[24, 1]
+    assert counts[12, 3] - counts[12, 1] == 2 * A_CHANGED_SHARD
 
 
 def test_the_index_is_fetched_once_and_a_damaged_copy_again(server, night, questions, tmp_path):

@@ -111,10 +111,13 @@ class GrowingStore:
         build_index_shard(task)
         return open_index(str(self.root), index_ref(str(self.root), task.path))
 
-    def growth(self, task: IndexTask, base: IndexTask, most: float = 2.0) -> GrowthTask:
-        """The growth of what was built of `base`."""
+    def growth(
+        self, task: IndexTask, base: IndexTask, most: float = 2.0, after: GrowthTask | None = None
+    ) -> GrowthTask:
+        """The growth of what was built of `base`, after it grew before."""
         ref = dataclasses.replace(index_ref(str(self.root), base.path), decided_by=base.decided_by)
-        return GrowthTask(task, ref, most)
+        addition = grown_refs(str(self.root), after.path)[1] if after else None
+        return GrowthTask(task, ref, addition, most, least=0.99)
 
     def opened(self, growth: GrowthTask) -> list[IndexShard]:
         """The index shard and its addition."""

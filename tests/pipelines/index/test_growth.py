@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lookalike.index import growth as module
 from lookalike.index.build import is_whole
-from lookalike.index.growth import GrowthTask, changed, grow
+from lookalike.index.growth import GrowthTask, grow
 from lookalike.index.opening import open_vectors_of
 from lookalike.index.refs import grown_refs
 from lookalike.index.search import search, take_items, vectors_by_id
@@ -44,97 +44,6 @@ def store(tmp_path):
     return GrowingStore(tmp_path, DIM)
 
 
-def table_of(shards: list[IndexShard], k: int, gone: set[str], skip: list[str]) -> tuple[Any, ...]:
-    """All that a result table tells."""
-    matches = search(shards, QUERIES, k, exact=True, excluded=gone, skip=skip)
-    items = take_items(shards, matches).combine_chunks()
-    return matches.query.tobytes(), matches.rank.tobytes(), matches.score.tobytes(), repr(items.to_pydict())
-
-
-ids = st.sampled_from([f"i{number}" for number in range(10)])
-rows = st.lists(
-    st.builds(row, ids, st.integers(0, 7), st.sampled_from([None, 0.0, -0.0, 1.0, float("nan")])),
-    max_size=6,
-    unique_by=lambda one: one[0],
-)
-corpora = st.dictionaries(st.sampled_from("abcd"), rows, min_size=1)
-
-
-@settings(deadline=None, max_examples=8)
-@given(data=st.data())
-def test_a_grown_index_answers_as_one_that_is_built_from_all_that_is_there(data):
-    with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        store = GrowingStore(Path(folder), DIM)
-        corpus = data.draw(corpora)
-        first = store.tasks(corpus, shards=2)
-        for task in first:
-            store.built(task)
-        for _ in range(data.draw(st.integers(1, 3))):
-            corpus = {**corpus, **data.draw(corpora)}
-            gone = data.draw(st.sets(ids, max_size=2))
-            tasks = store.tasks(corpus, gone, shards=2)
-            grown = []
-            for task, base in zip(tasks, first, strict=True):
-                growing = store.growth(task, base, most=1e9)
-                if grow(growing) is None:  # nothing is no base to grow from
-                    assert not len(store.built(base).items)
-                    grown.append(store.built(task))
-                else:
-                    grown += store.opened(growing)
-            whole = [store.built(task) for task in tasks]
-            k, skip = data.draw(st.integers(1, 12)), data.draw(st.lists(ids, min_size=6, max_size=6))
-            also = data.draw(st.sets(ids, max_size=2))
-            assert table_of(grown, k, also, skip) == table_of(whole, k, also, skip)
-            asked = pa.array([f"i{number}" for number in range(11)])
-            np.testing.assert_array_equal(vectors_by_id(grown, asked), vectors_by_id(whole, asked))
-
-
-def change_of(
-    store: GrowingStore, corpus: dict[str, list[Row]], **options: Any
-) -> tuple[list[str], list[str]]:
-    """Ids that are added, and ids that are hidden."""
-    (before,) = store.tasks(CORPUS)
-    store.built(before)
-    (after,) = store.tasks(corpus, **options)
-    base = open_vectors_of(str(store.root), store.growth(after, before).base)
-    found = changed(base, after)
-    assert len(found.vectors) == len(found.items)
-    return found.items["item_id"].to_pylist(), base.items["item_id"].take(pa.array(found.hidden)).to_pylist()
-
-
-CHANGES = {
-    "nothing": ({}, [], []),
-    "another order": ({"a": CORPUS["a"][::-1]}, [], []),
-    "a new picture": ({"a": [row("a0", 5), *CORPUS["a"][1:]]}, ["a0"], ["a0"]),
-    "new metadata": ({"a": [row("a0", 0, 2.0), *CORPUS["a"][1:]]}, ["a0"], ["a0"]),
-    "metadata of another sign": ({"b": [CORPUS["b"][0], row("b1", 3, -0.0), CORPUS["b"][2]]}, ["b1"], ["b1"]),
-    "metadata that went": ({"a": [row("a0", 0, None), *CORPUS["a"][1:]]}, ["a0"], ["a0"]),
-    "an item more": ({"a": [*CORPUS["a"], row("a3", 5)]}, ["a3"], []),
-    "an item less": ({"a": CORPUS["a"][1:]}, [], ["a0"]),
-    "a shard more": ({"c": [row("c0", 0)]}, ["c0"], []),
-    "another id": ({"b": [row("b9", 3), *CORPUS["b"][1:]]}, ["b9"], ["b0"]),
-    "a copy in an earlier shard": ({"a": [*CORPUS["a"], row("b0", 5)]}, ["b0"], ["b0"]),
-    "a like copy in an earlier shard": ({"a": [*CORPUS["a"], row("b0", 3)]}, [], []),
-}
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_what_is_added_and_hidden_is_what_changed(store, name):
-    change, added, hidden = CHANGES[name]
-    assert change_of(store, CORPUS | change) == (added, hidden)
-
-
-@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
-@pytest.mark.parametrize("name", ["another order", "a new picture", "an item less", "a shard more"])
-def test_vectors_that_were_rounded_are_known_again(name, kind, tmp_path):
-    change, added, hidden = CHANGES[name]
-    assert change_of(GrowingStore(tmp_path, DIM, bytes=kind), CORPUS | change) == (added, hidden)
-
-
-def test_what_is_taken_down_is_hidden(store):
-    assert change_of(store, CORPUS, taken_down=["a1"]) == ([], ["a1"])
-
-
 def grown_from(store: GrowingStore, corpus: dict[str, list[Row]], most: float = 1.0) -> GrowthTask:
     (before,) = store.tasks(CORPUS)
     store.built(before)
@@ -149,6 +58,32 @@ def test_files_that_the_index_shard_has_are_not_opened(store):
     assert grow(growing) == 1
     base, addition = store.opened(growing)
     assert (base.hidden.tolist(), addition.item_ids.to_pylist()) == ([], ["c0"])
+
+
+def test_of_last_nights_addition_only_the_files_that_are_new_since_are_opened(store):
+    corpus = CORPUS | {"c": [row("c0", 5)]}
+    first = grown_from(store, corpus)
+    assert grow(first) == 1
+    (base,), (last,) = store.tasks(CORPUS), store.tasks(corpus | {"a": CORPUS["a"][1:], "d": [row("d0", 6)]})
+    growing = store.growth(last, base, after=first)
+    for path in (store.root / "embeddings").glob("[bc]-*"):
+        path.unlink()
+    assert grow(growing) == 3
+    grown, addition = store.opened(growing)
+    assert grown.item_ids.take(pa.array(grown.hidden)).to_pylist() == ["a0"]
+    assert addition.item_ids.to_pylist() == ["c0", "d0"]
+
+
+@pytest.mark.parametrize("name", ["items.arrow", "origins.arrow", "origins-of-base.arrow"])
+def test_where_last_nights_addition_is_damaged_the_index_shard_alone_tells_what_changed(store, name):
+    corpus = CORPUS | {"c": [row("c0", 5)]}
+    first = grown_from(store, corpus)
+    grow(first)
+    (base,), (last,) = store.tasks(CORPUS), store.tasks(corpus | {"d": [row("d0", 6)]})
+    growing = store.growth(last, base, after=first)
+    path = store.root / first.path / name
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert grow(growing) == 2
 
 
 def test_a_damaged_new_file_is_an_error_and_no_addition(store):
@@ -239,3 +174,50 @@ def test_an_addition_is_named_by_the_index_shard_and_by_what_both_hold(store):
     other = grown_from(store, CORPUS | {"c": [row("c0", 6)]})
     assert one.path.startswith("indexes/00000-of-00001-")
     assert len({one.path, other.path, one.whole.path, one.base.path}) == 4
+
+
+def table_of(shards: list[IndexShard], k: int, gone: set[str], skip: list[str]) -> tuple[Any, ...]:
+    """All that a result table tells."""
+    matches = search(shards, QUERIES, k, exact=True, excluded=gone, skip=skip)
+    items = take_items(shards, matches).combine_chunks()
+    return matches.query.tobytes(), matches.rank.tobytes(), matches.score.tobytes(), repr(items.to_pydict())
+
+
+ids = st.sampled_from([f"i{number}" for number in range(10)])
+rows = st.lists(
+    st.builds(row, ids, st.integers(0, 7), st.sampled_from([None, 0.0, -0.0, 1.0, float("nan")])),
+    max_size=6,
+    unique_by=lambda one: one[0],
+)
+corpora = st.dictionaries(st.sampled_from("abcd"), rows, min_size=1)
+
+
+@settings(deadline=None, max_examples=8)
+@given(data=st.data())
+def test_a_grown_index_answers_as_one_that_is_built_from_all_that_is_there(data):
+    with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        store = GrowingStore(Path(folder), DIM)
+        corpus = data.draw(corpora)
+        first = store.tasks(corpus, shards=2)
+        for task in first:
+            store.built(task)
+        last: list[GrowthTask | None] = [None, None]
+        for _ in range(data.draw(st.integers(1, 3))):
+            corpus = {**corpus, **data.draw(corpora)}
+            gone = data.draw(st.sets(ids, max_size=2))
+            tasks = store.tasks(corpus, gone, shards=2)
+            grown = []
+            for n, (task, base) in enumerate(zip(tasks, first, strict=True)):
+                growing = store.growth(task, base, 1e9, data.draw(st.sampled_from([None, last[n]])))
+                if grow(growing) is None:  # nothing is no base to grow from
+                    assert not len(store.built(base).items)
+                    grown.append(store.built(task))
+                else:
+                    last[n] = growing
+                    grown += store.opened(growing)
+            whole = [store.built(task) for task in tasks]
+            k, skip = data.draw(st.integers(1, 12)), data.draw(st.lists(ids, min_size=6, max_size=6))
+            also = data.draw(st.sets(ids, max_size=2))
+            assert table_of(grown, k, also, skip) == table_of(whole, k, also, skip)
+            asked = pa.array([f"i{number}" for number in range(11)])
+            np.testing.assert_array_equal(vectors_by_id(grown, asked), vectors_by_id(whole, asked))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lookalike.index import making
 from lookalike.index.inputs import number_of
 from lookalike.index.making import Made, make_indexes
 from tests.support.growing import GrowingStore, Row
@@ -23,7 +24,11 @@ class Store:
 
     def __init__(self, root, grow: float = 0.2) -> None:
         self.store = GrowingStore(root, DIM)
-        self.config: Any = SimpleNamespace(store=str(root), index=SimpleNamespace(grow=grow))
+        self.config: Any = SimpleNamespace(
+            store=str(root),
+            index=SimpleNamespace(grow=grow, recall_target=0.9),
+            gates=SimpleNamespace(min_recall=None),
+        )
         self.served: Any = None
         self.corpus: dict[str, list[Row]] = {}
         for n in (0, 1):
@@ -37,9 +42,9 @@ class Store:
             for i in range(first, first + items)
         ]
 
-    def night(self, tune=None, **options: Any) -> Made:
+    def night(self, tune=None, flags=(), **options: Any) -> Made:
         tasks = self.store.tasks(self.corpus, **{"shards": 2} | options)
-        made = make_indexes(self.config, tasks, self.served, tune, ())
+        made = make_indexes(self.config, tasks, self.served, tune, flags)
         self.served = SimpleNamespace(
             indexes=made.indexes, index_shards=[ref for ref in made.indexes if ref.added_to is None]
         )
@@ -136,6 +141,26 @@ def test_what_was_lost_is_made_again(store, lost):
     shutil.rmtree(store.store.root / (base if lost == "base" else addition).path)
     assert counts(store.night()) == ((1, 0) if lost == "base" else (0, 1))
     assert sum(count for count, _ in store.sizes()) == 21
+
+
+@pytest.mark.parametrize(("gate", "least"), [(None, 0.9), (0.5, 0.9), (0.95, 0.95)])
+def test_what_grew_must_have_the_recall_that_is_aimed_at_and_that_the_gate_asks_for(
+    store, monkeypatch, gate, least
+):
+    asked = []
+    monkeypatch.setattr(making, "grow", lambda task: asked.append(task.least))
+    store.config.gates.min_recall = gate
+    store.put(0, 11)
+    store.night()
+    assert asked == [least]
+
+
+@pytest.mark.slow
+def test_workers_of_a_runner_do_the_same(store):
+    store.put(0, 11)
+    store.put(1, 20)
+    assert counts(store.night(flags=("--runner=DirectRunner",))) == (1, 1)
+    assert store.sizes() == [(10, 0), (1, 0), (20, 0)]
 
 
 def test_queries_to_tune_with_are_asked_for_only_where_something_is_made(store):

@@ -50,9 +50,18 @@ def test_copies_are_listed_as_if_each_had_a_vector_of_its_own(data):
     queries = np.concatenate([rows(kinds), rows(2, seed=1)])
     skip = [data.draw(st.sampled_from([None, "unknown", *ids])) for _ in queries]
     gone = data.draw(st.sets(st.sampled_from(ids), max_size=20))
+    hidden = data.draw(st.sets(st.sampled_from(ids), max_size=20))
+    for shard in shards:
+        rows_of_them = shard.rows_of(pa.array(sorted(hidden), pa.string()))
+        shard.hidden = np.sort(rows_of_them[rows_of_them >= 0])
     k = data.draw(st.integers(1, 45))
     matches = search(shards, queries, k, excluded=gone, skip=skip)
-    assert answers(shards, matches, len(queries)) == compared(ids, vectors, queries, k, gone, skip)
+    assert answers(shards, matches, len(queries)) == compared(ids, vectors, queries, k, gone | hidden, skip)
+    if not gone:
+        matches = search(shards, queries, k)
+        assert answers(shards, matches, len(queries)) == compared(
+            ids, vectors, queries, k, hidden, [None] * len(queries)
+        )
 
 
 @pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree"])

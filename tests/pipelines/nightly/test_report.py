@@ -40,7 +40,8 @@ def report() -> RunReport:
         records={"read": 1002, "embedded": 1000, "rejected": 2, "items": 1000},
         rejects={"decode": 2},
         shards={"read": 1, "unchanged": 9},
-        indexes={"built": 1, "unchanged": 3},
+        indexes={"built": 1, "grown": 2, "unchanged": 3},
+        index_vectors={"added": 20, "hidden": 1_000},
         seconds={"embed": 4.0},
         images_per_second=250.0,
         bytes_read=30_000_000,
@@ -62,7 +63,8 @@ def test_the_text_reads_as_facts(report):
         "records      1,002 read, 1,000 embedded, 2 rejected, 1,000 items",
         "rejects      2 at decode",
         "shards       1 read, 9 unchanged",
-        "indexes      1 built, 3 unchanged",
+        "indexes      1 built, 2 grown, 3 unchanged",
+        "grown by     20 added, 1,000 hidden vectors since the index shards were built",
         "seconds      embed 4.0",
         "speed        250 images/s, 30.0 MB read, peak memory 700 MiB",
         "recall       0.9931 against exact search, disturbed 0.9931, members 0.9999",
@@ -80,6 +82,7 @@ def test_the_metrics_are_openmetrics_with_the_same_numbers(report):
     assert found["run_finished_timestamp_seconds",] == 1767232800
     assert found["run_records", "rejected"] == 2
     assert found["run_indexes", "unchanged"] == 3
+    assert found["index_vectors", "hidden"] == 1_000
     assert found["recall",] > found["recall_target",] == 0.99
     assert found["recall_by_kind", "disturbed"] == 0.9931
     assert found["exact_index_shards",] == 1

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime, timezone
 
+import pyarrow.parquet as pq
 import pytest
 
 from lookalike.embedding import job as embed_job
@@ -235,6 +236,19 @@ def test_the_report_tells_the_lowest_recall_of_an_index_shard(job, pictures, mon
     job.nightly(*sizes)
     assert report(job)["recall"] == 0.95
     assert report(job)["recalls"] == {"members": 0.999}
+
+
+def test_a_night_of_which_little_changed_lets_the_index_grow_and_says_so(copied):
+    items = copied.generation["counts"]["items"]
+    first = copied.generation["shards"][0]
+    taken = pq.read_table(copied.store / first["path"])["item_id"][0].as_py()
+    exclusions.add(str(copied.store), [taken])
+    done = copied.nightly("--set", "index.grow=0.5")
+    assert "0 shards built in" in done.out
+    assert ", 1 grown, 0 as before" in done.out
+    assert report(copied)["indexes"] == {"built": 0, "grown": 1, "unchanged": 0}
+    assert report(copied)["index_vectors"] == {"added": 0, "hidden": 1}
+    assert report(copied)["records"]["items"] == items - 1
 
 
 def test_what_a_killed_night_did_not_prune_a_night_without_changes_does(job, pictures):

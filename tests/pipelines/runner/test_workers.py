@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from lookalike.runner.work_list import write_work_list
-from lookalike.runner.workers import in_workers, pieces_at_most
+from lookalike.runner.workers import in_workers, pieces_at_most, workers_here
 
 
 def write_down(folder, elements):
@@ -32,11 +32,16 @@ def test_one_process_gets_one_piece_and_workers_many():
     assert pieces_at_most(["--runner=PortableRunner", "--job_endpoint=localhost:1"]) == 1000
 
 
+def test_processes_that_flags_start_here_are_counted():
+    assert workers_here([]) == workers_here(["--runner=FnApiRunner"]) == 1
+    assert workers_here(["--direct_running_mode", "multi_processing", "--direct_num_workers", "4"]) == 4
+
+
 def test_without_flags_beam_is_not_imported():
     program = (
-        "import sys; from lookalike.runner.workers import in_workers, pieces_at_most\n"
+        "import sys; from lookalike.runner.workers import in_workers, pieces_at_most, workers_here\n"
         "from lookalike.runner.work_list import WorkList\n"
-        "in_workers('Nothing', print, WorkList('', 0, int), []); pieces_at_most([])\n"
+        "in_workers('Nothing', print, WorkList('', 0, int), []); pieces_at_most([]), workers_here([])\n"
         "print('apache_beam' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

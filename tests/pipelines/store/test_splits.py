@@ -11,6 +11,7 @@ import pytest
 from lookalike.store.splits import (
     IDS,
     KEYS,
+    digests_of,
     id_rows,
     key_rows,
     keys_of,
@@ -37,6 +38,16 @@ def test_a_part_is_compared_at_once_so_there_are_more_of_them_in_a_large_corpus(
 def test_a_key_is_the_first_64_bits_of_a_digest():
     digests = [hashlib.sha256(b"1").hexdigest(), "f" * 64, "0" * 15 + "1" * 49]
     assert keys_of(np.array(digests, "S64")).tolist() == [int(digests[0][:16], 16), 2**64 - 1, 1]
+
+
+def test_digests_are_those_of_the_rows_of_a_batch_that_is_a_slice_and_of_damaged_ones_what_there_is():
+    digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(9)]
+    batch = pa.record_batch({"content_hash": digests})
+    assert digests_of(batch.slice(2, 5)).tolist() == [d.encode() for d in digests[2:7]]
+    assert digests_of(batch.slice(9)).tolist() == []
+    assert digests_of(pa.record_batch({"content_hash": pa.array([], pa.string())})).tolist() == []
+    damaged = pa.record_batch({"content_hash": [digests[0][:-1], digests[1]]})
+    assert digests_of(damaged).tolist() == [digests[0][:-1].encode(), digests[1].encode()]
 
 
 def test_rows_tell_where_they_are_from():
