@@ -97,7 +97,9 @@ def ours(vectors: np.ndarray, job: Config, threads: int) -> tuple[Peer, IndexSha
     steps = [*(one for one in LEAVES if one < leaves), leaves] if leaves else [0]
     depths = [15, 20, 30, 40, 60, 90, 130, 200, 320, 640]
     disk = sum(file.size for name, file in shard.manifest.files.items() if name != "items.arrow")
-    return Peer("ours", ask, list(itertools.product(steps, depths)), disk=disk), shard
+    # Where the index is searched exactly there is no other setting.
+    settings = list(itertools.product(steps, depths)) if shard.searcher.scann else [(0, 0)]
+    return Peer("ours", ask, settings, disk=disk), shard
 
 
 def faiss_hnsw(vectors: np.ndarray, threads: int, file: str) -> Peer:
@@ -269,7 +271,9 @@ def sweep(peer: Peer, queries: np.ndarray, truth: Truth) -> None:
 
 
 def as_tuned(shard: IndexShard, recall: float) -> tuple[int, int] | None:
-    """What the index chooses for this recall, by queries that are not these."""
+    """What the index chooses for this recall, by queries that are not these; None for exact search."""
+    if not shard.searcher.scann:
+        return None
     (first, *_), _ = tune(shard.searcher, BuildOptions(recall_target=recall))
     return (first.leaves_to_search, first.pre_reorder) if first.pre_reorder else None
 
@@ -321,8 +325,15 @@ def whole_job(job: Config, queries: np.ndarray, shard: IndexShard, work: Path, r
     names = pa.array([f"query-{number}" for number in range(len(queries))])
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(queries.ravel()), queries.shape[1])
     pq.write_table(pa.table({"query_id": names, "embedding": vectors}), work / "queries.parquet")
+    shard.searcher.settings = shard.manifest.settings
+
+    def bare() -> np.ndarray:
+        if not first.pre_reorder:
+            return shard.searcher.search(queries, K)[0]
+        return shard.searcher.approximate(queries, K, first.leaves_to_search, first.pre_reorder)[0]
+
     ways = {
-        "bare": lambda: shard.searcher.approximate(queries, K, first.leaves_to_search, first.pre_reorder),
+        "bare": bare,
         "job": lambda: query(job, str(work / "queries.parquet"), str(work / "out"), QueryOptions(k=K)),
     }
     speeds = in_turns(ways, len(queries), rounds)

@@ -197,6 +197,7 @@ DECIDES = {
     "metric": setting(metric="euclidean"),
     "corpus.metadata": setting(corpus={"metadata": {"title": "string"}}),
     "index.recall_target": setting(index={"recall_target": 0.5}),
+    "index.bytes": setting(index={"bytes": "bfloat16"}),
     "index.shard_vectors": setting(index={"shard_vectors": 5}),
     "query": setting(query={"k": 101}),
 }
