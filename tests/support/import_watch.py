@@ -29,6 +29,8 @@ LARGE = {
     "scipy",
     "tifffile",
     "imagecodecs",
+    "openvino",
+    "nncf",
 }
 _found: list[str] = []
 _inside = threading.local()

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from lookalike.encoder.build import Sample, sample_images
+from lookalike.encoder import build
+from lookalike.encoder.build import Sample, default_variant, sample_images
 from tests.conftest import run
 
 
@@ -58,3 +59,18 @@ def test_what_does_not_go_together_is_refused_before_the_sample_is_read(tmp_path
     assert done.code == 2
     assert re.search(said, done.sentence)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("best", "installed", "expected"),
+    [
+        ("amx", {"openvino", "nncf"}, "openvino"),
+        ("amx", {"openvino"}, "int8"),
+        ("amx", set(), "int8"),
+        ("avx2", {"openvino", "nncf"}, "int8"),
+    ],
+)
+def test_a_new_bundle_uses_openvino_where_it_is_faster_and_installed(monkeypatch, best, installed, expected):
+    monkeypatch.setattr(build, "best_instructions", lambda: best)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name in installed else None)
+    assert default_variant() == expected
