@@ -106,18 +106,17 @@ class OpenVinoNetwork:
 
     def _check_kernels(self, compiled: Any) -> None:
         """Raises LookalikeError unless the network computes with what it was made for, whatever the reason."""
-        kernels = {
+        kernels = " ".join(
             str(info["primitiveType"].astype(str))
             for info in (layer.get_rt_info() for layer in compiled.get_runtime_model().get_ops())
             if "primitiveType" in info
-        }
-        uses_amx = any("amx" in kernel for kernel in kernels)
-        if uses_amx != (self._instructions == AMX):
-            started = " in a process that has used OpenVINO before" if uses_amx else ""
+        )
+        used = AMX if "amx" in kernels else "sse" if "sse" in kernels else AVX2
+        if used != self._instructions:
             raise LookalikeError(
-                f"Expected OpenVINO to compute {self._path} with {self._instructions}{started}. Received: "
-                f"{'amx' if uses_amx else 'none of amx, which this process may not use'}; open encoders of other "
-                f"instructions in a process of their own, and leave {_LIMIT} unset"
+                f"Expected OpenVINO to compute {self._path} with {self._instructions}. Received: {used}, since this "
+                f"process has started it so, or may use no other; leave {_LIMIT} unset, and open encoders of other "
+                "instructions in processes of their own"
             )
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -103,10 +104,20 @@ def test_what_a_call_gave_is_not_changed_by_the_next(bundle):
 
 
 @pytest.mark.slow
+def test_a_process_that_is_limited_to_less_is_refused(bundle):
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "SSE41"}
+    done = subprocess.run(
+        [sys.executable, "-c", SUM, str(bundle)], env=environment, capture_output=True, text=True
+    )
+    assert "with avx2. Received: sse" in done.stderr
+
+
+@pytest.mark.slow
 def test_each_set_of_vector_instructions_gives_the_same_bits_and_no_socket_is_opened(bundle, tmp_path):
     found = set()
-    for limit in ("DEFAULT", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX2"):
-        environment = os.environ | {"ONEDNN_MAX_CPU_ISA": limit, "HOME": str(tmp_path), "CI": ""}
+    for limit in ("", "AVX512_CORE_VNNI", "AVX512_CORE", "AVX2_VNNI", "AVX2"):
+        environment = os.environ | {"HOME": str(tmp_path), "CI": ""}
+        environment |= {"ONEDNN_MAX_CPU_ISA": limit} if limit else {}
         done = subprocess.run(
             [sys.executable, "-c", SUM, str(bundle)], env=environment, capture_output=True, text=True
         )
@@ -195,28 +206,39 @@ def test_a_network_that_falls_back_in_silence_is_refused(flags, bundle):
     if best_instructions() == "amx":
         pytest.skip("needs a processor without AMX")
     flags("avx2", "fma", "amx_int8")
-    with pytest.raises(LookalikeError, match=r"to compute .* with amx. Received: none of amx"):
+    with pytest.raises(LookalikeError, match=r"to compute .* with amx\. Received: avx2"):
         OpenVinoNetwork(XML, WEIGHTS, bundle, 8, "amx")
 
 
-def test_a_process_that_has_started_with_amx_is_refused_for_a_bundle_without(bundle, monkeypatch):
+@pytest.mark.parametrize(
+    ("instructions", "kernel", "used"),
+    [
+        ("avx2", "brgconv_avx512_core_amx_I8", "amx"),
+        ("avx2", "jit_sse42_1x1_I8", "sse"),
+        ("amx", "brgconv_avx512_I8", "avx2"),
+        ("avx2", "brgconv_avx512_I8", None),
+        ("amx", "brgconv_avx512_core_amx_I8", None),
+    ],
+)
+def test_a_process_that_computes_with_other_instructions_is_refused(
+    bundle, monkeypatch, instructions, kernel, used
+):
+    """OpenVINO was started with others, or may not use them."""
     network = OpenVinoNetwork(XML, WEIGHTS, bundle, 8, "avx2")
-
-    class Kernel:
-        def get_rt_info(self):
-            return {"primitiveType": np.array("brgconv_avx512_core_amx_I8")}
-
-    class Compiled:
-        def get_runtime_model(self):
-            return self
-
-        def get_ops(self):
-            return [Kernel()]
-
+    monkeypatch.setattr(network, "_instructions", instructions)
+    layers = [
+        SimpleNamespace(get_rt_info=lambda name=name: {"primitiveType": np.array(name)})
+        for name in ("unknown_f32", kernel)
+    ]
+    model = SimpleNamespace(get_ops=lambda: [SimpleNamespace(get_rt_info=dict), *layers])
+    compiled = SimpleNamespace(get_runtime_model=lambda: model)
+    if used is None:
+        network._check_kernels(compiled)
+        return
     with pytest.raises(
-        LookalikeError, match=r"used OpenVINO before. Received: amx; .* a process of their own"
+        LookalikeError, match=rf"with {instructions}\. Received: {used}, .* processes of their own"
     ):
-        network._check_kernels(Compiled())
+        network._check_kernels(compiled)
 
 
 @pytest.mark.parametrize(
