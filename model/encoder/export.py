@@ -173,7 +173,8 @@ def build_bundle(
         raise LookalikeError(f"Expected a new folder for the encoder. Received one that holds files: {out}")
     instructions = (recipe.instructions or best_instructions()) if recipe.variant == "openvino" else None
     if instructions:
-        imports.openvino(), imports.nncf()
+        imports.openvino()
+        imports.nncf()
         check_processor(instructions, out)
     preprocess = parse_spec(backbone.preprocessing)
     scales = recipe.test_time_augmentation.preprocessings(preprocess)
@@ -362,6 +363,5 @@ def _compared(folder: Path, variant: str, pixels: np.ndarray) -> tuple[float, di
         opened = Encoder.load(folder, variant=name, threads=1)
         vectors[name] = unit_length(opened.encode_pixels(pixels))
         rates[name] = opened.rate(pixels[:, 0])
-    return float(
-        (vectors["int8" if variant == "float" else variant] * vectors["float"]).sum(axis=1).mean()
-    ), rates
+    compared = vectors["int8" if variant == "float" else variant]
+    return float((compared * vectors["float"]).sum(axis=1).mean()), rates

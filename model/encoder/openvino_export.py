@@ -39,7 +39,11 @@ def quantise(
     batches = [preprocess.normalize(shown[at : at + batch]) for at in range(0, len(shown), batch)]
     logging.getLogger("nncf").setLevel(logging.ERROR)
     try:
-        with quiet(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            quiet(),
+            contextlib.redirect_stdout(io.StringIO()),
+            tempfile.TemporaryDirectory(prefix="lookalike-") as folder,
+        ):
             model = openvino.convert_model(str(saved_model), input=[batch, *pixels.shape[1:]])
             model = nncf.quantize(
                 model,
@@ -48,18 +52,18 @@ def quantise(
                 # Seven bits: a sum of two products of eight leaves 16 bits, in which AVX2 adds them.
                 advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
             )
+            steps = openvino.preprocess.PrePostProcessor(model)
+            steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+            normalize = steps.input().preprocess().convert_element_type(openvino.Type.f32)
+            normalize.mean(preprocess.mean.tolist()).scale(preprocess.std.tolist())
+            path = Path(folder, "network.xml")
+            openvino.save_model(steps.build(), path, compress_to_fp16=False)
+            weights = path.with_suffix(".bin").read_bytes()
+            return checked_ir(path.read_bytes(), weights, "that OpenVINO made of it"), weights
+    except OSError:
+        raise
     except Exception as error:  # of several kinds, as the converter is called through two languages
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise LookalikeError(
-            f"OpenVINO cannot compute the network in eight bits. Received: {reason}"
+            f"OpenVINO cannot compute the network in eight bits; --variant int8 is without it. Received: {reason}"
         ) from None
-    steps = openvino.preprocess.PrePostProcessor(model)
-    steps.input().tensor().set_element_type(openvino.Type.u8)
-    steps.input().preprocess().convert_element_type(openvino.Type.f32)
-    steps.input().tensor().set_layout(openvino.Layout("NHWC"))
-    steps.input().preprocess().mean(preprocess.mean.tolist()).scale(preprocess.std.tolist())
-    with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
-        path = Path(folder, "network.xml")
-        openvino.save_model(steps.build(), path, compress_to_fp16=False)
-        weights = path.with_suffix(".bin").read_bytes()
-        return checked_ir(path.read_bytes(), weights, saved_model), weights
