@@ -50,6 +50,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/quality_speed.py --network efficientnet_lite0 --size 128 224
+	$(BIN)/python benchmarks/instructions.py
 	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/recall.py
 	$(BIN)/python benchmarks/nightly.py

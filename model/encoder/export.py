@@ -192,7 +192,7 @@ def build_bundle(
         (folder / TFLITE).write_bytes(_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen, 0]))
         if instructions:
             xml, weights = openvino_export.quantise(
-                folder / SAVED_MODEL, preprocess, pixels[chosen, 0], BATCH
+                folder / SAVED_MODEL, preprocess, pixels[chosen, 0], BATCH, instructions
             )
             (folder / OPENVINO).write_bytes(xml)
             (folder / WEIGHTS).write_bytes(weights)

@@ -62,7 +62,7 @@ class OpenVinoNetwork:
         check_processor(instructions, path)
         self._local = threading.local()
         # Only where oneDNN may start: the threads of 64 cores, one behind the other, would wait for 20 seconds.
-        with imports.one_at_a_time, _limited(instructions):
+        with imports.one_at_a_time, limited(instructions):
             compiled = self._compiled()
         self._check_kernels(compiled)
         self._local.request = compiled.create_infer_request()
@@ -153,7 +153,7 @@ def _flags() -> frozenset[str]:
 
 
 @contextlib.contextmanager
-def _limited(instructions: str) -> Iterator[None]:
+def limited(instructions: str) -> Iterator[None]:
     """Context in which oneDNN, where it starts, sees no AMX if that is not asked for."""
     if instructions == AMX or "amx_int8" not in _flags() or _LIMIT in os.environ:
         yield

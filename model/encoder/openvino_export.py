@@ -14,11 +14,12 @@ from .. import imports
 from ..errors import LookalikeError
 from ..images.preprocess import Preprocess
 from ..quiet import quiet
+from .openvino import limited
 from .openvino_ir import checked_ir
 
 
 def quantise(
-    saved_model: Path, preprocess: Preprocess, pixels: np.ndarray, batch: int
+    saved_model: Path, preprocess: Preprocess, pixels: np.ndarray, batch: int, instructions: str
 ) -> tuple[bytes, bytes]:
     """A network from `batch` pictures, uint8, to float32 features; its activations have 8 bits, its weights 7.
 
@@ -27,6 +28,7 @@ def quantise(
         preprocess: whose normalize becomes part of it.
         pixels: array of shape (n, height, width, 3), uint8, that shows how large each layer's numbers are.
         batch: pictures a call.
+        instructions: that this process is to use; it starts oneDNN, which decides once.
 
     Returns:
         The network and its weights, as `checked_ir` takes them.
@@ -41,6 +43,7 @@ def quantise(
     try:
         with (
             quiet(),
+            limited(instructions),
             contextlib.redirect_stdout(io.StringIO()),
             tempfile.TemporaryDirectory(prefix="lookalike-") as folder,
         ):

@@ -73,7 +73,9 @@ def network() -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         _export(keras.Model(image, layers.Softmax()(x)), Path(folder))
         pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 16, 16, 3)).astype(np.uint8)
-        return quantise(Path(folder), parse_spec("decode|resize(16,16)|normalize(127,128)"), pixels, BATCH)
+        return quantise(
+            Path(folder), parse_spec("decode|resize(16,16)|normalize(127,128)"), pixels, BATCH, AVX2
+        )
 
 
 def made() -> tuple[bytes, bytes]:

@@ -257,7 +257,7 @@ def test_a_pin_limits_onednn_while_it_starts_and_nothing_after(
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     if given:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", given)
-    with openvino._limited(instructions):
+    with openvino.limited(instructions):
         assert os.environ.get("ONEDNN_MAX_CPU_ISA") == expected
     assert os.environ.get("ONEDNN_MAX_CPU_ISA") == given
 
