@@ -12,7 +12,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,demo,openvino]'
 	touch $@
 
 # On the photographs that come with scikit-image and scikit-learn; make demo IMAGES=folder takes your own.
@@ -49,6 +49,8 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/embed.py
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/quality_speed.py --network efficientnet_lite0 --size 128 224
+	$(BIN)/python benchmarks/instructions.py
 	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/recall.py

@@ -3,7 +3,8 @@
 Two threads that enter one package by different doors can wait for each other: the first holds the lock of
 `tensorflow` and waits for `tensorflow.lite.python`, the second holds that and waits for `tensorflow`, its parent.
 Python ends such a wait with an error in one of them. So no function imports TensorFlow, Keras, ScaNN, pydicom,
-tifffile, imagecodecs, scikit-learn, DuckDB or Beam but within `one_at_a_time` (tests/model/test_imports.py).
+tifffile, imagecodecs, scikit-learn, DuckDB, OpenVINO, NNCF or Beam but within `one_at_a_time`
+(tests/model/test_imports.py).
 
 Seconds each costs a new process on a machine with 2 cores: TensorFlow 3.4, Beam 1.2, scikit-learn 0.9, pydicom 0.2,
 tifffile with imagecodecs 0.1, and Keras 0.1 and tensorflow-io 0.03 behind TensorFlow.
@@ -131,6 +132,44 @@ def pydicom() -> Any:
         import pydicom.pixels
 
         return pydicom
+
+
+@functools.cache
+def openvino() -> Any:
+    """The module `openvino`, which then tells nobody of it.
+
+    It comes with openvino-telemetry, which sends what is imported and converted to Google Analytics unless a file in
+    the user's home forbids it. Without that package it sends nothing: so it finds none.
+
+    Raises:
+        LookalikeError: if it is not installed, naming what to install.
+    """
+    _without_telemetry("openvino")
+    with importing("OpenVINO"):
+        import openvino
+
+        return openvino
+
+
+@functools.cache
+def nncf() -> Any:
+    """The module `nncf`, as `openvino`."""
+    openvino()
+    _without_telemetry("nncf")
+    with importing("NNCF"):
+        import nncf
+
+        return nncf
+
+
+def _without_telemetry(package: str) -> None:
+    """Makes every later import of openvino-telemetry fail. Raises LookalikeError if `package` is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise LookalikeError(
+            f"Expected {package}, for the OpenVINO variant of an encoder. Received: none; "
+            "pip install 'lookalike[openvino]'"
+        )
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""From a network and a sample of the corpus to an encoder bundle: float SavedModel, int8 TFLite, projection."""
+"""From a network and a sample of the corpus to an encoder bundle: float SavedModel, int8 networks, projection."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ from ..images.test_time_augmentation import AS_IS, TestTimeAugmentation, read_pi
 from ..networks import Backbone
 from ..networks.pooling import POOLINGS
 from ..quiet import quiet
-from .bundle import Encoder
+from . import openvino_export
+from .bundle import BATCH, Encoder
 from .manifest import (
     FORMAT,
     MANIFEST,
+    OPENVINO,
     PROJECTION,
     SAVED_MODEL,
     TFLITE,
     VARIANTS,
+    WEIGHTS,
     fingerprint,
     manifest_digest,
 )
+from .openvino import INSTRUCTIONS, best_instructions, check_processor
 from .post_processing import KEY, PostProcessing, post_processing_json
-from .projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA
+from .projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA, unit_length
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""
@@ -60,8 +64,10 @@ class BuildSummary:
         unlabelled: those without a class, which a projection that asks for one was not fitted on.
         unreadable: position in the sample -> reason, for the rest.
         projection: what there is, in words.
-        agreement: mean cosine of int8 and float embeddings on sample images outside the calibration, where
-            there are any.
+        variant: what is used unless the user asks for another.
+        agreement: mean cosine of its embeddings, or those of `int8` where it is float, with float ones on sample
+            images outside the calibration, where there are any.
+        rates: images a second of each variant's network on one thread.
     """
 
     fingerprint: str
@@ -70,7 +76,15 @@ class BuildSummary:
     unlabelled: int
     unreadable: dict[int, str]
     projection: str
+    variant: str
     agreement: float
+    rates: dict[str, float]
+
+    @property
+    def speeds(self) -> str:
+        """The variant in use, and how fast each is."""
+        each = ", ".join(f"{name} {rate:,.0f}" for name, rate in self.rates.items())
+        return f"{self.variant}; images/s of one thread, without decoding: {each}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,10 @@ class BundleRecipe:
         shrinkage: of the covariance, for `whitened` and `lda`; None is that of Ledoit and Wolf.
         test_time_augmentation: variants of each picture; each costs as much as the first.
         unit_length: whether embeddings are scaled to length 1.
-        variant: `int8` or `float`: what is used unless the user asks for the other.
+        variant: `int8`, `openvino` or `float`: what is used unless the user asks for another. A bundle holds `int8` and
+            `float` anyway.
+        instructions: for `openvino`, one of `INSTRUCTIONS`, which every machine that opens it needs; None is the
+            fastest of this machine.
         post_processing: steps around the search that belong to the encoder; they change no vector.
 
     Raises:
@@ -101,6 +118,7 @@ class BundleRecipe:
     test_time_augmentation: TestTimeAugmentation = AS_IS
     unit_length: bool = True
     variant: str = "int8"
+    instructions: str | None = None
     post_processing: PostProcessing | None = None
 
     def __post_init__(self) -> None:
@@ -112,6 +130,13 @@ class BundleRecipe:
             raise LookalikeError(
                 f"Expected a variant of {', '.join(VARIANTS)}, a pooling of {', '.join(POOLINGS)} and dimensions of 1 "
                 f"or more. Received: variant={self.variant}, pooling={self.pooling}, dim={self.dim}"
+            )
+        if self.instructions not in (None, *INSTRUCTIONS) or (
+            self.instructions and self.variant != "openvino"
+        ):
+            raise LookalikeError(
+                f"Expected instructions of {', '.join(INSTRUCTIONS)}, and only for the variant openvino. "
+                f"Received: {self.instructions}, variant {self.variant}"
             )
         if self.projection not in (None, *PROJECTIONS):
             raise LookalikeError(
@@ -140,12 +165,17 @@ def build_bundle(
 
     Raises:
         LookalikeError: if the folder is in use, if no image of the sample can be read, if there are too few, or too
-            few classes, for the projection, if embeddings are not finite, or TFLite does not know a layer.
+            few classes, for the projection, if embeddings are not finite, or TFLite or OpenVINO does not know a layer.
         OSError: if the folder cannot be written.
     """
     out = Path(out)
     if out.exists() and any(out.iterdir()):
         raise LookalikeError(f"Expected a new folder for the encoder. Received one that holds files: {out}")
+    instructions = (recipe.instructions or best_instructions()) if recipe.variant == "openvino" else None
+    if instructions:
+        imports.openvino()
+        imports.nncf()
+        check_processor(instructions, out)
     preprocess = parse_spec(backbone.preprocessing)
     scales = recipe.test_time_augmentation.preprocessings(preprocess)
     pixels, labels, unreadable = _read_sample(scales, sample)
@@ -160,6 +190,12 @@ def build_bundle(
         chosen = np.unique(np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels))).astype(int))
         logger.info("calibrating int8 on %d images", len(chosen))
         (folder / TFLITE).write_bytes(_quantise(folder / SAVED_MODEL, preprocess, pixels[chosen, 0]))
+        if instructions:
+            xml, weights = openvino_export.quantise(
+                folder / SAVED_MODEL, preprocess, pixels[chosen, 0], BATCH, instructions
+            )
+            (folder / OPENVINO).write_bytes(xml)
+            (folder / WEIGHTS).write_bytes(weights)
         manifest = {
             "format": FORMAT,
             "name": recipe.name,
@@ -171,6 +207,8 @@ def build_bundle(
             "variant": recipe.variant,
             KEY: post_processing_json(recipe.post_processing),
         }
+        if instructions:
+            manifest["instructions"] = instructions
         if section := recipe.test_time_augmentation.as_manifest():
             manifest["views"] = section
         _write_manifest(folder, manifest)
@@ -181,7 +219,8 @@ def build_bundle(
             manifest |= fitted
             _write_manifest(folder, manifest)
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
-        agreement = _agreement(folder, pixels[held_out if len(held_out) else chosen][:64])
+        shown = pixels[held_out if len(held_out) else chosen][:64]
+        agreement, rates = _compared(folder, recipe.variant, shown)
         if not np.isfinite(agreement):
             raise LookalikeError(
                 f"Expected finite embeddings of the sample that are not zero. Received others from {recipe.name}: its "
@@ -195,7 +234,15 @@ def build_bundle(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return BuildSummary(
-        fingerprint(manifest), manifest["dim"], len(pixels), unlabelled, unreadable, summary, agreement
+        fingerprint(manifest),
+        manifest["dim"],
+        len(pixels),
+        unlabelled,
+        unreadable,
+        summary,
+        recipe.variant,
+        agreement,
+        rates,
     )
 
 
@@ -309,7 +356,12 @@ def _quantise(saved_model: Path, preprocess: Preprocess, pixels: np.ndarray) -> 
         ) from None
 
 
-def _agreement(folder: Path, pixels: np.ndarray) -> float:
-    vectors = [Encoder.load(folder, variant=v).encode_pixels(pixels) for v in ("int8", "float")]
-    a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
-    return float((a * b).sum(axis=1).mean())
+def _compared(folder: Path, variant: str, pixels: np.ndarray) -> tuple[float, dict[str, float]]:
+    """`agreement` and `rates` of a `BuildSummary`, on images (n, scales, height, width, 3)."""
+    vectors, rates = {}, {}
+    for name in ("int8", "float", *(["openvino"] if variant == "openvino" else [])):
+        opened = Encoder.load(folder, variant=name, threads=1)
+        vectors[name] = unit_length(opened.encode_pixels(pixels))
+        rates[name] = opened.rate(pixels[:, 0])
+    compared = vectors["int8" if variant == "float" else variant]
+    return float((compared * vectors["float"]).sum(axis=1).mean()), rates

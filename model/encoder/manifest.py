@@ -22,10 +22,14 @@ from ..errors import LookalikeError
 FORMAT = 1
 """Part of the fingerprint: raise it when the arithmetic between pixels and vector changes."""
 MANIFEST, SAVED_MODEL, TFLITE, PROJECTION = "encoder.json", "saved_model", "int8.tflite", "projection.npz"
-VARIANTS = ("int8", "float")
+OPENVINO, WEIGHTS = "openvino.xml", "openvino.bin"
+VARIANTS = ("int8", "openvino", "float")
 GRAPH, INDEX = f"{SAVED_MODEL}/saved_model.pb", f"{SAVED_MODEL}/variables/variables.index"
 _VALUES = re.compile(rf"{SAVED_MODEL}/variables/variables\.data-[0-9]{{5}}-of-[0-9]{{5}}")
-_OTHERS = {TFLITE, PROJECTION, GRAPH, INDEX, f"{SAVED_MODEL}/fingerprint.pb"}
+_OTHERS = {TFLITE, OPENVINO, WEIGHTS, PROJECTION, GRAPH, INDEX, f"{SAVED_MODEL}/fingerprint.pb"}
+_NEEDED = {"int8": {TFLITE}, "openvino": {OPENVINO, WEIGHTS}, "float": {GRAPH, INDEX}}
+_BEGINS = {"int8": TFLITE, "openvino": "openvino.", "float": SAVED_MODEL}
+"""How the names of a variant's files begin."""
 _UNFINISHED = f".{MANIFEST}.tmp-"
 """How the name begins under which `encoder tune` writes the next `encoder.json`."""
 _MOST_BYTES = 1 << 20
@@ -51,7 +55,8 @@ class _Manifest(_Part):
     pooling: Literal["avg", "max", "gem"]
     projection: dict[str, Any] | None
     unit_length: bool
-    variant: Literal["int8", "float"]
+    variant: Literal["int8", "openvino", "float"]
+    instructions: Literal["avx2", "amx"] | None = None
     retrieval: dict[str, Any] | None = None
     views: _Views | None = None
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
@@ -105,6 +110,11 @@ def _check_listed(path: Path, manifest: dict[str, Any]) -> None:
         raise LookalikeError(
             f"Expected no files in {path} but those of an encoder. Received: {', '.join(foreign)}"
         )
+    if (OPENVINO in listed) != bool(manifest.get("instructions")):
+        raise LookalikeError(
+            f"Expected the instructions of a network for OpenVINO, and of no other, in {path}. "
+            f"Received: {manifest.get('instructions')}"
+        )
     needed = needed_files(manifest, manifest["variant"])
     if missing := sorted(needed - listed.keys()):
         raise LookalikeError(
@@ -114,8 +124,7 @@ def _check_listed(path: Path, manifest: dict[str, Any]) -> None:
 
 def needed_files(manifest: dict[str, Any], variant: str) -> set[str]:
     """The names of the files that a variant cannot do without; a SavedModel's values have others beside them."""
-    needed = {TFLITE} if variant == "int8" else {GRAPH, INDEX}
-    return needed | {PROJECTION} if manifest["projection"] else needed
+    return _NEEDED[variant] | ({PROJECTION} if manifest["projection"] else set())
 
 
 def check_files(folder: Path, manifest: dict[str, Any], variant: str) -> None:
@@ -178,9 +187,10 @@ def manifest_digest(manifest: dict[str, Any]) -> str:
 def fingerprint(manifest: dict[str, Any], variant: str | None = None) -> str:
     """The digest, in hexadecimal, of all that decides the numbers of one variant's vectors."""
     variant = variant or manifest["variant"]
-    network = TFLITE if variant == "int8" else SAVED_MODEL
     decides = {k: manifest[k] for k in ("format", "dim", "preprocessing", "pooling", "unit_length")}
     if "views" in manifest:
         decides["views"] = manifest["views"]
-    files = {k: v for k, v in manifest["files"].items() if k == PROJECTION or k.startswith(network)}
+    if variant == "openvino":
+        decides["instructions"] = manifest["instructions"]
+    files = {k: v for k, v in manifest["files"].items() if k == PROJECTION or k.startswith(_BEGINS[variant])}
     return sha256_json({**decides, "variant": variant, "files": files})

@@ -82,7 +82,20 @@ def build(
         ),
     ] = None,
     pooling: Annotated[str, typer.Option(help="avg, max or gem.")] = "avg",
-    variant: Annotated[str, typer.Option(help="What jobs use: int8 (faster) or float.")] = "int8",
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="What jobs use: int8 (TFLite), openvino (int8 too) or float. Default: openvino where this machine "
+            "has AMX and openvino and nncf are installed, int8 elsewhere."
+        ),
+    ] = None,
+    instructions: Annotated[
+        str | None,
+        typer.Option(
+            help="For openvino: amx, which every machine of a cluster then needs, or avx2, which all have. "
+            "Default: the fastest of this machine."
+        ),
+    ] = None,
     unit_length: Annotated[bool, typer.Option(help="Scale embeddings to length 1.")] = True,
     images: Annotated[int, typer.Option(min=1, help="Images of the sample to use.")] = 2000,
     name: Annotated[str | None, typer.Option(help="A name for people; default the network's.")] = None,
@@ -96,13 +109,15 @@ def build(
 ) -> None:
     """Make an encoder bundle: network, preprocessing, projection, float and int8 variants, digests.
 
+    With the variant openvino it holds that one too.
+
     Example: lookalike encoder build encoders/lite0 --network efficientnet_lite0 --sample shards/
     """
     from lookalike.model.encoder.export import BundleRecipe
     from lookalike.model.encoder.post_processing import PostProcessing
     from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 
-    from ..encoder.build import NetworkChoice, Sample, build_encoder
+    from ..encoder.build import NetworkChoice, Sample, build_encoder, default_variant
     from ..encoder.tune import parsed
     from ..sources import SourceOptions
 
@@ -115,7 +130,8 @@ def build(
         shrinkage=shrinkage,
         test_time_augmentation=TestTimeAugmentation(flip, tuple(scale or (1.0,))),
         unit_length=unit_length,
-        variant=variant,
+        variant=variant or default_variant(),
+        instructions=instructions,
         post_processing=PostProcessing(**parsed(database_augmentation, query_expansion, reranking)),
     )
     options = load_config(config).corpus.source_options() if config else SourceOptions()
@@ -125,7 +141,9 @@ def build(
     say(f"projection   {summary.projection}")
     if summary.unlabelled:
         say(f"labels       {summary.unlabelled} images of the sample have no {label}: not fitted on")
-    say(f"int8         mean cosine {summary.agreement:.4f} with float")
+    say(f"variant      {summary.speeds}")
+    compared = "int8" if summary.variant == "float" else summary.variant
+    say(f"{compared:12} mean cosine {summary.agreement:.4f} with float")
     say(f"steps        {recipe.post_processing}")
 
 

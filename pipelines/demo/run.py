@@ -19,7 +19,7 @@ from lookalike.model.printable import say
 from ..config.job import Config, load_config
 from ..config.yaml_text import yaml_text
 from ..embedding.report import embed_report
-from ..encoder.build import NetworkChoice, Sample, build_encoder
+from ..encoder.build import NetworkChoice, Sample, build_encoder, default_variant
 from ..filesystem import files
 from ..filesystem.paths import written
 from ..index.report import generation_report
@@ -109,10 +109,11 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
             encoder,
             NetworkChoice(),
             Sample(str(shards), config.corpus.source_options()),
-            BundleRecipe("efficientnet_lite0", dim=dim),
+            BundleRecipe("efficientnet_lite0", dim=dim, variant=default_variant()),
         )
         say(f"encoder      {encoder}: {built.dim} dimensions, fingerprint {built.fingerprint[:16]}")
-        say(f"int8         mean cosine {built.agreement:.4f} with float")
+        say(f"variant      {built.speeds}")
+        say(f"{built.variant:12} mean cosine {built.agreement:.4f} with float")
 
     with _step(4, "Run the nightly job: embed, index, check, publish", "nightly", *job):
         night = nightly(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lookalike.model.encoder.export import BuildSummary, BundleRecipe, Example, build_bundle
+from lookalike.model.encoder.openvino import AMX, best_instructions
 from lookalike.model.errors import LookalikeError
 from lookalike.model.networks import Backbone, backbone
 
@@ -148,6 +150,15 @@ def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:
                 readers.remove(reader)
             else:
                 yield record
+
+
+def default_variant() -> str:
+    """What a new bundle uses unless the user says: the fastest on a machine like this one.
+
+    With AMX OpenVINO's int8 made 756 images/s where TFLite's made 413.
+    """
+    installed = all(importlib.util.find_spec(package) for package in ("openvino", "nncf"))
+    return "openvino" if installed and best_instructions() == AMX else "int8"
 
 
 def build_encoder(

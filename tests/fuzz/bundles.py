@@ -24,12 +24,22 @@ import numpy as np
 
 from lookalike.model.digests import sha256_file
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.model.encoder.manifest import GRAPH, INDEX, MANIFEST, PROJECTION, TFLITE, manifest_digest
+from lookalike.model.encoder.manifest import (
+    GRAPH,
+    INDEX,
+    MANIFEST,
+    OPENVINO,
+    PROJECTION,
+    TFLITE,
+    WEIGHTS,
+    manifest_digest,
+)
 from lookalike.model.errors import LookalikeError
 
 SECONDS = 60
 BYTES = 8 << 30
 FILES = {GRAPH: "float", INDEX: "float", PROJECTION: "int8", TFLITE: "int8", MANIFEST: "int8"}
+OF_OPENVINO = {OPENVINO: "openvino", WEIGHTS: "openvino"}
 
 
 def changed(content: bytes, generator: np.random.Generator) -> bytes:
@@ -108,14 +118,17 @@ def main(arguments: list[str] | None = None) -> int:
     import tensorflow as tf
 
     _ = tf.lite.Interpreter
+    files = FILES | {
+        name: variant for name, variant in OF_OPENVINO.items() if (asked.encoder / name).exists()
+    }
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(asked.count):
             folder = Path(shutil.copytree(asked.encoder, Path(scratch, str(number))))
-            name = list(FILES)[number % len(FILES)]
+            name = list(files)[number % len(files)]
             (folder / name).write_bytes(changed((folder / name).read_bytes(), generator))
             seal(folder)
-            result = outcome(folder, FILES[name])
+            result = outcome(folder, files[name])
             counts[result] += 1
             if result not in ("opened", "refused"):
                 print(f"{number}: {name}: {result}", flush=True)

@@ -30,6 +30,8 @@ LARGE = {
     "tifffile",
     "imagecodecs",
     "duckdb",
+    "openvino",
+    "nncf",
 }
 _found: list[str] = []
 _inside = threading.local()

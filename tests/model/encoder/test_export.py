@@ -159,10 +159,8 @@ def test_int8_is_compared_with_float_on_images_outside_its_calibration(
     make_encoder, tmp_path, monkeypatch, pictures
 ):
     seen = []
-    usual = export._agreement
-    monkeypatch.setattr(
-        export, "_agreement", lambda folder, pixels: seen.append(pixels) or usual(folder, pixels)
-    )
+    usual = export._compared
+    monkeypatch.setattr(export, "_compared", lambda *given: seen.append(given[2]) or usual(*given))
     monkeypatch.setattr(export, "CALIBRATION_IMAGES", 4)
     make_encoder(tmp_path / "new")
     opened, images = Encoder.load(tmp_path / "new"), list(pictures.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 
 import pytest
@@ -33,6 +34,9 @@ def test_encoder_build_makes_a_bundle_from_shards(tiny, job, pictures):
     opened = Encoder.load(job.folder / "new")
     assert (opened.dim, opened.name) == (8, "mine")
     assert opened.fingerprint in done.out
+    assert re.search(
+        r"variant +int8; images/s of one thread, without decoding: int8 [0-9,]+, float [0-9,]+\n", done.out
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,6 +45,8 @@ def test_encoder_build_makes_a_bundle_from_shards(tiny, job, pictures):
         (["--dim", "256"], "at least 256"),
         (["--dim", "-1"], "dim=-1"),
         (["--variant", "int9"], "variant=int9"),
+        (["--variant", "openvino", "--instructions", "sse"], "instructions of avx2, amx"),
+        (["--variant", "int8", "--instructions", "avx2"], "only for the variant openvino"),
         (["--sample", "nothing*.tar"], "nothing*.tar"),
         (["--projection", "lda", "--dim", "0"], "projection lda, dim 0"),
         (["--shrinkage", "0.1"], "no shrinkage but for whitened and lda"),
