@@ -48,6 +48,7 @@ format: $(READY)
 # Needs ../shared/data; each script has a --help.
 bench: $(READY)
 	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/peers_embed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/query.py
 	$(BIN)/python benchmarks/recall.py
