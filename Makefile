@@ -48,6 +48,7 @@ format: $(READY)
 # Needs ../shared/data; each script has a --help.
 bench: $(READY)
 	$(BIN)/python benchmarks/embed.py
+	$(BIN)/python benchmarks/peers_embed.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/quality_speed.py --network efficientnet_lite0 --size 128 224
 	$(BIN)/python benchmarks/instructions.py
