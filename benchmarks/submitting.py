@@ -12,6 +12,7 @@ time by b, memory by what each shard more took between those two.
   plan          lists corpus and store, and reads that file
   digest        of all that decides what is served, by which a night finds that nothing changed
   work          what workers are to read: image shards, embedding files, and what each index shard is made of
+  known         table of the embedding files that were read, written and read again, and which of them are there
   manifest      table of shards and manifest, written and read again
   prune         looks at every file of the store
   query start   reads what a query reads of a generation
@@ -158,9 +159,25 @@ def work(folder: Path) -> None:
     run, count = str(folder / "store" / "runs" / "r"), len(made.notes)
     started = time.perf_counter()
     write_work_list(f"{run}/embed", (shard.to_json() for shard in made.shards), count, Shard.from_json)
-    stored = (StoredShard.of(number, note, True).to_json() for number, note in enumerate(made.notes))
+    stored = (StoredShard.of(number, note).to_json() for number, note in enumerate(made.notes))
     write_work_list(f"{run}/ids", stored, count, StoredShard.from_json)
     write_inputs(f"{run}/inputs.arrow", made.notes, iter(()), 512, {})
+    print(time.perf_counter() - started)
+
+
+def known(folder: Path) -> None:
+    import numpy as np
+
+    from lookalike.embedding.plan import make_plan
+    from lookalike.store import kept
+
+    store = str(folder / "store")
+    made = make_plan(_config(folder))
+    started = time.perf_counter()
+    files = kept.files_of(made.notes)
+    table = kept.KeptTable(files, (("title",),), np.zeros(len(files), np.int32)).split_into(256)
+    kept.replace_rows(store, made.fingerprint, table)
+    assert (kept.read_table(store, made.fingerprint).rows_of(made.notes) >= 0).all()
     print(time.perf_counter() - started)
 
 
@@ -201,6 +218,7 @@ STEPS: dict[str, Callable[[Path], None]] = {
     "plan": plan,
     "digest": digest,
     "work": work,
+    "known": known,
     "manifest": manifest,
     "prune": prune,
     "query start": query_start,
@@ -219,7 +237,11 @@ def run_step(step: str, folder: Path) -> None:
     nothing(folder)
     started = time.perf_counter()
     STEPS[step](folder)
-    print(time.perf_counter() - started if step not in ("keep notes", "digest", "work", "manifest") else "")
+    print(
+        time.perf_counter() - started
+        if step not in ("keep notes", "digest", "work", "known", "manifest")
+        else ""
+    )
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -17,6 +17,11 @@ CHANGES: dict[str, list[Change]] = {
         wrong(
             'startswith(f"{table.name}-")', "startswith(table.name)", "rows of a dead run are never deleted"
         ),
+        loses(
+            "        files.sync(folder)  # or",
+            "        pass  # or",
+            "rows that were replaced are back after a power cut",
+        ),
     ],
     "pipelines/store/kept_parts.py": [
         wrong("            wanted &= part_of", "            part_of", "an id is compared in several parts"),

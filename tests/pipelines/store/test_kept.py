@@ -86,6 +86,16 @@ def test_rows_of_other_runs_are_deleted_when_the_table_is_replaced(store, tmp_pa
     ]
 
 
+def test_rows_that_are_replaced_are_surely_deleted_before_anything_is_published(store, tmp_path, monkeypatch):
+    write(store, table("a"))
+    synced = []
+    monkeypatch.setattr(kept.files, "sync", lambda folder: synced.append((folder, names(tmp_path))))
+    write(store, table("b"))
+    [(folder, held)] = synced
+    assert folder == str(tmp_path / "kept" / ENCODER[:16])
+    assert not [name for name in held if name.startswith("a-")]
+
+
 @pytest.mark.parametrize("flags", [[], ["--runner=FnApiRunner"]])
 def test_what_is_not_whole_is_told_and_forgotten(store, tmp_path, caplog, flags):
     usable = (store, ENCODER, f"{store}/run", (IDS, KEYS), flags)
