@@ -13,7 +13,7 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY constraints.txt pyproject.toml README.md LICENSE /lookalike/
 COPY pipelines /lookalike/pipelines
 COPY model /lookalike/model
-RUN pip install --constraint /lookalike/constraints.txt '/lookalike[dask]'
+RUN pip install --constraint /lookalike/constraints.txt '/lookalike[dask,openvino]'
 
 # The store and the shards are mounted; `--user` gives the numbers of whoever owns them.
 RUN useradd --create-home --uid 1000 lookalike

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lookalike.filesystem import files
 from lookalike.store import note_listing
 from lookalike.store.note_listing import finished_shards, keep_notes
-from lookalike.store.notes import base_path, write_note
+from lookalike.store.notes import base_path, parse_note, write_note
 from tests.support.small_stores import ENCODER, a_note
 
 STEPS = st.lists(
@@ -73,6 +73,7 @@ def test_it_changes_nothing_of_what_is_read(tmp_path_factory, steps, seed):
             fresh.append(note)
         elif step == "touch" and path.exists():
             os.utime(path, (clock, clock))
+            fresh.append(parse_note(path.read_bytes(), str(path)))
         elif step == "lose":
             (root / dice.choice([note.path, note.rejects_path])).unlink(missing_ok=True)
         elif step == "forget":
