@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -130,7 +131,7 @@ def by_hand(make: Maker) -> Callable[[Sequence[Path]], int]:
                 pixels = np.zeros((BATCH, CROP, CROP, 3), np.uint8)
                 while True:
                     with lock:
-                        batch = [image for image, _ in zip(images, range(BATCH), strict=False)]
+                        batch = list(islice(images, BATCH))
                     if not batch:
                         break
                     for image, target in zip(batch, pixels, strict=False):
