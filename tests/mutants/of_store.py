@@ -14,9 +14,7 @@ CHANGES: dict[str, list[Change]] = {
             "        if False:\n",
             "rows that another version split are compared with ours",
         ),
-        wrong(
-            'startswith(f"{table.name}-")', "startswith(table.name)", "rows of a dead run are never deleted"
-        ),
+        wrong("    files.delete_files(gone)\n", "", "rows of a dead run are never deleted"),
         loses(
             "        files.sync(folder)  # or",
             "        pass  # or",
