@@ -168,8 +168,9 @@ class Gates(Section):
         False, description="publish although a shard could be read only in part"
     )
     digests: Literal["all", "new"] = Field(
-        "all",
-        description="files of image shards to compare with their digests: all, or what no run has compared yet",
+        "new",
+        description="files of image shards to compare with their digests before publishing: what no run has compared, "
+        "or all; what an index is made of is always compared",
     )
     min_recall: Fraction | None = Field(
         None, description="recall that every index shard must have; default index.recall_target"

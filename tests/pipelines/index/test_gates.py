@@ -208,7 +208,7 @@ FAILING: dict[str, tuple[Callable[[Job], None], tuple[str, ...]]] = {
     "no_items": (no_readable_image, ("gates.max_reject_fraction=1", "gates.max_shrink_fraction=1")),
     "duplicate_ids": (id_in_two_shards, ("corpus.duplicate_ids=error",)),
     "max_shrink_fraction": (fewer_images, ()),
-    "digests": (damaged_file, ()),
+    "digests": (damaged_file, ("gates.digests=all",)),
     "min_recall": (lambda job: recall(job, 0.98), ()),
     "min_top10_overlap": (other_images, ("gates.min_top10_overlap=0.999",)),
 }

@@ -86,18 +86,18 @@ def test_a_flipped_bit_in_a_file_of_an_image_shard_is_found_before_it_is_indexed
     shutil.rmtree(copied.store / "indexes")
     path = copied.store / next(iter(copied.notes.values()))[kind]
     flip(path, at)
-    done = copied.run("nightly")
+    done = copied.run("nightly", "--set", "gates.digests=all")
     assert done.code == EXIT_CODES["digests"]
     assert path.name in done.sentence
     assert published_name(copied) == before
 
 
-def test_of_a_very_large_store_only_new_files_may_be_read_again(copied):
+def test_only_new_files_are_read_again_unless_all_are_asked_for(copied):
     path = copied.store / next(iter(copied.notes.values()))["rejects_path"]
     flip(path, 0.5)
     change = ["--set", "index.recall_target=0.98"]
-    assert copied.run("nightly", *change).code == EXIT_CODES["digests"]
-    assert copied.run("nightly", *change, "--set", "gates.digests=new").code == 0
+    assert copied.run("nightly", *change, "--set", "gates.digests=all").code == EXIT_CODES["digests"]
+    assert copied.run("nightly", *change).code == 0
 
 
 def test_an_embedding_file_that_is_gone_is_made_anew(copied):
