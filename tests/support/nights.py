@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import lookalike
-from lookalike.index import searcher, tuning
+from lookalike.index import native, tuning
 from lookalike.model.errors import LookalikeError
 from lookalike.store.generations import names, served_name
 from lookalike.store.note_table import read_note_table
@@ -33,8 +33,8 @@ for _name in (
 ):
     importlib.import_module(_name)
 
-for _part in (searcher._NATIVE, searcher._BUILDER, searcher._ASSETS_PROTO):
-    searcher._scann(_part)
+for _part in (native._NATIVE, native._BUILDER, native._ASSETS_PROTO):
+    native._scann(_part)
 
 # Small corpora shall have ScaNN's own files too: from 17 vectors, a tree.
 tuning._BRUTE_FORCE_BELOW = tuning._TREE_FROM = 17  # type: ignore[misc]
