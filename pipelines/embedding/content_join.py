@@ -181,7 +181,7 @@ class ReadHeld:
                     continue
                 for rows in found:
                     writer.add(rows, part_of(rows, self.join.parts))
-            files.write_bytes(f"{base}.json", json.dumps(damaged).encode())
+            files.write_bytes(f"{base}.json", json.dumps(damaged).encode(), lasting=False)
 
     def _read(self, held: Listed) -> list[pa.RecordBatch]:
         """Its rows of `KEYS`; all or none."""
@@ -229,7 +229,7 @@ class Choose:
                 group = group_of(columns[0].astype(np.int64), self.join.file_count, groups)
                 writer.add(pa.record_batch(columns, names=_CHOSEN.names).cast(_CHOSEN), group)
                 met.update(group.tolist())
-        files.write_bytes(f"{base}.json", json.dumps(sorted(met)).encode())
+        files.write_bytes(f"{base}.json", json.dumps(sorted(met)).encode(), lasting=False)
 
     def _rows(self, kind: str, part: int) -> Iterator[pa.RecordBatch]:
         for path in self.join.left(kind):
@@ -266,7 +266,7 @@ class Fetch:
                         self._fetch_file(one, chosen[start:end], writer)
                 except _DamagedError:
                     damaged.append((one.number, one.path))
-        files.write_bytes(f"{base}.json", json.dumps(damaged).encode())
+        files.write_bytes(f"{base}.json", json.dumps(damaged).encode(), lasting=False)
 
     @property
     def _schema(self) -> pa.Schema:
@@ -355,7 +355,7 @@ class HandOut:
 
 
 def _write_known(path: str, known: np.ndarray) -> None:
-    with files.write_atomic(path) as file:
+    with files.write_atomic(path, lasting=False) as file:
         for start in range(0, len(known), _BATCH):
             file.write(known[start : start + _BATCH].tobytes())
 

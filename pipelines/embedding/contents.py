@@ -58,7 +58,7 @@ def read_contents(shard: Shard, task: EmbedTask, noted: progress.WorkerNote) -> 
         OSError: if the file system fails otherwise.
     """
     reading = ShardReading(shard, task.options)
-    with files.write_atomic(run_file(task.run_folder, "contents", shard)) as file:
+    with files.write_atomic(run_file(task.run_folder, "contents", shard), lasting=False) as file:
         for entry in record(reading, task.options.metadata, file):
             noted.add(records=1, work=len(entry.image))
     return _keep_standing(shard, reading.digest, task)

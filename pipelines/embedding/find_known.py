@@ -58,7 +58,7 @@ def find_known(
     numbers = np.full(len(table), -1, "<i4")
     numbers[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
     path = files.join(folder, "numbers")
-    files.write_bytes(path, numbers.tobytes())
+    files.write_bytes(path, numbers.tobytes(), lasting=False)
     join = Join(
         store=store,
         folder=folder,

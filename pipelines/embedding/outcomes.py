@@ -84,13 +84,13 @@ class OutcomeLog:
     def tell(self, shard: Shard, outcome: Outcome) -> None:
         """Tells the driver, and whoever gets the shard again. Raises OSError."""
         data = json.dumps(asdict(outcome)).encode()
-        files.write_bytes(run_file(self._run_folder, "outcomes", shard), data)
+        files.write_bytes(run_file(self._run_folder, "outcomes", shard), data, lasting=False)
         self._add(shard, data)
 
     def _add(self, shard: Shard, data: bytes) -> None:
         if self._file is None:  # of the same name when the same piece is done again
             path = files.join(self._run_folder, "told", f"{self._step}-{_key(shard)}")
-            self._file = self._stack.enter_context(files.write_atomic(path))
+            self._file = self._stack.enter_context(files.write_atomic(path, lasting=False))
         self._file.write(data + b"\n")
 
 

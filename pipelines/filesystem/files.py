@@ -99,14 +99,18 @@ def read_many(paths: Iterable[str]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def write_atomic(path: str) -> Iterator[IO[bytes]]:
+def write_atomic(path: str, *, lasting: bool = True) -> Iterator[IO[bytes]]:
     """Opens `path` for writing; it appears under its name only when the block ends without an error.
 
     A local file is written beside its place, flushed to the disk and renamed. A remote one is written on this
     machine and then uploaded; it becomes visible when that is completed, which object stores do in one step.
+
+    Args:
+        path: of the file.
+        lasting: whether a local one shall survive a power cut. Files of a run need not: the next deletes them unread.
     """
     if not is_remote(path):
-        with local.write_atomic(_local(path)) as file:
+        with local.write_atomic(_local(path), lasting=lasting) as file:
             yield file
         return
     with tempfile.TemporaryFile() as temporary:
@@ -162,12 +166,12 @@ def move_folder_in(temporary: str, folder: str, last: str) -> None:
     local.move_folder_in(temporary, _local(folder))
 
 
-def write_bytes(path: str, data: bytes) -> None:
-    """Writes a whole file atomically. Raises OSError."""
+def write_bytes(path: str, data: bytes, *, lasting: bool = True) -> None:
+    """Writes a whole file atomically; `lasting` as of `write_atomic`. Raises OSError."""
     if is_remote(path):
         objects.write(path, data)
         return
-    with write_atomic(path) as file:
+    with write_atomic(path, lasting=lasting) as file:
         file.write(data)
 
 

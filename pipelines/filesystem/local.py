@@ -15,8 +15,8 @@ from .naming import LocalFile, naming
 
 
 @contextlib.contextmanager
-def write_atomic(path: str) -> Iterator[IO[bytes]]:
-    """Opens a file that is written beside its place, flushed to the disk and renamed."""
+def write_atomic(path: str, *, lasting: bool = True) -> Iterator[IO[bytes]]:
+    """Opens a file that is written beside its place, flushed to the disk and renamed; if not `lasting`, not flushed."""
     folder = os.path.dirname(path) or "."
     make_folder(folder)
     # Not by the process's number: in two containers it is the same one.
@@ -25,10 +25,12 @@ def write_atomic(path: str) -> Iterator[IO[bytes]]:
         with io.BufferedRandom(LocalFile(temporary, "x+")) as file:
             yield file
             file.flush()
-            with naming(temporary):
-                os.fsync(file.fileno())
+            if lasting:
+                with naming(temporary):
+                    os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync(folder)
+        if lasting:
+            sync(folder)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)

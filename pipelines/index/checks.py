@@ -104,7 +104,7 @@ def read_ids(checks: Checks, notes: Sequence[EmbeddedShard], stored: Iterable[Em
     numbers[rows[known]] = np.flatnonzero(known)
     known[known] = numbers[rows[known]] == np.flatnonzero(known)  # unless two notes are of one file
     path = files.join(checks.run_folder, "numbers")
-    files.write_bytes(path, numbers.tobytes())
+    files.write_bytes(path, numbers.tobytes(), lasting=False)
     if not known.all():
         _read(checks, notes, ~known)
     found = found_in(checks.read_folder)

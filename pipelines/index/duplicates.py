@@ -98,7 +98,10 @@ class FindLeftOut:
             take_rows(connection, f"CREATE TABLE left_out AS {_FIND}", IDS, self._ids(part))
             found = connection.execute("FROM left_out")
             path = files.join(self.folder, f"{part:05}.arrow")
-            with files.write_atomic(path) as file, pa.ipc.new_stream(file, _LEFT_OUT) as writer:
+            with (
+                files.write_atomic(path, lasting=False) as file,
+                pa.ipc.new_stream(file, _LEFT_OUT) as writer,
+            ):
                 while rows := found.fetchmany(_ROWS):
                     columns = [
                         pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), _LEFT_OUT, strict=True)

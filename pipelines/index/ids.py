@@ -117,7 +117,7 @@ class ReadIds:
                 noted.add(shards=1, vectors=one.count, work=one.count)
         found = {"damaged": damaged, "fields": list(fields.items())}
         path = files.join(self.folder, "found", f"{first.number:07}.json")
-        files.write_bytes(path, json.dumps(found).encode())
+        files.write_bytes(path, json.dumps(found).encode(), lasting=False)
 
     def _writer(self, schema: pa.Schema, first: StoredShard) -> AbstractContextManager[PartWriter]:
         path = files.join(folder_of(self.folder, schema), f"{first.number:07}.arrow")

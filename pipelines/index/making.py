@@ -76,7 +76,7 @@ def make_indexes(
     growing = _growing(config, tasks, missing, previous)
     new = [one for one in growing if not is_whole(config.store, one.path)]
     if tune and (new or len(growing) < len(missing)):
-        with files.write_atomic(str(missing[0].tuning)) as file:
+        with files.write_atomic(str(missing[0].tuning), lasting=False) as file:
             np.save(file, tune(), allow_pickle=False)
     if new:
         about = sum(one.whole.vectors for one in new)

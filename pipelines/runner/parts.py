@@ -69,7 +69,7 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
 @contextlib.contextmanager
 def write_parts(path: str, schema: pa.Schema, parts: int) -> Iterator[PartWriter]:
     """Gives a writer of a file that appears under its name when the block ends without an error. Raises OSError."""
-    with files.write_atomic(path) as file:
+    with files.write_atomic(path, lasting=False) as file:
         writer = PartWriter(file, schema, parts)
         yield writer
         writer.close()

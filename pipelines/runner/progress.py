@@ -82,7 +82,7 @@ class WorkerNote:
         """Writes the counts; that a note cannot be written is no reason to stop work."""
         self._written = time.monotonic()
         with contextlib.suppress(OSError):
-            files.write_bytes(self._path, json.dumps(self._counts).encode())
+            files.write_bytes(self._path, json.dumps(self._counts).encode(), lasting=False)
 
 
 def worker_note(folder: str) -> WorkerNote:

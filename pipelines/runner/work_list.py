@@ -58,7 +58,7 @@ def write_work_list(
     coming = iter(elements)
     for piece in range(pieces):
         size = (piece + 1) * count // pieces - piece * count // pieces
-        with files.write_atomic(_path(folder, piece)) as file:
+        with files.write_atomic(_path(folder, piece), lasting=False) as file:
             for element in islice(coming, size):
                 file.write(json.dumps(element).encode() + b"\n")
     return WorkList(folder, pieces, decode)

@@ -22,12 +22,12 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/filesystem/local.py": [
         loses(
-            "            with naming(temporary):\n                os.fsync(file.fileno())\n",
-            "",
+            "                with naming(temporary):\n                    os.fsync(file.fileno())\n",
+            "                pass\n",
             "a file that was written may be half as long after a power cut",
         ),
         loses(
-            "        os.replace(temporary, path)\n        sync(folder)\n",
+            "        os.replace(temporary, path)\n        if lasting:\n            sync(folder)\n",
             "        os.replace(temporary, path)\n",
             "a file that was written may be gone after a power cut",
         ),

@@ -1,6 +1,7 @@
 """Files of this machine: whole or not there, also after a power cut."""
 
 import os
+import stat
 
 import pytest
 
@@ -41,6 +42,19 @@ def test_two_writers_of_one_file_with_the_same_process_number_do_not_meet(tmp_pa
         assert files.read_bytes(path) == b"second"
     assert files.read_bytes(path) == b"first, which ends last"
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize(("lasting", "flushed"), [(True, ["file", "folder"]), (False, [])])
+def test_what_need_not_last_is_not_flushed_to_the_disk(tmp_path, monkeypatch, lasting, flushed):
+    seen = []
+
+    def fsync(descriptor):
+        seen.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write_bytes(str(tmp_path / "x"), b"content", lasting=lasting)
+    assert seen == flushed
+    assert (tmp_path / "x").read_bytes() == b"content"
 
 
 def a_file(folder, content: bytes = b"new") -> str:
