@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -35,6 +33,7 @@ from lookalike.model.encoder.manifest import (
     manifest_digest,
 )
 from lookalike.model.errors import LookalikeError
+from tests.fuzz.in_a_child import ended
 
 SECONDS = 60
 BYTES = 8 << 30
@@ -77,21 +76,11 @@ def seal(folder: Path) -> None:
 
 def outcome(folder: Path, variant: str) -> str:
     """`opened`, `refused`, or how the process died, or what it raised."""
-    child = os.fork()
-    if not child:
-        os._exit(_open(folder, variant))
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        return f"died of {signal.Signals(os.WTERMSIG(status)).name}"
-    return {0: "opened", 1: "refused"}.get(os.WEXITSTATUS(status), "raised another error")
+    return ended(lambda: _open(folder, variant), {0: "opened", 1: "refused"}, SECONDS, BYTES)
 
 
 def _open(folder: Path, variant: str) -> int:
-    signal.alarm(SECONDS)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (pages + BYTES, pages + BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         opened = Encoder.load(folder, variant=variant, threads=1)
         opened.encode_pixels(

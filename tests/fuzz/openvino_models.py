@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import re
-import resource
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -26,6 +23,7 @@ from lookalike.model import imports
 from lookalike.model.encoder.openvino import AVX2, OpenVinoNetwork
 from lookalike.model.encoder.openvino_ir import checked_ir
 from lookalike.model.errors import LookalikeError
+from tests.fuzz.in_a_child import ended
 
 SECONDS = 60
 BYTES = 8 << 30
@@ -119,20 +117,10 @@ def outcome(xml: bytes, weights: bytes) -> str:
         checked_ir(xml, weights, "x")
     except LookalikeError:
         return "refused"
-    child = os.fork()
-    if not child:
-        os._exit(_run(xml, weights))
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        return f"died of {signal.Signals(os.WTERMSIG(status)).name}"
-    return {0: "ran", 1: "refused by OpenVINO"}.get(os.WEXITSTATUS(status), "raised another error")
+    return ended(lambda: _run(xml, weights), {0: "ran", 1: "refused by OpenVINO"}, SECONDS, BYTES)
 
 
 def _run(xml: bytes, weights: bytes) -> int:
-    signal.alarm(SECONDS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (pages + BYTES, pages + BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         opened = OpenVinoNetwork(xml, weights, Path("x"), BATCH, AVX2)
         opened.run(np.zeros((1, *opened.input_shape[1:]), np.uint8), None)

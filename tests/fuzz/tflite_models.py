@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
-import signal
 import sys
 import tempfile
 import traceback
@@ -25,6 +23,7 @@ import numpy as np
 
 from lookalike.model.encoder.tflite import check_tflite
 from lookalike.model.errors import LookalikeError
+from tests.fuzz.in_a_child import ended
 
 SECONDS = 20
 BYTES = 4 << 30
@@ -198,23 +197,13 @@ def outcome(content: bytes) -> str:
         check_tflite(content, "x")
     except LookalikeError:
         return "refused"
-    child = os.fork()
-    if not child:
-        os._exit(_run(content))
-    status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status):
-        return f"died of {signal.Signals(os.WTERMSIG(status)).name}"
-    return {0: "ran", 1: "not for TFLite"}.get(os.WEXITSTATUS(status), "died of an error")
+    return ended(lambda: _run(content), {0: "ran", 1: "not for TFLite"}, SECONDS, BYTES)
 
 
 def _run(content: bytes) -> int:
     import tensorflow as tf
 
-    signal.alarm(SECONDS)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (pages + BYTES, pages + BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         interpreter = tf.lite.Interpreter(model_content=content, num_threads=1)
         (source,) = interpreter.get_input_details()

@@ -25,6 +25,21 @@ from tests.support.small_stores import ENCODER, a_note
 
 Row = tuple[str, Any, Any]
 """Id, vector, and the value of the metadata field `price`."""
+DIM = 4
+VECTORS = np.random.default_rng(0).standard_normal((8, DIM)).astype(np.float32)
+VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+
+
+def row(item_id: str, picture: int, price: Any = 1.0) -> Row:
+    """A row whose vector is one of `VECTORS`."""
+    return item_id, VECTORS[picture], price
+
+
+CORPUS = {
+    "a": [row("a0", 0), row("a1", 1), row("a2", 2)],
+    "b": [row("b0", 3), row("b1", 3, 0.0), row("b2", 4, float("nan"))],
+}
+"""Image shards and their rows; two have the same vector."""
 
 
 class GrowingStore:

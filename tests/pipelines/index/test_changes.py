@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -18,21 +17,7 @@ from lookalike.index.changes import changed
 from lookalike.index.growth import grow
 from lookalike.index.opening import open_vectors_of
 from lookalike.store.index_manifest import read_manifest
-from tests.support.growing import GrowingStore, Row
-
-DIM = 4
-VECTORS = np.random.default_rng(0).standard_normal((8, DIM)).astype(np.float32)
-VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
-
-
-def row(item_id: str, picture: int, price: Any = 1.0) -> Row:
-    return item_id, VECTORS[picture], price
-
-
-CORPUS = {
-    "a": [row("a0", 0), row("a1", 1), row("a2", 2)],
-    "b": [row("b0", 3), row("b1", 3, 0.0), row("b2", 4, float("nan"))],
-}
+from tests.support.growing import CORPUS, DIM, GrowingStore, Row, row
 
 
 @pytest.fixture

@@ -21,22 +21,9 @@ from lookalike.index.refs import grown_refs
 from lookalike.index.search import search, take_items, vectors_by_id
 from lookalike.index.shard import IndexShard
 from lookalike.model.errors import LookalikeError
-from tests.support.growing import GrowingStore, Row
+from tests.support.growing import CORPUS, DIM, VECTORS, GrowingStore, Row, row
 
-DIM = 4
-VECTORS = np.random.default_rng(0).standard_normal((8, DIM)).astype(np.float32)
-VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 QUERIES = np.concatenate([VECTORS[:3], np.random.default_rng(1).standard_normal((3, DIM)).astype(np.float32)])
-
-
-def row(item_id: str, picture: int, price: Any = 1.0) -> Row:
-    return item_id, VECTORS[picture], price
-
-
-CORPUS = {
-    "a": [row("a0", 0), row("a1", 1), row("a2", 2)],
-    "b": [row("b0", 3), row("b1", 3, 0.0), row("b2", 4, float("nan"))],
-}
 
 
 @pytest.fixture
