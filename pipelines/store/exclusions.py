@@ -234,12 +234,15 @@ def ids_from_file(path: str) -> list[str]:
     """The ids in a text file, one a line, as for queries; empty lines are skipped. Spaces are part of an id.
 
     Raises:
-        LookalikeError: if a line is not UTF-8; see also `text.lines`.
+        LookalikeError: if a line is not UTF-8, or there is no id; see also `text.lines`.
         OSError: if the file cannot be read.
     """
     try:
-        return [line.decode("utf-8") for line in lines(path) if line]
+        ids = [line.decode("utf-8") for line in lines(path) if line]
     except UnicodeDecodeError as error:
         raise LookalikeError(
             f"Expected ids in UTF-8, one a line, in {path}. Received: {error.object[:80]!r}"
         ) from None
+    if not ids:
+        raise LookalikeError(f"Expected ids, one a line, in {path}. Received: none")
+    return ids

@@ -213,7 +213,8 @@ def read_current(store: str) -> Generation:
     named = _current(store)
     if named is None:
         raise LookalikeError(
-            f"Nothing has been published in the store {store}: run `lookalike nightly` or `lookalike index`"
+            f"Nothing has been published in the store {store}, as {CURRENT} is not there: run `lookalike nightly` or "
+            "`lookalike index`, or serve one of `lookalike generations list` by `lookalike generations rollback --to`"
         )
     name, sha256 = named
     return read_generation(store, name, sha256)

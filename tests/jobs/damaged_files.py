@@ -166,7 +166,11 @@ STORE = (("generations", "list", *JOB), ("generations", "show", *JOB), ("generat
 PRUNE = ("generations", "prune", *JOB, "--keep", "9")
 EVALUATE = ("evaluate", *JOB, "--no-plots", "-o", "measured", "--resamples", "100")
 READERS = (
-    Reader("store/CURRENT", (*STORE, QUERY, PRUNE, NIGHTLY, ("generations", "rollback", *JOB))),
+    Reader(
+        "store/CURRENT",
+        (*STORE, QUERY, PRUNE, NIGHTLY, ("generations", "rollback", *JOB)),
+        ("none, it is the first",),  # where it was gone, a night has published what knows of no other
+    ),
     Reader(
         "store/generations/*/manifest.*",
         (*STORE, QUERY, ("generations", "rollback", *JOB), PRUNE, NIGHTLY),
@@ -224,6 +228,7 @@ READERS = (
             ("exclude", "list", *JOB),
             ("encoder", "build", "new", "--sample", "pictures", *JOB),
         ),
+        ("A projection to",),  # where the job file is still whole, the world has too few pictures for it
     ),
     Reader("train.yaml", (("train", "-c", "train.yaml"),)),
     Reader(

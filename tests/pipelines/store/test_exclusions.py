@@ -141,6 +141,10 @@ def test_ids_come_one_a_line_as_they_are(tmp_path):
     file.write_bytes(b"\xff\n")
     with pytest.raises(LookalikeError, match="UTF-8"):
         ids_from_file(str(file))
+    for nothing in (b"", b"\n\r\n"):
+        file.write_bytes(nothing)
+        with pytest.raises(LookalikeError, match=r"ids\.txt\. Received: none"):
+            ids_from_file(str(file))
 
 
 def test_a_list_behind_a_url(tmp_path, monkeypatch):
