@@ -13,6 +13,7 @@ from ..query.tables import Format
 from ..sources import FileFormat
 from ..sources.types import TYPES, arrow_type
 from .options import IN_PART, ConfigFile, Overrides, expand, load_config
+from .standing import exit_if_unanswered, print_standing
 
 if TYPE_CHECKING:
     from ..config.job import Config
@@ -134,7 +135,7 @@ def nightly(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
     set: Overrides = None,
 ) -> None:
-    """Embed what is new, index what changed, check, publish. Beam's flags go behind `--`.
+    """Embed what is new, index what changed, check, publish, answer standing queries. Beam's flags go behind `--`.
 
     Safe to run again at any time: finished work is used again, and what is served changes only at the end, and
     only if every check passes. A report is written to STORE/reports, also as OpenMetrics.
@@ -153,8 +154,10 @@ def nightly(
     summary = run(job, ctx.args)
     _print_embedded(job, summary.embedded)
     _print_indexed(job, summary.indexed)
+    print_standing(summary.standing)
     say(f"report       {summary.report_path}")
     _exit_if_in_part(summary.embedded)
+    exit_if_unanswered(summary.standing)
 
 
 def _exit_if_in_part(summary: EmbedSummary) -> None:

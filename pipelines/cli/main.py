@@ -25,6 +25,7 @@ from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
 from .pandas_aside import leave_pandas_aside
+from .standing import standing
 from .store import exclude_app, generations_app
 from .train import train
 
@@ -65,9 +66,9 @@ app.add_typer(exclude_app, name="exclude")
 
 EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
-    "be read only in part, or no query could be answered; 4 done, but an id that was named is nowhere; 10 to 18 a "
-    "gate failed, nothing was published; 130 interrupted, 143 terminated. docs/operations.md tells which gate has "
-    "which code."
+    "be read only in part, no query could be answered, or a standing query could not; 4 done, but an id that was "
+    "named is nowhere; 10 to 18 a gate failed, nothing was published; 130 interrupted, 143 terminated. "
+    "docs/operations.md tells which gate has which code."
 )
 INTERRUPTED, TERMINATED = 130, 143
 OWN_PROCESS = object()
@@ -102,6 +103,7 @@ app.command(context_settings=BEAM)(embed)
 app.command(context_settings=BEAM)(index)
 app.command(context_settings=BEAM)(nightly)
 app.command(context_settings=BEAM)(query)
+app.command(context_settings=BEAM)(standing)
 app.command()(evaluate)
 app.command()(train)
 

@@ -159,6 +159,24 @@ class Query(Section):
     )
 
 
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(
+            "up to 64 letters, digits, - and _ are expected, of which the first is none of the two signs"
+        )
+    return name
+
+
+class Standing(Section):
+    """A file of queries that every night answers."""
+
+    name: Annotated[str, AfterValidator(_check_name)] = Field(description="of its folder in STORE/standing")
+    queries: WrittenPath = Field(description="in any form that `lookalike query` takes")
+    k: Count | None = Field(None, description="matches a query; default query.k")
+    exact: bool = Field(False, description="compare with every vector")
+    exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
+
+
 class Gates(Section):
     """What a run must pass to be published."""
 
@@ -210,9 +228,20 @@ class Config(Section):
     embed: Embed = Embed()
     index: Index = Index()
     query: Query = Query()
+    standing: list[Standing] = Field(
+        default_factory=list, description="files of queries that every night answers"
+    )
     gates: Gates = Gates()
     retention: Retention = Retention()
     prices: Prices = Prices()
+
+    @field_validator("standing")
+    @classmethod
+    def _check_names(cls, standing: list[Standing]) -> list[Standing]:
+        names = [one.name for one in standing]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"a name of its own is expected for each entry, not {repeated[0]!r} twice")
+        return standing
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -100,9 +100,11 @@ def _shown(value: Any) -> str:
 
 
 def _unknown(kind: type[BaseModel], key: str, place: Sequence[Any]) -> str:
-    section: Any = kind
+    section = kind
     for part in place[:-1]:
-        section = section.model_fields[part].annotation
+        section = (
+            section if isinstance(part, int) else _section(section.model_fields[part].annotation) or section
+        )
     known = list(section.model_fields)
     nearest = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean `{nearest[0]}`?" if nearest else f"known keys: {', '.join(known)}"
@@ -111,13 +113,21 @@ def _unknown(kind: type[BaseModel], key: str, place: Sequence[Any]) -> str:
 
 def _place(kind: type[BaseModel], place: Sequence[Any]) -> Sequence[Any]:
     """An error's place as keys of the file, without what pydantic adds inside unions and lists."""
-    section: Any = kind
+    section = kind
     for depth, part in enumerate(place):
+        if isinstance(part, int):  # of a list of sections
+            continue
         field = section.model_fields.get(part)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        below = field and _section(field.annotation)
+        if not below:
             named = 2 if field is not None and get_origin(field.annotation) is dict else 1
             return place[: depth + named]
-        section = field.annotation
+        section = below
     return place
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The keys below a key that has some, or a list of such; else None."""
+    if get_origin(annotation) is list:
+        (annotation,) = get_args(annotation)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

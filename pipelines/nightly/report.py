@@ -21,8 +21,17 @@ from lookalike.model.printable import masked, printable_lines
 
 from ..filesystem import files
 from ..index.gates import EXIT_CODES
+from ..standing.report import StandingSummary, standing_report
 
 SUCCESSES = ("published", "unchanged")
+STANDING = {
+    "answered": "Queries of the last answers to a standing query that were answered.",
+    "failed": "Queries of them that were not.",
+    "entered": "Items that entered the answers to a standing query in the last run.",
+    "left": "Items that left them.",
+    "moved": "Items that moved in them.",
+}
+"""What is counted of a standing query -> what the metric says of itself."""
 OUTCOMES = (*SUCCESSES, "gate failed", "failed", "interrupted")
 
 
@@ -60,6 +69,7 @@ class RunReport:
         drift: fraction of the top 10 of a fixed sample that is as in the last generation; None for the first.
         ids_duplicated: ids that occur in more than one shard.
         excluded: ids that are taken down.
+        standing: name of a standing query -> what became of it.
     """
 
     started: str
@@ -89,6 +99,7 @@ class RunReport:
     drift: float | None = None
     ids_duplicated: int = 0
     excluded: int = 0
+    standing: dict[str, StandingSummary] = field(default_factory=dict)
 
 
 def now() -> str:
@@ -205,6 +216,7 @@ def _lines(report: RunReport) -> Iterator[str]:
         yield f"drift        {report.drift:.1%} of the top 10 as in the last generation"
     if report.ids_duplicated or report.excluded:
         yield f"left out     {report.ids_duplicated:,} ids of earlier shards, {report.excluded:,} taken down"
+    yield from standing_report(report.standing.values())
 
 
 def as_openmetrics(report: RunReport, store: str) -> bytes:
@@ -255,6 +267,12 @@ def as_openmetrics(report: RunReport, store: str) -> bytes:
     single("top10_overlap", "Top 10 as in the last generation, fraction.", report.drift)
     single("duplicate_ids", "Ids in more than one shard.", report.ids_duplicated)
     single("excluded_ids", "Ids that are taken down.", report.excluded)
+    answered = {name: one for name, one in report.standing.items() if one.outcome != "failed"}
+    for what, text in STANDING.items():
+        values = {name: float(one.counts[what]) for name, one in answered.items()}
+        gauge(f"standing_{what}", text, values, "standing")
+    failed = {name: float(name not in answered) for name in report.standing}
+    gauge("standing_unanswered", "1 for a standing query that could not be answered.", failed, "standing")
     return bytes(generate_latest(registry))
 
 

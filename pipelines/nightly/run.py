@@ -1,4 +1,4 @@
-"""The nightly run: embed what is new, index what changed, check, publish, prune, report."""
+"""The nightly run: embed what is new, index what changed, check, publish, answer standing queries, prune, report."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .report import RunReport, note_failure, now, reports_folder, write_report
 
 if TYPE_CHECKING:
     from ..index.report import IndexSummary
+    from ..standing.report import StandingSummary
 
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,14 @@ class NightlySummary:
     Attributes:
         embedded: its first half.
         indexed: its second half.
+        standing: what became of each standing query.
         report: the same in numbers.
         report_path: where that was written; the folder, if it could not be.
     """
 
     embedded: EmbedSummary
     indexed: IndexSummary
+    standing: tuple[StandingSummary, ...]
     report: RunReport
     report_path: str
 
@@ -60,7 +63,7 @@ def nightly(config: Config, flags: Sequence[str] = ()) -> NightlySummary:
     report = RunReport(started=now())
     with writing(config, "nightly") as still_mine:
         try:
-            embedded, indexed = _run(config, flags, report, still_mine)
+            embedded, indexed, standing = _run(config, flags, report, still_mine)
         except BaseException as error:
             note_failure(report, error)
             with contextlib.suppress(OSError, LookalikeError):
@@ -73,12 +76,12 @@ def nightly(config: Config, flags: Sequence[str] = ()) -> NightlySummary:
             # What counts is done: a run that published does not end as one that did not.
             path = reports_folder(config.store)
             logger.warning("the run is done, but its report could not be written: %s", files.reason(error))
-        return NightlySummary(embedded, indexed, report, path)
+        return NightlySummary(embedded, indexed, standing, report, path)
 
 
 def _run(
     config: Config, flags: Sequence[str], report: RunReport, still_mine: Callable[[], None]
-) -> tuple[EmbedSummary, IndexSummary]:
+) -> tuple[EmbedSummary, IndexSummary, tuple[StandingSummary, ...]]:
     started = time.perf_counter()
     from ..query.tuning_queries import tuning_queries
 
@@ -91,6 +94,7 @@ def _run(
     with _naming(embedded.unfinished):
         indexed = index(config, embedded.plan, flags, still_mine, asked)
     _note_index(config, report, indexed, time.perf_counter() - indexing)
+    standing = _answer_standing(config, flags, report)
     keep = config.retention
     # Also where nothing changed: the run before may have been killed between publishing and pruning.
     if indexed.published or may_be_due(config.store, keep.generations):
@@ -102,7 +106,20 @@ def _run(
             raise LookalikeError(f"{served}: {files.reason(error)}") from error
         report.seconds["prune"] = time.perf_counter() - pruning
     report.seconds["all"] = time.perf_counter() - started
-    return embedded, indexed
+    return embedded, indexed, standing
+
+
+def _answer_standing(config: Config, flags: Sequence[str], report: RunReport) -> tuple[StandingSummary, ...]:
+    """Also where nothing was published: the run before may have been killed after that, files of queries change."""
+    if not config.standing:
+        return ()
+    from ..standing.job import answer_standing
+
+    started = time.perf_counter()
+    summaries = tuple(answer_standing(config, flags))
+    report.standing = {one.name: one for one in summaries}
+    report.seconds["standing"] = time.perf_counter() - started
+    return summaries
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from .lock import hold
 
 logger = logging.getLogger(__name__)
 
-_OURS = ("embeddings", "indexes", "encoders", "generations", "reports", "notes", "kept")
+_OURS = ("embeddings", "indexes", "encoders", "generations", "reports", "notes", "kept", "standing")
 
 
 @dataclass(frozen=True)
