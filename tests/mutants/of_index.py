@@ -397,8 +397,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/job.py": [
         wrong(
-            "exclusions.excluded_ids(config.store))",
-            "exclusions.excluded_ids(config.store)[:0])",
+            "exclusions.excluded_ids(config.store), probability",
+            "exclusions.excluded_ids(config.store)[:0], probability",
             "what was taken down is shown",
         ),
         wrong(
