@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from lookalike.evaluate import ranking
 from lookalike.evaluate.calibration import Pairs
 from lookalike.evaluate.job import evaluate
 from lookalike.evaluate.measurements import Settings
@@ -40,7 +41,8 @@ def pairs_of(job: Job, path: str, *options: str) -> list[tuple[float, bool]]:
 
 
 @pytest.mark.parametrize("steps", [(), ("--query-expansion", "2,1", "--reranking", "6,3,2,0.3")])
-def test_the_pairs_are_the_rows_of_results_lone_queries_among_them(own, asked, steps):
+def test_the_pairs_are_the_rows_of_results_lone_queries_among_them(own, asked, steps, monkeypatch):
+    monkeypatch.setattr(ranking, "QUERIES_AT_ONCE", 7)
     tune(own, *steps)
     path = asked(IDS)
     (found,) = evaluate(own.loaded, path, "directory", Settings(calibrate=True))

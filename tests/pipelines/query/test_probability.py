@@ -107,3 +107,11 @@ def test_matches_that_were_put_in_another_order_are_ranked_anew():
     assert found.rank.tolist() == [1, 1, 2]
     assert found.vectors[:, 0].tolist() == [1, 5, 7]
     assert found.near[found.held].tolist() == near[[0, 2, 2], [1, 0, 2]].tolist()
+
+
+def test_a_match_of_just_the_least_probability_stays():
+    near = np.array([[0.97, 0.96]], np.float32)
+    made = calibration("a")
+    least = float(made.apply(near)[0, 0])
+    found = Probability(made, least).only_probable(Answers(near, pa.table({"item_id": ["a", "b"]})))
+    assert found.items["item_id"].to_pylist() == ["a"]
