@@ -174,11 +174,13 @@ def _without_telemetry(package: str) -> None:
 
 @functools.cache
 def sklearn() -> Any:
-    """The module `sklearn`, with `covariance` and `decomposition`."""
+    """The module `sklearn`, with `covariance`, `decomposition`, `isotonic` and `linear_model`."""
     with importing("scikit-learn"):
         import sklearn
         import sklearn.covariance
         import sklearn.decomposition
+        import sklearn.isotonic
+        import sklearn.linear_model
 
         return sklearn
 

@@ -30,8 +30,10 @@ _OTHERS = {TFLITE, OPENVINO, WEIGHTS, PROJECTION, GRAPH, INDEX, f"{SAVED_MODEL}/
 _NEEDED = {"int8": {TFLITE}, "openvino": {OPENVINO, WEIGHTS}, "float": {GRAPH, INDEX}}
 _BEGINS = {"int8": TFLITE, "openvino": "openvino.", "float": SAVED_MODEL}
 """How the names of a variant's files begin."""
-_UNFINISHED = f".{MANIFEST}.tmp-"
-"""How the name begins under which `encoder tune` writes the next `encoder.json`."""
+CALIBRATION = "calibration.json"
+"""May stand beside the files that are listed: see `calibration`."""
+_UNFINISHED = (f".{MANIFEST}.tmp-", f".{CALIBRATION}.tmp-")
+"""How the names begin under which `encoder tune` and `evaluate --calibrate` write the next of these files."""
 _MOST_BYTES = 1 << 20
 """Of `encoder.json`; one of ours has 2 kB."""
 
@@ -138,7 +140,7 @@ def check_files(folder: Path, manifest: dict[str, Any], variant: str) -> None:
     listed = manifest["files"]
     for name in sorted(needed_files(manifest, variant) - listed.keys()):
         raise LookalikeError(f"The encoder {folder} has no {variant} variant. Received: no {name}")
-    for name in sorted(set(_files(folder)) - listed.keys() - {MANIFEST}):
+    for name in sorted(set(_files(folder)) - listed.keys() - {MANIFEST, CALIBRATION}):
         raise LookalikeError(
             f"Expected no file in an encoder that its {MANIFEST} does not list. Received: {folder / name}; move it "
             "elsewhere if it is yours"

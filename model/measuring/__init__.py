@@ -1,4 +1,4 @@
-"""Numbers that say how good a ranking is, and whether two of them differ: arrays in, arrays out.
+"""How good a ranking is, whether two of them differ, how probable it is that a match is right: arrays in, arrays out.
 
-Others use `retrieval_metrics` and `significance`. May import only what stands below the rooms of model.
+Others use `retrieval_metrics`, `significance` and `calibration`. May import only what stands below the rooms of model.
 """

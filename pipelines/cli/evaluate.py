@@ -71,6 +71,13 @@ def evaluate(
             metavar="OUT", callback=expand, help="Compare with an earlier evaluation, query by query."
         ),
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit the probability that a match is relevant, and keep it beside the encoder for `query`.",
+        ),
+    ] = False,
     resamples: Annotated[
         int, typer.Option(min=100, help="Of the bootstrap and the significance test.")
     ] = 10_000,
@@ -87,12 +94,16 @@ def evaluate(
     Two encoders on the same queries are compared query by query, with a significance test. With other queries
     for each job, the difference to the first is the loss in transfer to another domain.
 
+    With --calibrate the results of `lookalike query` carry a probability from then on; without it, one that is there
+    is tried on these queries. docs/recipes/probability.md tells what it is the probability of.
+
     Example: lookalike evaluate -c a.yaml -c b.yaml --queries shop/ --queries street/ --relevance directory -o out/
     """
     from ..evaluate.job import evaluate as run
     from ..evaluate.measurements import Settings
     from ..evaluate.report import as_text, make_report, read_sides, write_report
     from ..evaluate.summary import ClassSizes
+    from ..store.calibrations import keep_calibration
 
     if plots and importlib.util.find_spec("matplotlib") is None:
         raise LookalikeError("Plots need matplotlib: `pip install matplotlib`, or pass --no-plots")
@@ -102,7 +113,13 @@ def evaluate(
         keep_self=keep_self,
         difficulty=difficulty,
         classes=classes,
+        calibrate=calibrate,
     )
+    if calibrate and (difficulty or len(config) > 1):
+        raise LookalikeError(
+            "Expected --calibrate with one job, and without --difficulty. Received: "
+            + ("--difficulty" if difficulty else f"{len(config)} jobs")
+        )
     sizes = ClassSizes(*_sizes(class_sizes))
     jobs = [load_config(path, set) for path in config]
     names = _names(config)
@@ -126,6 +143,10 @@ def evaluate(
 
         drawn, notes = write_plots(out, found, configs, sizes)
         say(*(f"plot         {path}" for path in drawn), *(f"note         {note}" for note in notes))
+    for job, evaluation in zip(configs, found, strict=True):
+        if evaluation.calibrated and evaluation.calibrated.fitted:
+            calibration = evaluation.calibrated.calibration
+            say(*(f"calibration  {path}" for path in keep_calibration(job.store, job.encoder, calibration)))
     say(f"report       {out}")
     if not all(len(evaluation.per_query) for evaluation in found):
         raise typer.Exit(IN_PART)

@@ -185,9 +185,15 @@ def query(
     exclude_self: Annotated[
         bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")
     ] = False,
+    min_probability: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Leave out matches below; needs `evaluate --calibrate`."),
+    ] = None,
     set: Overrides = None,
 ) -> None:
     """Answer a file of queries: OUT/results (query_id, rank, item_id, score, metadata) and OUT/failures.
+
+    Once `lookalike evaluate --calibrate` was run, results have a column `probability` behind `score`.
 
     Every query of the input is in exactly one of the two tables. With Beam's flags, behind `--`, workers answer, which
     must see the queries, the store and OUT; the tables are the same.
@@ -199,7 +205,10 @@ def query(
     from ..query.job import query as run
     from ..query.report import query_report
 
-    options = QueryOptions(k or job.query.k, format, exact=exact, exclude_self=exclude_self)
+    least = job.query.min_probability if min_probability is None else min_probability
+    options = QueryOptions(
+        k or job.query.k, format, exact=exact, exclude_self=exclude_self, min_probability=least
+    )
     summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))
     if not summary.answered:

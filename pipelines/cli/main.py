@@ -21,6 +21,7 @@ from ..filesystem.encoding import restart_in_utf8
 from . import logs, native
 from .encoder import encoder_app
 from .evaluate import evaluate
+from .export import export
 from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
@@ -105,6 +106,7 @@ app.command(context_settings=BEAM)(nightly)
 app.command(context_settings=BEAM)(query)
 app.command(context_settings=BEAM)(standing)
 app.command()(evaluate)
+app.command()(export)
 app.command()(train)
 
 

@@ -152,6 +152,10 @@ class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    min_probability: Fraction | None = Field(
+        None,
+        description="matches of a lower probability are left out; needs `lookalike evaluate --calibrate`; default none",
+    )
     memory: Size | None = Field(
         None,
         description="of this process, or of a worker, for index shards that are open at once: bytes, or a text such as "

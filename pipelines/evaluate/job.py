@@ -23,7 +23,9 @@ from ..query.inputs import content_blocks, id_blocks, kind_of
 from ..runner.progress import Pace
 from ..sources.records import DIRECTORY
 from ..store import exclusions, generations
+from ..store.calibrations import calibration_of
 from ..store.generation import Generation
+from .calibration import Calibrated, Pairs, calibrate, tried_on
 from .labels import is_field, read_labels
 from .measurements import REASONS, Measurements, Settings
 from .ranking import RankedCorpus, keys_in_steps
@@ -50,6 +52,7 @@ class Evaluation:
         curve: precision at recall 0, 0.1, ... 1, the mean over queries; None without queries.
         self_matches: queries whose own item was taken out of their ranking.
         unknown_items, unknown_queries: ids that are judged, but not in the corpus, or among the queries.
+        calibrated: the probabilities of scores; None where there is no calibration, and none was asked for.
     """
 
     name: str
@@ -65,16 +68,19 @@ class Evaluation:
     self_matches: int
     unknown_items: list[str]
     unknown_queries: list[str]
+    calibrated: Calibrated | None = None
 
 
 @dataclass(frozen=True)
 class _Method:
-    """What is ranked and how, what is relevant, and whether the item whose id is the query's own is ranked too."""
+    """What is ranked and how, what is relevant, and whether the item whose id is the query's own is ranked too; and the
+    pairs that a calibration is made of or tried on, if there is one."""
 
     corpus: RankedCorpus
     steps: PostProcessing
     judge: Relevance
     keep_self: bool
+    pairs: Pairs | None
 
 
 def evaluate(
@@ -111,7 +117,9 @@ def evaluate(
         if settings.classes:
             labels = read_labels(settings.classes, path, config.corpus, generation.metadata, corpus)
         by_setup = {setup: Measurements(corpus, labels, settings) for setup in judge.setups}
-        method = _Method(corpus, steps, judge, settings.keep_self)
+        there, _ = calibration_of(config.store, config.encoder, generation, steps)
+        k = config.query.k if settings.calibrate else there.k if there and not settings.difficulty else 0
+        method = _Method(corpus, steps, judge, settings.keep_self, Pairs(k) if k else None)
         seen: set[str] = set()
         pace = Pace()
         for block in _blocks(config, path, generation, shards):
@@ -126,6 +134,11 @@ def evaluate(
         raise LookalikeError(f"Expected queries. Received: none in {path}")
     class_items = {} if labels is None else {str(value): n for value, n in labels.counts().items()}
     judged = judge if isinstance(judge, Judged) else None
+    calibrated = None
+    if method.pairs and settings.calibrate:
+        calibrated = calibrate(method.pairs, generation, steps, relevance)
+    elif method.pairs and there:
+        calibrated = tried_on(method.pairs, there)
     return [
         Evaluation(
             name=name,
@@ -141,6 +154,7 @@ def evaluate(
             self_matches=measured.self_matches,
             unknown_items=judged.unknown if judged else [],
             unknown_queries=sorted(judged.queries - seen) if judged else [],
+            calibrated=calibrated,
         )
         for setup, measured in by_setup.items()
     ]
@@ -189,12 +203,14 @@ def _measure_block(method: _Method, block: Block, by_setup: Mapping[str, Measure
     for start in range(0, len(kept), corpus.queries_at_once):
         part = kept[start : start + corpus.queries_at_once]
         ids = [block.ids[i] for i in part]
-        keys = keys_in_steps(corpus, block.vectors[part], numbers[part], method.steps)
+        keys, asked = keys_in_steps(corpus, block.vectors[part], numbers[part], method.steps)
         for setup, measured in by_setup.items():
             grades = judge.grades(ids, setup)
             with_own = np.flatnonzero(own[part] >= 0)
             grades[with_own, own[part][with_own]] = JUNK
             measured.self_matches += len(with_own)
+            if method.pairs:
+                method.pairs.add(corpus, asked, keys, grades)
             measured.add(ids, keys.copy() if len(by_setup) > 1 else keys, grades)
 
 

@@ -32,6 +32,7 @@ class Settings:
         keep_self: leave the item whose id is the query's own in the ranking.
         difficulty: measure easy, medium and hard of a file of judgements by themselves.
         classes: field whose values are the classes; None takes the one that relevance goes by.
+        calibrate: fit the probability that a match is relevant; not with `difficulty`.
     """
 
     ks: tuple[int, ...] = (1, 5, 10)
@@ -39,6 +40,7 @@ class Settings:
     keep_self: bool = False
     difficulty: bool = False
     classes: str | None = None
+    calibrate: bool = False
 
 
 def metric_names(settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""Plots of an evaluation: precision-recall curves, bars of classes, and the queries that went worst, as pictures.
+"""Plots of an evaluation: precision-recall curves, bars of classes, reliability, and the queries that went worst.
 
 Only this file imports matplotlib; it draws to PNG files and needs no display.
 """
@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.isolated import decode
+from lookalike.model.measuring.calibration import Reliability
 from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
 from lookalike.model.printable import printable
 
@@ -66,6 +67,9 @@ def write_plots(
         classes = per_class(evaluation, sizes)
         if len(classes):
             written.append(_save(out, f"per_class{suffix}", class_bars(classes, _title(evaluation))))
+        if evaluation.calibrated:
+            diagram = reliability_diagram(evaluation.calibrated.reliability, _title(evaluation))
+            written.append(_save(out, f"calibration{suffix}", diagram))
         try:
             figure = _hardest(evaluation, config)
         except (LookalikeError, OSError) as error:
@@ -105,6 +109,21 @@ def precision_recall(curves: Mapping[str, np.ndarray]) -> Figure:
     )
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+    return figure
+
+
+def reliability_diagram(found: Reliability, title: str) -> Figure:
+    """The share of relevant pairs over their mean probability, bin by bin, and below how many pairs each bin has."""
+    figure = Figure(figsize=(5.5, 6), layout="constrained")
+    axes, counts = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--", label="as told")
+    axes.plot(found.probability, found.relevant, marker="o", markersize=4, label="as it is")
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="share of relevant pairs")
+    axes.set_title(f"{title}: expected calibration error {found.error:.4f}", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    counts.bar(found.probability, found.pairs, width=0.03)
+    counts.set(xlabel="probability that was told, mean of the bin", ylabel="pairs")
     return figure
 
 

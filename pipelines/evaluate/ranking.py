@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lookalike.model.encoder.post_processing import PostProcessing
 
 from ..index.post_processing import first_of_each, short_list_order
-from ..index.scores import checked
+from ..index.scores import checked, nearness, pair_scores
 from ..index.shard import IndexShard
 from ..store.index_manifest import ITEM_ID, Metric
 
@@ -147,6 +147,24 @@ class RankedCorpus:
         numbers = np.take_along_axis(keys, places, axis=1) & _COLUMN
         np.put_along_axis(keys, places, (ranks << 32) | numbers, axis=1)
 
+    def near(self, queries: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """How near items are to queries, to the bit as the query job scores them.
+
+        Args:
+            queries: float32 (queries, dim).
+            columns: int64 (queries, m), items; -1 for none.
+
+        Returns:
+            float32 (queries, m), higher is nearer; -inf where there is none.
+        """
+        held = columns >= 0
+        rows = np.full(columns.shape, -1, np.int64)
+        rows[held] = np.arange(held.sum())
+        vectors = self.vectors_of(columns[held])
+        return nearness(
+            pair_scores(vectors, checked(queries, self._metric), rows, self._metric), self._metric
+        )
+
     def vectors_of(self, numbers: np.ndarray) -> np.ndarray:
         """Vectors of the items with these numbers, (m,): float32 (m, dim)."""
         vectors = np.empty((len(numbers), self._shards[0].searcher.dim), np.float32)
@@ -165,14 +183,31 @@ class RankedCorpus:
             grades: (queries, items) by the item's number, signed; below 0 is junk.
             top: items to name.
         """
-        queries, junk = np.nonzero(grades < 0)
-        keys[queries, self._place[junk]] |= _LAST
+        of_junk = self._put_last(keys, grades)
         keys.sort(axis=1)
         keys &= _COLUMN
-        left = len(self) - np.bincount(queries, minlength=len(grades))
+        left = len(self) - np.bincount(of_junk, minlength=len(grades))
         inside = np.arange(min(top, len(self))) < left[:, None]
         in_order = np.maximum(np.take_along_axis(grades, keys, axis=1), 0)
         return Ranking(in_order, np.where(inside, keys[:, :top], -1))
+
+    def first(self, keys: np.ndarray, grades: np.ndarray, count: int) -> np.ndarray:
+        """The items of the first ranks, junk taken out: int64 (queries, up to `count`), -1 behind the last.
+
+        Args:
+            keys, grades: as for `ranked`; they stay as they are.
+            count: items of each query.
+        """
+        keys = keys.copy()
+        self._put_last(keys, grades)
+        places, numbers = self.nearest(keys, count)
+        return np.where(np.take_along_axis(keys, places, axis=1) < _LAST, numbers, -1)
+
+    def _put_last(self, keys: np.ndarray, grades: np.ndarray) -> np.ndarray:
+        """Changes the keys of junk so that it ranks last; gives the query of each piece of junk."""
+        queries, junk = np.nonzero(grades < 0)
+        keys[queries, self._place[junk]] |= _LAST
+        return queries
 
     def _bounds(self) -> tuple[np.ndarray, float]:
         """Mean of the vectors and the greatest distance from it; squares far from the origin would cancel."""
@@ -189,8 +224,8 @@ class RankedCorpus:
 
 def keys_in_steps(
     corpus: RankedCorpus, queries: np.ndarray, own: np.ndarray, steps: PostProcessing
-) -> np.ndarray:
-    """As `RankedCorpus.keys`, with the steps around it.
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `RankedCorpus.keys`, with the steps around it; and the queries that were asked last.
 
     Args:
         queries: float32 (queries, dim).
@@ -211,4 +246,4 @@ def keys_in_steps(
             checked(queries, "cosine"), numbers, numbers == own[:, None], corpus.vectors_of, reranking
         )
         corpus.put_first(keys, np.take_along_axis(places, order, axis=1))
-    return keys
+    return keys, queries

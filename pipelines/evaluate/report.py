@@ -17,6 +17,7 @@ from lookalike.model.printable import printable_lines
 
 from ..filesystem import files
 from ..runner.tables import make_table, table_as_text
+from .calibration import lines_of
 from .job import Evaluation
 from .measurements import Settings
 from .summary import GROUPS, SEED, ClassSizes, Side, comparisons, per_class, summary
@@ -24,7 +25,7 @@ from .summary import GROUPS, SEED, ClassSizes, Side, comparisons, per_class, sum
 FORMAT = 1
 JSON, TEXT = "evaluation.json", "evaluation.txt"
 PER_QUERY, PER_CLASS, LEFT_OUT = "per_query.parquet", "per_class.parquet", "left_out.parquet"
-_PLOT = re.compile(r"(precision-recall|(per_class|hardest)(-.*)?)\.png")
+_PLOT = re.compile(r"(precision-recall|(per_class|hardest|calibration)(-.*)?)\.png")
 """What `plots` draws."""
 _OTHER_CORPUS = 1.2
 """Mean numbers of relevant items that are further apart than this factor are told of."""
@@ -144,6 +145,9 @@ def as_text(report: Mapping[str, Any]) -> str:
     parts = []
     for evaluation in report["evaluations"]:
         parts += [printable_lines(_head(evaluation, report["settings"])), _metrics_table(evaluation)]
+        if found := evaluation["calibration"]:
+            lines, rows = lines_of(found)
+            parts += [printable_lines(lines), _figures(["score", "probability", "relevant", "pairs"], rows)]
     parts += [part for comparison in report["comparisons"] for part in _comparison(comparison)]
     return "\n".join(parts).rstrip()
 

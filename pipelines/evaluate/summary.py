@@ -17,6 +17,7 @@ from lookalike.model.measuring.significance import (
     randomisation_test,
 )
 
+from .calibration import figures
 from .job import Evaluation, left_out_counts
 
 SEED = 0
@@ -107,6 +108,7 @@ def summary(evaluation: Evaluation, classes: pa.Table, resamples: int) -> dict[s
             **{group: _size(classes.filter(pc.equal(classes["group"], group))) for group in GROUPS},
         },
         "metrics": _metrics(table, classes, resamples),
+        "calibration": figures(evaluation.calibrated) if evaluation.calibrated else None,
         "precision_recall": None if evaluation.curve is None else evaluation.curve.tolist(),
     }
 

@@ -19,6 +19,7 @@ from ..index.answers import Answers
 from ..index.post_processing import Asked
 from ..sources.types import arrow_type
 from ..store.generation import Generation
+from .probability import COLUMN, Probability
 from .tables import Format, open_table
 
 FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
@@ -33,18 +34,21 @@ class Served:
         generation: what is served.
         asked: of its index.
         excluded: ids of items that never appear.
+        probability: tells that of matches; None where nothing does.
     """
 
     config: Config
     generation: Generation
     asked: Asked
     excluded: pa.Array
+    probability: Probability | None = None
 
     @property
     def schema(self) -> pa.Schema:
         """Of the table of results."""
         made_by = {"lookalike.generation": self.generation.name, "lookalike.encoder": self.generation.encoder}
-        return results_schema(self.generation.metadata).with_metadata(made_by)
+        schema = results_schema(self.generation.metadata, self.probability is not None)
+        return schema.with_metadata(made_by)
 
     @property
     def block(self) -> int:
@@ -67,27 +71,41 @@ class Done:
         yield
         self.seconds[stage] += time.perf_counter() - started
 
-    def add(self, *, answered: int = 0, matches: int = 0, reasons: Mapping[str, int] | None = None) -> None:
-        """Counts queries that were answered, their matches, and failures by their stage."""
+    def add(
+        self,
+        *,
+        answered: int = 0,
+        matches: int = 0,
+        empty: int = 0,
+        reasons: Mapping[str, int] | None = None,
+    ) -> None:
+        """Counts queries that were answered, their matches, those of them without any, and failures by their stage."""
         reasons = Counter(reasons or {})
-        self.counts.update(answered=answered, failed=reasons.total(), matches=matches)
+        self.counts.update(answered=answered, failed=reasons.total(), matches=matches, empty=empty)
         self.reasons.update(reasons)
 
 
-def results_schema(metadata: Mapping[str, str]) -> pa.Schema:
-    """The columns of the result table for the carried metadata, name -> type."""
+def results_schema(metadata: Mapping[str, str], probability: bool = False) -> pa.Schema:
+    """The columns of the result table for the carried metadata, name -> type, and with the probability or without."""
     return pa.schema(
         [
             ("query_id", pa.string()),
             ("rank", pa.int32()),
             ("item_id", pa.string()),
             ("score", pa.float32()),
+            *([COLUMN] if probability else []),
             *((name, arrow_type(kind)) for name, kind in metadata.items()),
         ]
     )
 
 
-def results_of(ids: Sequence[str], answers: Answers, metric: str, schema: pa.Schema) -> pa.Table:
+def results_of(
+    ids: Sequence[str],
+    answers: Answers,
+    metric: str,
+    schema: pa.Schema,
+    probability: Probability | None = None,
+) -> pa.Table:
     """The rows of the result table for the queries with these ids."""
     near = answers.near[answers.held]
     items = answers.items.combine_chunks()
@@ -96,6 +114,7 @@ def results_of(ids: Sequence[str], answers: Answers, metric: str, schema: pa.Sch
         pa.array(answers.rank),
         items["item_id"],
         pa.array(near if metric == "cosine" else -near),
+        *([probability.column(near)] if probability else []),
         *(items[name] for name in items.column_names[1:]),
     ]
     return pa.Table.from_arrays(columns, schema=schema)

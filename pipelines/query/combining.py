@@ -21,6 +21,7 @@ from ..index.query_blocks import QueryBlock, read_queries, write_queries
 from .answering import results_of
 from .far_queries import far_of
 from .parts import queries_of, read_failures
+from .probability import Probability
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Combine:
         metric: of the index.
         schema: of the table of results.
         limit: see `FarQueries.limit`.
+        probability: see `Served.probability`.
     """
 
     folder: str
@@ -60,6 +62,7 @@ class Combine:
     metric: str
     schema: pa.Schema
     limit: float
+    probability: Probability | None = None
 
     def __call__(self, groups: Iterable[Group]) -> None:
         """Raises OSError."""
@@ -85,7 +88,7 @@ class Combine:
 
     def _finish(self, group: Group, answers: Iterator[Any]) -> dict[str, int]:
         """Writes the rows of the table."""
-        answered = matches = asked = far = 0
+        answered = matches = empty = asked = far = 0
         path = rows_of(self.folder, group.number)
         with files.write_atomic(path) as file, pa.ipc.new_stream(file, self.schema) as writer:
             for name in group.parts:
@@ -95,14 +98,17 @@ class Combine:
                 for block in read_queries([queries_of(self.folder, self.number, name)]):
                     found = self.asked.finished(block.vectors, block.ids, next(answers))
                     kept = ~np.isin(block.numbers, repeated)
-                    rows = results_of(block.ids, found, self.metric, self.schema)
+                    of_block, far_ones = far_of(found.near[kept], self.limit)
+                    if self.probability:
+                        found = self.probability.only_probable(found)
+                    rows = results_of(block.ids, found, self.metric, self.schema, self.probability)
                     if not kept.all():
                         rows = rows.filter(pa.array(kept[found.query]))
                     writer.write_table(rows)
-                    of_block, far_ones = far_of(found.near[kept], self.limit)
                     answered, matches = answered + int(kept.sum()), matches + len(rows)
+                    empty += int((kept & ~found.held.any(axis=1)).sum())
                     asked, far = asked + of_block, far + far_ones
-        return {"answered": answered, "matches": matches, "asked": asked, "far": far}
+        return {"answered": answered, "matches": matches, "empty": empty, "asked": asked, "far": far}
 
 
 def counts_of(folder: str, number: int, group: int) -> str:

@@ -33,6 +33,7 @@ from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
 from .blocks import Block, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, kind_of
+from .probability import probability_of
 from .report import QuerySummary
 from .stages import answer_in_stages, is_long
 from .tables import FORMATS, Format
@@ -49,6 +50,7 @@ class QueryOptions:
         table_format: of the two tables: parquet, csv or jsonl.
         exact: search by brute force.
         exclude_self: leave out the item whose id is the query's own.
+        min_probability: leave out matches of a lower one; None for none.
 
     Raises:
         LookalikeError: for another k or format.
@@ -58,6 +60,7 @@ class QueryOptions:
     table_format: Format = "parquet"
     exact: bool = False
     exclude_self: bool = False
+    min_probability: float | None = None
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.table_format not in FORMATS:
@@ -93,7 +96,8 @@ def query(
     ):
         steps = steps_of(config, generation)
         asked = Asked(options.k, steps, options.exclude_self, options.exact)
-        served = Served(config, generation, asked, exclusions.excluded_ids(config.store))
+        probability = probability_of(config, generation, steps, options.min_probability)
+        served = Served(config, generation, asked, exclusions.excluded_ids(config.store), probability)
         if flags or _is_large(served) or is_long(path, kind):
             answer_in_stages(
                 served, path, kind, out, (results, failures), options.table_format, done, flags, suspect
@@ -110,6 +114,7 @@ def query(
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
         matches=done.counts["matches"],
+        empty=done.counts["empty"],
         results=results,
         failures=failures,
         seconds=dict(done.seconds),
@@ -201,26 +206,28 @@ def _answer(
     far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
 
     def write(ids: Sequence[str], answers: Answers) -> None:
-        found.write_table(results_of(ids, answers, generation.metric, served.schema))
+        found.write_table(results_of(ids, answers, generation.metric, served.schema, served.probability))
 
     with ThreadPoolExecutor(1) as background:
         written: Future[None] | None = None
         for block in blocks:
-            matches = 0
+            matches = empty = 0
             if block.ids:
                 with done.timed("search"):
                     answers = search_in_steps(shards, block.vectors, block.ids, asked, served.excluded)
                 if far:
                     far.look_at(answers)
+                if served.probability:
+                    answers = served.probability.only_probable(answers)
                 with done.timed("write"):
                     if written:
                         written.result()
                 written = background.submit(write, block.ids, answers)
-                matches = len(answers.items)
+                matches, empty = len(answers.items), int((~answers.held.any(axis=1)).sum())
             if block.failures:
                 failed.write_table(table_of([failure[1:] for failure in block.failures], FAILURES_SCHEMA))
             reasons = Counter(failure.stage for failure in block.failures)
-            done.add(answered=len(block.ids), matches=matches, reasons=reasons)
+            done.add(answered=len(block.ids), matches=matches, empty=empty, reasons=reasons)
             if pace.due():
                 counts = done.counts
                 logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])

@@ -294,7 +294,8 @@ def _searched(run: _Run, parts: Sequence[Part]) -> list[Group]:
         with run.shown("searching", shards, queries * len(served.generation.indexes), "answers"):
             work = run.list_of(f"search-{number}", pieces, SearchPiece.from_json)
             in_workers("Search", search, work, run.flags)
-        combine = Combine(folder, asked, number, served.generation.metric, served.schema, run.far.limit)
+        metric, probability = served.generation.metric, served.probability
+        combine = Combine(folder, asked, number, metric, served.schema, run.far.limit, probability)
         work = run.list_of(f"combine-{number}", found, Group.from_json)
         in_workers("Combine", combine, work, run.flags)
         files.delete([files.join(folder, "answers")])
@@ -316,7 +317,7 @@ def _put_together(
                 found.write_table(pa.Table.from_batches([batch]))
         last = len(run.served.asked.passes) - 1
         counts = json.loads(files.read_bytes(counts_of(run.folder, last, group.number)))
-        done.add(answered=counts["answered"], matches=counts["matches"])
+        done.add(answered=counts["answered"], matches=counts["matches"], empty=counts["empty"])
         run.far.add(counts["asked"], counts["far"])
     for part in parts:
         done.add(reasons=part.reasons)

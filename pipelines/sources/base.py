@@ -21,7 +21,17 @@ FileFormat = Literal["tfrecord", "webdataset", "parquet"]
 ShardFormat = Literal[FileFormat, "folder"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 FORMATS: tuple[ShardFormat, ...] = get_args(ShardFormat)
-OUR_COLUMNS = ("item_id", "embedding", "content_hash", "width", "height", "query_id", "rank", "score")
+OUR_COLUMNS = (
+    "item_id",
+    "embedding",
+    "content_hash",
+    "width",
+    "height",
+    "query_id",
+    "rank",
+    "score",
+    "probability",
+)
 """Columns of our own tables: no field of metadata is called so."""
 IMAGE_EXTENSIONS = frozenset(
     [

@@ -1,6 +1,7 @@
 """Encoders as artifacts of the store: workers fetch them from there, and need not see the folder that the job names.
 
-encoders/FINGERPRINT/  a bundle, as it was when the store first met its fingerprint; `encoder.json` arrives last
+encoders/FINGERPRINT/  a bundle, as it was when the store first met its fingerprint; `encoder.json` arrives last.
+                       `calibration.json` may stand beside it; see `calibrations`
 """
 
 from __future__ import annotations
@@ -10,9 +11,15 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from lookalike.model.encoder.manifest import MANIFEST, check_files, fingerprint, read_manifest
+from lookalike.model.encoder.manifest import (
+    CALIBRATION,
+    MANIFEST,
+    check_files,
+    fingerprint,
+    read_manifest,
+)
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
@@ -36,7 +43,7 @@ def encoder_path(fingerprint: str) -> str:
 
 
 def keep_encoder(store: str, bundle: str) -> str:
-    """Copies an encoder into the store, whole or not at all, unless it is there.
+    """Copies an encoder into the store, whole or not at all, unless it is there; and a calibration, if it has none yet.
 
     Args:
         store: folder of the store.
@@ -53,8 +60,14 @@ def keep_encoder(store: str, bundle: str) -> str:
     folder = files.join(store, encoder_path(fingerprint(manifest)))
     listed = [*manifest["files"], MANIFEST]
     held = (file.path for file in files.each_file(folder))
-    if {files.join(folder, name) for name in listed} <= set(held):
-        return folder
+    if not {files.join(folder, name) for name in listed} <= set(held):
+        _keep_files(store, bundle, folder, manifest, listed)
+    if Path(bundle, CALIBRATION).is_file() and not files.exists(kept := files.join(folder, CALIBRATION)):
+        files.write_bytes(kept, Path(bundle, CALIBRATION).read_bytes())
+    return folder
+
+
+def _keep_files(store: str, bundle: str, folder: str, manifest: dict[str, Any], listed: list[str]) -> None:
     check_files(Path(bundle), manifest, manifest["variant"])
     if not files.is_remote(store):
         with files.write_folder(folder, last=MANIFEST) as copy:
@@ -63,13 +76,12 @@ def keep_encoder(store: str, bundle: str) -> str:
             for below, _, names in os.walk(copy):
                 for path in [*(os.path.join(below, name) for name in names), below]:
                     files.sync(path)
-        return folder
+        return
     with tempfile.TemporaryDirectory(prefix="lookalike-") as copy:
         _copy(bundle, copy, listed)
         check_files(Path(copy), manifest, manifest["variant"])
         for name in listed:
             files.move_in(os.path.join(copy, name), files.join(folder, name))
-    return folder
 
 
 def open_kept(folder: str, expected: str, open_bundle: Callable[[str], E]) -> E:

@@ -397,8 +397,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/job.py": [
         wrong(
-            "exclusions.excluded_ids(config.store))",
-            "exclusions.excluded_ids(config.store)[:0])",
+            "exclusions.excluded_ids(config.store), probability",
+            "exclusions.excluded_ids(config.store)[:0], probability",
             "what was taken down is shown",
         ),
         wrong(
@@ -461,6 +461,34 @@ CHANGES: dict[str, list[Change]] = {
             "if taken := [name for name in metadata if name in OUR_COLUMNS or not name]:",
             "if taken := [name for name in metadata if not name]:",
             "a field of metadata hides a column of ours",
+        ),
+    ],
+    "pipelines/query/probability.py": [
+        wrong(
+            '        first = np.argsort(~kept, axis=1, kind="stable")\n',
+            "        first = np.tile(np.arange(kept.shape[1]), (len(kept), 1))\n",
+            "of re-ranked matches the first is missing, and the second has rank 2",
+        ),
+        wrong(
+            ">= np.float32(self.least))",
+            "> np.float32(self.least))",
+            "a match of just the least probability is left out",
+        ),
+    ],
+    "pipelines/evaluate/calibration.py": [
+        wrong(
+            "self.query.append(of_query[held] + self.queries)",
+            "self.query.append(of_query[held])",
+            "queries of two blocks are taken for one, and a query is fitted with its own pairs",
+        ),
+    ],
+    "pipelines/export/job.py": [
+        wrong(
+            "rows = shard.shown", "rows = np.arange(len(shard.items))", "what is no longer served is exported"
+        ),
+        wrong("np.setdiff1d(rows, gone, assume_unique=True)", "rows", "what was taken down is exported"),
+        worse(
+            "if not _OURS.fullmatch(name):", "if False:", "a folder with somebody's photographs is replaced"
         ),
     ],
 }

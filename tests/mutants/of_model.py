@@ -66,7 +66,7 @@ CHANGES: dict[str, list[Change]] = {
             "an encoder of which a file was changed is opened",
         ),
         worse(
-            "set(_files(folder)) - listed.keys() - {MANIFEST}",
+            "set(_files(folder)) - listed.keys() - {MANIFEST, CALIBRATION}",
             "set()",
             "a file that the manifest does not list is in an encoder",
         ),

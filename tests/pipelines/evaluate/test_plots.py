@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lookalike.model.measuring.calibration import Reliability
 from tests.conftest import picture
 
 plots = pytest.importorskip("lookalike.evaluate.plots")
@@ -38,6 +39,15 @@ def test_of_many_classes_only_the_ends_are_drawn():
 def test_a_curve_for_each_job_with_its_name():
     figure = plots.precision_recall({"a": np.linspace(1, 0, 11), "b, hard": np.zeros(11)})
     assert [line.get_label() for line in figure.axes[0].lines] == ["a", "b, hard"]
+    size(figure)
+
+
+def test_bins_of_probability_are_points_and_their_pairs_bars():
+    found = Reliability(np.array([3, 7]), np.array([0.2, 0.9]), np.array([0.0, 1.0]))
+    figure = plots.reliability_diagram(found, "job")
+    assert figure.axes[0].lines[1].get_xydata().tolist() == [[0.2, 0.0], [0.9, 1.0]]
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [3, 7]
+    assert figure.axes[0].get_title() == "job: expected calibration error 0.1300"
     size(figure)
 
 

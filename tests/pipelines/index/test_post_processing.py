@@ -135,7 +135,7 @@ def test_the_evaluation_ranks_as_the_query_job_answers(data):
     )
     own = corpus.numbers_of(asked)
     for keep_self in (True, False):
-        keys = keys_in_steps(corpus, queries, own, steps)
+        keys, _ = keys_in_steps(corpus, queries, own, steps)
         grades = np.zeros((len(queries), len(corpus)), np.int8)
         if not keep_self:
             grades[own >= 0, own[own >= 0]] = -1
