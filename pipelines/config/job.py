@@ -159,6 +159,22 @@ class Query(Section):
     )
 
 
+class Duplicates(Section):
+    """How `lookalike duplicates` finds copies."""
+
+    keep: Annotated[str, Field(pattern="^(largest|oldest|first|field:.+)$")] = Field(
+        "largest",
+        description="what is kept of a group: largest, oldest, first, or field:NAME, field:NAME:min, field:NAME:max",
+    )
+    precision: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.95, description="wished share of right ones among the near copies that are found"
+    )
+    min_score: float | None = Field(
+        None, description="least score of a copy, without a look at pictures; default: pictures are compared"
+    )
+    sample: Count = Field(500, description="pictures that copies are made of, to learn what copies are like")
+
+
 class Gates(Section):
     """What a run must pass to be published."""
 
@@ -210,6 +226,7 @@ class Config(Section):
     embed: Embed = Embed()
     index: Index = Index()
     query: Query = Query()
+    duplicates: Duplicates = Duplicates()
     gates: Gates = Gates()
     retention: Retention = Retention()
     prices: Prices = Prices()
