@@ -19,6 +19,7 @@ from lookalike.model.printable import printable, say
 from ..filesystem import files
 from ..filesystem.encoding import restart_in_utf8
 from . import logs, native
+from .duplicates import duplicates
 from .encoder import encoder_app
 from .evaluate import evaluate
 from .export import export
@@ -105,6 +106,7 @@ app.command(context_settings=BEAM)(index)
 app.command(context_settings=BEAM)(nightly)
 app.command(context_settings=BEAM)(query)
 app.command(context_settings=BEAM)(standing)
+app.command(context_settings=BEAM)(duplicates)
 app.command()(evaluate)
 app.command()(export)
 app.command()(train)

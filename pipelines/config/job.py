@@ -181,6 +181,22 @@ class Standing(Section):
     exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
 
 
+class Duplicates(Section):
+    """How `lookalike duplicates` finds copies."""
+
+    keep: Annotated[str, Field(pattern="^(largest|oldest|first|field:.+)$")] = Field(
+        "largest",
+        description="what is kept of a group: largest, oldest, first, or field:NAME, field:NAME:min, field:NAME:max",
+    )
+    precision: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.95, description="wished share of right ones among the near copies that are found"
+    )
+    min_score: float | None = Field(
+        None, description="least score of a copy, without a look at pictures; default: pictures are compared"
+    )
+    sample: Count = Field(500, description="pictures that copies are made of, to learn what copies are like")
+
+
 class Gates(Section):
     """What a run must pass to be published."""
 
@@ -235,6 +251,7 @@ class Config(Section):
     standing: list[Standing] = Field(
         default_factory=list, description="files of queries that every night answers"
     )
+    duplicates: Duplicates = Duplicates()
     gates: Gates = Gates()
     retention: Retention = Retention()
     prices: Prices = Prices()

@@ -1,0 +1,123 @@
+"""A run under way: its folder, its database, who works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+
+from ..filesystem import files
+from ..filesystem.paths import anchored
+from ..runner import progress
+from ..runner.work_list import write_work_list
+from ..runner.workers import in_workers, pieces_at_most
+from ..store.database import database
+
+if TYPE_CHECKING:
+    import duckdb
+
+_PREFIX = ".duplicates-"
+_ROWS = 1 << 16
+_LEFT_SECONDS = 86400.0
+"""Age from which on the folder of another run is that of a dead one."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where it is done.
+
+    Attributes:
+        folder: for files of the run, which workers must see.
+        connection: database, gone in the end.
+        flags: Beam's; none for this process.
+    """
+
+    folder: str
+    connection: duckdb.DuckDBPyConnection
+    flags: Sequence[str]
+
+    def work(
+        self,
+        name: str,
+        work_on: Callable[[Iterable[Any]], None],
+        elements: Iterable[Any],
+        count: int,
+        decode: Callable[[Any], Any],
+        work: int,
+        what: str,
+    ) -> None:
+        """Has elements worked on.
+
+        Args:
+            name: of the step, such as `comparing`.
+            work_on: see `in_workers`.
+            elements: as JSON takes them.
+            count: how many there are.
+            decode: see `WorkList`.
+            work: what the workers' counts `work` will add up to.
+            what: the count whose rate is shown.
+
+        Raises:
+            LookalikeError, OSError: as `in_workers`.
+        """
+        listed = write_work_list(
+            files.join(self.folder, "work", name), elements, count, decode, pieces_at_most(self.flags)
+        )
+        with progress.shown(name, files.join(self.folder, "progress"), count, work, what):
+            in_workers(name.capitalize(), work_on, listed, self.flags)
+
+
+@contextlib.contextmanager
+def opened(out: str, flags: Sequence[str]) -> Iterator[Run]:
+    """A run with a folder beside the table; of a remote `out`, without workers, one on this machine."""
+    with contextlib.ExitStack() as stack:
+        if files.is_remote(out) and not flags:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lookalike-"))
+        else:
+            _delete_dead(anchored(out))
+            folder = files.join(anchored(out), f"{_PREFIX}{uuid.uuid4().hex}")
+            stack.callback(_delete, folder)
+        spill = None if files.is_remote(folder) else files.join(folder, "spilled")
+        yield Run(folder, stack.enter_context(database(spill)), flags)
+
+
+def _delete(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        files.delete([folder])
+
+
+def _delete_dead(out: str) -> None:
+    """Deletes the folders of killed runs, in which nothing was written for a day; in a bucket they stay."""
+    if files.is_remote(out) or not os.path.isdir(out):
+        return
+    before = (time.time() - _LEFT_SECONDS) * 1e9
+    for entry in os.scandir(out):
+        is_old = entry.name.startswith(_PREFIX) and entry.stat().st_mtime_ns < before
+        if is_old and all(int(file.modified) < before for file in files.list_files(entry.path)):
+            _delete(entry.path)
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, statement: str) -> Iterator[pa.RecordBatch]:
+    """What a statement selects, some rows at a time."""
+    yield from cast(pa.RecordBatchReader, connection.execute(statement).to_arrow_reader(_ROWS))
+
+
+def number_of(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """The one number that a statement selects."""
+    ((number,),) = connection.execute(statement).fetchall()
+    return int(number)
+
+
+def read_files(folder: str, name: str) -> Iterator[pa.RecordBatch]:
+    """The rows of all Arrow files of a step, in the order of their names. Raises OSError."""
+    for file in files.list_files(files.join(folder, name)):
+        with files.open_read(file.path) as opened, pa.ipc.open_file(opened) as reader:
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number)

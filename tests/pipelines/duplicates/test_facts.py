@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from lookalike.duplicates.catalogues import Catalogue, numbered
+from lookalike.duplicates.facts import Corpus, make_items
+from lookalike.duplicates.keeping import keeper
+from lookalike.duplicates.run import opened
+from lookalike.store import generations
+
+
+def test_items_have_what_their_embedding_files_say(published, tmp_path) -> None:
+    generation = generations.read(str(published.store), published.generation["name"])
+    catalogue = Catalogue(published.loaded, generation, pa.array(["p01.jpg"]))
+    shards = numbered([catalogue])
+    every = np.arange(sum(one.vectors for one in shards))
+    with opened(str(tmp_path), ()) as run:
+        make_items(run, [Corpus(catalogue)], shards, every, keeper("field:number"))
+        columns = "item_id, content_hash, width, height, field, shard, place, changed"
+        rows = {row[0]: row[1:] for row in run.connection.execute(f"SELECT {columns} FROM items").fetchall()}
+        make_items_again = run.connection.execute("SELECT count(DISTINCT vector) FROM items").fetchall()
+    expected = {
+        row["item_id"]: (row["content_hash"], row["width"], row["height"], row["number"])
+        for row in published.embeddings.to_pylist()
+        if row["item_id"] != "p01.jpg"
+    }
+    assert {item_id: row[:4] for item_id, row in rows.items()} == expected
+    assert rows["p09.jpg"][4:6] == (1, 1)
+    assert {row[6] for row in rows.values()} == {None}
+    assert make_items_again == [(23,)]
+
+
+def test_an_image_shard_changed_when_its_file_did(published, tmp_path) -> None:
+    generation = generations.read(str(published.store), published.generation["name"])
+    catalogue = Catalogue(published.loaded, generation, pa.array([], pa.string()))
+    shards = numbered([catalogue])
+    with opened(str(tmp_path), ()) as run:
+        make_items(run, [Corpus(catalogue)], shards, np.arange(24), keeper("oldest"))
+        rows = run.connection.execute("SELECT DISTINCT shard, changed FROM items ORDER BY shard").fetchall()
+    times = [path.stat().st_mtime_ns for path in sorted(published.shards.iterdir())]
+    assert rows == list(enumerate(times))
