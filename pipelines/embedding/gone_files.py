@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from lookalike.model.errors import GateError, LookalikeError
+from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..store.note_file import break_seal
@@ -20,7 +20,7 @@ class GoneFilesError(LookalikeError):
 
 @contextlib.contextmanager
 def naming_gone(store: str, plan: Plan) -> Iterator[None]:
-    """Where the block fails, looks whether all that the plan relied on is there, if nobody has looked yet.
+    """Where the block fails, also at a gate, looks whether all that the plan relied on is there, if nobody has looked.
 
     Raises:
         GoneFilesError: if it is not; the next run lists the store.
@@ -28,10 +28,7 @@ def naming_gone(store: str, plan: Plan) -> Iterator[None]:
     try:
         yield
     except (LookalikeError, OSError) as error:
-        # Of the gates only that of digests tells of files.
-        if plan.is_listed or (isinstance(error, GateError) and "digests" not in error.gates):
-            raise
-        gone = _gone(store, plan)
+        gone = [] if plan.is_listed else _gone(store, plan)
         if not gone:
             raise
         break_seal(store, plan.fingerprint)
