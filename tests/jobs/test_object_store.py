@@ -322,9 +322,8 @@ def delete_behind(server, job: Job, ending: str) -> str:
     return note.shard
 
 
-@pytest.mark.parametrize(
-    "ending", [".parquet", pytest.param(".rejects.parquet", marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".parquet", ".rejects.parquet"])
 def test_what_was_deleted_behind_a_night_is_embedded_by_the_night_that_needs_it(server, copied, ending):
     shard = delete_behind(server, copied, ending)
     before = current(copied)
@@ -342,6 +341,7 @@ def test_what_was_deleted_behind_a_night_is_embedded_by_the_night_that_needs_it(
     assert (plan.finished.all(), plan.are_kept) == (True, True)
 
 
+@pytest.mark.slow
 def test_an_index_that_misses_embedding_files_says_what_embeds_them(server, copied):
     shard = delete_behind(server, copied, ".parquet")
     copied.set(index={"recall_target": 0.9})
