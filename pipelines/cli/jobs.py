@@ -111,6 +111,7 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
     job = load_config(config, set)
+    from ..embedding.gone_files import naming_gone
     from ..embedding.plan import make_plan
     from ..index.job import index as run
     from ..query.tuning_queries import tuning_queries
@@ -118,7 +119,9 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
     with writing(job, "index") as still_mine:
         asked = tuning_queries(job)
-        summary = run(job, make_plan(job, trust="metadata"), ctx.args, still_mine, asked)
+        plan = make_plan(job, trust="metadata")
+        with naming_gone(job.store, plan):
+            summary = run(job, plan, ctx.args, still_mine, asked)
     _print_indexed(job, summary)
 
 

@@ -24,6 +24,7 @@ from ..sources import Shard
 from ..sources.fields import escape
 from ..sources.opening import NotAsListedError
 from ..store.encoders import keep_encoder, open_kept
+from ..store.note_file import break_seal
 from ..store.note_listing import keep_notes
 from ..store.note_table import NoteTable
 from . import attempts
@@ -49,6 +50,7 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
     """
     task = _task(config, plan, flags)
     started = time.perf_counter()
+    break_seal(config.store, plan.fingerprint)
     try:
         missing = _look_up(task, plan, flags) if plan.stored else plan.missing
         if missing:
@@ -59,7 +61,9 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
         with contextlib.suppress(OSError):
             files.delete([task.run_folder])
     summary = summarise(config, plan, outcomes, time.perf_counter() - started)
-    keep_notes(config.store, plan.fingerprint, NoteTable.joined(plan.stored, summary.embedded))
+    # What was only read in the file of all notes stays there only if it is still so.
+    seen = plan.stored if plan.is_listed else ()
+    keep_notes(config.store, plan.fingerprint, NoteTable.joined(seen, summary.embedded))
     return summary
 
 

@@ -37,7 +37,8 @@ class Plan:
         notes: of those, in the same order.
         stored: all notes of the encoder in the store, the newest last.
         augmentation: what the index does to the vectors of its items; None for nothing.
-        are_kept: whether the file of all notes is as `note_listing.keep_notes` would write it.
+        are_kept: whether the file of all notes is as `note_listing.keep_notes` would leave it.
+        is_listed: whether the store's files were seen; else the file of all notes was taken at its word.
     """
 
     fingerprint: str
@@ -50,6 +51,7 @@ class Plan:
     stored: Sequence[EmbeddedShard]
     augmentation: DatabaseAugmentation | None = None
     are_kept: bool = False
+    is_listed: bool = True
 
     @property
     def missing(self) -> ShardList:
@@ -59,6 +61,9 @@ class Plan:
 
 def make_plan(config: Config, trust: str | None = None) -> Plan:
     """Lists the corpus and looks for what the store has of it.
+
+    On an object store its files are listed only where the file of all notes cannot be taken at its word, and with
+    `gates.digests: all`, which wants all of them looked at.
 
     Args:
         config: the job.
@@ -86,7 +91,8 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         # Tables and manifests hold the names as text.
         if escape(shard.name) != shard.name:
             raise LookalikeError(f"Expected names of shards in UTF-8. Received: {escape(shard.place)}")
-    stored, are_kept = finished_shards(config.store, encoder)
+    look = config.gates.digests == "all"
+    stored, are_kept, is_listed = finished_shards(config.store, encoder, look)
     note_of = np.full(len(shards), -1)
     if (trust or config.corpus.trust) == "metadata":
         places = {shard.name: place for place, shard in enumerate(shards)}
@@ -106,4 +112,5 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         stored,
         augmentation,
         are_kept,
+        is_listed,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lookalike.model.errors import GateError, LookalikeError
 
 from ..config.job import Config
+from ..embedding.gone_files import GoneFilesError, naming_gone
 from ..embedding.missing import embed_missing
 from ..embedding.report import FEW, EmbedSummary
 from ..filesystem import files
@@ -23,6 +24,7 @@ from .report import RunReport, note_failure, now, reports_folder, write_report
 
 if TYPE_CHECKING:
     from ..index.report import IndexSummary
+    from ..index.tuning import AskedQueries
     from ..standing.report import StandingSummary
 
 
@@ -86,14 +88,11 @@ def _run(
     from ..query.tuning_queries import tuning_queries
 
     asked = tuning_queries(config)
-    embedded = embed_missing(config, flags)
-    _note_embedding(report, embedded, time.perf_counter() - started)
-    from ..index.job import index
-
-    indexing = time.perf_counter()
-    with _naming(embedded.unfinished):
-        indexed = index(config, embedded.plan, flags, still_mine, asked)
-    _note_index(config, report, indexed, time.perf_counter() - indexing)
+    try:
+        embedded, indexed = _embed_and_index(config, flags, report, still_mine, asked)
+    except GoneFilesError as error:
+        logger.warning("%s; the night begins again", error)
+        embedded, indexed = _embed_and_index(config, flags, report, still_mine, asked)
     standing = _answer_standing(config, flags, report)
     keep = config.retention
     # Also where nothing changed: the run before may have been killed between publishing and pruning.
@@ -120,6 +119,25 @@ def _answer_standing(config: Config, flags: Sequence[str], report: RunReport) ->
     report.standing = {one.name: one for one in summaries}
     report.seconds["standing"] = time.perf_counter() - started
     return summaries
+
+
+def _embed_and_index(
+    config: Config,
+    flags: Sequence[str],
+    report: RunReport,
+    still_mine: Callable[[], None],
+    asked: AskedQueries | None,
+) -> tuple[EmbedSummary, IndexSummary]:
+    started = time.perf_counter()
+    embedded = embed_missing(config, flags)
+    _note_embedding(report, embedded, time.perf_counter() - started)
+    from ..index.job import index
+
+    indexing = time.perf_counter()
+    with naming_gone(config.store, embedded.plan), _naming(embedded.unfinished):
+        indexed = index(config, embedded.plan, flags, still_mine, asked)
+    _note_index(config, report, indexed, time.perf_counter() - indexing)
+    return embedded, indexed
 
 
 @contextlib.contextmanager

@@ -3,67 +3,78 @@
     embeddings/ENCODER/NAME.json  a note; it is what counts
     notes/ENCODER.parquet         the same notes in one file, each with size and time of change of its own
 
-A note that is not in that file, or was written since, is read where it lies. The file may be deleted at any time.
+A note that is not in that file, or was written since, is read where it lies. On an object store nothing is listed while
+the file can be taken at its word (see `note_file`).
 """
 
 from __future__ import annotations
 
-import logging
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lookalike.model.errors import LookalikeError
-
 from ..filesystem import files
-from .note_table import NoteTable, read_note_table, write_note_table
+from .note_file import NoteFile, place_of, read_note_file, seal, with_files, write_note_file
+from .note_table import NoteTable
 from .notes import AGAIN, DamagedNoteError, EmbeddedShard, embeddings_folder, note_path, parse_note
 
-logger = logging.getLogger(__name__)
 _FILES = {".json": "note", ".rejects.parquet": "rejects", ".parquet": "embeddings"}
 """Endings of a shard's three files; the longer of two comes first."""
 _BATCH = 1 << 14
 
 
 class FinishedShards(NamedTuple):
-    """The notes of shards whose files are there, the newest last, and whether the file of all notes holds just them
-    and those of shards whose files are not.
+    """The notes of shards whose files are there, the newest last.
+
+    Attributes:
+        notes: the notes.
+        are_kept: whether the file of all notes holds just them, and is sealed on an object store.
+        are_listed: whether their files were seen now; else that file was taken at its word.
     """
 
     notes: NoteTable
     are_kept: bool
+    are_listed: bool
 
 
-def finished_shards(store: str, fingerprint: str) -> FinishedShards:
-    """All notes of an encoder in a store.
+def finished_shards(store: str, fingerprint: str, look: bool = False) -> FinishedShards:
+    """All notes of an encoder in a store, of shards whose three files are there.
+
+    Args:
+        store: folder of the store.
+        fingerprint: of the encoder.
+        look: list the store, even if the file of all notes can be taken at its word.
 
     Raises:
         LookalikeError: if a note cannot be read as one, or a newer version wrote it.
         OSError: if the store cannot be read.
     """
+    kept = read_note_file(store, fingerprint)
+    if kept.is_sealed and not look:
+        return FinishedShards(kept.notes.take(_by_age(kept.places, kept.modified)), True, False)
     listed = _listed(embeddings_folder(store, fingerprint))
-    kept = _kept(store, fingerprint)
     rows, places = _still_true(kept, listed)
     told = np.zeros(len(listed.places), bool)
     told[places] = True
-    finished = np.isin(listed.places, listed.embeddings) & np.isin(listed.places, listed.rejects)
-    whole = finished[places]
-    new = np.flatnonzero(finished & ~told)
+    new = np.flatnonzero(~told)
     paths = [files.join(listed.folder, name) for name in listed.names.take(pa.array(new)).to_pylist()]
     read = NoteTable.of(_read(paths))
-    where = np.concatenate([places[whole], new])
-    notes = NoteTable.joined(kept.notes.take(rows[whole]), read).take(_by_age(listed, where))
-    return FinishedShards(notes, _is_true(kept, listed, places))
+    where = np.concatenate([places, new])
+    order = _by_age(listed.places[where], listed.modified.take(pa.array(where)))
+    are_kept = _is_true(kept, listed, places) and (kept.is_sealed or not files.is_remote(store))
+    return FinishedShards(NoteTable.joined(kept.notes.take(rows), read).take(order), are_kept, True)
 
 
 def keep_notes(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> None:
     """Writes the file of all notes, of those that it has and some more, if any; call it under `lock.hold`.
+
+    On an object store it is sealed if it holds all that are listed. Those of shards whose files are not all there are
+    left out.
 
     Args:
         store: folder of the store.
@@ -74,54 +85,55 @@ def keep_notes(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> 
         OSError: if the store cannot be read or written.
     """
     listed = _listed(embeddings_folder(store, fingerprint))
-    kept = _kept(store, fingerprint)
+    kept = read_note_file(store, fingerprint)
     rows, places = _still_true(kept, listed)
-    if _is_true(kept, listed, places):
-        return
-    more = NoteTable.of(notes)
-    new = np.fromiter((_place(note_path(note.path)) for note in more), np.uint64, len(more))
-    last = len(new) - 1 - np.unique(new[::-1], return_index=True)[1]
-    old = ~np.isin(listed.places[places], new)
-    at, there = _found(listed.places, new[last])
-    where = np.concatenate([places[old], at[there]])
-    table = NoteTable.joined(kept.notes.take(rows[old]), more.take(last[there])).table
-    for name, column in (
-        ("place", listed.places[where]),
-        ("note_size", listed.sizes[where]),
-        ("note_modified", listed.modified.take(pa.array(where))),
-    ):
-        table = table.append_column(name, pa.array(column) if isinstance(column, np.ndarray) else column)
-    with files.write_atomic(_path(store, fingerprint)) as file:
-        write_note_table(table, file)
+    sha256, count = kept.sha256, len(places)
+    if not _is_true(kept, listed, places):
+        more = NoteTable.of(notes)
+        new = np.fromiter((place_of(note_path(note.path)) for note in more), np.uint64, len(more))
+        last = len(new) - 1 - np.unique(new[::-1], return_index=True)[1]
+        old = ~np.isin(listed.places[places], new)
+        at, there = _found(listed.places, new[last])
+        where = np.concatenate([places[old], at[there]])
+        count = len(where)
+        table = with_files(
+            NoteTable.joined(kept.notes.take(rows[old]), more.take(last[there])),
+            listed.places[where],
+            listed.sizes[where],
+            listed.modified.take(pa.array(where)),
+        )
+        sha256 = write_note_file(store, fingerprint, table)
+    if sha256 and count == len(listed.places):
+        seal(store, fingerprint, sha256)
+
+
+def changed_behind(store: str, fingerprint: str, notes: Sequence[EmbeddedShard]) -> list[str]:
+    """The shards of some notes that the store does not hold as these say, by its listing.
+
+    Raises:
+        LookalikeError, OSError: as `finished_shards`.
+    """
+    there = {_key(note) for note in finished_shards(store, fingerprint, look=True).notes}
+    return [note.shard for note in notes if _key(note) not in there]
+
+
+def _key(note: EmbeddedShard) -> int:
+    return hash((note.path, note.sha256, note.rejects_sha256))
 
 
 @dataclass(frozen=True)
 class _Listed:
-    """The files of finished shards, as columns; a place is a digest of what a shard's three files are called.
+    """The notes of finished shards as they are listed, as columns.
 
     Attributes:
         folder: where they lie.
-        embeddings, rejects, places: of the three kinds of files, uint64.
-        names, sizes, modified: of the notes, in the order of `places`.
-        seconds: when they were changed, in what unit their file system tells.
+        places: what they are called, see `place_of`; uint64.
+        names, sizes, modified: of each.
     """
 
     folder: str
-    embeddings: np.ndarray
-    rejects: np.ndarray
     places: np.ndarray
     names: pa.ChunkedArray
-    sizes: np.ndarray
-    modified: pa.ChunkedArray
-    seconds: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What the file of all notes holds; rows of four columns."""
-
-    notes: NoteTable
-    places: np.ndarray
     sizes: np.ndarray
     modified: pa.ChunkedArray
 
@@ -141,7 +153,7 @@ def _listed(folder: str) -> _Listed:
     for file in files.each_file(folder):
         for ending, kind in _FILES.items():
             if file.path.endswith(ending):
-                places[kind].append(_place(file.path.removesuffix(ending) + ".json"))
+                places[kind].append(place_of(file.path.removesuffix(ending) + ".json"))
                 if kind == "note":
                     sizes.append(file.size)
                     waiting.append(file)
@@ -153,55 +165,22 @@ def _listed(folder: str) -> _Listed:
         np.frombuffer(places[kind], np.uint64) if places[kind] else np.empty(0, np.uint64)
         for kind in ("embeddings", "rejects", "note")
     )
-    changed = pa.chunked_array(modified, pa.string())
+    finished = np.isin(notes, embeddings) & np.isin(notes, rejects)
     return _Listed(
         folder,
-        embeddings,
-        rejects,
-        notes,
-        pa.chunked_array(names, pa.string()),
-        np.array(sizes, np.int64),
-        changed,
-        pc.cast(changed, pa.float64()).to_numpy(),
+        notes[finished],
+        pa.chunked_array(names, pa.string()).filter(pa.array(finished)),
+        np.array(sizes, np.int64)[finished],
+        pa.chunked_array(modified, pa.string()).filter(pa.array(finished)),
     )
 
 
-def _by_age(listed: _Listed, places: np.ndarray) -> np.ndarray:
-    """The order of the notes at some places from the oldest to the newest; of equal age, by name."""
-    return np.lexsort((places, listed.seconds[places]))
+def _by_age(places: np.ndarray, modified: pa.ChunkedArray) -> np.ndarray:
+    """The order of notes from the oldest to the newest; of equal age, by name."""
+    return np.lexsort((places, pc.cast(modified, pa.float64()).to_numpy()))
 
 
-def _place(path: str) -> int:
-    """64 bits of what a note is called: of a million, two are equal in one of 37 million stores."""
-    return int.from_bytes(blake2b(path.rpartition("/")[2].encode(), digest_size=8).digest(), "little")
-
-
-def _path(store: str, fingerprint: str) -> str:
-    return files.join(store, "notes", f"{fingerprint[:16]}.parquet")
-
-
-def _kept(store: str, fingerprint: str) -> _Kept:
-    """The file of all notes; one that is damaged is as good as none. Raises OSError."""
-    path = _path(store, fingerprint)
-    try:
-        with files.open_read(path) as file:
-            return _parsed(file, path)
-    except FileNotFoundError:
-        pass
-    except LookalikeError as error:
-        logger.warning("%s; every note is read where it lies", error)
-    none = pa.chunked_array([], pa.string())
-    return _Kept(NoteTable.of(()), np.empty(0, np.uint64), np.empty(0, np.int64), none)
-
-
-def _parsed(file: IO[bytes], path: str) -> _Kept:
-    notes, more = read_note_table(
-        file, path, {"place": pa.uint64(), "note_size": pa.int64(), "note_modified": pa.string()}
-    )
-    return _Kept(notes, more["place"].to_numpy(), more["note_size"].to_numpy(), more["note_modified"])
-
-
-def _still_true(kept: _Kept, listed: _Listed) -> tuple[np.ndarray, np.ndarray]:
+def _still_true(kept: NoteFile, listed: _Listed) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the file of all notes, and the places in the listing of the notes that are as they were then."""
     places, there = _found(listed.places, kept.places)
     rows, places = np.flatnonzero(there), places[there]
@@ -211,7 +190,7 @@ def _still_true(kept: _Kept, listed: _Listed) -> tuple[np.ndarray, np.ndarray]:
     return rows[same], places[same]
 
 
-def _is_true(kept: _Kept, listed: _Listed, places: np.ndarray) -> bool:
+def _is_true(kept: NoteFile, listed: _Listed, places: np.ndarray) -> bool:
     """Whether the file of all notes holds those that are listed, all as they are, and no other."""
     return len(places) == len(listed.places) == len(kept.places)
 

@@ -12,6 +12,7 @@ What is deleted, and when:
 A kill at any moment leaves every listed generation whole: a generation's manifest first becomes a tombstone,
 `pruned.json`, which the next prune takes up again, with the table of shards beside it; both are deleted last. An
 artifact loses first what makes it count as finished, the note of an embedding file or the manifest of an index shard.
+On an object store the file of all notes is not taken at its word meanwhile (`note_file`).
 
 A query that runs is safe. On a local store it holds a shared lock on the manifest (`generations.reading`); prune
 makes a tombstone only of a manifest it can lock alone. For a URL, files are deleted only by a prune that
@@ -47,6 +48,7 @@ from .encoders import FOLDER, encoder_path
 from .generation import SHARDS, Generation, ShardsRef, current_name, generation_folder
 from .generations import MANIFEST
 from .lock import flocked
+from .note_file import without
 from .note_table import read_note_table
 
 logger = logging.getLogger(__name__)
@@ -152,7 +154,8 @@ def prune(
     emptied = [grave.name for grave in graves if grave.due] + sorted(folders.keys() - listed)
     if not dry_run:
         files.delete_files(file.path for file in rows)
-        _delete_artifacts(root, gone)
+        with without(root, gone):
+            _delete_artifacts(root, gone)
         for name in emptied:
             held = folders[name]
             files.delete(file.path for key, file in held.items() if key not in (TOMBSTONE, SHARDS))

@@ -10,21 +10,27 @@ import signal
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pytest
 import yaml
 
+from lookalike.embedding.plan import make_plan
 from lookalike.filesystem import files, stores
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import SourceOptions, find_shards, read_shard
 from lookalike.sources.pack import pack
 from lookalike.store.holder import Holder, this_process
 from lookalike.store.lease import Lease
+from lookalike.store.note_file import break_seal
+from lookalike.store.note_listing import finished_shards, keep_notes
+from lookalike.store.notes import base_path
 from tests.conftest import Job, picture, run
 from tests.support import s3_server
 from tests.support.forks import Forks
 from tests.support.s3_server import HANG, Fault, contents, from_the, once
+from tests.support.small_stores import a_note
 
 EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "9"))
 """Which of the moments are tried."""
@@ -262,8 +268,88 @@ def test_an_unchanged_night_asks_nothing_for_a_shard(server, night, published, p
         server.reset()
         assert "still served" in one.nightly().out
         counts.append(len(server.seen))
+        assert not lists(server, "embeddings/")
     assert counts[1] == counts[0]
     assert counts[0] == 31
+
+
+def lists(server, folder: str) -> int:
+    """Requests so far that listed a folder of the store."""
+    return sum(f"prefix=store/{folder}" in unquote(r) for r in server.seen if "list-type=" in r)
+
+
+@pytest.mark.slow
+def test_a_plan_of_2500_shards_lists_the_corpus_only(server, published, bucket, tmp_path):
+    job = job_of(published, tmp_path, f"s3://{bucket}/s/*.tar", f"s3://{bucket}/store")
+    server.fill(bucket, (f"s/x-{number:05}.tar" for number in range(2500)))
+    empty = make_plan(job.loaded)
+    assert server.kinds()["LIST"] == 3 + 1
+    store, notes = job.settings["store"], []
+    for number, shard in enumerate(empty.shards):
+        base = base_path(shard.name, f"{number:064x}", empty.fingerprint, empty.options_digest)
+        fields = {"shard": shard.name, "token": shard.token, "encoder": empty.fingerprint}
+        fields |= {"path": f"{base}.parquet", "rejects_path": f"{base}.rejects.parquet"}
+        notes.append(a_note(**fields, digest=f"{number:064x}", options=empty.options_digest))
+        paths = (base + end for end in (".parquet", ".rejects.parquet", ".json"))
+        server.fill(bucket, (f"store/{path}" for path in paths))
+    server.reset()
+    keep_notes(store, empty.fingerprint, notes)
+    assert server.kinds() == {"LIST": 8, "GET": 1, "PUT": 2}
+    server.reset()
+    plan = make_plan(job.loaded)
+    assert plan.finished.all()
+    assert list(plan.notes) == notes
+    assert server.kinds() == {"LIST": 3, "GET": 2}
+    for how in ("sealed no more", "gates.digests: all"):
+        server.reset()
+        if how == "sealed no more":
+            break_seal(store, empty.fingerprint)
+        else:
+            keep_notes(store, empty.fingerprint, ())
+            job.set(gates={"digests": "all"})
+            server.reset()
+        assert make_plan(job.loaded).finished.all()
+        assert server.kinds()["LIST"] == 3 + 8
+
+
+def delete_behind(server, job: Job, ending: str) -> str:
+    """Deletes a file of one of the job's shards; gives the shard's name."""
+    note = make_plan(job.loaded).notes[1]
+    bucket = job.settings["store"].split("/")[2]
+    key = f"store/{note.path.removesuffix('.parquet')}{ending}"
+    server.client.delete_object(Bucket=bucket, Key=key)
+    server.reset()
+    return note.shard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".parquet", ".rejects.parquet"])
+def test_what_was_deleted_behind_a_night_is_embedded_by_the_night_that_needs_it(server, copied, ending):
+    shard = delete_behind(server, copied, ending)
+    before = current(copied)
+    assert "still served" in copied.nightly().out  # which needs no embedding file
+    assert not lists(server, "embeddings/")
+    copied.set(index={"recall_target": 0.9})
+    files.delete([files.join(copied.settings["store"], "kept")])
+    done = copied.nightly()
+    assert f"embedding files of 1 shards in {copied.settings['store']} ({shard})" in done.err
+    assert "the night begins again" in done.err
+    assert lists(server, "embeddings/")
+    assert current(copied) != before
+    assert run("generations", "verify", "-c", copied.config).code == 0
+    plan = make_plan(copied.loaded)
+    assert (plan.finished.all(), plan.are_kept) == (True, True)
+
+
+@pytest.mark.slow
+def test_an_index_that_misses_embedding_files_says_what_embeds_them(server, copied):
+    shard = delete_behind(server, copied, ".parquet")
+    copied.set(index={"recall_target": 0.9})
+    done = copied.run("index")
+    assert done.code == 2
+    assert f"({shard}), which `lookalike embed` or `lookalike nightly` embeds again" in done.sentence
+    assert "1 embedded, 2 finished before" in copied.run("embed").out
+    assert copied.run("index").code == 0
 
 
 A_CHANGED_SHARD = 27
@@ -376,6 +462,11 @@ def kill_nights(server, forks, job, questions, points) -> None:
             assert answers(job, questions) in (before, after)
             job.nightly()
             assert answers(job, questions) == after
+            fingerprint = make_plan(job.loaded).fingerprint
+            found, true = (
+                finished_shards(job.settings["store"], fingerprint, look) for look in (False, True)
+            )
+            assert list(found.notes) == list(true.notes)  # listed or not
 
 
 @pytest.mark.slow

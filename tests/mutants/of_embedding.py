@@ -243,11 +243,21 @@ CHANGES: dict[str, list[Change]] = {
             "self._queue.clear()",
             "a shard that is not finished takes others of its bundle with it",
         ),
+        worse(
+            "    break_seal(config.store, plan.fingerprint)\n",
+            "",
+            "after a run that was killed the next one does not know what it finished",
+        ),
+        wrong(
+            "    seen = plan.stored if plan.is_listed else ()\n",
+            "    seen = plan.stored\n",
+            "a note that somebody replaced is told on as it was",
+        ),
     ],
     "pipelines/store/note_listing.py": [
         worse(
-            "np.isin(listed.places, listed.embeddings) & np.isin(listed.places, listed.rejects)",
-            "np.isin(listed.places, listed.rejects)",
+            "np.isin(notes, embeddings) & np.isin(notes, rejects)",
+            "np.isin(notes, rejects)",
             "a shard whose embedding file is gone counts as finished",
         ),
         wrong(
@@ -256,9 +266,47 @@ CHANGES: dict[str, list[Change]] = {
             "a note that was written again is read as it was before",
         ),
         wrong(
-            "np.lexsort((places, listed.seconds[places]))",
+            "np.lexsort((places, pc.cast(modified, pa.float64()).to_numpy()))",
             "np.arange(len(places))",
             "of two notes the older one counts",
+        ),
+        worse("if kept.is_sealed and not look:", "if False:", "every plan lists the store"),
+        worse(
+            "    if sha256 and count == len(listed.places):\n",
+            "    if sha256:\n",
+            "a note that is not in the file of all notes is not known again",
+        ),
+    ],
+    "pipelines/store/note_file.py": [
+        worse(
+            "sha256 is not None and _seal(store, encoder) == _line(sha256),",
+            "sha256 is not None,",
+            "notes are taken at their word while their files are deleted",
+        ),
+        worse(
+            "    yield\n    for encoder, sha256 in left.items():\n        if sha256:\n"
+            "            seal(store, encoder, sha256)\n",
+            "    for encoder, sha256 in left.items():\n        if sha256:\n"
+            "            seal(store, encoder, sha256)\n    yield\n",
+            "a prune that was killed leaves a seal on what it had not deleted yet",
+        ),
+        worse(
+            "stays = ~np.isin(held.places, np.array(places, np.uint64))",
+            "stays = np.isin(held.places, np.array(places, np.uint64))",
+            "after pruning only what was deleted is known",
+        ),
+    ],
+    "pipelines/embedding/gone_files.py": [
+        worse(
+            "        gone = [] if plan.is_listed else _gone(store, plan)\n",
+            "        gone: list[str] = []\n",
+            "a night that misses a file fails night after night",
+        ),
+        worse(
+            "        break_seal(store, plan.fingerprint)\n",
+            "",
+            "the night that begins again relies on the same files",
+            "tests/pipelines/nightly/test_run.py",
         ),
     ],
     "pipelines/store/notes.py": [

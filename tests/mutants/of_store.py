@@ -62,6 +62,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/prune.py": [
+        worse(
+            "        with without(root, gone):\n            _delete",
+            "        if True:\n            _delete",
+            "the file of all notes names what was pruned",
+        ),
         loses(
             "        wanted |= _keys(named_artifacts(root, generation))\n",
             "",

@@ -22,10 +22,12 @@ from lookalike.embedding.summary import summarise
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.errors import LookalikeError
 from lookalike.sources.tfrecord import Example, frame
+from lookalike.store.note_listing import finished_shards, keep_notes
 from tests.conftest import picture, run
 from tests.support.encoding import encode
 from tests.support.fault_points import FaultPoints, die, watched
 from tests.support.shards import FORMATS, corpus, one_shard, tfrecord
+from tests.support.small_stores import Bucket
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -365,3 +367,49 @@ def test_an_encoder_that_is_another_than_when_the_job_was_planned_is_refused(job
     with pytest.raises(LookalikeError, match="The encoder changed while the job ran"):
         embed_module.embed(config, plan)
     assert not list(job.store.glob("embeddings/*/*.parquet"))
+
+
+@pytest.fixture
+def remote(copied, tmp_path, monkeypatch):
+    """The job of `copied` with its store behind a URL, listed and kept; the bucket. Its first shard was touched."""
+    bucket, url = Bucket(monkeypatch), "mem://bucket/store"
+    bucket.upload(copied.store, url)
+    copied.set(store=url, corpus={"shards": str(tmp_path / "shards" / "shard*")})
+    plan = make_plan(copied.loaded)
+    keep_notes(url, plan.fingerprint, plan.stored)
+    bucket.now += 1
+    os.utime(sorted(copied.shards.iterdir())[0])
+    return copied, bucket
+
+
+def test_behind_a_url_a_run_that_fails_has_the_next_one_list_the_store(remote, monkeypatch):
+    job, _ = remote
+    plan = make_plan(job.loaded)
+    assert (plan.is_listed, len(plan.missing)) == (False, 1)
+
+    def fails(*_):
+        raise LookalikeError("fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embed_module, "_look_up", fails)
+        with pytest.raises(LookalikeError, match="fails"):
+            embed_module.embed(job.loaded, plan)
+    again = make_plan(job.loaded)
+    assert (again.is_listed, again.are_kept) == (True, False)
+    embed_module.embed(job.loaded, again)
+    plan = make_plan(job.loaded)
+    assert (plan.is_listed, plan.are_kept, len(plan.missing)) == (False, True, 0)
+
+
+def test_behind_a_url_what_was_only_read_in_the_file_of_all_notes_is_not_told_on_unless_it_is_so(remote):
+    job, bucket = remote
+    plan = make_plan(job.loaded)
+    changed, gone = plan.notes
+    path = f"{job.settings['store']}/{changed.path.removesuffix('.parquet')}.json"
+    note = bucket.objects[path][0].replace(changed.sha256.encode(), b"0" * 64)
+    bucket.objects[path] = (note, bucket.now)
+    del bucket.objects[f"{job.settings['store']}/{gone.rejects_path}"]
+    embed_module.embed(job.loaded, plan)
+    found, true = (finished_shards(job.settings["store"], plan.fingerprint, look) for look in (False, True))
+    assert list(found.notes) == list(true.notes)
+    assert {note.sha256 for note in found.notes} > {"0" * 64}

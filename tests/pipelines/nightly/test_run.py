@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.embedding import job as embed_job
+from lookalike.embedding.plan import make_plan
 from lookalike.embedding.shard_work import ShardWork
+from lookalike.filesystem import files
 from lookalike.index import job as index_job
 from lookalike.index import making
 from lookalike.index.gates import EXIT_CODES
@@ -24,6 +26,7 @@ from lookalike.store.lock import hold
 from lookalike.store.verify import verify
 from tests.conftest import picture
 from tests.support.shards import corpus, pack_again
+from tests.support.small_stores import Bucket
 
 
 class Still(datetime):
@@ -357,3 +360,26 @@ def test_an_index_alone_is_not_made_of_a_part(job, pictures, monkeypatch):
     done = job.run("index")
     assert done.code == 2
     assert "1 of 3 shards are not embedded" in done.sentence
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".rejects.parquet"])
+def test_behind_a_url_a_night_that_misses_what_somebody_deleted_begins_again(copied, monkeypatch, ending):
+    bucket, url = Bucket(monkeypatch), "mem://bucket/store"
+    (copied.store / "LOCK").unlink()
+    bucket.upload(copied.store, url)
+    copied.set(store=url)
+    copied.nightly()
+    plan = make_plan(copied.loaded)
+    assert not plan.is_listed
+    note = plan.notes[1]
+    del bucket.objects[f"{url}/{note.path.removesuffix('.parquet')}{ending}"]
+    assert "still served" in copied.nightly().out  # for which no embedding file is needed
+    # What was kept of the files would do for one that is not built anew.
+    files.delete([f"{url}/kept"])
+    copied.set(index={"recall_target": 0.9})
+    done = copied.nightly()
+    assert f"embedding files of 1 shards in {url} ({note.shard})" in done.err
+    assert "the night begins again" in done.err
+    assert verify(url) == []
+    plan = make_plan(copied.loaded)
+    assert (plan.finished.all(), plan.are_kept, plan.is_listed) == (True, True, False)

@@ -1,19 +1,25 @@
-"""The file of all notes changes nothing of what is read, whatever became of notes since; it saves opening them."""
+"""The file of all notes changes nothing of what is read, whatever became of notes since; it saves opening them, and on
+an object store listing them.
+"""
 
+import contextlib
 import json
 import os
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.filesystem import files
-from lookalike.store import note_listing
-from lookalike.store.note_listing import finished_shards, keep_notes
+from lookalike.store import note_file, note_listing
+from lookalike.store.note_file import break_seal, read_note_file, without, write_note_file
+from lookalike.store.note_listing import changed_behind, finished_shards, keep_notes
+from lookalike.store.note_table import NoteTable
 from lookalike.store.notes import base_path, parse_note, write_note
-from tests.support.small_stores import ENCODER, a_note
+from tests.support.small_stores import ENCODER, Bucket, a_note
 
 STEPS = st.lists(
     st.tuples(st.sampled_from(["write", "touch", "lose", "forget", "keep"]), st.integers(0, 5)), max_size=25
@@ -36,8 +42,7 @@ def a_shard(number: int, **fields):
 def one_by_one(store):
     """What `finished_shards` gives without the file of all notes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(note_listing, "_path", lambda *_: "/dev/null/none")
-        patch.setattr(note_listing, "_kept", lambda *_: note_listing._Kept(*NOTHING))
+        patch.setattr(note_listing, "read_note_file", lambda *_: read_note_file("/nowhere", ENCODER))
         return list(finished_shards(store, ENCODER).notes)
 
 
@@ -46,15 +51,7 @@ def written(root):
     return [path.stat().st_ino for path in (root / "notes").glob("*")]
 
 
-NOTHING = (
-    note_listing.NoteTable.of(()),
-    note_listing.np.empty(0, "uint64"),
-    note_listing.np.empty(0, "int64"),
-    note_listing.pa.chunked_array([], note_listing.pa.string()),
-)
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(STEPS, st.integers(0, 99))
 def test_it_changes_nothing_of_what_is_read(tmp_path_factory, steps, seed):
     root = tmp_path_factory.mktemp("store")
@@ -125,3 +122,104 @@ def test_a_note_that_was_tampered_with_since_is_read_where_it_lies(tmp_path):
     path = tmp_path / note.path.replace(".parquet", ".json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "read": 9}, indent=1, sort_keys=True))
     assert finished_shards(str(tmp_path), ENCODER).notes[0].read == 9
+
+
+# On an object store
+
+STORE = "mem://bucket/store"
+BEHIND = ("deleted", "replaced", "another version")
+SEALED = st.lists(
+    st.tuples(
+        st.sampled_from(["embed", "embed, killed", "prune", "prune, killed", "night", "table lost", *BEHIND]),
+        st.integers(0, 3),
+        st.integers(0, 3),
+    ),
+    max_size=20,
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def killed(*_):
+    raise Killed
+
+
+class Nights:
+    """Steps of runs, of this version and of those before it, and of people, on a bucket; some are killed."""
+
+    def __init__(self, bucket: Bucket, dice: random.Random) -> None:
+        self.bucket, self.dice = bucket, dice
+        self.is_untouched = True
+        """Whether nobody else wrote or deleted since a run listed."""
+
+    def put(self, shard: int, files_of_it: int = 3) -> None:
+        note = a_shard(shard, read=self.dice.randrange(10))
+        paths = (note.path, note.rejects_path)
+        for path in paths[:files_of_it]:
+            files.write_bytes(f"{STORE}/{path}", b"x")
+        if files_of_it == 3:
+            write_note(STORE, note)
+            self.written = note
+
+    def delete(self, shard: int, number: int = 3) -> None:
+        base = f"{STORE}/{a_shard(shard).path.removesuffix('.parquet')}"
+        for ending in (".json", ".parquet", ".rejects.parquet")[:number]:
+            self.bucket.objects.pop(base + ending, None)
+
+    def step(self, what: str, shard: int, moment: int) -> None:
+        self.bucket.now += 1
+        if what.startswith("embed"):
+            plan = finished_shards(STORE, ENCODER)
+            break_seal(STORE, ENCODER)
+            self.put(shard, 3 if what == "embed" else moment)
+            if what == "embed":
+                seen = plan.notes if plan.are_listed else ()
+                keep_notes(STORE, ENCODER, NoteTable.joined(seen, [self.written]))
+                assert self.is_untouched <= finished_shards(STORE, ENCODER).are_kept
+        elif what.startswith("prune"):
+            with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+                if what == "prune, killed" and moment == 3:
+                    patch.setattr(note_file, "seal", killed)
+                with without(STORE, [a_shard(shard).path, f"indexes/{shard}"]):
+                    self.delete(shard, moment if what == "prune, killed" else 3)
+                    if what == "prune, killed" and moment < 3:
+                        killed()
+        elif what == "night":
+            plan = finished_shards(STORE, ENCODER)
+            if not plan.are_kept:
+                keep_notes(STORE, ENCODER, plan.notes)
+            after = finished_shards(STORE, ENCODER)
+            assert not after.notes or (after.are_kept, after.are_listed) == (True, False)
+        elif what == "table lost":
+            self.bucket.objects.pop(f"{STORE}/notes/{ENCODER[:16]}.parquet", None)
+        elif what == "deleted":
+            self.delete(shard, moment)
+        elif what == "replaced":
+            self.put(shard)
+        else:
+            self.put(shard, moment)
+            kept = read_note_file(STORE, ENCODER)
+            write_note_file(STORE, ENCODER, kept.rows(np.arange(len(kept.places)) >= moment))
+        self.is_untouched &= what not in BEHIND
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SEALED, st.integers(0, 99))
+def test_what_is_taken_at_its_word_is_what_would_be_listed(monkeypatch, steps, seed):
+    nights = Nights(Bucket(monkeypatch), random.Random(seed))
+    for step in steps:
+        nights.step(*step)
+        found, true = finished_shards(STORE, ENCODER), one_by_one(STORE)
+        if found.are_listed:
+            nights.is_untouched = True
+        if nights.is_untouched:
+            assert list(found.notes) == true
+        # What somebody else did is found by whoever looks.
+        there = {(note.path, note.sha256, note.rejects_sha256) for note in true}
+        gone = [n.shard for n in found.notes if (n.path, n.sha256, n.rejects_sha256) not in there]
+        assert changed_behind(STORE, ENCODER, found.notes) == gone
+        looked = finished_shards(STORE, ENCODER, look=True)
+        assert looked.are_listed
+        assert list(looked.notes) == true

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lookalike.filesystem import files
+from lookalike.filesystem import files, objects
 from lookalike.model.errors import LookalikeError
 from lookalike.store import kept
 from lookalike.store.generations import list_generations, names, reading, rollback
+from lookalike.store.note_listing import finished_shards, keep_notes
 from lookalike.store.prune import GRACE_SECONDS, prune
 from lookalike.store.verify import verify
 from tests.pipelines.store.test_kept import table, write
@@ -260,6 +261,41 @@ def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monk
     assert verify(url) == []
     with reading(url) as opened:
         assert opened == made[2]
+
+
+def test_behind_a_url_the_next_plan_knows_what_was_deleted_wherever_pruning_is_killed(small, monkeypatch):
+    published(small, [("a0", "b0"), ("a1", "b0")])
+    bucket, url = Bucket(monkeypatch), "mem://bucket/store"
+    bucket.upload(small.root, url)
+    keep_notes(url, ENCODER, finished_shards(url, ENCODER).notes)
+    prune(url, 1, now=bucket.now)
+    whole, later = dict(bucket.objects), bucket.now + GRACE_SECONDS + 1
+    left, listed, finished = 0, [], False
+
+    def dying(request):
+        def call(*arguments):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            request(*arguments)
+
+        return call
+
+    while not finished:
+        bucket.objects, left = dict(whole), len(listed)
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            for name in ("write", "upload", "delete"):
+                patch.setattr(objects, name, dying(getattr(objects, name)))
+            prune(url, 1, now=later)
+            finished = True
+        found = finished_shards(url, ENCODER)
+        assert list(found.notes) == list(finished_shards(url, ENCODER, look=True).notes)
+        listed.append(found.are_listed)
+    assert {note.path for note in found.notes} == {small.embed(shard).path for shard in ("a1", "b0")}
+    # Not before anything is deleted, nor when all is.
+    assert (listed[0], listed[-1]) == (False, False)
+    assert sum(listed) >= 4
 
 
 @pytest.mark.slow
