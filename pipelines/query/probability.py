@@ -43,7 +43,8 @@ class Probability:
         if not self.least:
             return answers
         held = answers.held
-        kept = held & (self.calibration.apply(answers.near) >= np.float32(self.least))
+        kept = held.copy()
+        kept[held] = self.calibration.apply(answers.near[held]) >= np.float32(self.least)
         if (kept == held).all():
             return answers
         first = np.argsort(~kept, axis=1, kind="stable")
