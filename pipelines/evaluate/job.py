@@ -117,9 +117,11 @@ def evaluate(
         if settings.classes:
             labels = read_labels(settings.classes, path, config.corpus, generation.metadata, corpus)
         by_setup = {setup: Measurements(corpus, labels, settings) for setup in judge.setups}
-        there, _ = calibration_of(config.store, config.encoder, generation, steps)
-        k = config.query.k if settings.calibrate else there.k if there and not settings.difficulty else 0
-        method = _Method(corpus, steps, judge, settings.keep_self, Pairs(k) if k else None)
+        there, pairs = None, Pairs(config.query.k) if settings.calibrate else None
+        if not (settings.calibrate or settings.difficulty):
+            there, _ = calibration_of(config.store, config.encoder, generation, steps)
+            pairs = Pairs(there.k) if there else None
+        method = _Method(corpus, steps, judge, settings.keep_self, pairs)
         seen: set[str] = set()
         pace = Pace()
         for block in _blocks(config, path, generation, shards):
@@ -135,10 +137,8 @@ def evaluate(
     class_items = {} if labels is None else {str(value): n for value, n in labels.counts().items()}
     judged = judge if isinstance(judge, Judged) else None
     calibrated = None
-    if method.pairs and settings.calibrate:
-        calibrated = calibrate(method.pairs, generation, steps, relevance)
-    elif method.pairs and there:
-        calibrated = tried_on(method.pairs, there)
+    if pairs:
+        calibrated = tried_on(pairs, there) if there else calibrate(pairs, generation, steps, relevance)
     return [
         Evaluation(
             name=name,

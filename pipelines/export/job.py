@@ -83,7 +83,7 @@ def export(config: Config, out: str, form: Format = "parquet", name: str | None 
     """
     if form not in FORMATS:
         raise LookalikeError(f"Expected a format of {', '.join(FORMATS)}. Received: {form}")
-    out = anchored(out).rstrip("/") or "/"
+    given, out = out, anchored(out).rstrip("/") or "/"
     _check_replaceable(out)
     done: dict[str, int] = {}
     with generations.reading(config.store, name) as generation, _place(out) as folder:
@@ -101,7 +101,7 @@ def export(config: Config, out: str, form: Format = "parquet", name: str | None 
         told = _manifest(generation, stored, form, items, done)
         size = sum(file.size for file in files.each_file(folder))
         files.write_bytes(files.join(folder, MANIFEST), (json.dumps(told, indent=1) + "\n").encode())
-    return ExportSummary(generation, stored, items, excluded, out, done, size)
+    return ExportSummary(generation, stored, items, excluded, given, done, size)
 
 
 def export_report(summary: ExportSummary) -> list[str]:

@@ -96,7 +96,7 @@ def query(
     ):
         steps = steps_of(config, generation)
         asked = Asked(options.k, steps, options.exclude_self, options.exact)
-        probability = probability_of(config, generation, steps, options.min_probability)
+        probability = probability_of(config, generation, steps, options.min_probability, options.k)
         served = Served(config, generation, asked, exclusions.excluded_ids(config.store), probability)
         if flags or _is_large(served) or is_long(path, kind):
             answer_in_stages(

@@ -43,7 +43,8 @@ class Probability:
         if not self.least:
             return answers
         held = answers.held
-        kept = held & (self.calibration.apply(answers.near) >= np.float32(self.least))
+        kept = held.copy()
+        kept[held] = self.calibration.apply(answers.near[held]) >= np.float32(self.least)
         if (kept == held).all():
             return answers
         first = np.argsort(~kept, axis=1, kind="stable")
@@ -54,7 +55,7 @@ class Probability:
 
 
 def probability_of(
-    config: Config, generation: Generation, steps: PostProcessing, least: float | None
+    config: Config, generation: Generation, steps: PostProcessing, least: float | None, k: int
 ) -> Probability | None:
     """What tells the probability of the matches of a query job; None where nothing does.
 
@@ -63,6 +64,7 @@ def probability_of(
         generation: what answers.
         steps: in use.
         least: the probability that is asked for; None for any.
+        k: matches a query.
 
     Raises:
         LookalikeError: if one is asked for and no calibration tells it, or a calibration is damaged.
@@ -70,6 +72,12 @@ def probability_of(
     """
     found, refused = calibration_of(config.store, config.encoder, generation, steps)
     if found:
+        if k > found.k:
+            logger.warning(
+                "probabilities were fitted to the first %s matches of a query, and are too high for the first %s: "
+                "`lookalike evaluate --calibrate --set query.k=%s` fits them to those",
+                *(found.k, k, k),
+            )
         return Probability(found, least or 0.0)
     if least is not None:
         raise LookalikeError(

@@ -111,7 +111,7 @@ def open_table(path: str, schema: pa.Schema, table_format: Format) -> Iterator[A
     with files.write_atomic(path) as file:
         if table_format == "parquet":
             # A dictionary of ids and scores that seldom repeat took half of the time and more space.
-            repeating = [name for name in schema.names if name not in ("item_id", "score")]
+            repeating = [name for name in schema.names if name not in ("item_id", "score", "probability")]
             writer: Any = pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=repeating)
         elif table_format == "csv":
             writer = _Csv(file, schema)

@@ -470,8 +470,8 @@ CHANGES: dict[str, list[Change]] = {
             "of re-ranked matches the first is missing, and the second has rank 2",
         ),
         wrong(
-            ">= np.float32(self.least))",
-            "> np.float32(self.least))",
+            ">= np.float32(self.least)\n",
+            "> np.float32(self.least)\n",
             "a match of just the least probability is left out",
         ),
     ],

@@ -23,6 +23,7 @@ COMMANDS = [
         "nightly",
         "query",
         "evaluate",
+        "export",
         "demo",
     ),
     *(f"generations {name}" for name in ("list", "show", "rollback", "prune", "verify")),

@@ -129,6 +129,9 @@ def test_the_command_keeps_it_and_a_second_run_makes_the_same_bytes(own, asked, 
     assert made[0] == made[1]
     assert "expected calibration error, cross-validated over queries;" in done.out
     assert "methods      log loss isotonic " in done.out
+    kept.write_text("damaged")
+    assert own.run("evaluate", *common).code == 0
+    assert kept.read_bytes() == made[0][0]
     refused = own.run("evaluate", *common, "--config", own.config)
     assert refused.sentence.endswith("Received: 2 jobs")
     assert own.run("evaluate", *common, "--difficulty").sentence.endswith("Received: --difficulty")

@@ -91,6 +91,15 @@ def test_with_other_steps_results_have_none_and_the_log_says_so(copied, queries)
     assert "probability" in copied.results.column_names
 
 
+def test_more_matches_than_were_looked_at_are_told_of(copied, queries):
+    with_calibration(copied, k=3)
+    assert "fitted to" not in copied.query(queries, "-k", 3).err
+    assert (
+        "fitted to the first 3 matches of a query, and are too high for the first 4:"
+        in copied.query(queries, "-k", 4).err
+    )
+
+
 @pytest.mark.parametrize("least", ["1.5", "-0.1", "nan", "x"])
 def test_what_is_no_probability_is_refused(copied, queries, least):
     with_calibration(copied)

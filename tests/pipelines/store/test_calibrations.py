@@ -82,6 +82,7 @@ def test_an_encoder_takes_its_calibration_into_a_store_that_has_none(there, remo
         Bucket(monkeypatch)
         store = "mem://b/store"
     keep_encoder(store, bundle)
+    assert calibration_of(store, "nowhere", generation, NONE) == (None, None)
     first, second = (calibration(generation.encoder, k=k) for k in (1, 2))
     Path(bundle, CALIBRATION).write_bytes(calibration_json(first))
     keep_encoder(store, bundle)
