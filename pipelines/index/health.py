@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .answers import Answers
 
 EXAMPLES = 5
-_SHOWN = 3
+_SHOWN = 2
 """Of the examples, in the text for people."""
 _HUB_SHARE = 0.05
 """Of the items asked: more of them than this find a hub."""
@@ -117,7 +117,7 @@ def health_lines(health: Health) -> Iterator[str]:
     )
     for title, pairs in (("least alike", health.least_similar), ("most alike", health.most_similar)):
         yield f"{title:<12} " + ", ".join(
-            f"{one.item_id} ({one.score:.3f} to {one.nearest})" for one in pairs
+            f"{one.item_id} ({one.score:.3f} to {one.nearest})" for one in pairs[:_SHOWN]
         )
     if health.hubs:
         shown = ", ".join(f"{hub.item_id} ({hub.answers:,})" for hub in health.hubs)

@@ -28,7 +28,7 @@ from ..sources.records import Record
 
 logger = logging.getLogger(__name__)
 
-SHARDS, OF_A_SHARD = 8, 25
+SHARDS, PICTURES = 8, 200
 EXAMPLES = 5
 _SIDE = 224
 TINY = 100
@@ -90,7 +90,7 @@ def _some(config: Config, shards: Sequence[Shard]) -> Iterator[Record]:
     options = replace(config.corpus.source_options(), metadata={})
     for shard in shards:
         try:
-            yield from itertools.islice(read_records(shard, options), OF_A_SHARD)
+            yield from itertools.islice(read_records(shard, options), PICTURES // len(shards))
         except (
             LookalikeError,
             OSError,
