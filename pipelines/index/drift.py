@@ -18,6 +18,8 @@ from ..filesystem import files
 from ..runner.work_list import write_work_list
 from ..runner.workers import in_workers, pieces_at_most
 from ..store.generation import IndexRef
+from .answers import Answers
+from .health import Health, health_of
 from .opening import open_vectors_of
 from .pieces import SETS, Question, Search, SearchPiece, divided, read_merged
 from .post_processing import Asked
@@ -36,7 +38,7 @@ class Drift:
 
     Attributes:
         store: folder of the store.
-        before: index shards of the last generation; none for the first one.
+        before: index shards of the last generation; those of the new one for the first.
         after: those of the new one.
         folder: of the run, for what is found.
         memory: see `pieces.Search`.
@@ -98,6 +100,11 @@ class Drift:
         shared = [len(a & b) / max(len(a), len(b)) for a, b in zip(before, after, strict=True) if a or b]
         return float(np.mean(shared)) if shared else None
 
+    def health(self, metric: str) -> Health | None:
+        """What the sample finds in the new generation; after `ask_new`, where that found an item in both."""
+        (block,) = read_queries([self._questions("new")])
+        return health_of(block.ids, self._merged("new"), metric, sum(ref.count for ref in self.after))
+
     def _in_both(self, sample: QueryBlock, new: Sequence[IndexRef]) -> QueryBlock | None:
         """Those of the sample that are in both generations, with their vectors after; writes both questions down."""
         look = _Look(self.store, files.join(self.folder, "found"), 0, tuple(sample.ids))
@@ -155,10 +162,14 @@ class Drift:
         search = Search(self.store, Asked(K, exclude_self=True), memory=self.memory)
         in_workers("Compare", search, work, self.flags)
 
-    def _answers(self, of: str) -> list[set[str]]:
-        """The ids of the matches of each query."""
+    def _merged(self, of: str) -> Answers:
         paths = [file.path for file in files.list_files(files.join(self.folder, "answers", of))]
         (found,) = read_merged(paths, K)
+        return found
+
+    def _answers(self, of: str) -> list[set[str]]:
+        """The ids of the matches of each query."""
+        found = self._merged(of)
         ends = np.cumsum(found.held.sum(axis=1))[:-1]
         ids = np.split(found.items["item_id"].to_numpy(), ends)
         return [set(some.tolist()) for some in ids]

@@ -41,6 +41,7 @@ from .checks import Checks, find_left_out, keep, read_ids
 from .drift import Drift
 from .duplicates import left_out, write_duplicates
 from .gates import check_counts, check_damage, check_index, checking_digests
+from .health import Health
 from .inputs import write_inputs
 from .making import make_indexes
 from .report import IndexSummary
@@ -118,7 +119,7 @@ def index(
         tasks = make_tasks(config, plan, inputs, run_folder, asked)
         tune = (lambda: asked.load(plan)) if asked else None
         made = make_indexes(config, tasks, previous, tune, flags)
-        overlap = _overlap(config, previous, made.indexes, run_folder, flags)
+        overlap, health = _asked_a_sample(config, previous, made.indexes, run_folder, flags)
         check_index(config, made.indexes, overlap)
         now = datetime.now(timezone.utc)
         name = generation_name(now, content, max(generations.names(config.store), default=None))
@@ -146,7 +147,7 @@ def index(
     still_mine()
     kept.replace_rows(config.store, plan.fingerprint, rows)
     publish(config.store, generation)
-    return IndexSummary(generation, True, made.built, made.seconds, overlap, made.grown)
+    return IndexSummary(generation, True, made.built, made.seconds, overlap, made.grown, health)
 
 
 def _worker_memory(config: Config, flags: Sequence[str]) -> int | None:
@@ -189,26 +190,32 @@ def made_from(
     return digest.hexdigest()
 
 
-def _overlap(
+def _asked_a_sample(
     config: Config,
     previous: Generation | None,
     indexes: Sequence[IndexRef],
     run_folder: str,
     flags: Sequence[str],
-) -> float | None:
-    """Opens what was built, which checks every digest, and compares its answers with the last generation's."""
-    before = previous.indexes if previous else ()
+) -> tuple[float | None, Health | None]:
+    """Opens what was built, which checks every digest, and asks it for a sample of the last generation, or of itself.
+
+    Returns:
+        How much of the answers is as in the last generation, and what they tell of the catalogue.
+    """
+    before = previous.indexes if previous else indexes
     folder = files.join(run_folder, "drift")
     drift = Drift(config.store, before, indexes, folder, config.query.memory, flags)
-    sample = _tried(drift.sample) if previous else None
+    sample = _tried(drift.sample)
     with checking_digests():
         comparable = drift.ask_new(sample)
-    return _tried(drift.overlap) if comparable else None
+    if not comparable:
+        return None, None
+    return _tried(drift.overlap) if previous else None, _tried(lambda: drift.health(config.metric))
 
 
 def _tried(look: Callable[[], T]) -> T | None:
     try:
         return look()
     except (LookalikeError, OSError) as error:
-        logger.warning("the last generation cannot be compared with: %s", error)
+        logger.warning("what is served cannot be asked for a sample: %s", error)
         return None

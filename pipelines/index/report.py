@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lookalike.model.printable import printable_lines
 
 from ..store.generation import Generation, IndexRef
+from .health import Health
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class IndexSummary:
         seconds: wall-clock time of the pipeline.
         overlap: fraction of a sample's top 10 that is as in the last generation; None without one.
         grown: number of index shards that got another addition by this run.
+        health: what a sample of the items finds; None if nothing was published, or nothing could be asked.
     """
 
     generation: Generation
@@ -28,6 +30,7 @@ class IndexSummary:
     seconds: float
     overlap: float | None
     grown: int = 0
+    health: Health | None = None
 
     @property
     def unchanged(self) -> int:

@@ -1,5 +1,5 @@
-"""One night: embed, index, publish, prune, report.
+"""One night: embed, index, publish, answer standing queries, prune, report.
 
-Others use `run.nightly`, `dry_run.dry_run` and the report in `report`. May import index, embedding and what stands
-below them.
+Others use `run.nightly`, `dry_run.dry_run` and the report in `report`. May import standing, index, embedding and
+what stands below them.
 """

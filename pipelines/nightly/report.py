@@ -21,7 +21,9 @@ from lookalike.model.printable import masked, printable_lines
 
 from ..filesystem import files
 from ..index.gates import EXIT_CODES
+from ..index.health import Health, health_lines
 from ..standing.report import StandingSummary, standing_report
+from .pictures import Pictures, picture_lines
 
 SUCCESSES = ("published", "unchanged")
 STANDING = {
@@ -69,6 +71,8 @@ class RunReport:
         drift: fraction of the top 10 of a fixed sample that is as in the last generation; None for the first.
         ids_duplicated: ids that occur in more than one shard.
         excluded: ids that are taken down.
+        pictures: what a look at some pictures of the image shards that were read found; None without any.
+        health: what a sample of the items finds; None where nothing was published.
         standing: name of a standing query -> what became of it.
     """
 
@@ -99,6 +103,8 @@ class RunReport:
     drift: float | None = None
     ids_duplicated: int = 0
     excluded: int = 0
+    pictures: Pictures | None = None
+    health: Health | None = None
     standing: dict[str, StandingSummary] = field(default_factory=dict)
 
 
@@ -216,6 +222,10 @@ def _lines(report: RunReport) -> Iterator[str]:
         yield f"drift        {report.drift:.1%} of the top 10 as in the last generation"
     if report.ids_duplicated or report.excluded:
         yield f"left out     {report.ids_duplicated:,} ids of earlier shards, {report.excluded:,} taken down"
+    if report.pictures:
+        yield from picture_lines(report.pictures)
+    if report.health:
+        yield from health_lines(report.health)
     yield from standing_report(report.standing.values())
 
 
@@ -265,6 +275,16 @@ def as_openmetrics(report: RunReport, store: str) -> bytes:
     targets = [s["target"] for shard in report.settings.values() for s in shard["settings"]]
     single("recall_target", "Recall that was asked for.", max(targets, default=None))
     single("top10_overlap", "Top 10 as in the last generation, fraction.", report.drift)
+    if report.pictures:
+        flaws = {
+            flaw: found.count / report.pictures.looked_at for flaw, found in report.pictures.flaws.items()
+        }
+        gauge("flawed_pictures", "Of a few new pictures, fraction with a flaw.", flaws, "flaw")
+    if report.health:
+        low, middle, _ = report.health.scores
+        at = {"0.05": low, "0.5": middle}
+        gauge("nearest_item_score", "Of a sample of items, to the nearest other item.", at, "quantile")
+        single("hubs", "Items in the answers of too many of a sample.", report.health.hub_count)
     single("duplicate_ids", "Ids in more than one shard.", report.ids_duplicated)
     single("excluded_ids", "Ids that are taken down.", report.excluded)
     answered = {name: one for name, one in report.standing.items() if one.outcome != "failed"}

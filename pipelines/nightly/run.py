@@ -20,6 +20,7 @@ from ..store import exclusions, generations, index_manifest
 from ..store.leftovers import writing
 from ..store.notes import reasons_of, stage_seconds, totals
 from ..store.prune import may_be_due, prune
+from .pictures import look_at_pictures
 from .report import RunReport, note_failure, now, reports_folder, write_report
 
 if TYPE_CHECKING:
@@ -131,6 +132,10 @@ def _embed_and_index(
     started = time.perf_counter()
     embedded = embed_missing(config, flags)
     _note_embedding(report, embedded, time.perf_counter() - started)
+    looking = time.perf_counter()
+    report.pictures = look_at_pictures(config, embedded)
+    if report.pictures:
+        report.seconds["pictures"] = time.perf_counter() - looking
     from ..index.job import index
 
     indexing = time.perf_counter()
@@ -193,6 +198,7 @@ def _note_index(config: Config, report: RunReport, indexed: IndexSummary, second
     report.recalls = {k: min(r.recalls[k] for r in generation.indexes if k in r.recalls) for k in kinds}
     report.searched_exactly = sum(ref.best_approximate is not None for ref in generation.indexes)
     report.drift = indexed.overlap
+    report.health = indexed.health
     report.ids_duplicated = generation.duplicates
     try:
         report.excluded = len(exclusions.excluded_ids(config.store))

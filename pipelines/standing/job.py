@@ -83,7 +83,8 @@ def _answered(config: Config, standing: Standing, flags: Sequence[str]) -> Stand
     if latest and last and last.made_from == made_from:
         delete_others(config.store, standing.name, latest)  # of a run that was killed before it could
         return _summary(standing.name, "unchanged", last)
-    previous = last.name if last and _is_undamaged(config.store, standing.name, last) else None
+    before = last if last and _is_undamaged(config.store, standing.name, last) else None
+    previous = before.name if before else None
     folder = answers_name(generation.name, made_from, previous)
     found = read_answers(config.store, standing.name, folder)
     answers = found or _answer(config, standing, flags, generation, made_from, previous, folder)

@@ -7,6 +7,7 @@
     embeddings/ENCODER/            embedding files, rejects, notes (see `notes`)
     indexes/KEY/                   index shards (see `index_manifest`)
     encoders/FINGERPRINT/          encoders (see `encoders`)
+    standing/NAME/                 answers to standing queries, and what changed in them
 
 Nothing that a manifest names is ever modified. Only `CURRENT` is replaced, in one step.
 """

@@ -90,3 +90,43 @@ def test_a_mistake_is_named_with_its_key_and_what_was_found(load, by, key, value
         sentence = refused(load, data)
     assert said in sentence
     assert "job.yaml" in sentence
+
+
+def test_standing_queries_are_a_list_with_a_name_each(load):
+    assert load(LEAST).standing == []
+    least = "corpus: {shards: a}\nencoder: e\nstore: s\n"
+    text = least + "standing:\n- name: new\n  queries: q.txt\n- {name: b, queries: c}\n"
+    first, second = load(text).standing
+    assert (first.name, first.queries, first.k, second.exact) == ("new", "q.txt", None, False)
+    assert load(LEAST, "standing=[{name: a, queries: b, k: 3}]").standing[0].k == 3
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([{"queries": "q"}], "the key `standing.0.name` is missing"),
+        ([{"name": "a", "queries": "q"}, {"name": "b"}], "the key `standing.1.queries` is missing"),
+        ([{"name": "a", "querys": "q"}], "unknown key `standing.0.querys`; did you mean `queries`?"),
+        (
+            [{"name": "a", "queries": "q", "k": 0}],
+            "`standing.0.k`: input should be greater than or equal to 1",
+        ),
+        ([{"name": "a/b", "queries": "q"}], "`standing.0.name`: up to 64 letters, digits, - and _"),
+        ([{"name": "..", "queries": "q"}], "Received: '..'"),
+        ([{"name": "", "queries": "q"}], "Received: ''"),
+        (
+            [{"name": "a", "queries": "q"}] * 2,
+            "`standing`: a name of its own is expected for each entry, not 'a'",
+        ),
+        ({"name": "a"}, "`standing`: input should be a valid list"),
+        (["a"], "`standing.0`: keys and values are expected below it"),
+        ([{"name": "a", "queries": ""}], "`standing.0.queries`: a path is expected"),
+    ],
+)
+def test_a_mistake_in_a_standing_query_is_named_with_its_place(load, entries, said):
+    assert said in refused(load, {**LEAST, "standing": entries})
+
+
+def test_a_mistake_in_a_standing_query_is_told_with_its_line(load):
+    text = "corpus: {shards: a}\nencoder: e\nstore: s\nstanding:\n- name: new\n  queries: q.txt\n  k: many\n"
+    assert "line 7: `standing.0.k`" in refused(load, text)

@@ -118,3 +118,19 @@ def test_an_index_shard_that_grew_is_compared_with_what_it_was(tmp_path, flags):
     assert sorted((sample := back.sample()).ids) == list("abcdeg")
     assert back.ask_new(sample)
     assert back.overlap() == pytest.approx((4 + 0.5) / 5)
+
+
+@pytest.mark.parametrize("flags", [(), ("--runner=DirectRunner",)], ids=["here", "workers"])
+def test_what_the_sample_finds_tells_of_the_health_also_of_a_first_generation(tmp_path, flags):
+    refs = [
+        stored_shard(tmp_path, "a", IDS[:3], CIRCLE[:3]),
+        stored_shard(tmp_path, "b", IDS[3:], CIRCLE[3:]),
+    ]
+    first = Drift(str(tmp_path), refs, refs, str(tmp_path / "run"), flags=flags)
+    assert first.ask_new(first.sample())
+    health = first.health("cosine")
+    assert (health.asked, health.k) == (6, 2)
+    # f is 50 degrees from e; a and b are 10 from each other.
+    assert (health.least_similar[0].item_id, health.least_similar[0].nearest) == ("f", "e")
+    assert {one.item_id for one in health.most_similar[:2]} == {"a", "b"}
+    assert health.most_similar[0].score == pytest.approx(np.cos(np.deg2rad(10)))

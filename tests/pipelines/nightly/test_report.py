@@ -9,9 +9,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from lookalike.index import job as index_job
 from lookalike.index.gates import EXIT_CODES
+from lookalike.index.health import Health, Hub, Nearest
 from lookalike.model.errors import GateError, LookalikeError
 from lookalike.nightly import report as nightly_report
+from lookalike.nightly.pictures import Flawed, Pictures
 from lookalike.nightly.report import RunReport
+from lookalike.standing.report import StandingSummary
 
 AH, EXACT = (
     {"algorithm": name, "settings": [{"k": 10, "leaves_to_search": 0, "pre_reorder": depth, "target": 0.99}]}
@@ -51,6 +54,19 @@ def report() -> RunReport:
         searched_exactly=1,
         settings={"indexes/a": AH, "indexes/b": AH, "indexes/c": EXACT},
         drift=0.9,
+        pictures=Pictures(200, {"dark": Flawed(3, ("d",))}),
+        health=Health(
+            200, 10, (0.1, 0.5, 0.9), (Nearest("a", "b", 0.1),), (Nearest("c", "d", 1),), (Hub("h", 99),), 1
+        ),
+        standing={
+            "new": StandingSummary(
+                "new",
+                "answered",
+                "standing/new/x",
+                {"answered": 8, "failed": 1, "entered": 2, "left": 3, "moved": 4},
+            ),
+            "gone": StandingSummary("gone", "failed", error="No file"),
+        },
     )
 
 
@@ -72,12 +88,25 @@ def test_the_text_reads_as_facts(report):
         "search       ah, k up to 10: 0 leaves, 40 reordered: 2 index shards",
         "search       brute_force, k up to 10: all compared: 1 index shards",
         "drift        90.0% of the top 10 as in the last generation",
+        "pictures     of 200 new ones looked at: 3 dark (d)",
+        "health       of 200 items asked, the nearest other item has a score of 0.500 at the median, 0.100 and 0.900 "
+        "at 5 and 95 %",
+        "least alike  a (0.100 to b)",
+        "most alike   c (1.000 to d)",
+        "HUBS         h (99) are in so many of the 200 answers",
+        "standing     new: 9 queries, 1 failed; 2 entered, 3 left, 4 moved",
+        "STANDING     gone could not be answered: No file",
     ]
 
 
 def test_the_metrics_are_openmetrics_with_the_same_numbers(report):
     found = metrics(report)
     assert found["run_outcome", "published"] == 1
+    assert found["flawed_pictures", "dark"] == 0.015
+    assert (found["nearest_item_score", "0.5"], found[("hubs",)]) == (0.5, 1)
+    told = [found[f"standing_{what}", "new"] for what in ("answered", "failed", "entered", "left", "moved")]
+    assert told == [8, 1, 2, 3, 4]
+    assert [found["standing_unanswered", name] for name in ("new", "gone")] == [0, 1]
     assert found["run_outcome", "failed"] == 0
     assert found["run_finished_timestamp_seconds",] == 1767232800
     assert found["run_records", "rejected"] == 2

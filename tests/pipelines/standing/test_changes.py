@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.model.errors import LookalikeError
-from lookalike.standing.changes import SCHEMA, apply_changes, write_changes
+from lookalike.standing.changes import APPLY, SCHEMA, apply_changes, write_changes
+from tests.support.places import ROOT
 
 COLUMNS = {"query_id": pa.string(), "rank": pa.int32(), "item_id": pa.string(), "score": pa.float32()}
 IDS = ("", "a", "A", "b\0", "é", "e\u0301", "'", "10", "9")
@@ -137,3 +138,7 @@ def test_changes_of_changes_add_up(tmp_path):
     for before, after in itertools.pairwise(nights):
         made = apply_changes(made, changed(tmp_path, before, after)[0])
         assert made.equals(after)
+
+
+def test_the_page_shows_how_changes_are_applied():
+    assert APPLY in (ROOT / "docs" / "recipes" / "standing-queries.md").read_text("utf-8")

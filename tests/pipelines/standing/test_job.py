@@ -74,6 +74,17 @@ def test_a_takedown_and_another_file_or_option_are_answered_without_a_new_genera
     next_one()
 
 
+def test_what_a_dead_run_left_goes_also_where_nothing_changed(copied):
+    job = standing(copied)
+    assert job.run("standing").code == 0
+    before = Answered(job.store, NAME)
+    left = before.root / "20260101T000000Z-0-0"
+    left.mkdir()
+    (left / "results.parquet").write_bytes(b"of a run that was killed")
+    assert job.run("standing").code == 0
+    assert {path.name for path in before.root.iterdir()} == {"latest.json", before.folder.name}
+
+
 @pytest.mark.slow
 def test_a_rollback_is_answered_and_coming_back_too(copied, pictures):
     job = standing(copied)
