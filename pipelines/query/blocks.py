@@ -39,6 +39,11 @@ class Block(QueryBlock):
     failures: list[Failure] = field(default_factory=list)
 
 
+def with_failures(block: QueryBlock, failures: list[Failure]) -> Block:
+    """A block and the failures among its queries, which are in input order."""
+    return Block(block.ids, block.vectors, block.numbers, failures, columns=block.columns)
+
+
 def duplicate(number: int, query_id: str) -> Failure:
     """A query whose id another one before it has."""
     return Failure(number, query_id, "duplicate", "another query before this one has the same id")
@@ -56,7 +61,7 @@ def unique(blocks: Iterator[Block]) -> Iterator[Block]:
             repeated = block.only(again)
             failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
             kept = block.only(~again)
-            block = Block(kept.ids, kept.vectors, kept.numbers, sorted([*block.failures, *failures]))
+            block = with_failures(kept, sorted([*block.failures, *failures]))
         if block.ids or block.failures:
             yield block
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..filesystem import files
 from ..index.pieces import read_merged
 from ..index.post_processing import Asked
-from ..index.query_blocks import QueryBlock, read_queries, write_queries
+from ..index.query_blocks import read_queries, write_queries
 from .answering import results_of
 from .far_queries import far_of
 from .parts import queries_of, read_failures
@@ -80,7 +80,7 @@ class Combine:
             with write_queries(path, first.vectors.shape[1] if first else 1) as add:
                 for block in () if first is None else (first, *coming):
                     drawn = self.asked.next_queries(block.vectors, next(answers))
-                    add(QueryBlock(block.ids, drawn, block.numbers))
+                    add(replace(block, vectors=drawn))
         return {}
 
     def _finish(self, group: Group, answers: Iterator[Any]) -> dict[str, int]:

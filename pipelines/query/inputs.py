@@ -27,7 +27,7 @@ from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.fields import escape
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
-from .blocks import Block, Failure, unsearchable
+from .blocks import Block, Failure, unsearchable, with_failures
 from .vector_files import vector_blocks, vector_column
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def looked_up(
         for i in np.flatnonzero(~found)
     ]
     kept = QueryBlock(names, vectors, numbers).only(found)
-    return Block(kept.ids, kept.vectors, kept.numbers, sorted([*failures, *missing]))
+    return with_failures(kept, sorted([*failures, *missing]))
 
 
 def content_blocks(

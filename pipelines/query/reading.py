@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,7 @@ class ReadQueries:
                     last = -1
                     for block in self._blocks(source):
                         failures = [Failure(before + one.number, *one[1:]) for one in block.failures]
-                        add(Block(block.ids, block.vectors, before + block.numbers, failures))
+                        add(replace(block, numbers=before + block.numbers, failures=failures))
                         last = max(
                             last, *block.numbers[-1:].tolist(), *(one.number for one in block.failures[-1:])
                         )
