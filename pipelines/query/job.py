@@ -22,6 +22,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..index.answers import Answers
+from ..index.conditions import Conditions
 from ..index.opening import open_index
 from ..index.pieces import fitting
 from ..index.post_processing import Asked, search_in_steps, steps_of
@@ -30,9 +31,10 @@ from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
-from .blocks import Block, unique
+from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, kind_of
+from .matching import CheckFilters, is_filtered, without_matches
 from .report import QuerySummary
 from .stages import answer_in_stages, is_long
 from .tables import FORMATS, Format
@@ -49,6 +51,7 @@ class QueryOptions:
         table_format: of the two tables: parquet, csv or jsonl.
         exact: search by brute force.
         exclude_self: leave out the item whose id is the query's own.
+        conditions: that matches meet; None for those of the job.
 
     Raises:
         LookalikeError: for another k or format.
@@ -58,6 +61,7 @@ class QueryOptions:
     table_format: Format = "parquet"
     exact: bool = False
     exclude_self: bool = False
+    conditions: Conditions | None = None
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.table_format not in FORMATS:
@@ -92,7 +96,9 @@ def query(
         _attempt(out) if kind == "images" else contextlib.nullcontext(False) as suspect,
     ):
         steps = steps_of(config, generation)
-        asked = Asked(options.k, steps, options.exclude_self, options.exact)
+        conditions = options.conditions or Conditions.of(config.query)
+        conditions.check(generation.metadata, generation.metric)
+        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
         served = Served(config, generation, asked, exclusions.excluded_ids(config.store))
         if flags or _is_large(served) or is_long(path, kind):
             answer_in_stages(
@@ -100,7 +106,8 @@ def query(
             )
         else:
             with _opened(served, path, kind, suspect, started, done) as (shards, blocks):
-                blocks = _not_empty(_timed(unique(blocks), done), path)
+                checked = map(CheckFilters(generation.metadata, conditions.where), blocks)
+                blocks = _not_empty(_timed(unique(checked), done), path)
                 with written(results, failures, served.schema, options.table_format, done) as opened:
                     _answer(served, shards, blocks, opened, done)
     return QuerySummary(
@@ -206,21 +213,23 @@ def _answer(
     with ThreadPoolExecutor(1) as background:
         written: Future[None] | None = None
         for block in blocks:
-            matches = 0
+            matches, bare = 0, list[Failure]()
             if block.ids:
                 with done.timed("search"):
-                    answers = search_in_steps(shards, block.vectors, block.ids, asked, served.excluded)
-                if far:
+                    answers = search_in_steps(
+                        shards, block.vectors, block.ids, asked, served.excluded, block.columns
+                    )
+                if far and not is_filtered(asked, block.columns):
                     far.look_at(answers)
                 with done.timed("write"):
                     if written:
                         written.result()
                 written = background.submit(write, block.ids, answers)
-                matches = len(answers.items)
-            if block.failures:
-                failed.write_table(table_of([failure[1:] for failure in block.failures], FAILURES_SCHEMA))
-            reasons = Counter(failure.stage for failure in block.failures)
-            done.add(answered=len(block.ids), matches=matches, reasons=reasons)
+                matches, bare = len(answers.items), without_matches(block, answers)
+            if failures := sorted([*block.failures, *bare]):
+                failed.write_table(table_of([failure[1:] for failure in failures], FAILURES_SCHEMA))
+            reasons = Counter(failure.stage for failure in failures)
+            done.add(answered=len(block.ids) - len(bare), matches=matches, reasons=reasons)
             if pace.due():
                 counts = done.counts
                 logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])

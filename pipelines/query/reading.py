@@ -30,6 +30,7 @@ from ..store.encoders import open_kept
 from ..store.generation import IndexRef
 from .blocks import Block, Failure
 from .inputs import encoded_blocks, looked_up
+from .matching import CheckFilters
 from .parts import is_done, write_part
 from .vector_files import vectors_of_groups
 
@@ -105,6 +106,7 @@ class ReadQueries:
         max_pixels: larger images are refused.
         block: queries in a block at most.
         suspect: whether an image among them may be what ended a process before.
+        check: of the filters of queries.
     """
 
     folder: str
@@ -116,6 +118,7 @@ class ReadQueries:
     max_pixels: int
     block: int
     suspect: bool
+    check: CheckFilters
 
     def __call__(self, sources: Iterable[Source]) -> None:
         """Makes a part of them. Raises LookalikeError for what cannot be read."""
@@ -129,7 +132,7 @@ class ReadQueries:
                 before = 0
                 for source in (first, *coming):
                     last = -1
-                    for block in self._blocks(source):
+                    for block in map(self.check, self._blocks(source)):
                         failures = [Failure(before + one.number, *one[1:]) for one in block.failures]
                         add(replace(block, numbers=before + block.numbers, failures=failures))
                         last = max(

@@ -52,7 +52,8 @@ from .answering import FAILURES_SCHEMA, Done, Served, discard, written
 from .combining import Combine, Group, counts_of, rows_of
 from .far_queries import FarQueries
 from .inputs import Kind, check_encoder, query_options, text_ids
-from .parts import Part, find_repeated, queries_of, read_failures, read_parts
+from .matching import CheckFilters
+from .parts import FAILED, Part, find_repeated, queries_of, read_failures, read_parts
 from .reading import ROWS, GatherVectors, IdPiece, Line, LookUp, ReadQueries, Source, vector_sources
 from .tables import Format
 
@@ -203,6 +204,7 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
         max_pixels=config.corpus.max_pixels,
         block=served.block,
         suspect=suspect,
+        check=CheckFilters(served.generation.metadata, served.asked.conditions.where),
     )
     with run.shown("reading queries", len(sources), sum(source.size for source in sources), "queries"):
         in_workers("Read queries", work_on, run.list_of("read", sources, Source.from_json), run.flags)
@@ -316,11 +318,12 @@ def _put_together(
                 found.write_table(pa.Table.from_batches([batch]))
         last = len(run.served.asked.passes) - 1
         counts = json.loads(files.read_bytes(counts_of(run.folder, last, group.number)))
-        done.add(answered=counts["answered"], matches=counts["matches"])
+        unmatched = {"match": counts["unmatched"]} if counts["unmatched"] else {}
+        done.add(answered=counts["answered"], matches=counts["matches"], reasons=unmatched)
         run.far.add(counts["asked"], counts["far"])
     for part in parts:
         done.add(reasons=part.reasons)
-        failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in ("failures", "repeated")))
+        failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in FAILED))
         while block := list(islice(failures, BLOCK)):
             failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
     if not run.served.asked.exact:
