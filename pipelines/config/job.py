@@ -152,6 +152,11 @@ class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    combine: Literal["best", "mean"] = Field(
+        "best",
+        description="what several neighbouring rows of one query_id in a query table find together: by an item's best "
+        "score, or nearest to the mean of their vectors",
+    )
     memory: Size | None = Field(
         None,
         description="of this process, or of a worker, for index shards that are open at once: bytes, or a text such as "

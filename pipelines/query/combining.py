@@ -21,6 +21,7 @@ from ..index.query_blocks import read_queries, write_queries
 from .answering import results_of
 from .far_queries import far_of
 from .parts import queries_of, read_failures
+from .several_pictures import one_answer_each
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ class Combine:
                 )
                 for block in read_queries([queries_of(self.folder, self.number, name)]):
                     found = self.asked.finished(block.vectors, block.ids, next(answers))
+                    block, found = one_answer_each(block, found, self.asked.k)
                     kept = ~np.isin(block.numbers, repeated)
-                    rows = results_of(block.ids, found, self.metric, self.schema)
+                    rows = results_of(block.ids, found, self.metric, self.schema, block.columns)
                     if not kept.all():
                         rows = rows.filter(pa.array(kept[found.query]))
                     writer.write_table(rows)

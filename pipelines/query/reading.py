@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,14 +22,16 @@ from ..index.pieces import fitting
 from ..index.query_blocks import QueryBlock, read_queries, write_queries
 from ..index.search import vectors_by_id
 from ..runner import progress
-from ..runner.work_list import WorkList
 from ..sources import Shard, SourceOptions
 from ..sources.fields import escape
 from ..store.encoders import open_kept
 from ..store.generation import IndexRef
 from .blocks import Block, Failure
-from .inputs import encoded_blocks, looked_up
+from .id_lists import ListedIds, ListedRows
+from .inputs import encoded_blocks
 from .parts import is_done, write_part
+from .row_files import FORM, read_rows
+from .table_blocks import Combine, encoded_rows
 from .vector_files import vectors_of_groups
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ ROWS = 1 << 17
 
 @dataclass(frozen=True)
 class Source:
-    """What one worker reads at a time: a shard of images, or some row groups of a file of vectors.
+    """What one worker reads at a time: a shard of images or rows of a table, or some row groups of a file of vectors.
 
     Attributes:
         number: its place in the input.
-        shard: of images.
+        shard: of images, or a file of rows (see `row_files`).
         file: of vectors.
         groups: its row groups.
         place: of the shard, as people know it.
@@ -105,6 +106,7 @@ class ReadQueries:
         max_pixels: larger images are refused.
         block: queries in a block at most.
         suspect: whether an image among them may be what ended a process before.
+        combine: how several rows of a table are one query.
     """
 
     folder: str
@@ -116,6 +118,7 @@ class ReadQueries:
     max_pixels: int
     block: int
     suspect: bool
+    combine: Combine = "best"
 
     def __call__(self, sources: Iterable[Source]) -> None:
         """Makes a part of them. Raises LookalikeError for what cannot be read."""
@@ -145,6 +148,17 @@ class ReadQueries:
             try:
                 suspect = attempts.begin(self.folder, shard) or self.suspect
                 encoder = _encoder(self.encoder, self.fingerprint, self.max_pixels)
+                if shard.format == FORM:
+                    for rows in read_rows(shard.place):
+                        yield encoded_rows(
+                            rows,
+                            encoder,
+                            self.options,
+                            suspect=suspect,
+                            combine=self.combine,
+                            metric=self.metric,
+                        )
+                    return
                 yield from encoded_blocks(
                     shard,
                     self.options,
@@ -169,10 +183,6 @@ def _encoder(folder: str, fingerprint: str, max_pixels: int) -> Encoder:
     from lookalike.model.encoder.bundle import Encoder
 
     return open_kept(folder, fingerprint, functools.partial(Encoder.load, max_pixels=max_pixels))
-
-
-Line = tuple[int, str, bool]
-"""A line of a file of ids: its number, its text, and whether it is an id."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +212,7 @@ class LookUp:
     Attributes:
         folder: of the run.
         store: folder of the store.
-        ids: the lines.
+        ids: what is looked up.
         dim: length of a vector.
         memory: see `pieces.Search`.
         block: queries in a block at most.
@@ -210,7 +220,7 @@ class LookUp:
 
     folder: str
     store: str
-    ids: WorkList[Line]
+    ids: ListedIds | ListedRows
     dim: int
     memory: int | None
     block: int
@@ -223,10 +233,10 @@ class LookUp:
                 for number in piece.pieces:
                     path = files.join(_found(self.folder, number), f"{piece.number:03}-{turn:03}")
                     with write_queries(path, self.dim) as add:
-                        for names, numbers, _ in _id_blocks(self.ids, number, self.block):
-                            vectors = vectors_by_id(shards, pa.array(names, pa.string()))
+                        for one in self.ids.blocks(number, self.block):
+                            vectors = vectors_by_id(shards, pa.array(one.names, pa.string()))
                             known = np.isfinite(vectors).all(axis=1)
-                            add(QueryBlock(names, vectors, numbers).only(known))
+                            add(QueryBlock(one.names, vectors, one.numbers).only(known))
 
 
 @dataclass(frozen=True)
@@ -244,24 +254,12 @@ class GatherVectors:
                 continue
             found = [read_queries([file.path]) for file in files.list_files(_found(up.folder, number))]
             with write_part(up.folder, name, up.dim) as add:
-                for names, numbers, failures in _id_blocks(up.ids, number, up.block):
-                    vectors = np.full((len(names), up.dim), np.nan, np.float32)
+                for one in up.ids.blocks(number, up.block):
+                    vectors = np.full((len(one.names), up.dim), np.nan, np.float32)
                     for known in map(next, found):
-                        vectors[np.searchsorted(numbers, known.numbers)] = known.vectors
-                    add(looked_up(names, numbers, failures, vectors))
+                        vectors[np.searchsorted(one.numbers, known.numbers)] = known.vectors
+                    add(one.asked(vectors))
 
 
 def _found(folder: str, number: int) -> str:
     return files.join(folder, "found", f"{number:08}")
-
-
-def _id_blocks(
-    ids: WorkList[Line], piece: int, block: int
-) -> Iterator[tuple[list[str], np.ndarray, list[Failure]]]:
-    coming = ids.read(piece)
-    while lines := list(islice(coming, block)):
-        good = [(number, text) for number, text, is_id in lines if is_id]
-        failures = [
-            Failure(number, text, "id", "the id is not UTF-8") for number, text, is_id in lines if not is_id
-        ]
-        yield [text for _, text in good], np.array([number for number, _ in good], np.int64), failures
