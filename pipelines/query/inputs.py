@@ -225,7 +225,7 @@ def content_blocks(
     """
     metric = generation.metric
     if kind_of(path) == "vectors":
-        return vector_blocks(path, generation.dim, metric, generation.encoder, size)
+        return vector_blocks(table_files(path), generation.dim, metric, generation.encoder, size)
     open_encoder = functools.partial(_matching_encoder, config, generation)
     return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect, size=size)
 

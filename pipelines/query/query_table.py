@@ -1,4 +1,4 @@
-"""A query table, CSV, JSON Lines or Parquet: which of its columns is what."""
+"""A query table, CSV, JSON Lines, Parquet or a NumPy array of vectors: which of its columns is what."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ from ..filesystem.parquet import damage_named
 from ..filesystem.text import lines, open_text
 from ..sources.text_tables import JsonType, json_rows, read_csv
 from ..sources.types import arrow_type
+from .vector_arrays import vector_array_columns
 from .vector_files import ID_COLUMNS, vector_column_of
 
 logger = logging.getLogger(__name__)
-Form = Literal["csv", "jsonl", "parquet"]
+Form = Literal["csv", "jsonl", "parquet", "npy"]
 Content = Literal["path", "image", "item_id", "vector"]
-TEXT_FORMS: dict[str, Form] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-"""Ending -> form, of tables in text."""
+FORMS: dict[str, Form] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".npy": "npy",
+}
+"""Ending -> form."""
 QUERY_ID, BOX, WHERE = "query_id", "box", "where"
 MOST_ROW = 64 << 20
 """Bytes of a line of JSON, or of a row of CSV, in which a picture may stand in base64."""
@@ -67,8 +74,7 @@ class QueryTable:
 
 def form_of(path: str) -> Form | None:
     """The form of a table by its ending; None if it has another."""
-    endings: dict[str, Form] = {**TEXT_FORMS, ".parquet": "parquet"}
-    return next((form for ending, form in endings.items() if path.lower().endswith(ending)), None)
+    return next((form for ending, form in FORMS.items() if path.lower().endswith(ending)), None)
 
 
 def open_table(listed: Sequence[FileInfo], form: Form) -> QueryTable:
@@ -85,7 +91,7 @@ def open_table(listed: Sequence[FileInfo], form: Form) -> QueryTable:
     if form == "jsonl":
         found = [_json_columns(listed)]
     else:
-        read = _csv_columns if form == "csv" else _parquet_columns
+        read = {"csv": _csv_columns, "parquet": _parquet_columns, "npy": vector_array_columns}[form]
         found = [read(info.path) for info in listed]
     for info, columns in zip(listed, found, strict=False):
         if columns != found[0]:
@@ -100,7 +106,7 @@ def _understood(
     listed: tuple[FileInfo, ...], form: Form, columns: Mapping[str, pa.DataType | None]
 ) -> QueryTable:
     path = listed[0].path
-    if form == "parquet":
+    if form in ("parquet", "npy"):
         vector = vector_column_of(pa.schema([(name, kind) for name, kind in columns.items() if name != BOX]))
         vector = None if vector not in _VECTORS and {"path", "image"} & columns.keys() else vector
     else:

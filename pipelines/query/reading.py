@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
 from ..embedding import attempts
 from ..filesystem import files
-from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..index.opening import open_vectors_of, opened_in_turn
 from ..index.pieces import fitting
@@ -30,9 +28,10 @@ from .blocks import Block, Failure
 from .id_lists import ListedIds, ListedRows
 from .inputs import encoded_blocks
 from .parts import is_done, write_part
+from .query_files import table_files
 from .row_files import FORM, read_rows
 from .table_blocks import Combine, encoded_rows
-from .vector_files import vectors_of_groups
+from .vector_files import rows_in_groups, vectors_of_groups
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
@@ -51,6 +50,7 @@ class Source:
         file: of vectors.
         groups: its row groups.
         place: of the shard, as people know it.
+        before: rows in the files of vectors before this one.
     """
 
     number: int
@@ -58,6 +58,7 @@ class Source:
     file: files.FileInfo | None = None
     groups: tuple[int, ...] = ()
     place: str = ""
+    before: int = 0
 
     @property
     def size(self) -> int:
@@ -68,28 +69,27 @@ class Source:
         """It in types of JSON, from which `from_json` makes the same."""
         shard = self.shard and [self.shard.place, self.shard.to_json()]
         file = self.file and [anchored(self.file.path), *astuple(self.file)[1:]]
-        return [self.number, shard, file, self.groups]
+        return [self.number, shard, file, self.groups, self.before]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Source:
         """The one that `to_json` was asked of, wherever that is: its paths are absolute, its `place` is not."""
-        number, shard, file, groups = data
+        number, shard, file, groups, before = data
         place, shard = (shard[0], Shard.from_json(shard[1])) if shard else ("", None)
-        return cls(number, shard, file and files.FileInfo(*file), tuple(groups), place)
+        return cls(number, shard, file and files.FileInfo(*file), tuple(groups), place, before)
 
 
 def vector_sources(path: str) -> Iterator[Source]:
     """The parts of files of vectors that workers read. Raises LookalikeError for a file that is no whole Parquet."""
-    number = 0
-    for info in files.glob(path):
-        with files.open_read(info.path) as file, damage_named(info.path):
-            metadata = pq.ParquetFile(file).metadata
-            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    number = before = 0
+    for info in table_files(path):
+        rows = rows_in_groups(info.path)
         start = 0
         for group in range(len(rows)):
             if sum(rows[start : group + 1]) >= ROWS or group == len(rows) - 1:
-                yield Source(number, file=info, groups=tuple(range(start, group + 1)))
+                yield Source(number, file=info, groups=tuple(range(start, group + 1)), before=before)
                 start, number = group + 1, number + 1
+        before += sum(rows)
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,13 @@ class ReadQueries:
                 attempts.end(self.folder, shard)  # only a process that is ended itself leaves its note
         elif source.file:
             yield from vectors_of_groups(
-                source.file, source.groups, self.dim, self.metric, self.fingerprint, self.block
+                source.file,
+                source.groups,
+                self.dim,
+                self.metric,
+                self.fingerprint,
+                self.block,
+                source.before,
             )
 
 

@@ -23,13 +23,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lookalike.model.encoder.manifest import MANIFEST
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..filesystem.text import lines
 from ..index.pieces import (
@@ -59,6 +57,7 @@ from .query_table import form_of
 from .reading import ROWS, GatherVectors, IdPiece, LookUp, ReadQueries, Source, vector_sources
 from .table_parts import listed_rows, rows_as_shards, write_parts
 from .tables import Format
+from .vector_files import rows_in_groups
 
 T = TypeVar("T")
 MANY = 1 << 21
@@ -81,8 +80,7 @@ def is_long(path: str, kind: Kind) -> bool:
         if form_of(info.path) != "parquet":
             count += info.size // 16  # bytes of a short row
             continue
-        with files.open_read(info.path) as file, damage_named(info.path):
-            count += pq.read_metadata(file).num_rows
+        count += sum(rows_in_groups(info.path))
     return count > MANY
 
 

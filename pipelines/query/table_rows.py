@@ -30,6 +30,7 @@ from ..sources.fields import read_json, shown
 from ..sources.text_tables import json_rows, read_csv
 from ..sources.types import UnfitError, arrow_type, convert, text_of
 from .query_table import BOX, MOST_ROW, QueryTable, is_text
+from .vector_arrays import vector_arrays
 from .vector_files import check_made_by, check_pages, ids_of, plain_column, vectors_of_column
 
 OURS = ("query_id", "number", "value", "box", "stage", "error")
@@ -108,7 +109,9 @@ class _Reader:
         self._last: tuple[str, int, int] | None = None
 
     def rows(self) -> Iterator[pa.Table]:
-        read = {"csv": self._csv, "jsonl": self._json_lines, "parquet": self._parquet}[self._table.form]
+        read = {"csv": self._csv, "jsonl": self._json_lines, "parquet": self._parquet, "npy": self._npy}[
+            self._table.form
+        ]
         for info in self._table.files:
             for columns in read(info):
                 yield self._as_rows(columns, info)
@@ -146,6 +149,9 @@ class _Reader:
             step = _FEW if table.content == "image" else _MANY
             for batch in parquet.iter_batches(batch_size=step, columns=names):
                 yield {name: plain_column(batch[name], info.path) for name in names}
+
+    def _npy(self, info: FileInfo) -> Iterator[dict[str, Any]]:
+        return ({self._table.column: vectors} for vectors in vector_arrays(info.path, self._dim))
 
     def _ours(self) -> list[str]:
         table = self._table

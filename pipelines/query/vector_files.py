@@ -43,11 +43,13 @@ def _is_vector(kind: pa.DataType) -> bool:
     return nested and pa.types.is_floating(kind.value_type)
 
 
-def vector_blocks(path: str, dim: int, metric: str, fingerprint: str, size: int = BLOCK) -> Iterator[Block]:
-    """Queries from Parquet files with a column of vectors; without an id column the row number is the id.
+def vector_blocks(
+    listed: Sequence[files.FileInfo], dim: int, metric: str, fingerprint: str, size: int = BLOCK
+) -> Iterator[Block]:
+    """Queries from Parquet files with a column of vectors; without ids they are numbered over all files.
 
     Args:
-        path: of them.
+        listed: the files.
         dim: length of a vector.
         metric: of the index.
         fingerprint: of its encoder.
@@ -57,8 +59,17 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str, size: int 
         LookalikeError: if a file says that its vectors come from another encoder, or would take much more memory than
             such vectors.
     """
-    for file_info in files.glob(path):
-        yield from vectors_of_groups(file_info, None, dim, metric, fingerprint, size)
+    before = 0
+    for info in listed:
+        yield from vectors_of_groups(info, None, dim, metric, fingerprint, size, before)
+        before += sum(rows_in_groups(info.path))
+
+
+def rows_in_groups(path: str) -> list[int]:
+    """How many rows each row group of a file has. Raises LookalikeError for a file that is no whole Parquet."""
+    with files.open_read(path) as file, damage_named(path):
+        metadata = pq.read_metadata(file)
+        return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
 def vectors_of_groups(
@@ -68,8 +79,13 @@ def vectors_of_groups(
     metric: str,
     fingerprint: str,
     size: int = BLOCK,
+    before: int = 0,
 ) -> Iterator[Block]:
-    """The same from some row groups of one file, or all; their numbers are those of the rows in the file."""
+    """The same from some row groups of one file, or all; their numbers are those of the rows in the file.
+
+    Args:
+        before: rows in the files before this one.
+    """
     column = vector_column(info.path)
     if column is None:
         raise LookalikeError(f"Expected a column of vectors. Received: none in {info.path}")
@@ -84,7 +100,7 @@ def vectors_of_groups(
         check_pages(parquet, info, cast(BinaryIO, file), columns, column, dim, groups)
         start = sum(parquet.metadata.row_group(n).num_rows for n in range(min(groups, default=0)))
         for batch in parquet.iter_batches(batch_size=size, row_groups=list(groups), columns=columns):
-            numbers = range(start, start + len(batch))
+            numbers = range(before + start, before + start + len(batch))
             names = [str(number) for number in numbers]
             unusable: dict[int, str] = {}
             if id_column is not None:
