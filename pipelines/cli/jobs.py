@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -169,7 +169,8 @@ def query(
         typer.Argument(
             metavar="QUERIES",
             callback=expand,
-            help="Image shards or a folder; Parquet with vectors; a .txt of item ids.",
+            help="Image shards, a folder or a photograph; a query table (CSV, JSON Lines, Parquet); Parquet or .npy "
+            "with vectors; a .txt of item ids.",
         ),
     ],
     config: ConfigFile,
@@ -204,12 +205,19 @@ def query(
             metavar="LAMBDA", min=0, max=1, help="From 1, by score alone, to 0: unlike each other (MMR)."
         ),
     ] = None,
+    combine: Annotated[
+        Literal["best", "mean"] | None,
+        typer.Option(help="Rows of one query_id: their best score, or their mean. Default: query.combine."),
+    ] = None,
     set: Overrides = None,
 ) -> None:
     """Answer a file of queries: OUT/results (query_id, rank, item_id, score, metadata) and OUT/failures.
 
     Every query of the input is in exactly one of the two tables. With Beam's flags, behind `--`, workers answer, which
     must see the queries, the store and OUT; the tables are the same.
+
+    A query table has a column query_id and one of path, image, item_id and vector; box, for a part of the picture, and
+    where, a filter, are optional, and all others are carried into the results.
 
     First items are filtered, then those below a threshold left out, then groups limited, then diverse ones chosen. K
     matches are found as long as so many items meet the conditions.
@@ -234,7 +242,12 @@ def query(
     }
     conditions = Conditions.of(job.query, {name: value for name, value in given.items() if value is not None})
     options = QueryOptions(
-        k or job.query.k, format, exact=exact, exclude_self=exclude_self, conditions=conditions
+        k or job.query.k,
+        format,
+        exact=exact,
+        exclude_self=exclude_self,
+        conditions=conditions,
+        combine=combine,
     )
     summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))

@@ -165,6 +165,11 @@ class Query(Section):
         None,
         description="from 1, matches by score alone, to 0, by how little they are like those before them (MMR)",
     )
+    combine: Literal["best", "mean"] = Field(
+        "best",
+        description="what several neighbouring rows of one query_id in a query table find together: by an item's best "
+        "score, or nearest to the mean of their vectors",
+    )
     memory: Size | None = Field(
         None,
         description="of this process, or of a worker, for index shards that are open at once: bytes, or a text such as "

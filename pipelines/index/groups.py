@@ -43,6 +43,18 @@ def first_of_groups(codes: np.ndarray, per_group: int) -> np.ndarray:
     return kept
 
 
+def first_in_runs(runs: np.ndarray, codes: np.ndarray, per_group: int) -> np.ndarray:
+    """The same where rows are of any length: int64 (n,), which row each is of, and its code -> bool (n,)."""
+    order = np.lexsort((np.arange(len(codes)), codes, runs))
+    in_order, of_run = codes[order], runs[order]
+    place = np.arange(len(codes))
+    begins = np.ones(len(codes), bool)
+    begins[1:] = (in_order[1:] != in_order[:-1]) | (of_run[1:] != of_run[:-1])
+    kept = np.empty(len(codes), bool)
+    kept[order] = place - np.maximum.accumulate(np.where(begins, place, 0)) < per_group
+    return kept
+
+
 class Groups:
     """The groups of the items of one index shard.
 
@@ -75,12 +87,6 @@ class Groups:
         """
         vector = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         rows = np.flatnonzero(appears)
-        order = np.lexsort((rows, self.codes[rows], vector[rows]))
-        in_order, vectors = self.codes[rows][order], vector[rows][order]
-        begins = np.ones(len(rows), bool)
-        begins[1:] = (in_order[1:] != in_order[:-1]) | (vectors[1:] != vectors[:-1])
-        place = np.arange(len(rows))
-        since = place - np.maximum.accumulate(np.where(begins, place, 0))
         can = np.zeros(len(appears), bool)
-        can[rows[order][since < self.per_group + skips]] = True
+        can[rows] = first_in_runs(vector[rows], self.codes[rows], self.per_group + skips)
         return can

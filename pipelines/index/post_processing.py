@@ -115,7 +115,7 @@ class Asked:
         passes = []
         if expansion := self.steps.query_expansion:
             passes.append(Pass(expansion.k, skips_own=True, with_vectors=True))
-        wide, with_vectors = self.conditions.pool(self.k), self.conditions.diversify is not None
+        wide, with_vectors = self.pool, self.conditions.diversify is not None
         if reranking := self.steps.reranking:
             # One more, as the query's own item may be among them.
             wide, with_vectors = max(wide, reranking.short_list + 1), True
@@ -161,14 +161,22 @@ class Asked:
         assert self.steps.query_expansion is not None
         return _drawn(checked(queries, "cosine"), answers, self.steps.query_expansion)
 
-    def finished(self, queries: np.ndarray, ids: Sequence[str], answers: Answers, metric: Metric) -> Answers:
-        """The matches, from the answers of all shards in the last search, whose queries these are."""
+    @property
+    def pool(self) -> int:
+        """How many of the matches of a query `chosen` looks at."""
+        return self.conditions.pool(self.k)
+
+    def finished(self, queries: np.ndarray, ids: Sequence[str], answers: Answers) -> Answers:
+        """`pool` matches, from the answers of all shards in the last search, whose queries these are."""
         if reranking := self.steps.reranking:
-            wide = self.conditions.pool(self.k)
-            answers = _reranked(checked(queries, "cosine"), ids, answers, reranking, wide)
-        if self.conditions.diversify is not None:
-            return _diverse(answers, metric, self.conditions.diversify, self.k)
+            return _reranked(checked(queries, "cosine"), ids, answers, reranking, self.pool)
         return answers
+
+    def chosen(self, answers: Answers, metric: Metric) -> Answers:
+        """The `k` matches of each query among `pool`: the diverse ones, if that is asked for."""
+        if self.conditions.diversify is None:
+            return answers
+        return _diverse(answers, metric, self.conditions.diversify, self.k)
 
 
 def search_in_steps(
@@ -189,14 +197,13 @@ def search_in_steps(
         columns: of the queries, a row for each, for filters; None for none.
 
     Returns:
-        `asked.k` matches a query; how near they are is told by the query that was asked last, and does not always
-        descend where items were re-ranked or are diverse.
+        `asked.pool` matches a query; how near they are is told by the query that was asked last, and does not always
+        descend where items were re-ranked.
     """
     last = len(asked.passes) - 1
     for number in range(last):
         queries = asked.next_queries(queries, asked.asked_in(number, shards, queries, ids, excluded))
-    found = asked.asked_in(last, shards, queries, ids, excluded, columns)
-    return asked.finished(queries, ids, found, shards[0].manifest.metric)
+    return asked.finished(queries, ids, asked.asked_in(last, shards, queries, ids, excluded, columns))
 
 
 def drawn_to_neighbours(

@@ -19,6 +19,9 @@ from ..index.answers import Answers
 from ..index.post_processing import Asked
 from ..sources.types import arrow_type
 from ..store.generation import Generation
+from .carried import carried_columns, carried_fields
+from .query_table import QueryTable
+from .table_blocks import Combine
 from .tables import Format, open_table
 
 FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
@@ -33,18 +36,23 @@ class Served:
         generation: what is served.
         asked: of its index.
         excluded: ids of items that never appear.
+        table: the query table that is answered; None for queries of another kind.
+        combine: how several rows of it are one query.
     """
 
     config: Config
     generation: Generation
     asked: Asked
     excluded: pa.Array
+    table: QueryTable | None = None
+    combine: Combine = "best"
 
     @property
     def schema(self) -> pa.Schema:
         """Of the table of results."""
         made_by = {"lookalike.generation": self.generation.name, "lookalike.encoder": self.generation.encoder}
-        return results_schema(self.generation.metadata).with_metadata(made_by)
+        columns = self.table.columns if self.table else None
+        return results_schema(self.generation.metadata, columns).with_metadata(made_by)
 
     @property
     def block(self) -> int:
@@ -74,31 +82,40 @@ class Done:
         self.reasons.update(reasons)
 
 
-def results_schema(metadata: Mapping[str, str]) -> pa.Schema:
-    """The columns of the result table for the carried metadata, name -> type."""
-    return pa.schema(
-        [
-            ("query_id", pa.string()),
-            ("rank", pa.int32()),
-            ("item_id", pa.string()),
-            ("score", pa.float32()),
-            *((name, arrow_type(kind)) for name, kind in metadata.items()),
-        ]
-    )
+def results_schema(metadata: Mapping[str, str], columns: pa.Schema | None = None) -> pa.Schema:
+    """The columns of the result table for the carried metadata, name -> type, and those of a query table behind them.
+
+    Raises:
+        LookalikeError: if the names of two columns would be the same.
+    """
+    ours = [
+        ("query_id", pa.string()),
+        ("rank", pa.int32()),
+        ("item_id", pa.string()),
+        ("score", pa.float32()),
+        *((name, arrow_type(kind)) for name, kind in metadata.items()),
+    ]
+    carried = carried_fields(columns or pa.schema([]), [name for name, _ in ours])
+    return pa.schema([*map(pa.field, *zip(*ours, strict=True)), *carried])
 
 
-def results_of(ids: Sequence[str], answers: Answers, metric: str, schema: pa.Schema) -> pa.Table:
-    """The rows of the result table for the queries with these ids."""
+def results_of(
+    ids: Sequence[str], answers: Answers, metric: str, schema: pa.Schema, columns: pa.Table | None = None
+) -> pa.Table:
+    """The rows of the result table for the queries with these ids, and the columns of their table."""
     near = answers.near[answers.held]
     items = answers.items.combine_chunks()
-    columns = [
-        pa.array(ids, pa.string()).take(pa.array(answers.query)),
+    query = pa.array(answers.query)
+    found = [
+        pa.array(ids, pa.string()).take(query),
         pa.array(answers.rank),
         items["item_id"],
         pa.array(near if metric == "cosine" else -near),
         *(items[name] for name in items.column_names[1:]),
     ]
-    return pa.Table.from_arrays(columns, schema=schema)
+    if columns is not None:
+        found += (column.combine_chunks().take(query) for column in carried_columns(columns))
+    return pa.Table.from_arrays(found, schema=schema)
 
 
 @contextlib.contextmanager

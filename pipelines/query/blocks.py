@@ -50,15 +50,19 @@ def duplicate(number: int, query_id: str) -> Failure:
 
 
 def unique(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same blocks, but empty ones, with every query whose id came before turned into a failure."""
+    """The same blocks, but empty ones, with every query whose id came before turned into a failure.
+
+    Neighbouring rows of one number are one query.
+    """
     seen: set[str] = set()
     for block in blocks:
         again = np.zeros(len(block.ids), bool)
+        goes_on = np.diff(block.numbers, prepend=-1) == 0
         for i, query_id in enumerate(block.ids):
-            again[i] = query_id in seen
+            again[i] = again[i - 1] if goes_on[i] else query_id in seen
             seen.add(query_id)
         if again.any():
-            repeated = block.only(again)
+            repeated = block.only(again & ~goes_on)
             failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
             kept = block.only(~again)
             block = with_failures(kept, sorted([*block.failures, *failures]))

@@ -24,6 +24,7 @@ from .blocks import Failure
 from .far_queries import far_of
 from .matching import is_filtered, without_matches
 from .parts import queries_of, read_failures, write_failures
+from .several_pictures import one_answer_each
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,13 @@ class Combine:
                 )
                 bare: list[Failure] = []
                 for block in read_queries([queries_of(self.folder, self.number, name)]):
-                    found = self.asked.finished(block.vectors, block.ids, next(answers), self.metric)
+                    found = self.asked.finished(block.vectors, block.ids, next(answers))
+                    block, found = one_answer_each(
+                        block, found, self.asked.pool, self.asked.conditions.grouping
+                    )
+                    found = self.asked.chosen(found, self.metric)
                     kept = ~np.isin(block.numbers, repeated)
-                    rows = results_of(block.ids, found, self.metric, self.schema)
+                    rows = results_of(block.ids, found, self.metric, self.schema, block.columns)
                     if not kept.all():
                         rows = rows.filter(pa.array(kept[found.query]))
                     writer.write_table(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from ..index.conditions import WHERE, schema_of
 from ..index.filters import read_filter
 from ..index.post_processing import Asked
 from ..index.query_blocks import QueryBlock
+from .answering import Served
 from .blocks import Block, Failure, with_failures
 
 
@@ -27,8 +28,13 @@ class CheckFilters:
         where: the filter of all queries; None for none.
     """
 
-    metadata: Mapping[str, str]
-    where: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    where: str | None = None
+
+    @classmethod
+    def of(cls, served: Served) -> CheckFilters:
+        """For the queries of a job."""
+        return cls(served.generation.metadata, served.asked.conditions.where)
 
     def __call__(self, block: Block) -> Block:
         """The same block; a query whose own filter is none has become a failure.
@@ -46,15 +52,18 @@ class CheckFilters:
         if WHERE not in own:
             return block
         assert block.columns is not None
+        if (kind := block.columns[WHERE].type) not in (pa.string(), pa.large_string(), pa.null()):
+            raise LookalikeError(f"Expected filters, which are text, in the column {WHERE}. Received: {kind}")
         texts = block.columns[WHERE].to_pylist()
         errors = {text: _error(text, items, schema) for text in set(texts)}
         wrong = np.array([errors[text] is not None for text in texts], bool)
         if not wrong.any():
             return block
-        refused = zip(
-            block.only(wrong).numbers.tolist(), block.only(wrong).ids, np.flatnonzero(wrong), strict=True
-        )
-        failures = [Failure(number, name, "filter", str(errors[texts[i]])) for number, name, i in refused]
+        # Rows of one number are one query, with the filter of its first row.
+        refused = {int(block.numbers[i]): i for i in reversed(np.flatnonzero(wrong).tolist())}
+        failures = [
+            Failure(number, block.ids[i], "filter", str(errors[texts[i]])) for number, i in refused.items()
+        ]
         return with_failures(block.only(~wrong), sorted([*block.failures, *failures]))
 
 

@@ -30,13 +30,13 @@ _IDS = pa.schema([("number", pa.int64()), ("query_id", pa.string())])
 _REPEATED = """
 SELECT place.part AS part, place.number AS number, query_id
 FROM (
-    SELECT query_id, min(place) AS first, unnest(list(place)) AS place
+    SELECT query_id, min(place) AS first, unnest(list(DISTINCT place)) AS place
     FROM (SELECT query_id, {'part': part, 'number': number} AS place FROM batches)
     GROUP BY query_id HAVING count(*) > 1
 )
 WHERE place > first
 """
-"""Grouping spills best; see `index.duplicates`."""
+"""Rows of one place are one query. Grouping spills best; see `index.duplicates`."""
 FAILED = ("failures", "repeated", "unmatched")
 _FAILURES = pa.schema([*_IDS, ("stage", pa.string()), ("error", pa.string())])
 

@@ -400,7 +400,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/reading.py": [
         wrong(
-            "vectors[np.searchsorted(numbers, known.numbers)] = known.vectors",
+            "vectors[np.searchsorted(one.numbers, known.numbers)] = known.vectors",
             "vectors[: len(known.vectors)] = known.vectors",
             "behind an unknown id, queries get each other's vectors",
         ),
@@ -412,8 +412,8 @@ CHANGES: dict[str, list[Change]] = {
             "a query that nothing matches is in neither table",
         ),
         wrong(
-            "exclusions.excluded_ids(config.store))",
-            "exclusions.excluded_ids(config.store)[:0])",
+            "exclusions.excluded_ids(config.store), table",
+            "exclusions.excluded_ids(config.store)[:0], table",
             "what was taken down is shown",
         ),
         wrong(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lookalike.index.answers import Answers
@@ -97,6 +98,43 @@ def test_a_query_that_no_item_matches_is_a_failure(out, flags):
 )
 def test_conditions_that_do_not_fit_end_in_a_sentence_before_the_search(out, flags, sentence):
     assert sentence in refused(out, vectors(out), *flags)
+
+
+@pytest.mark.parametrize("flags", [(), STAGES])
+def test_each_row_of_a_query_table_has_a_filter_of_its_own(out, flags):
+    table = out.folder / "queries.csv"
+    table.write_text(
+        "query_id,item_id,where,least\n"
+        "a,003.jpg,number < query.least::int,2\n"
+        "b,003.jpg,,2\n"
+        "c,003.jpg,number < colour,2\n"
+        "d,004.jpg,number in (7),2\n"
+        "d,005.jpg,number in (8),2\n"
+    )
+    assert out.query(table, "-k", 3, "--where", "number <> 3", *flags).code == 0
+    found = {}
+    for row in out.results.to_pylist():
+        found.setdefault(row["query_id"], set()).add(row["number"])
+    assert (found["a"], len(found["b"]), found["d"]) == ({0, 1}, 3, {7})
+    assert 3 not in found["b"]
+    ((query, stage),) = [(row["query_id"], row["stage"]) for row in out.failures]
+    assert (query, stage) == ("c", "filter")
+
+
+@pytest.mark.parametrize("flags", [(), STAGES])
+def test_several_pictures_of_a_query_have_groups_and_diversity_together(out, flags):
+    ids, known = corpus(out)
+    table = out.folder / "queries.parquet"
+    vectors = pa.array(list(known[:4]), pa.list_(pa.float32()))
+    pq.write_table(pa.table({"query_id": ["x", "x", "x", "y"], "vector": vectors}), table)
+    assert out.query(table, "-k", 20, "--where", "number < 30", "--group-by", "number", *flags).code == 0
+    rows = [row for row in out.results.to_pylist() if row["query_id"] == "x"]
+    assert [row["item_id"] for row in rows[:3]] == ids[:3]
+    assert len({row["number"] for row in rows}) == len(rows) == 20
+    assert out.query(table, "-k", 5, "--diversify", 1, *flags).code == 0
+    plain = out.results
+    assert out.query(table, "-k", 5, *flags).code == 0
+    assert out.results.equals(plain)
 
 
 def test_only_the_query_whose_own_filter_is_none_fails():
