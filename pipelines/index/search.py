@@ -190,7 +190,8 @@ def _first_fetch(shard: IndexShard, k: int, shown: ShownItems) -> int:
         share = max(1, len(shown.numbers)) / max(1, len(shard.searcher))
         return math.ceil(_DEEPER * (k + 1 + shown.skips) / share)
     # Twice what is lost on average to what does not appear, so that few have to be asked again.
-    return k + 1 + shown.skips + math.ceil(2 * k * shown.hidden)
+    fetch = k + 1 + shown.skips + math.ceil(2 * k * shown.hidden)
+    return 2 * fetch if shown.in_groups else fetch
 
 
 def _first_items(
@@ -247,8 +248,8 @@ def _ask(
 
     Beside them how near one can be that is not named: float32 (q,).
 
-    Where a filter lets pass what is far from the query, the last of what an approximate search finds decide, and of
-    those it misses more than of the first; so what it finds is relied on for the nearer half.
+    Where a filter or a limit to groups lets pass what is far from the query, the last of what an approximate search
+    finds decide, and of those it misses more than of the first; so what it finds is relied on for the nearer half.
 
     Args:
         positions: int64 (q,), of these queries among all.
@@ -269,7 +270,8 @@ def _ask(
     near = nearness(score, metric)
     horizon = np.full(len(queries), -np.inf, np.float32)
     if width < held:
-        counted = near[:, : max(1, width // 2)] if shown.filtered and not among else near
+        halved = (shown.filtered and not among) or (shown.in_groups and not wanted.exact)
+        counted = near[:, : max(1, width // 2)] if halved else near
         horizon = np.where(np.isneginf(counted), np.float32(np.inf), counted).min(axis=1)
     if not shown.all_shown:
         near[shown.counts(positions, row) == 0] = -np.inf
