@@ -251,5 +251,5 @@ def query(
     )
     summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))
-    if not summary.answered:
+    if not summary.answered + summary.reasons.get("match", 0):
         raise typer.Exit(IN_PART)

@@ -81,6 +81,7 @@ def test_a_query_that_no_item_matches_is_a_failure(out, flags):
     failure = {"query_id": "unlike all", "stage": "match", "error": "no item meets the conditions"}
     assert out.failures == [failure]
     assert "2 read = 1 answered + 1 failed" in done.out
+    assert out.query(queries, "--where", "false", *flags).code == 0  # that nothing is there is an answer
 
 
 @pytest.mark.parametrize(
