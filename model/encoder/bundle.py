@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from ..cores import cores
 from ..errors import ImageError, LookalikeError
 from ..images import MAX_PIXELS
+from ..images.boxes import PartOfImage
 from ..images.preprocess import parse_spec
 from ..images.test_time_augmentation import TestTimeAugmentation, read_pixels
 from ..networks.pooling import gem
@@ -152,7 +153,9 @@ class Encoder:
                 f"Received: a network and a projection for {projected[0]} from {projected[1]}"
             )
 
-    def map(self, batches: Iterable[Sequence[bytes]], *, suspect: bool = False) -> Iterator[EncodedBatch]:
+    def map(
+        self, batches: Iterable[Sequence[bytes | PartOfImage]], *, suspect: bool = False
+    ) -> Iterator[EncodedBatch]:
         """Encodes batches of at most `BATCH` images on all threads; results come in the order of the input.
 
         How many it takes ahead of what has been consumed is bounded: see `is_far_ahead`. `suspect` is as for
@@ -170,17 +173,17 @@ class Encoder:
             for _, future in running:
                 future.cancel()
 
-    def submit(self, images: Sequence[bytes], *, suspect: bool = False) -> Future[EncodedBatch]:
+    def submit(self, images: Sequence[bytes | PartOfImage], *, suspect: bool = False) -> Future[EncodedBatch]:
         """Starts `encode_batch` on a worker thread."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="encode")
         return self._pool.submit(self.encode_batch, images, suspect=suspect)
 
-    def encode_batch(self, images: Sequence[bytes], *, suspect: bool = False) -> EncodedBatch:
+    def encode_batch(self, images: Sequence[bytes | PartOfImage], *, suspect: bool = False) -> EncodedBatch:
         """Encodes at most `BATCH` images on the calling thread.
 
         Args:
-            images: the encoded images.
+            images: the encoded images, or parts of some.
             suspect: whether one of them may be what ended a process before; none is decoded in this one then.
         """
         if len(images) > BATCH:

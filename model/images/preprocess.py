@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import LookalikeError
 from . import MAX_PIXELS, geometry
+from .boxes import PartOfImage
 from .formats import check_size
 from .isolated import decode
 from .levels import AnyWindow
@@ -61,9 +62,9 @@ class Preprocess:
         return parse_spec, (self.spec,)
 
     def pixels(
-        self, data: bytes, *, max_pixels: int = MAX_PIXELS, suspect: bool = False
+        self, data: bytes | PartOfImage, *, max_pixels: int = MAX_PIXELS, suspect: bool = False
     ) -> tuple[np.ndarray, int, int]:
-        """Everything but normalize: an image file to uint8 (height, width, 3), RGB.
+        """Everything but normalize: an image file, or a part of one, to uint8 (height, width, 3), RGB.
 
         Args:
             data, max_pixels, suspect: as for `model.images.isolated.decode`.
@@ -72,8 +73,14 @@ class Preprocess:
             The pixels, then the width and the height of the original at full resolution, upright.
 
         Raises:
-            ImageError: as `model.images.isolated.decode`; also where an intermediate picture would pass `max_pixels`.
+            ImageError: as `model.images.isolated.decode`; also where an intermediate picture would pass `max_pixels`,
+                or the part lies outside of the picture.
         """
+        if isinstance(data, PartOfImage):
+            whole = decode(data.data, max_pixels=max_pixels, window=self._window, suspect=suspect)
+            part = data.box.cut_from(whole.pixels)
+            height, width = part.shape[:2]
+            return self._geometry(part, height, width, max_pixels), whole.width, whole.height
         image = decode(
             data,
             max_pixels=max_pixels,

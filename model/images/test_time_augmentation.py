@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LookalikeError
+from .boxes import PartOfImage
 from .preprocess import Preprocess, parse_spec
 
 
@@ -80,7 +81,7 @@ def _scaled(preprocess: Preprocess, scale: float) -> Preprocess:
 
 
 def read_pixels(
-    preprocessings: Sequence[Preprocess], image: bytes, **options: Any
+    preprocessings: Sequence[Preprocess], image: bytes | PartOfImage, **options: Any
 ) -> tuple[np.ndarray, int, int]:
     """An image at every scale: uint8 (scales, height, width, 3); then width and height of the original.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -175,7 +175,8 @@ def query(
         typer.Argument(
             metavar="QUERIES",
             callback=expand,
-            help="Image shards or a folder; Parquet with vectors; a .txt of item ids.",
+            help="Image shards, a folder or a photograph; a query table (CSV, JSON Lines, Parquet); Parquet or .npy "
+            "with vectors; a .txt of item ids.",
         ),
     ],
     config: ConfigFile,
@@ -192,6 +193,32 @@ def query(
         float | None,
         typer.Option(min=0, max=1, help="Leave out matches below; needs `evaluate --calibrate`."),
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Only items that pass this filter over item_id and metadata."),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="S", help="Only items of at least this score (metric: cosine).")
+    ] = None,
+    max_distance: Annotated[
+        float | None, typer.Option(metavar="D", help="Only items that near (metric: euclidean).")
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="One match of a value of FIELD, or --per-group.")
+    ] = None,
+    per_group: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Matches of one value of FIELD.")
+    ] = None,
+    diversify: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LAMBDA", min=0, max=1, help="From 1, by score alone, to 0: unlike each other (MMR)."
+        ),
+    ] = None,
+    combine: Annotated[
+        Literal["best", "mean"] | None,
+        typer.Option(help="Rows of one query_id: their best score, or their mean. Default: query.combine."),
+    ] = None,
     set: Overrides = None,
 ) -> None:
     """Answer a file of queries: OUT/results (query_id, rank, item_id, score, metadata) and OUT/failures.
@@ -201,18 +228,42 @@ def query(
     Every query of the input is in exactly one of the two tables. With Beam's flags, behind `--`, workers answer, which
     must see the queries, the store and OUT; the tables are the same.
 
+    A query table has a column query_id and one of path, image, item_id and vector; box, for a part of the picture, and
+    where, a filter, are optional, and all others are carried into the results.
+
+    First items are filtered, then those below a threshold left out, then groups limited, then diverse ones chosen. K
+    matches are found as long as so many items meet the conditions.
+
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
+
+    Example: lookalike query -c config/nightly.yaml photos/ -o answers/ --where "price < 50" --group-by product
     """
     job = load_config(config, set)
+    from ..index.conditions import Conditions
     from ..query.job import QueryOptions
     from ..query.job import query as run
     from ..query.report import query_report
 
     least = job.query.min_probability if min_probability is None else min_probability
+    given = {
+        "where": where,
+        "min_score": min_score,
+        "max_distance": max_distance,
+        "group_by": group_by,
+        "per_group": per_group,
+        "diversify": diversify,
+    }
+    conditions = Conditions.of(job.query, {name: value for name, value in given.items() if value is not None})
     options = QueryOptions(
-        k or job.query.k, format, exact=exact, exclude_self=exclude_self, min_probability=least
+        k or job.query.k,
+        format,
+        exact=exact,
+        exclude_self=exclude_self,
+        conditions=conditions,
+        combine=combine,
+        min_probability=least,
     )
     summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))
-    if not summary.answered:
+    if not summary.answered + summary.reasons.get("match", 0):
         raise typer.Exit(IN_PART)

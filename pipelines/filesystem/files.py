@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, TypeVar, cast
 
 from lookalike.model.digests import sha256_stream
 from lookalike.model.errors import LookalikeError
@@ -46,6 +46,7 @@ __all__ = [
     "make_folder",
     "sync",
 ]
+T = TypeVar("T")
 _AT_ONCE = 32
 """Objects that `read_many` asks for at the same time: each takes a request's time, whatever it holds."""
 
@@ -80,17 +81,28 @@ def read_many(paths: Iterable[str]) -> Iterator[bytes]:
     Raises:
         OSError: when the turn comes of one that cannot be read.
     """
-    waiting: collections.deque[Future[bytes]] = collections.deque()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    return each_read(paths, read_bytes, _AT_ONCE)
+
+
+def each_read(paths: Iterable[str], read: Callable[[str], T], at_once: int) -> Iterator[T]:
+    """What `read` makes of each of many files, in order; objects of stores are read some at a time.
+
+    Args:
+        paths: of the files.
+        read: reads one; what it raises is raised when its turn comes.
+        at_once: objects that are read at the same time; as many more may wait.
+    """
+    waiting: collections.deque[Future[T]] = collections.deque()
+    with ThreadPoolExecutor(at_once) as pool:
         try:
             for path in paths:
                 if not is_remote(path):
                     while waiting:
                         yield waiting.popleft().result()
-                    yield read_bytes(path)
+                    yield read(path)
                     continue
-                waiting.append(pool.submit(read_bytes, path))
-                if len(waiting) == 2 * _AT_ONCE:
+                waiting.append(pool.submit(read, path))
+                if len(waiting) == 2 * at_once:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

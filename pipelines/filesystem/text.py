@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from lookalike.model.errors import LookalikeError
 
@@ -32,23 +35,38 @@ def as_utf8(data: bytes, path: str) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def lines(path: str) -> Iterator[bytes]:
-    """The lines of a text file as a stream, each as `as_utf8` gives it and without its end.
+@contextlib.contextmanager
+def open_text(path: str) -> Iterator[BinaryIO]:
+    """Opens a text file to be read as UTF-8, behind its byte order mark. One in UTF-16 is held in memory.
 
     Raises:
-        LookalikeError: as `as_utf8`, or if a line is longer than `MOST_LINE`.
+        LookalikeError: as `as_utf8`.
         OSError: if the file cannot be read.
     """
     with files.open_read(path) as file:
         head = file.read(len(codecs.BOM_UTF8))
-        file.seek(len(head) if head == codecs.BOM_UTF8 else 0)
         if head.startswith(_UTF16):
-            found: Iterable[bytes] = as_utf8(file.read(), path).split(b"\n")
+            yield io.BytesIO(as_utf8(head + file.read(), path))
         else:
-            found = iter(lambda: file.readline(MOST_LINE + 1), b"")
-        for line in found:
-            if len(line) > MOST_LINE:
+            file.seek(len(head) if head == codecs.BOM_UTF8 else 0)
+            yield file
+
+
+def lines(path: str, most: int = MOST_LINE) -> Iterator[bytes]:
+    """The lines of a text file as a stream, each as `as_utf8` gives it and without its end.
+
+    Args:
+        path: of the file.
+        most: bytes of a line that are read.
+
+    Raises:
+        LookalikeError: as `as_utf8`, or if a line is longer than that.
+        OSError: if the file cannot be read.
+    """
+    with open_text(path) as file:
+        while line := file.readline(most + 1):
+            if len(line) > most:
                 raise LookalikeError(
-                    f"Expected lines of at most {MOST_LINE:,} bytes in {path}. Received: a longer one"
+                    f"Expected lines of at most {most:,} bytes in {path}. Received: a longer one"
                 )
             yield line.rstrip(b"\r\n")

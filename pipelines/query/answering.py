@@ -19,7 +19,10 @@ from ..index.answers import Answers
 from ..index.post_processing import Asked
 from ..sources.types import arrow_type
 from ..store.generation import Generation
+from .carried import carried_columns, carried_fields
 from .probability import COLUMN, Probability
+from .query_table import QueryTable
+from .table_blocks import Combine
 from .tables import Format, open_table
 
 FAILURES_SCHEMA = pa.schema([("query_id", pa.string()), ("stage", pa.string()), ("error", pa.string())])
@@ -34,6 +37,8 @@ class Served:
         generation: what is served.
         asked: of its index.
         excluded: ids of items that never appear.
+        table: the query table that is answered; None for queries of another kind.
+        combine: how several rows of it are one query.
         probability: tells that of matches; None where nothing does.
     """
 
@@ -41,13 +46,16 @@ class Served:
     generation: Generation
     asked: Asked
     excluded: pa.Array
+    table: QueryTable | None = None
+    combine: Combine = "best"
     probability: Probability | None = None
 
     @property
     def schema(self) -> pa.Schema:
         """Of the table of results."""
         made_by = {"lookalike.generation": self.generation.name, "lookalike.encoder": self.generation.encoder}
-        schema = results_schema(self.generation.metadata, self.probability is not None)
+        columns = self.table.columns if self.table else None
+        schema = results_schema(self.generation.metadata, columns, self.probability is not None)
         return schema.with_metadata(made_by)
 
     @property
@@ -76,27 +84,37 @@ class Done:
         *,
         answered: int = 0,
         matches: int = 0,
-        empty: int = 0,
         reasons: Mapping[str, int] | None = None,
     ) -> None:
         """Counts queries that were answered, their matches, those of them without any, and failures by their stage."""
         reasons = Counter(reasons or {})
-        self.counts.update(answered=answered, failed=reasons.total(), matches=matches, empty=empty)
+        self.counts.update(answered=answered, failed=reasons.total(), matches=matches)
         self.reasons.update(reasons)
 
 
-def results_schema(metadata: Mapping[str, str], probability: bool = False) -> pa.Schema:
-    """The columns of the result table for the carried metadata, name -> type, and with the probability or without."""
-    return pa.schema(
-        [
-            ("query_id", pa.string()),
-            ("rank", pa.int32()),
-            ("item_id", pa.string()),
-            ("score", pa.float32()),
-            *([COLUMN] if probability else []),
-            *((name, arrow_type(kind)) for name, kind in metadata.items()),
-        ]
-    )
+def results_schema(
+    metadata: Mapping[str, str], columns: pa.Schema | None = None, probability: bool = False
+) -> pa.Schema:
+    """The columns of the result table for the carried metadata, name -> type, and those of a query table behind them.
+
+    Args:
+        metadata: of the items.
+        columns: of the query table.
+        probability: whether that of a match is told.
+
+    Raises:
+        LookalikeError: if the names of two columns would be the same.
+    """
+    ours = [
+        pa.field("query_id", pa.string()),
+        pa.field("rank", pa.int32()),
+        pa.field("item_id", pa.string()),
+        pa.field("score", pa.float32()),
+        *([COLUMN] if probability else []),
+        *(pa.field(name, arrow_type(kind)) for name, kind in metadata.items()),
+    ]
+    carried = carried_fields(columns or pa.schema([]), [field.name for field in ours])
+    return pa.schema([*ours, *carried])
 
 
 def results_of(
@@ -104,20 +122,24 @@ def results_of(
     answers: Answers,
     metric: str,
     schema: pa.Schema,
+    columns: pa.Table | None = None,
     probability: Probability | None = None,
 ) -> pa.Table:
-    """The rows of the result table for the queries with these ids."""
+    """The rows of the result table for the queries with these ids, and the columns of their table."""
     near = answers.near[answers.held]
     items = answers.items.combine_chunks()
-    columns = [
-        pa.array(ids, pa.string()).take(pa.array(answers.query)),
+    query = pa.array(answers.query)
+    found = [
+        pa.array(ids, pa.string()).take(query),
         pa.array(answers.rank),
         items["item_id"],
         pa.array(near if metric == "cosine" else -near),
         *([probability.column(near)] if probability else []),
         *(items[name] for name in items.column_names[1:]),
     ]
-    return pa.Table.from_arrays(columns, schema=schema)
+    if columns is not None:
+        found += (column.combine_chunks().take(query) for column in carried_columns(columns))
+    return pa.Table.from_arrays(found, schema=schema)
 
 
 @contextlib.contextmanager

@@ -39,24 +39,33 @@ class Block(QueryBlock):
     failures: list[Failure] = field(default_factory=list)
 
 
+def with_failures(block: QueryBlock, failures: list[Failure]) -> Block:
+    """A block and the failures among its queries, which are in input order."""
+    return Block(block.ids, block.vectors, block.numbers, failures, columns=block.columns)
+
+
 def duplicate(number: int, query_id: str) -> Failure:
     """A query whose id another one before it has."""
     return Failure(number, query_id, "duplicate", "another query before this one has the same id")
 
 
 def unique(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same blocks, but empty ones, with every query whose id came before turned into a failure."""
+    """The same blocks, but empty ones, with every query whose id came before turned into a failure.
+
+    Neighbouring rows of one number are one query.
+    """
     seen: set[str] = set()
     for block in blocks:
         again = np.zeros(len(block.ids), bool)
+        goes_on = np.diff(block.numbers, prepend=-1) == 0
         for i, query_id in enumerate(block.ids):
-            again[i] = query_id in seen
+            again[i] = again[i - 1] if goes_on[i] else query_id in seen
             seen.add(query_id)
         if again.any():
-            repeated = block.only(again)
+            repeated = block.only(again & ~goes_on)
             failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
             kept = block.only(~again)
-            block = Block(kept.ids, kept.vectors, kept.numbers, sorted([*block.failures, *failures]))
+            block = with_failures(kept, sorted([*block.failures, *failures]))
         if block.ids or block.failures:
             yield block
 

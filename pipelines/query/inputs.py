@@ -17,38 +17,43 @@ from lookalike.model.encoder.manifest import read_manifest
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Corpus
-from ..filesystem import files
 from ..filesystem.text import lines
 from ..index.post_processing import BLOCK
 from ..index.query_blocks import QueryBlock
 from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
-from ..sources import Shard, SourceOptions, find_shards, read_records
+from ..sources import Shard, SourceOptions, read_records
 from ..sources.fields import escape
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
-from .blocks import Block, Failure, unsearchable
-from .vector_files import vector_blocks, vector_column
+from .blocks import Block, Failure, unsearchable, with_failures
+from .query_files import image_shards, kind_of_parquet, table_files
+from .query_table import QueryTable, form_of
+from .table_blocks import Combine, encoded_rows, looked_up_items, with_vectors
+from .table_rows import read_table
+from .vector_files import vector_blocks
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
 
 IMAGE_BLOCK = 512
 """The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
-Kind = Literal["images", "vectors", "ids"]
+Kind = Literal["images", "vectors", "ids", "table"]
 
 
 def kind_of(path: str) -> Kind:
-    """What a path of queries holds: a `.txt` file ids, Parquet with a vector column vectors, all else images.
+    """What a path of queries holds: a `.txt` file ids, a query table rows (see `query_files`), all else images.
 
     Raises:
         LookalikeError: if the path does not exist, or Parquet cannot be read.
     """
     if path.endswith(".txt"):
         return "ids"
-    if path.endswith(".parquet") and not files.is_folder(path):
-        return "images" if vector_column(files.glob(path)[0].path) is None else "vectors"
-    return "images"
+    if not (listed := table_files(path)):
+        return "images"
+    if form_of(listed[0].path) != "parquet":
+        return "table"
+    return kind_of_parquet(listed[0].path)
 
 
 def query_options(corpus: Corpus, metadata: Mapping[str, str] | None = None) -> SourceOptions:
@@ -85,7 +90,7 @@ def image_blocks(
         LookalikeError: if nothing matches.
     """
     options = query_options(corpus)
-    shards = find_shards(path, options)
+    shards = image_shards(path, options)
     encoder = open_encoder()
     for shard in shards:
         yield from encoded_blocks(shard, options, metric, encoder, suspect=suspect, size=size)
@@ -200,7 +205,7 @@ def looked_up(
         for i in np.flatnonzero(~found)
     ]
     kept = QueryBlock(names, vectors, numbers).only(found)
-    return Block(kept.ids, kept.vectors, kept.numbers, sorted([*failures, *missing]))
+    return with_failures(kept, sorted([*failures, *missing]))
 
 
 def content_blocks(
@@ -220,9 +225,53 @@ def content_blocks(
     """
     metric = generation.metric
     if kind_of(path) == "vectors":
-        return vector_blocks(path, generation.dim, metric, generation.encoder, size)
+        return vector_blocks(table_files(path), generation.dim, metric, generation.encoder, size)
     open_encoder = functools.partial(_matching_encoder, config, generation)
     return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect, size=size)
+
+
+def table_blocks(
+    table: QueryTable,
+    config: Config,
+    generation: Generation,
+    combine: Combine,
+    *,
+    suspect: bool = False,
+    size: int = BLOCK,
+) -> Iterator[Block]:
+    """Queries of a table that ask with pictures or vectors, for which the index need not be open.
+
+    Args:
+        table: to read.
+        config, generation: the job, and what is served.
+        combine: how several rows are one query.
+        suspect: whether a picture among them may be what ended a process before.
+        size: rows in a block at most, but for a query that has more.
+
+    Raises:
+        LookalikeError: as `read_table`, or if the encoder is not that of the index.
+    """
+    options, metric = query_options(config.corpus), generation.metric
+    if not table.has_pictures:
+        for rows in read_table(table, size, generation.dim, generation.encoder):
+            yield with_vectors(rows, combine, metric)
+        return
+    encoder = _matching_encoder(config, generation)
+    for rows in read_table(table, min(size, IMAGE_BLOCK), generation.dim, generation.encoder):
+        yield encoded_rows(rows, encoder, options, suspect=suspect, combine=combine, metric=metric)
+
+
+def item_blocks(
+    table: QueryTable,
+    shards: Sequence[IndexShard],
+    generation: Generation,
+    combine: Combine,
+    size: int = BLOCK,
+) -> Iterator[Block]:
+    """Queries of a table that ask with indexed items. Raises as `read_table`."""
+    for rows in read_table(table, size, generation.dim, generation.encoder):
+        vectors = vectors_by_id(shards, rows.column(2).combine_chunks())
+        yield looked_up_items(rows, vectors, combine, generation.metric)
 
 
 def check_encoder(config: Config, generation: Generation) -> None:

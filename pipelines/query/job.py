@@ -22,20 +22,26 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..index.answers import Answers
+from ..index.conditions import Conditions
 from ..index.opening import open_index
 from ..index.pieces import fitting
 from ..index.post_processing import Asked, search_in_steps, steps_of
+from ..index.query_blocks import QueryBlock
 from ..index.shard import IndexShard
 from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
-from .blocks import Block, unique
+from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
-from .inputs import Kind, content_blocks, id_blocks, kind_of
+from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table_blocks
+from .matching import CheckFilters, is_filtered, without_matches
 from .probability import probability_of
+from .query_files import query_table
 from .report import QuerySummary
+from .several_pictures import one_answer_each
 from .stages import answer_in_stages, is_long
+from .table_blocks import Combine
 from .tables import FORMATS, Format
 
 logger = logging.getLogger(__name__)
@@ -50,6 +56,8 @@ class QueryOptions:
         table_format: of the two tables: parquet, csv or jsonl.
         exact: search by brute force.
         exclude_self: leave out the item whose id is the query's own.
+        conditions: that matches meet; None for those of the job.
+        combine: how neighbouring rows of one id in a query table are one query; None for the job's `query.combine`.
         min_probability: leave out matches of a lower one; None for none.
 
     Raises:
@@ -60,6 +68,8 @@ class QueryOptions:
     table_format: Format = "parquet"
     exact: bool = False
     exclude_self: bool = False
+    conditions: Conditions | None = None
+    combine: Combine | None = None
     min_probability: float | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +86,7 @@ def query(
 
     Args:
         config: the job; its store and encoder are used.
-        path: image shards or a folder, a Parquet file of vectors, or a `.txt` file of item ids.
+        path: image shards, a folder or a photograph, a query table, files of vectors, or a `.txt` file of item ids.
         out: folder for `results.FORMAT` and `failures.FORMAT`.
         options: how to answer.
         flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
@@ -90,21 +100,28 @@ def query(
     failures = files.join(out, f"failures.{options.table_format}")
     started = time.perf_counter()
     kind = kind_of(path)
+    table = query_table(path) if kind == "table" else None
+    has_pictures = table.has_pictures if table else kind == "images"
     with (
         generations.reading(config.store) as generation,
-        _attempt(out) if kind == "images" else contextlib.nullcontext(False) as suspect,
+        _attempt(out) if has_pictures else contextlib.nullcontext(False) as suspect,
     ):
         steps = steps_of(config, generation)
-        asked = Asked(options.k, steps, options.exclude_self, options.exact)
+        conditions = options.conditions or Conditions.of(config.query)
+        conditions.check(generation.metadata, generation.metric)
+        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
+        combine = options.combine or config.query.combine
         probability = probability_of(config, generation, steps, options.min_probability, options.k)
-        served = Served(config, generation, asked, exclusions.excluded_ids(config.store), probability)
+        excluded = exclusions.excluded_ids(config.store)
+        served = Served(config, generation, asked, excluded, table, combine, probability)
         if flags or _is_large(served) or is_long(path, kind):
             answer_in_stages(
                 served, path, kind, out, (results, failures), options.table_format, done, flags, suspect
             )
         else:
             with _opened(served, path, kind, suspect, started, done) as (shards, blocks):
-                blocks = _not_empty(_timed(unique(blocks), done), path)
+                checked = map(CheckFilters.of(served), blocks)
+                blocks = _not_empty(_timed(unique(checked), done), path)
                 with written(results, failures, served.schema, options.table_format, done) as opened:
                     _answer(served, shards, blocks, opened, done)
     return QuerySummary(
@@ -114,7 +131,6 @@ def query(
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
         matches=done.counts["matches"],
-        empty=done.counts["empty"],
         results=results,
         failures=failures,
         seconds=dict(done.seconds),
@@ -149,16 +165,27 @@ def _opened(
     served: Served, path: str, kind: Kind, suspect: bool, started: float, done: Done
 ) -> Iterator[tuple[list[IndexShard], Iterator[Block]]]:
     """Opens what is served, and the queries of a path."""
-    config, by_id = served.config, kind == "ids"
+    config, generation, table = served.config, served.generation, served.table
+    by_id = kind == "ids" or (table is not None and table.content == "item_id")
     with ThreadPoolExecutor(1) as background:
         coming: Iterator[Block] = iter(())
         if not by_id:
-            blocks = content_blocks(path, config, served.generation, suspect=suspect, size=served.block)
+            if table:
+                blocks = table_blocks(
+                    table, config, generation, served.combine, suspect=suspect, size=served.block
+                )
+            else:
+                blocks = content_blocks(path, config, generation, suspect=suspect, size=served.block)
             # The first queries are read, or the encoder opened, while the index is.
             coming = _ahead(background, blocks)
         shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         if by_id:
-            coming = _ahead(background, id_blocks(path, shards, served.block))
+            found = (
+                item_blocks(table, shards, generation, served.combine, served.block)
+                if table
+                else id_blocks(path, shards, served.block)
+            )
+            coming = _ahead(background, found)
         done.seconds["open"] = time.perf_counter() - started
         yield shards, coming
 
@@ -202,32 +229,40 @@ def _answer(
 ) -> None:
     found, failed = tables
     asked, generation = served.asked, served.generation
+    conditions = asked.conditions
     pace = Pace()
     far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
+    schema, probability = served.schema, served.probability
 
-    def write(ids: Sequence[str], answers: Answers) -> None:
-        found.write_table(results_of(ids, answers, generation.metric, served.schema, served.probability))
+    def write(block: QueryBlock, answers: Answers) -> None:
+        found.write_table(
+            results_of(block.ids, answers, generation.metric, schema, block.columns, probability)
+        )
 
     with ThreadPoolExecutor(1) as background:
         written: Future[None] | None = None
         for block in blocks:
-            matches = empty = 0
+            matches, asked_once, bare = 0, block, list[Failure]()
             if block.ids:
                 with done.timed("search"):
-                    answers = search_in_steps(shards, block.vectors, block.ids, asked, served.excluded)
-                if far:
+                    answers = search_in_steps(
+                        shards, block.vectors, block.ids, asked, served.excluded, block.columns
+                    )
+                    asked_once, answers = one_answer_each(block, answers, asked.pool, conditions.grouping)
+                if far and not is_filtered(asked, block.columns):
                     far.look_at(answers)
-                if served.probability:
-                    answers = served.probability.only_probable(answers)
+                if probability:
+                    answers = probability.only_probable(answers)
+                answers = asked.chosen(answers, generation.metric)
                 with done.timed("write"):
                     if written:
                         written.result()
-                written = background.submit(write, block.ids, answers)
-                matches, empty = len(answers.items), int((~answers.held.any(axis=1)).sum())
-            if block.failures:
-                failed.write_table(table_of([failure[1:] for failure in block.failures], FAILURES_SCHEMA))
-            reasons = Counter(failure.stage for failure in block.failures)
-            done.add(answered=len(block.ids), matches=matches, empty=empty, reasons=reasons)
+                written = background.submit(write, asked_once, answers)
+                matches, bare = len(answers.items), without_matches(asked_once, answers)
+            if failures := sorted([*block.failures, *bare]):
+                failed.write_table(table_of([failure[1:] for failure in failures], FAILURES_SCHEMA))
+            reasons = Counter(failure.stage for failure in failures)
+            done.add(answered=len(asked_once.ids) - len(bare), matches=matches, reasons=reasons)
             if pace.due():
                 counts = done.counts
                 logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])

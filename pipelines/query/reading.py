@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass
-from itertools import islice
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
 from ..embedding import attempts
 from ..filesystem import files
-from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..index.opening import open_vectors_of, opened_in_turn
 from ..index.pieces import fitting
 from ..index.query_blocks import QueryBlock, read_queries, write_queries
 from ..index.search import vectors_by_id
 from ..runner import progress
-from ..runner.work_list import WorkList
 from ..sources import Shard, SourceOptions
 from ..sources.fields import escape
 from ..store.encoders import open_kept
 from ..store.generation import IndexRef
 from .blocks import Block, Failure
-from .inputs import encoded_blocks, looked_up
+from .id_lists import ListedIds, ListedRows
+from .inputs import encoded_blocks
+from .matching import CheckFilters
 from .parts import is_done, write_part
-from .vector_files import vectors_of_groups
+from .query_files import table_files
+from .row_files import FORM, read_rows
+from .table_blocks import Combine, encoded_rows
+from .vector_files import rows_in_groups, vectors_of_groups
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
@@ -42,14 +43,15 @@ ROWS = 1 << 17
 
 @dataclass(frozen=True)
 class Source:
-    """What one worker reads at a time: a shard of images, or some row groups of a file of vectors.
+    """What one worker reads at a time: a shard of images or rows of a table, or some row groups of a file of vectors.
 
     Attributes:
         number: its place in the input.
-        shard: of images.
+        shard: of images, or a file of rows (see `row_files`).
         file: of vectors.
         groups: its row groups.
         place: of the shard, as people know it.
+        before: rows in the files of vectors before this one.
     """
 
     number: int
@@ -57,6 +59,7 @@ class Source:
     file: files.FileInfo | None = None
     groups: tuple[int, ...] = ()
     place: str = ""
+    before: int = 0
 
     @property
     def size(self) -> int:
@@ -67,28 +70,27 @@ class Source:
         """It in types of JSON, from which `from_json` makes the same."""
         shard = self.shard and [self.shard.place, self.shard.to_json()]
         file = self.file and [anchored(self.file.path), *astuple(self.file)[1:]]
-        return [self.number, shard, file, self.groups]
+        return [self.number, shard, file, self.groups, self.before]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Source:
         """The one that `to_json` was asked of, wherever that is: its paths are absolute, its `place` is not."""
-        number, shard, file, groups = data
+        number, shard, file, groups, before = data
         place, shard = (shard[0], Shard.from_json(shard[1])) if shard else ("", None)
-        return cls(number, shard, file and files.FileInfo(*file), tuple(groups), place)
+        return cls(number, shard, file and files.FileInfo(*file), tuple(groups), place, before)
 
 
 def vector_sources(path: str) -> Iterator[Source]:
     """The parts of files of vectors that workers read. Raises LookalikeError for a file that is no whole Parquet."""
-    number = 0
-    for info in files.glob(path):
-        with files.open_read(info.path) as file, damage_named(info.path):
-            metadata = pq.ParquetFile(file).metadata
-            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    number = before = 0
+    for info in table_files(path):
+        rows = rows_in_groups(info.path)
         start = 0
         for group in range(len(rows)):
             if sum(rows[start : group + 1]) >= ROWS or group == len(rows) - 1:
-                yield Source(number, file=info, groups=tuple(range(start, group + 1)))
+                yield Source(number, file=info, groups=tuple(range(start, group + 1)), before=before)
                 start, number = group + 1, number + 1
+        before += sum(rows)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class ReadQueries:
         max_pixels: larger images are refused.
         block: queries in a block at most.
         suspect: whether an image among them may be what ended a process before.
+        combine: how several rows of a table are one query.
+        check: of the filters of queries.
     """
 
     folder: str
@@ -116,6 +120,8 @@ class ReadQueries:
     max_pixels: int
     block: int
     suspect: bool
+    combine: Combine = "best"
+    check: CheckFilters = field(default_factory=CheckFilters)
 
     def __call__(self, sources: Iterable[Source]) -> None:
         """Makes a part of them. Raises LookalikeError for what cannot be read."""
@@ -129,9 +135,9 @@ class ReadQueries:
                 before = 0
                 for source in (first, *coming):
                     last = -1
-                    for block in self._blocks(source):
+                    for block in map(self.check, self._blocks(source)):
                         failures = [Failure(before + one.number, *one[1:]) for one in block.failures]
-                        add(Block(block.ids, block.vectors, before + block.numbers, failures))
+                        add(replace(block, numbers=before + block.numbers, failures=failures))
                         last = max(
                             last, *block.numbers[-1:].tolist(), *(one.number for one in block.failures[-1:])
                         )
@@ -145,6 +151,17 @@ class ReadQueries:
             try:
                 suspect = attempts.begin(self.folder, shard) or self.suspect
                 encoder = _encoder(self.encoder, self.fingerprint, self.max_pixels)
+                if shard.format == FORM:
+                    for rows in read_rows(shard.place):
+                        yield encoded_rows(
+                            rows,
+                            encoder,
+                            self.options,
+                            suspect=suspect,
+                            combine=self.combine,
+                            metric=self.metric,
+                        )
+                    return
                 yield from encoded_blocks(
                     shard,
                     self.options,
@@ -160,7 +177,13 @@ class ReadQueries:
                 attempts.end(self.folder, shard)  # only a process that is ended itself leaves its note
         elif source.file:
             yield from vectors_of_groups(
-                source.file, source.groups, self.dim, self.metric, self.fingerprint, self.block
+                source.file,
+                source.groups,
+                self.dim,
+                self.metric,
+                self.fingerprint,
+                self.block,
+                source.before,
             )
 
 
@@ -169,10 +192,6 @@ def _encoder(folder: str, fingerprint: str, max_pixels: int) -> Encoder:
     from lookalike.model.encoder.bundle import Encoder
 
     return open_kept(folder, fingerprint, functools.partial(Encoder.load, max_pixels=max_pixels))
-
-
-Line = tuple[int, str, bool]
-"""A line of a file of ids: its number, its text, and whether it is an id."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +221,7 @@ class LookUp:
     Attributes:
         folder: of the run.
         store: folder of the store.
-        ids: the lines.
+        ids: what is looked up.
         dim: length of a vector.
         memory: see `pieces.Search`.
         block: queries in a block at most.
@@ -210,7 +229,7 @@ class LookUp:
 
     folder: str
     store: str
-    ids: WorkList[Line]
+    ids: ListedIds | ListedRows
     dim: int
     memory: int | None
     block: int
@@ -223,10 +242,10 @@ class LookUp:
                 for number in piece.pieces:
                     path = files.join(_found(self.folder, number), f"{piece.number:03}-{turn:03}")
                     with write_queries(path, self.dim) as add:
-                        for names, numbers, _ in _id_blocks(self.ids, number, self.block):
-                            vectors = vectors_by_id(shards, pa.array(names, pa.string()))
+                        for one in self.ids.blocks(number, self.block):
+                            vectors = vectors_by_id(shards, pa.array(one.names, pa.string()))
                             known = np.isfinite(vectors).all(axis=1)
-                            add(QueryBlock(names, vectors, numbers).only(known))
+                            add(QueryBlock(one.names, vectors, one.numbers).only(known))
 
 
 @dataclass(frozen=True)
@@ -234,6 +253,7 @@ class GatherVectors:
     """Puts the vectors together that were found for the pieces of a list of ids; it travels to workers."""
 
     look_up: LookUp
+    check: CheckFilters = field(default_factory=CheckFilters)
 
     def __call__(self, pieces: Iterable[int]) -> None:
         """Raises OSError."""
@@ -244,24 +264,12 @@ class GatherVectors:
                 continue
             found = [read_queries([file.path]) for file in files.list_files(_found(up.folder, number))]
             with write_part(up.folder, name, up.dim) as add:
-                for names, numbers, failures in _id_blocks(up.ids, number, up.block):
-                    vectors = np.full((len(names), up.dim), np.nan, np.float32)
+                for one in up.ids.blocks(number, up.block):
+                    vectors = np.full((len(one.names), up.dim), np.nan, np.float32)
                     for known in map(next, found):
-                        vectors[np.searchsorted(numbers, known.numbers)] = known.vectors
-                    add(looked_up(names, numbers, failures, vectors))
+                        vectors[np.searchsorted(one.numbers, known.numbers)] = known.vectors
+                    add(self.check(one.asked(vectors)))
 
 
 def _found(folder: str, number: int) -> str:
     return files.join(folder, "found", f"{number:08}")
-
-
-def _id_blocks(
-    ids: WorkList[Line], piece: int, block: int
-) -> Iterator[tuple[list[str], np.ndarray, list[Failure]]]:
-    coming = ids.read(piece)
-    while lines := list(islice(coming, block)):
-        good = [(number, text) for number, text, is_id in lines if is_id]
-        failures = [
-            Failure(number, text, "id", "the id is not UTF-8") for number, text, is_id in lines if not is_id
-        ]
-        yield [text for _, text in good], np.array([number for number, _ in good], np.int64), failures

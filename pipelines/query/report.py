@@ -21,7 +21,6 @@ class QuerySummary:
         results, failures: paths of the tables.
         seconds: stage (open, encode, search, write) -> seconds; where the index was opened once, those that the search
             waited for queries that were being read, and for rows that were being written.
-        empty: answered queries that have no row, as all their matches were left out.
     """
 
     generation: str
@@ -33,7 +32,6 @@ class QuerySummary:
     results: str
     failures: str
     seconds: dict[str, float]
-    empty: int = 0
 
 
 def query_report(summary: QuerySummary) -> str:
@@ -45,8 +43,6 @@ def query_report(summary: QuerySummary) -> str:
     ]
     if summary.steps.any:
         lines.append(f"steps        {summary.steps}")
-    if summary.empty:
-        lines.append(f"no match     {summary.empty:,} queries have none, and no row")
     if summary.reasons:
         stages = ", ".join(f"{count:,} at {stage}" for stage, count in summary.reasons.items())
         lines.append(f"failed       {stages}")

@@ -23,13 +23,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lookalike.model.encoder.manifest import MANIFEST
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..filesystem.text import lines
 from ..index.pieces import (
@@ -44,17 +42,23 @@ from ..index.post_processing import BLOCK
 from ..runner import progress
 from ..runner.work_list import MOST_FILES, WorkList, write_work_list
 from ..runner.workers import in_workers, pieces_at_most
-from ..sources import find_shards
+from ..sources import Shard
 from ..store import generations
 from ..store.encoders import encoder_path
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, discard, written
 from .combining import Combine, Group, counts_of, rows_of
 from .far_queries import FarQueries
+from .id_lists import Line, ListedIds, ListedRows
 from .inputs import Kind, check_encoder, query_options, text_ids
-from .parts import Part, find_repeated, queries_of, read_failures, read_parts
-from .reading import ROWS, GatherVectors, IdPiece, Line, LookUp, ReadQueries, Source, vector_sources
+from .matching import CheckFilters
+from .parts import FAILED, Part, find_repeated, queries_of, read_failures, read_parts
+from .query_files import image_shards, table_files
+from .query_table import form_of
+from .reading import ROWS, GatherVectors, IdPiece, LookUp, ReadQueries, Source, vector_sources
+from .table_parts import listed_rows, rows_as_shards, write_parts
 from .tables import Format
+from .vector_files import rows_in_groups
 
 T = TypeVar("T")
 MANY = 1 << 21
@@ -73,12 +77,11 @@ def is_long(path: str, kind: Kind) -> bool:
     if kind == "images":
         return False
     count = 0
-    for info in files.glob(path):
-        if kind == "ids":
-            count += info.size // 16
+    for info in files.glob(path) if kind == "ids" else table_files(path):
+        if form_of(info.path) != "parquet":
+            count += info.size // 16  # bytes of a short row
             continue
-        with files.open_read(info.path) as file, damage_named(info.path):
-            count += pq.read_metadata(file).num_rows
+        count += sum(rows_in_groups(info.path))
     return count > MANY
 
 
@@ -181,16 +184,27 @@ def _delete_dead(out: str) -> None:
 
 def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
     """The first stage."""
-    if kind == "ids":
-        _look_up(run, path)
-        return read_parts(run.folder)
     served, config = run.served, run.served.config
     options = query_options(config.corpus)
     encoder = config.encoder
-    if kind == "images":
+    shards: Sequence[Shard] = ()
+    if kind == "ids":
+        _look_up_lines(run, path)
+        return read_parts(run.folder)
+    if served.table and served.table.content == "item_id":
+        listed = listed_rows(run.folder, served, served.table)
+        _look_up(run, listed, len(listed.files))
+        return read_parts(run.folder)
+    if served.table and served.table.content == "vector":
+        write_parts(run.folder, served, served.table)
+        return read_parts(run.folder)
+    if kind in ("images", "table"):
         check_encoder(config, served.generation)
         encoder = _seen_by_workers(run)
-        sources = [Source(number, shard=shard) for number, shard in enumerate(find_shards(path, options))]
+        shards = (
+            rows_as_shards(run.folder, served, served.table) if served.table else image_shards(path, options)
+        )
+        sources = [Source(number, shard=shard) for number, shard in enumerate(shards)]
     else:
         sources = list(vector_sources(path))
     work_on = ReadQueries(
@@ -203,6 +217,8 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
         max_pixels=config.corpus.max_pixels,
         block=served.block,
         suspect=suspect,
+        combine=served.combine,
+        check=CheckFilters.of(served),
     )
     with run.shown("reading queries", len(sources), sum(source.size for source in sources), "queries"):
         in_workers("Read queries", work_on, run.list_of("read", sources, Source.from_json), run.flags)
@@ -215,21 +231,26 @@ def _seen_by_workers(run: _Run) -> str:
     return kept if files.exists(files.join(kept, MANIFEST)) else run.served.config.encoder
 
 
-def _look_up(run: _Run, path: str) -> None:
-    served = run.served
+def _look_up_lines(run: _Run, path: str) -> None:
     count = sum(1 for _ in lines(path))
     listed = files.join(run.folder, "work", "ids")
     most = min(MOST_FILES, -(-count // ROWS))
     ids: WorkList[Line] = write_work_list(listed, _lines(path), count, tuple, most)
+    _look_up(run, ListedIds(ids), ids.pieces)
+
+
+def _look_up(run: _Run, ids: ListedIds | ListedRows, count: int) -> None:
+    """Makes parts of ids that are listed in so many pieces."""
+    served = run.served
     work_on = LookUp(
         run.folder, served.config.store, ids, served.generation.dim, served.config.query.memory, served.block
     )
     sets = _sets(run)
-    numbers = tuple(range(ids.pieces))
+    numbers = tuple(range(count))
     pieces = [IdPiece(number, tuple(refs), numbers) for number, refs in enumerate(sets)]
     in_workers("Look up", work_on, run.list_of("look-up", pieces, IdPiece.from_json), run.flags)
     work = write_work_list(files.join(run.folder, "work", "gather"), numbers, len(numbers), int, run.most())
-    in_workers("Gather", GatherVectors(work_on), work, run.flags)
+    in_workers("Gather", GatherVectors(work_on, CheckFilters.of(served)), work, run.flags)
 
 
 def _lines(path: str) -> Iterator[Line]:
@@ -317,11 +338,12 @@ def _put_together(
                 found.write_table(pa.Table.from_batches([batch]))
         last = len(run.served.asked.passes) - 1
         counts = json.loads(files.read_bytes(counts_of(run.folder, last, group.number)))
-        done.add(answered=counts["answered"], matches=counts["matches"], empty=counts["empty"])
+        unmatched = {"match": counts["unmatched"]} if counts["unmatched"] else {}
+        done.add(answered=counts["answered"], matches=counts["matches"], reasons=unmatched)
         run.far.add(counts["asked"], counts["far"])
     for part in parts:
         done.add(reasons=part.reasons)
-        failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in ("failures", "repeated")))
+        failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in FAILED))
         while block := list(islice(failures, BLOCK)):
             failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
     if not run.served.asked.exact:

@@ -21,6 +21,7 @@ from ..filesystem.parquet import damage_named
 from ..index.tuning import AskedQueries
 from .blocks import Block, Failure
 from .inputs import image_blocks, kind_of, text_ids
+from .query_files import table_files
 from .vector_files import vector_blocks
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def _vectors(config: Config, path: str, plan: Plan) -> np.ndarray:
 def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
     kind = kind_of(path)
     if kind == "vectors":
-        return vector_blocks(path, plan.dim, config.metric, plan.fingerprint)
+        return vector_blocks(table_files(path), plan.dim, config.metric, plan.fingerprint)
     if kind == "images":
         from lookalike.model.encoder.bundle import Encoder
 

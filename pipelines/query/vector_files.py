@@ -29,7 +29,12 @@ ID_COLUMNS = ("query_id", "item_id", "id")
 def vector_column(path: str) -> str | None:
     """The column of vectors in a Parquet file; None if there is none. Raises LookalikeError, OSError."""
     with files.open_read(path) as file, damage_named(path):
-        vectors = [f.name for f in pq.read_schema(file) if _is_vector(f.type)]
+        return vector_column_of(pq.read_schema(file))
+
+
+def vector_column_of(schema: pa.Schema) -> str | None:
+    """The column of vectors, as `VECTOR_COLUMNS` name it, or else the first list of floats."""
+    vectors = [field.name for field in schema if _is_vector(field.type)]
     return next((name for name in VECTOR_COLUMNS if name in vectors), vectors[0] if vectors else None)
 
 
@@ -38,11 +43,13 @@ def _is_vector(kind: pa.DataType) -> bool:
     return nested and pa.types.is_floating(kind.value_type)
 
 
-def vector_blocks(path: str, dim: int, metric: str, fingerprint: str, size: int = BLOCK) -> Iterator[Block]:
-    """Queries from Parquet files with a column of vectors; without an id column the row number is the id.
+def vector_blocks(
+    listed: Sequence[files.FileInfo], dim: int, metric: str, fingerprint: str, size: int = BLOCK
+) -> Iterator[Block]:
+    """Queries from Parquet files with a column of vectors; without ids they are numbered over all files.
 
     Args:
-        path: of them.
+        listed: the files.
         dim: length of a vector.
         metric: of the index.
         fingerprint: of its encoder.
@@ -52,8 +59,17 @@ def vector_blocks(path: str, dim: int, metric: str, fingerprint: str, size: int 
         LookalikeError: if a file says that its vectors come from another encoder, or would take much more memory than
             such vectors.
     """
-    for file_info in files.glob(path):
-        yield from vectors_of_groups(file_info, None, dim, metric, fingerprint, size)
+    before = 0
+    for info in listed:
+        yield from vectors_of_groups(info, None, dim, metric, fingerprint, size, before)
+        before += sum(rows_in_groups(info.path))
+
+
+def rows_in_groups(path: str) -> list[int]:
+    """How many rows each row group of a file has. Raises LookalikeError for a file that is no whole Parquet."""
+    with files.open_read(path) as file, damage_named(path):
+        metadata = pq.read_metadata(file)
+        return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
 def vectors_of_groups(
@@ -63,8 +79,13 @@ def vectors_of_groups(
     metric: str,
     fingerprint: str,
     size: int = BLOCK,
+    before: int = 0,
 ) -> Iterator[Block]:
-    """The same from some row groups of one file, or all; their numbers are those of the rows in the file."""
+    """The same from some row groups of one file, or all; their numbers are those of the rows in the file.
+
+    Args:
+        before: rows in the files before this one.
+    """
     column = vector_column(info.path)
     if column is None:
         raise LookalikeError(f"Expected a column of vectors. Received: none in {info.path}")
@@ -73,69 +94,102 @@ def vectors_of_groups(
         id_column = next((name for name in ID_COLUMNS if name in present), None)
         as_dictionary = [id_column] if id_column else None
         parquet = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=as_dictionary)
-        made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
-        if made_by and made_by != fingerprint:
-            raise LookalikeError(
-                f"{info.path} holds vectors of the encoder {made_by[:16]}, and the index those of "
-                f"{fingerprint[:16]}: vectors of two encoders cannot be compared"
-            )
+        check_made_by(parquet, info.path, fingerprint)
         groups = range(parquet.num_row_groups) if groups is None else groups
-        _check_sizes(parquet, cast(BinaryIO, file), info, column, dim, groups)
         columns = [column] if id_column is None else [id_column, column]
+        check_pages(parquet, info, cast(BinaryIO, file), columns, column, dim, groups)
         start = sum(parquet.metadata.row_group(n).num_rows for n in range(min(groups, default=0)))
         for batch in parquet.iter_batches(batch_size=size, row_groups=list(groups), columns=columns):
-            numbers = range(start, start + len(batch))
+            numbers = range(before + start, before + start + len(batch))
             names = [str(number) for number in numbers]
             unusable: dict[int, str] = {}
             if id_column is not None:
-                names, unusable = _ids(_short(batch[id_column], info.path), numbers)
+                names, unusable = ids_of(_short(batch[id_column], info.path), numbers)
             yield _checked(names, batch[column], dim, metric, unusable, start)
             start += len(batch)
 
 
-def _check_sizes(
+def check_made_by(parquet: pq.ParquetFile, path: str, fingerprint: str) -> None:
+    """Raises LookalikeError if a file says that its vectors come from another encoder than the one of the index."""
+    made_by = (parquet.metadata.metadata or {}).get(b"lookalike.encoder", b"").decode()
+    if made_by and made_by != fingerprint:
+        raise LookalikeError(
+            f"{path} holds vectors of the encoder {made_by[:16]}, and the index those of "
+            f"{fingerprint[:16]}: vectors of two encoders cannot be compared"
+        )
+
+
+def check_pages(
     parquet: pq.ParquetFile,
-    file: BinaryIO,
     info: files.FileInfo,
-    column: str,
+    file: BinaryIO,
+    names: Collection[str],
+    column: str | None,
     dim: int,
-    groups: Collection[int],
+    groups: Collection[int] | None = None,
 ) -> None:
-    """Raises LookalikeError if reading vectors of `dim` numbers would unpack much more than such vectors."""
+    """Raises LookalikeError if reading some columns would unpack much more than there is in them.
+
+    Args:
+        parquet: opened.
+        info, file: the same file.
+        names: of the columns.
+        column: the one with vectors, if there is one.
+        dim: numbers of a vector.
+        groups: the row groups that are read, or all.
+    """
     try:
         for number, group in enumerate(row_groups_of(file, info.size)):
-            if number not in groups:
+            if groups is not None and number not in groups:
                 continue
             for place, chunk in enumerate(group.chunks):
                 path = parquet.schema.column(place).path
-                is_vector = path.startswith(f"{column}.")
-                if not is_vector and path not in ID_COLUMNS:
+                name = next((name for name in names if path == name or path.startswith(f"{name}.")), None)
+                if name is None:
                     continue
                 largest = max((page.unpacked for page in pages_of(file, info.size, chunk)), default=0)
-                if largest > _MOST_PAGE or (is_vector and chunk.values - group.rows * dim > _MOST_BESIDE):
+                if name == column:
+                    if largest > _MOST_PAGE or chunk.values - group.rows * dim > _MOST_BESIDE:
+                        raise LookalikeError(
+                            f"{info.path}: expected vectors of {dim} numbers. Received: {chunk.values:,} values of "
+                            f"column {path!r} in {group.rows:,} rows of row group {number}, {largest:,} bytes in the "
+                            "largest page"
+                        )
+                elif largest > _MOST_PAGE:
                     raise LookalikeError(
-                        f"{info.path}: expected vectors of {dim} numbers. Received: {chunk.values:,} values of column "
-                        f"{path!r} in {group.rows:,} rows of row group {number}, {largest:,} bytes in the largest page"
+                        f"{info.path}: expected pages of at most {_MOST_PAGE:,} bytes. Received: {largest:,} bytes of "
+                        f"column {path!r} in row group {number}"
                     )
     except ValueError as error:
         raise LookalikeError(f"{info.path} is not a whole Parquet file: {error}") from None
 
 
-def _short(column: pa.Array, path: str) -> pa.Array:
-    """Ids without their dictionary, in which a long one takes its bytes once."""
+def plain_column(column: pa.Array, path: str) -> pa.Array:
+    """Values without their dictionary, in which a long one takes its bytes once. Raises LookalikeError if they are."""
     if not pa.types.is_dictionary(column.type):
         return column
-    longest = 0
     if not pa.types.is_primitive(column.type.value_type):
-        longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
-    if longest > _MOST_ID:
-        raise LookalikeError(
-            f"{path}: expected ids of at most {_MOST_ID:,} bytes. Received: one of {longest:,}"
-        )
+        taken = pc.sum(pc.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+        if taken > _MOST_PAGE:
+            raise LookalikeError(
+                f"{path}: expected at most {_MOST_PAGE:,} bytes of a column in {len(column):,} rows. "
+                f"Received: {taken:,}"
+            )
     return column.dictionary_decode()
 
 
-def _ids(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
+def _short(column: pa.Array, path: str) -> pa.Array:
+    """Ids without their dictionary; a long one is none."""
+    if pa.types.is_dictionary(column.type) and not pa.types.is_primitive(column.type.value_type):
+        longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+        if longest > _MOST_ID:
+            raise LookalikeError(
+                f"{path}: expected ids of at most {_MOST_ID:,} bytes. Received: one of {longest:,}"
+            )
+    return plain_column(column, path)
+
+
+def ids_of(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
     """Ids as text, the row number in place of a null; and position -> error of those that cannot be used."""
     if pa.types.is_string(column.type):
         with contextlib.suppress(pa.ArrowInvalid):  # text in Parquet need not be UTF-8
@@ -161,11 +215,7 @@ def _checked(
 ) -> Block:
     """A block of the vectors that can be searched; the others become failures that say why."""
     errors = dict(unusable)
-    if pa.types.is_fixed_size_list(column.type) and column.type.list_size == dim and not column.null_count:
-        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-        vectors = vectors.astype(np.float32, copy=False)
-    else:
-        vectors = _right_length(column, dim, errors)
+    vectors = vectors_of_column(column, dim, errors)
     for i, error in unsearchable(vectors, metric).items():
         errors.setdefault(i, error)
     numbers = np.arange(start, start + len(names))
@@ -179,8 +229,11 @@ def _checked(
     return Block([names[i] for i in good], vectors[good], numbers[good], failures)
 
 
-def _right_length(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndarray:
+def vectors_of_column(column: pa.Array, dim: int, errors: dict[int, str]) -> np.ndarray:
     """Vectors of shape (n, dim), zeros where there is none of `dim` numbers, which is added to `errors`."""
+    if pa.types.is_fixed_size_list(column.type) and column.type.list_size == dim and not column.null_count:
+        vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+        return vectors.astype(np.float32, copy=False)
     lengths = pc.list_value_length(column).fill_null(-1).to_numpy(zero_copy_only=False)
     for i in np.flatnonzero(lengths != dim).tolist():
         found = f"expected a vector of {dim} numbers, received {lengths[i]}"

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.text import as_utf8
-from .fields import read_json, shown
-from .types import TYPES, UnfitError, arrow_type, convert, text_of
+from .fields import shown
+from .text_tables import JsonType, json_rows, read_csv
+from .types import UnfitError, arrow_type, convert, text_of
 
 KEY_COLUMNS = ("path", "file", "file_name", "filename", "image", "item_id", "id")
 """What the column may be called that holds the image's relative path; the first counts."""
-_NUMBERS = ("int64", "uint64", "float64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,87 +135,27 @@ def _converted(path: str, name: str, kind: str, values: list[Any]) -> list[Any]:
 
 
 def _read_csv(path: str, data: bytes) -> tuple[list[str], dict[str, list[Any]]]:
-    block = pa_csv.ReadOptions(use_threads=False, block_size=min(max(len(data), 1) + 1, 2**31 - 1))
-    parse = pa_csv.ParseOptions(newlines_in_values=True)
-    try:
-        names = _checked_header(data)
-        convert = pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        )
-        table = pa_csv.read_csv(io.BytesIO(data), block, parse, convert)
-    except (pa.ArrowException, csv.Error, ValueError) as error:
-        raise LookalikeError(f"{path}: expected CSV with a header, in UTF-8. Received: {error}") from None
-    columns = dict(zip(table.column_names, (column.to_pylist() for column in table.columns), strict=True))
-    return table.column_names, columns
-
-
-def _checked_header(data: bytes) -> list[str]:
-    """The names of the columns. Raises csv.Error if a quote is never closed: Arrow takes all behind it for one cell."""
-    before = csv.field_size_limit(max(len(data), 1))
-    try:
-        rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), strict=True)
-        names = next(filter(None, rows), [])
-        start = rows.line_num + 1
-        try:
-            for _ in rows:
-                start = rows.line_num + 1
-        except csv.Error as error:
-            raise csv.Error(f"{error}, in the row that begins in line {start}") from None
-        return names
-    finally:
-        csv.field_size_limit(before)
+    names, batches = read_csv(path, io.BytesIO(data), len(data) + 1)
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for batch in batches:
+        for name, column in zip(names, batch.columns, strict=True):
+            columns[name] += column.to_pylist()
+    return names, columns
 
 
 def _read_json_lines(path: str, data: bytes) -> tuple[list[str], dict[str, list[Any]]]:
-    rows = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row, repeated = read_json(line)
-        except (ValueError, RecursionError) as error:
-            raise LookalikeError(f"{path}: expected JSON in line {number}. Received: {error}") from None
-        if not isinstance(row, dict):
-            raise LookalikeError(f"{path}: expected an object in line {number}. Received: {row!r}")
-        if repeated:
-            raise LookalikeError(
-                f"{path}: expected each key once in line {number}. Received: {min(repeated)!r} twice"
-            )
-        rows.append(row)
+    rows = [row for _, row in json_rows(path, data.split(b"\n"))]
     names = list(dict.fromkeys(name for row in rows for name in row))
     return names, {name: [row.get(name) for row in rows] for name in names}
 
 
 def _json_type(path: str, name: str, values: list[Any]) -> str:
     """The one type that all values of a column have."""
-    held = [value for value in values if value is not None]
-    lists = [value for value in held if isinstance(value, list)]
-    if lists:
-        inner = {_kind_of(one) for value in lists for one in value}
-        kinds = {f"list<{kind}>" for kind in _united(inner)} if len(lists) == len(held) else inner | {"list"}
-    else:
-        kinds = _united({_kind_of(value) for value in held})
-    found = ", ".join(sorted(kinds))
-    if found in TYPES:
-        return found
-    raise LookalikeError(
-        f"{path}: expected values of one type in field {name!r}, or a declared type. Received: {found}"
-    )
-
-
-def _united(kinds: set[str]) -> set[str]:
-    """The smallest type of number that holds all; text where there is nothing."""
-    if kinds and kinds <= set(_NUMBERS):
-        return {max(kinds, key=_NUMBERS.index)}
-    return kinds or {"string"}
-
-
-def _kind_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        return "int64" if -(2**63) <= value < 2**63 else "uint64"
-    return {str: "string", Decimal: "float64", float: "float64"}.get(type(value), type(value).__name__)
+    found = JsonType()
+    for value in values:
+        found.add(value)
+    if found.name is None:
+        raise LookalikeError(
+            f"{path}: expected values of one type in field {name!r}, or a declared type. Received: {found}"
+        )
+    return found.name

@@ -217,7 +217,7 @@ CHANGES: dict[str, list[Change]] = {
             "decimals are rounded in silence",
         ),
     ],
-    "pipelines/sources/metadata_table.py": [
+    "pipelines/sources/text_tables.py": [
         wrong(
             "quoted_strings_can_be_null=False",
             "quoted_strings_can_be_null=True",
@@ -279,8 +279,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/blocks.py": [
         wrong(
-            "again[i] = query_id in seen\n",
-            "again[i] = False\n",
+            "else query_id in seen\n",
+            "else False\n",
             "a query id that comes again gives its matches twice",
         ),
         wrong(
@@ -299,10 +299,36 @@ CHANGES: dict[str, list[Change]] = {
             "a vector of zeros fails all the queries of its block",
         ),
     ],
+    "pipelines/query/table_rows.py": [
+        wrong(
+            "if joins and self._last and self._last[0] == query_id:",
+            "if joins and self._last:",
+            "neighbouring rows are one query whatever their ids",
+        ),
+        wrong(
+            "(x, y, x + width, y + height)",
+            "(x, y, width, height)",
+            "a box ends at its width and height, from the corner of the picture",
+        ),
+    ],
+    "pipelines/query/table_blocks.py": [
+        wrong(
+            "carried.take(pa.array(first))",
+            "carried",
+            "rows of one query are filtered by filters of their own",
+        ),
+    ],
+    "pipelines/query/several_pictures.py": [
+        wrong(
+            "np.where(joined, -near.astype(np.float64), answers.rank)",
+            "answers.rank.astype(np.float64)",
+            "items that several pictures find are in the order of their ranks, not of their scores",
+        ),
+    ],
     "pipelines/query/vector_files.py": [
         wrong(
-            "        if made_by and made_by != fingerprint:",
-            "        if False:",
+            "    if made_by and made_by != fingerprint:",
+            "    if False:",
             "vectors of another encoder are answered",
         ),
         wrong("            start += len(batch)\n", "", "row numbers begin again with every block"),

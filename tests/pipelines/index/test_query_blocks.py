@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lookalike.index.query_blocks import QueryBlock, read_queries, write_queries
@@ -33,3 +36,22 @@ def test_a_file_that_is_not_finished_is_not_there(tmp_path):
 def test_some_of_a_block_keep_their_numbers():
     some = block("a", "b", "c").only(np.array([True, False, True]))
     assert (some.ids, some.numbers.tolist()) == (["a", "c"], [0, 2])
+
+
+def test_the_columns_of_the_table_go_with_their_queries(tmp_path):
+    columns = pa.table([[1, None, 3], ["x", "y", None]], names=["number", "where"])
+    with write_queries(f"{tmp_path}/0", 2) as add:
+        add(replace(block("a", "b", "c"), columns=columns).only(np.array([True, False, True])))
+        add(replace(block("d"), columns=columns.slice(1, 1)))
+    read = list(read_queries([f"{tmp_path}/0"]))
+    assert [one.columns.to_pydict() for one in read] == [
+        {"number": [1, 3], "where": ["x", None]},
+        {"number": [None], "where": ["y"]},
+    ]
+    assert read[0].numbers.tolist() == [0, 2]
+
+
+def test_a_file_without_queries_has_no_blocks(tmp_path):
+    with write_queries(f"{tmp_path}/0", 2):
+        pass
+    assert list(read_queries([f"{tmp_path}/0"])) == []

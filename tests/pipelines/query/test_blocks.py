@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lookalike.query.blocks import Block, Failure, unique, unsearchable
@@ -28,3 +29,10 @@ def test_an_id_that_came_in_an_earlier_block_is_a_failure_and_blocks_of_nothing_
 def test_what_cannot_be_searched_is_told_row_by_row(metric, refused):
     vectors = np.array([[1, 0], [0, 0], [np.nan, 0], [np.inf, 1], [0, 1e-30]], np.float32)
     assert sorted(unsearchable(vectors, metric)) == refused
+
+
+def test_columns_of_a_query_table_stay_with_the_queries_that_are_left() -> None:
+    columns = pa.table({"price": [1, 2, 3]})
+    block = Block(["a", "a", "b"], np.ones((3, 2), np.float32), np.arange(3), columns=columns)
+    (kept,) = unique(iter([block]))
+    assert (kept.ids, kept.columns.to_pydict()) == (["a", "b"], {"price": [1, 3]})

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from lookalike.embedding import attempts
 from lookalike.filesystem.files import FileInfo
 from lookalike.query import reading
+from lookalike.query.matching import CheckFilters
 from lookalike.query.reading import IdPiece, Source, vector_sources
 from lookalike.sources import Shard, SourceOptions
 from lookalike.store.generation import IndexRef
@@ -50,7 +51,10 @@ def test_images_that_ended_a_worker_are_suspect_when_they_are_read_again(tmp_pat
     monkeypatch.setattr(reading, "encoded_blocks", blocks)
     monkeypatch.setattr(reading, "_encoder", lambda *_: None)
     shard = Shard("a", "tfrecord", (FileInfo(str(tmp_path / "a"), 7, "1"),))
-    read = reading.ReadQueries(str(tmp_path), SourceOptions(), "none", "f", 2, "cosine", 1, 8, suspect=False)
+    check = CheckFilters({}, None)
+    read = reading.ReadQueries(
+        str(tmp_path), SourceOptions(), "none", "f", 2, "cosine", 1, 8, suspect=False, check=check
+    )
     for number in (0, 1):
         read([Source(number, shard=shard)])
     attempts.begin(str(tmp_path), shard)  # and then the worker was gone

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lookalike.filesystem import files
 from lookalike.index import post_processing
 from lookalike.model.errors import LookalikeError
 from lookalike.query import vector_files
@@ -41,8 +42,26 @@ def test_a_small_file_of_very_many_numbers_or_long_ids_is_refused_unread(tmp_pat
     pq.write_table(pa.table({"vector": large}), path)
     assert Path(path).stat().st_size < 10_000
     with pytest.raises(LookalikeError, match=r"expected vectors of 4 numbers. Received: 67,108,869 values"):
-        list(vector_files.vector_blocks(path, 4, "cosine", "f"))
+        list(vector_files.vector_blocks(files.glob(path), 4, "cosine", "f"))
     long = ["x" * (vector_files._MOST_ID + 1)] * 2
     pq.write_table(pa.table({"id": long, "vector": [[1.0, 2.0]] * 2}), path)
     with pytest.raises(LookalikeError, match=r"ids of at most 16,384 bytes. Received: one of 16,385"):
-        list(vector_files.vector_blocks(path, 2, "cosine", "f"))
+        list(vector_files.vector_blocks(files.glob(path), 2, "cosine", "f"))
+
+
+@pytest.mark.parametrize("workers", [(), ("--", "--runner=DirectRunner")])
+def test_row_numbers_go_on_in_the_next_file(copied, workers):
+    """A glob, or a folder as Spark leaves it: ids stay, and of rows without one none has the number of another."""
+    folder = copied.folder / "vectors"
+    folder.mkdir()
+    (folder / "_SUCCESS").touch()
+    vectors = pa.array(list(noisy(corpus(copied)[1], 5)), pa.list_(pa.float32()))
+    pq.write_table(pa.table({"vector": vectors[:2]}), folder / "part-0.parquet")
+    pq.write_table(
+        pa.table({"id": ["a", None], "vector": vectors[2:4]}), folder / "part-1.parquet", row_group_size=1
+    )
+    pq.write_table(pa.table({"vector": vectors[4:]}), folder / "part-2.parquet")
+    for path in (folder, folder / "*.parquet"):
+        assert copied.query(path, "-k", 1, *workers).code == 0
+        assert copied.results["query_id"].to_pylist() == ["0", "1", "a", "4"]
+        assert [tuple(one.values()) for one in copied.failures] == [("3", "id", "the id is null")]

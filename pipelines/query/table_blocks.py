@@ -1,0 +1,182 @@
+"""Rows of a query table to queries: pictures are fetched and encoded, items looked up, several rows are one query."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from lookalike.model.errors import LookalikeError
+from lookalike.model.images.boxes import Box, PartOfImage
+
+from ..filesystem import files
+from ..index.query_blocks import QueryBlock
+from ..index.scores import checked
+from ..sources import SourceOptions
+from .blocks import Block, Failure, unsearchable, with_failures
+from .table_rows import carried_of
+
+if TYPE_CHECKING:
+    from lookalike.model.encoder.bundle import Encoder
+
+Combine = Literal["best", "mean"]
+Errors = dict[int, tuple[str, str]]
+"""Row -> stage and error."""
+_FETCHED_AT_ONCE = 8
+NO_ITEM = "no indexed item has this id"
+
+
+class _UnreadableError(Exception):
+    """A picture that cannot be fetched; the message is the reason."""
+
+
+def encoded_rows(
+    rows: pa.Table, encoder: Encoder, options: SourceOptions, *, suspect: bool, combine: Combine, metric: str
+) -> Block:
+    """The queries of rows that ask with pictures.
+
+    Args:
+        rows: as `table_rows.read_table` gives them.
+        encoder: of the index.
+        options: how large an image may be.
+        suspect: whether one of them may be what ended a process before.
+        combine: how several pictures are one query.
+        metric: of the index.
+    """
+    from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES
+
+    errors: Errors = {}
+    vectors = np.full((len(rows), encoder.dim), np.nan, np.float32)
+    waiting: deque[list[int]] = deque()
+
+    def batches() -> Iterator[Sequence[bytes | PartOfImage]]:
+        batch: list[bytes | PartOfImage] = []
+        places: list[int] = []
+        boxes = rows.column(3)
+        for row, data in _pictures(rows, options):
+            if isinstance(data, _UnreadableError):
+                errors[row] = ("read", str(data))
+                continue
+            edges = boxes[row].as_py()
+            batch.append(PartOfImage(data, Box(*edges)) if edges else data)
+            places.append(row)
+            if len(batch) == BATCH or sum(map(len, batch)) > BATCH_BYTES:
+                waiting.append(places)
+                yield batch
+                batch, places = [], []
+        if batch:
+            waiting.append(places)
+            yield batch
+
+    for found in encoder.map(batches(), suspect=suspect):
+        places = waiting.popleft()
+        vectors[places] = found.vectors
+        errors |= {places[i]: ("decode", error) for i, error in found.errors.items()}
+    return block_of(rows, vectors, errors, combine, metric, refused="encode")
+
+
+def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | _UnreadableError]]:
+    """The encoded pictures of the rows that have no error yet, remote ones fetched some at a time."""
+    asking = np.flatnonzero(rows.column(4).is_null().to_numpy()).tolist()
+    values = rows.column(2)
+    if pa.types.is_large_binary(values.type):
+        for row in asking:
+            data = values[row].as_py()
+            too_large = len(data) > options.max_bytes
+            yield row, _UnreadableError(options.too_large(len(data))) if too_large else data
+        return
+    paths = (values[row].as_py() for row in asking)
+    yield from zip(asking, files.each_read(paths, _fetching(options), _FETCHED_AT_ONCE), strict=True)
+
+
+def _fetching(options: SourceOptions) -> Callable[[str], bytes | _UnreadableError]:
+    def fetch(path: str) -> bytes | _UnreadableError:
+        try:
+            if not files.is_remote(path):
+                # A named pipe would wait for a writer.
+                mode = os.stat(path.removeprefix("file://")).st_mode
+                if not stat.S_ISREG(mode):
+                    return _UnreadableError(f"{'a folder' if stat.S_ISDIR(mode) else 'no file'}: {path}")
+            with files.open_read(path) as file:
+                size = files.look_at(path, file).size
+                return (
+                    _UnreadableError(options.too_large(size))
+                    if size > options.max_bytes
+                    else file.read(size + 1)
+                )
+        except OSError as error:
+            return _UnreadableError(files.reason(error))
+        except (LookalikeError, ValueError) as error:
+            return _UnreadableError(f"{error}: {path!r}")
+
+    return fetch
+
+
+def with_vectors(rows: pa.Table, combine: Combine, metric: str) -> Block:
+    """The queries of rows that ask with vectors."""
+    values = rows.column(2).combine_chunks()
+    vectors = values.flatten().to_numpy().reshape(len(rows), -1)
+    return block_of(rows, vectors, {}, combine, metric, refused="vector")
+
+
+def looked_up_items(rows: pa.Table, vectors: np.ndarray, combine: Combine, metric: str) -> Block:
+    """The queries of rows that ask with items, of which `vectors`, float32 (rows, dim), has NaN for unknown ones."""
+    errors = dict.fromkeys(np.flatnonzero(np.isnan(vectors).any(axis=1)).tolist(), ("lookup", NO_ITEM))
+    return block_of(rows, vectors, errors, combine, metric, refused="vector")
+
+
+def block_of(
+    rows: pa.Table, vectors: np.ndarray, errors: Errors, combine: Combine, metric: str, refused: str
+) -> Block:
+    """A block of the queries that can be asked. One of several rows fails if one of them does.
+
+    Args:
+        rows: as `table_rows.read_table` gives them.
+        vectors: float32 (rows, dim), anything in the rows of errors.
+        errors: of the rows, beside those that they had before.
+        combine: `mean` makes one vector of several; `best` leaves them, under one number.
+        metric: of the index.
+        refused: the stage of vectors that cannot be searched.
+    """
+    ids, numbers = rows.column(0).to_pylist(), rows.column(1).to_numpy()
+    told = zip(rows.column(4).to_pylist(), rows.column(5).to_pylist(), strict=True)
+    before = {row: (stage, error) for row, (stage, error) in enumerate(told) if stage}
+    errors = errors | before
+    fine = np.array([row not in errors for row in range(len(ids))], bool)
+    for place, error in unsearchable(vectors[fine], metric).items():
+        errors[int(np.flatnonzero(fine)[place])] = (refused, error)
+    first = np.searchsorted(numbers, numbers)
+    failed: dict[int, Failure] = {}
+    for row in sorted(errors):
+        stage, error = errors[row]
+        count = int((first == first[row]).sum())
+        if count > 1 and stage != "query":
+            error = f"row {row - first[row] + 1} of {count} of this query: {error}"
+        failed.setdefault(int(numbers[row]), Failure(int(numbers[row]), ids[row], stage, error))
+    carried = carried_of(rows)
+    columns = None if carried is None else carried.take(pa.array(first))
+    good = QueryBlock(ids, vectors, numbers, columns=columns).only(~np.isin(numbers, list(failed)))
+    if combine == "mean":
+        good = _means(good, metric, failed)
+    return with_failures(good, sorted(failed.values()))
+
+
+def _means(block: QueryBlock, metric: str, failed: dict[int, Failure]) -> QueryBlock:
+    """One vector a query: for cosine the mean of unit vectors, by which items are in the order of their mean score."""
+    numbers, first, counts = np.unique(block.numbers, return_index=True, return_counts=True)
+    one = block.only(np.isin(np.arange(len(block.ids)), first))
+    vectors = one.vectors.copy()
+    for place in np.flatnonzero(counts > 1).tolist():
+        several = block.vectors[first[place] : first[place] + counts[place]]
+        vectors[place] = checked(several, "cosine" if metric == "cosine" else "euclidean").mean(axis=0)
+    errors = unsearchable(vectors, metric)
+    for place, error in errors.items():
+        number = int(numbers[place])
+        failed[number] = Failure(number, one.ids[place], "vector", f"the mean of its vectors: {error}")
+    found = QueryBlock(one.ids, vectors, one.numbers, columns=one.columns)
+    return found.only(~np.isin(np.arange(len(one.ids)), list(errors)))

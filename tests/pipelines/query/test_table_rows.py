@@ -1,0 +1,253 @@
+"""Rows of a query table: what each asks with, its query and box, and a reason for each that asks nothing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookalike.filesystem import files
+from lookalike.model.errors import LookalikeError
+from lookalike.query import table_rows
+from lookalike.query.query_table import form_of, open_table
+from lookalike.query.table_rows import OURS, carried_of, read_table
+
+
+def read(path, size: int = 100, dim: int = 2) -> list[pa.Table]:
+    info = files.look(str(path))
+    return list(read_table(open_table([info], form_of(info.path) or "csv"), size, dim, "f" * 64))
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """rows(content, name): the rows of one table, as lists by column."""
+
+    def of(content: str | bytes | pa.Table, name: str = "t.csv", **options) -> dict[str, list]:
+        path = tmp_path / name
+        if isinstance(content, pa.Table):
+            pq.write_table(content, path)
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return pa.concat_tables(read(path, **options)).to_pydict()
+
+    return of
+
+
+def test_rows_of_one_query_id_have_the_number_of_the_first(rows):
+    found = rows("query_id,path\na,x\na,x\nb,x\na,x\n,x\n,x\n")
+    assert found["query_id"] == ["a", "a", "b", "a", "4", "5"]
+    assert found["number"] == [0, 0, 2, 3, 4, 5]
+    assert found["stage"] == [None] * 4 + ["id"] * 2
+
+
+def test_without_ids_rows_are_numbered_and_each_is_a_query(rows):
+    found = rows("path\nx\nx\n")
+    assert (found["query_id"], found["number"]) == (["0", "1"], [0, 1])
+    assert rows("item_id\nx\nx\n")["number"] == [0, 1]
+
+
+@given(st.lists(st.sampled_from("aabbc"), min_size=1, max_size=12), st.integers(1, 4))
+def test_no_query_is_cut_in_two_and_blocks_are_no_larger_than_that_takes(tmp_path_factory, ids, size):
+    path = tmp_path_factory.mktemp("t") / "t.jsonl"
+    path.write_text("".join(json.dumps({"query_id": i, "path": "x"}) + "\n" for i in ids))
+    blocks = [block["number"].to_pylist() for block in read(path, size)]
+    numbers = [number for block in blocks for number in block]
+    assert len(numbers) == len(ids)
+    assert all(one[-1] < other[0] for one, other in itertools.pairwise(blocks))
+    assert all(len(block) <= size or len(set(block)) == 1 for block in blocks)
+
+
+def test_a_query_of_too_many_rows_fails_and_the_rest_of_them_is_not_held(rows, monkeypatch):
+    monkeypatch.setattr(table_rows, "MOST_PICTURES", 2)
+    found = rows("query_id,path\n" + "a,x\n" * 9 + "b,x\n")
+    assert found["query_id"] == ["a", "a", "a", "b"]
+    assert found["error"] == [None, None, "expected at most 2 rows of one query. Received: more", None]
+
+
+def test_paths_begin_at_the_folder_of_the_table(rows, tmp_path):
+    found = rows('path\na b.jpg\n../x.jpg\n/y.jpg\ns3://b/z.jpg\nfile:///w.jpg\n""\n')
+    assert found["value"] == [
+        *(f"{tmp_path}/a b.jpg", f"{tmp_path}/../x.jpg", "/y.jpg", "s3://b/z.jpg", "file:///w.jpg", None)
+    ]
+    assert found["error"][-1] == "the path is empty"
+
+
+@pytest.mark.parametrize(
+    ("value", "edges"),
+    [
+        ("1,2,3,4", [1, 2, 4, 6]),
+        (" [1.4, 1.5, 3, 4] ", [1, 2, 4, 6]),
+        ("(-5,0,10,1e30)", [-5, 0, 5, 1 << 30]),
+        ("", None),
+        ("1,2,3", "Received: '1,2,3'"),
+        ("a,2,3,4", "expected a box [x, y, width, height]. Received: 'a,2,3,4'"),
+        ("1,2,0,4", "of some width and height"),
+        ("1,2,nan,4", "of some width and height"),
+        ("1,2,-3,4", "of some width and height"),
+    ],
+)
+def test_boxes_in_text(rows, value, edges):
+    found = rows(f'path,box\nx,"{value}"\nx,\n')
+    if isinstance(edges, str):
+        assert found["stage"] == ["box", None]
+        assert edges in found["error"][0]
+    elif value:
+        assert found["box"] == [edges, None]
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 2, 3, 4], {"x": 1, "y": 2, "width": 3, "height": 4}, "1,2,3,4", [1.2, 1.9, 2.6, 3.9]]
+)
+def test_boxes_in_json_and_parquet(rows, value):
+    assert rows(json.dumps({"path": "x", "box": value}), "t.jsonl")["box"] == [[1, 2, 4, 6]]
+    assert rows(pa.table({"path": ["x"], "box": [value]}), "t.parquet")["box"] == [[1, 2, 4, 6]]
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 2, 3], [1, 2, 3, True], {"x": 1}, 5, True, [None] * 4, [[1]] * 4, "", {}]
+)
+def test_boxes_that_are_none(rows, value):
+    found = rows(json.dumps({"path": "x", "box": value}), "t.jsonl")
+    assert found["error"][0].startswith("expected a box [x, y, width, height]. Received: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ([0.5, 2], None),
+        ("[0.5, 2]", None),
+        ([1e300, 1], None),
+        ([10**400, 1], None),
+        ([1], "expected a vector of 2 numbers, received 1"),
+        (None, "the vector is null"),
+        ("", "expected a list of numbers such as [0.1, 0.2]: Expecting value"),
+        ("[1, 2", "expected a list of numbers such as [0.1, 0.2]: Expecting"),
+        ("[" * 100_000, "expected a list of numbers such as [0.1, 0.2]: "),
+        ([1, "2"], "expected a list of numbers. Received: [1, '2']"),
+        ([1, True], "expected a list of numbers"),
+        ([1, [2]], "expected a list of numbers"),
+        (5, "expected a list of numbers. Received: 5"),
+    ],
+)
+def test_vectors_in_json(rows, value, error):
+    found = rows(json.dumps({"vector": value, "n": 1}) + '\n{"vector": [1, 2]}', "t.jsonl")
+    if error:
+        assert found["error"][0].startswith(error)
+    else:
+        assert found["error"] == [None, None]
+    assert found["value"][1] == [1, 2]
+
+
+def test_vectors_in_csv_and_parquet(rows):
+    assert rows('vector\n"[0.5, 1]"\nx\n')["value"] == [[0.5, 1], [0, 0]]
+    vectors = pa.array([[0.5, 1], [1], None], pa.list_(pa.float64()))
+    found = rows(pa.table({"vector": vectors, "n": [1, 2, 3]}), "t.parquet")
+    assert found["value"][0] == [0.5, 1]
+    assert found["error"] == [None, "expected a vector of 2 numbers, received 1", "the vector is null"]
+
+
+def test_images_in_text_are_base64(rows):
+    found = rows('image\n"aGk=\n"\na\n')
+    assert found["value"] == [b"hi", None]
+    assert found["error"][1].startswith("the image is not base64: ")
+    found = rows('{"image": "aGk="}\n{"image": 5}\n{"image": null}', "t.jsonl")
+    assert found["value"] == [b"hi", None, None]
+    assert found["error"] == [None, "expected an image in base64. Received: 5", "the image is null"]
+
+
+@pytest.mark.parametrize("column", [[b"hi", None], [{"bytes": b"hi", "path": "x"}, None], ["aGk=", None]])
+def test_images_in_parquet(rows, column):
+    found = rows(pa.table({"query_id": ["a", "b"], "image": column}), "t.parquet")
+    assert found["value"] == [b"hi", None]
+
+
+def test_ids_of_other_types_are_text(rows):
+    found = rows(
+        '{"query_id": 7, "path": "x"}\n{"query_id": "\\ud800", "path": "x"}\n{"query_id": [1], "path": ""}',
+        "t.jsonl",
+    )
+    assert found["query_id"] == ["7", "\\ud800", "[1]"]
+    found = rows(pa.table({"query_id": [7, None], "path": ["x", "y"]}), "t.parquet")
+    assert (found["query_id"], found["stage"]) == (["7", "1"], [None, "id"])
+    found = rows('{"item_id": 7}\n{"item_id": true}\n{"item_id": null}\n{"item_id": "\\ud800"}', "t.jsonl")
+    assert found["value"] == ["7", None, None, None]
+    assert found["error"][1] == "the item_id cannot be used: expected text. Received: bool"
+
+
+def test_carried_values_keep_their_types(rows):
+    found = rows('{"path": "x", "a": 1, "b": "7", "c": [1.5]}\n{"path": "y", "a": 2.5}', "t.jsonl")
+    assert [found[name] for name in "abc"] == [[1, 2.5], ["7", None], [[1.5], None]]
+    assert rows('path,a,b\nx,007,""\n')["a"] == ["007"]
+    table = pa.table({"path": ["x"], "a": pa.array([1], pa.int8()), "b": pa.array(["z"]).dictionary_encode()})
+    assert [rows(table, "t.parquet")[name] for name in "ab"] == [[1], ["z"]]
+    found = rows(pa.table({"path": ["x"], "t": pa.array([1_500], pa.timestamp("ns"))}), "t.parquet")
+    assert found["t"][0].microsecond == 1
+
+
+def test_our_columns_stand_before_what_is_carried_whatever_its_name(tmp_path):
+    (tmp_path / "t.csv").write_text("path,value,box_,number\nx,a,b,c\n")
+    (block,) = read(tmp_path / "t.csv")
+    assert tuple(block.column_names[: len(OURS)]) == OURS
+    assert carried_of(block).to_pydict() == {"value": ["a"], "box_": ["b"], "number": ["c"]}
+    (tmp_path / "u.csv").write_text("path\nx\n")
+    assert carried_of(read(tmp_path / "u.csv")[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        ("path,a\nx,1\ny\n", "t.csv", "expected CSV with a header, in UTF-8. Received: CSV parse error"),
+        (b"path\ncaf\xe9\n", "t.csv", "expected CSV with a header, in UTF-8"),
+        (b'{"path": "caf\xe9"}', "t.jsonl", "expected JSON in line 1"),
+        (b"\xff\xfe\x00", "t.csv", "Expected text in UTF-8 or UTF-16"),
+        (
+            '{"path": "x", "n": 9007199254740993}\n{"path": "y", "n": 0.5}',
+            "t.jsonl",
+            "expected double in 'n' of line 1",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(rows, content, name, said):
+    with pytest.raises(LookalikeError) as error:
+        rows(content, name)
+    assert said in str(error.value)
+
+
+def test_a_line_that_is_too_long_is_a_sentence(rows, monkeypatch):
+    monkeypatch.setattr(table_rows, "MOST_ROW", 100)
+    with pytest.raises(LookalikeError, match="Expected lines of at most 100 bytes"):
+        rows('{"path": "x"}\n' + json.dumps({"path": "y" * 200}), "t.jsonl")
+    with pytest.raises(LookalikeError, match="expected CSV with a header"):
+        rows("path,a\n" + "x," + "y" * 500 + "\n" + "x,z\n" * 100)
+
+
+def test_files_in_utf_16_are_read(rows):
+    assert rows("query_id,path\nü,x\n".encode("utf-16"))["query_id"] == ["ü"]
+    assert rows('{"query_id": "ü", "path": "x"}'.encode("utf-16"), "t.jsonl")["query_id"] == ["ü"]
+    assert rows("query_id,path\r\nü,x\r\n".encode("utf-8-sig"))["query_id"] == ["ü"]
+
+
+def test_vectors_of_another_encoder_are_refused(tmp_path):
+    table = pa.table({"vector": [[0.5, 1.0]], "n": [1]}).replace_schema_metadata(
+        {"lookalike.encoder": "e" * 64}
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(LookalikeError, match="holds vectors of the encoder eeeeeeeeeeeeeeee"):
+        read(tmp_path / "t.parquet")
+
+
+@pytest.mark.slow
+def test_a_small_parquet_file_of_very_much_text_is_refused(tmp_path):
+    text = pa.DictionaryArray.from_arrays(np.zeros(4096, np.int32), ["x" * 100_000])
+    pq.write_table(pa.table({"path": ["a"] * 4096, "note": text}), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 200_000
+    with pytest.raises(
+        LookalikeError, match=r"at most 268,435,456 bytes of a column in 4,096 rows\. Received: 409,600"
+    ):
+        read(tmp_path / "t.parquet")
