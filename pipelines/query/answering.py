@@ -79,14 +79,8 @@ class Done:
         yield
         self.seconds[stage] += time.perf_counter() - started
 
-    def add(
-        self,
-        *,
-        answered: int = 0,
-        matches: int = 0,
-        reasons: Mapping[str, int] | None = None,
-    ) -> None:
-        """Counts queries that were answered, their matches, those of them without any, and failures by their stage."""
+    def add(self, *, answered: int = 0, matches: int = 0, reasons: Mapping[str, int] | None = None) -> None:
+        """Counts queries that were answered, their matches, and failures by their stage."""
         reasons = Counter(reasons or {})
         self.counts.update(answered=answered, failed=reasons.total(), matches=matches)
         self.reasons.update(reasons)

@@ -242,7 +242,8 @@ def _answer(
     with ThreadPoolExecutor(1) as background:
         written: Future[None] | None = None
         for block in blocks:
-            matches, asked_once, bare = 0, block, list[Failure]()
+            asked_once: QueryBlock = block
+            matches, bare = 0, list[Failure]()
             if block.ids:
                 with done.timed("search"):
                     answers = search_in_steps(

@@ -30,9 +30,9 @@ def test_rows_are_sorted_by_query_then_rank_and_carry_the_metadata(metric, score
 
 def test_what_is_done_is_added_up():
     done = Done()
-    done.add(answered=2, matches=5, empty=1, reasons={"decode": 3})
+    done.add(answered=2, matches=5, reasons={"decode": 3})
     done.add(answered=1, reasons={"decode": 1, "id": 1})
-    assert done.counts == {"answered": 3, "matches": 5, "empty": 1, "failed": 5}
+    assert done.counts == {"answered": 3, "matches": 5, "failed": 5}
     assert done.reasons == {"decode": 4, "id": 1}
 
 
