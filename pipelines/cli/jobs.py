@@ -244,7 +244,6 @@ def query(
     from ..query.job import query as run
     from ..query.report import query_report
 
-    least = job.query.min_probability if min_probability is None else min_probability
     given = {
         "where": where,
         "min_score": min_score,
@@ -261,7 +260,7 @@ def query(
         exclude_self=exclude_self,
         conditions=conditions,
         combine=combine,
-        min_probability=least,
+        min_probability=min_probability,
     )
     summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))

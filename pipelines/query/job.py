@@ -58,7 +58,7 @@ class QueryOptions:
         exclude_self: leave out the item whose id is the query's own.
         conditions: that matches meet; None for those of the job.
         combine: how neighbouring rows of one id in a query table are one query; None for the job's `query.combine`.
-        min_probability: leave out matches of a lower one; None for none.
+        min_probability: leave out matches of a lower one; None for the job's `query.min_probability`.
 
     Raises:
         LookalikeError: for another k or format.
@@ -111,7 +111,8 @@ def query(
         conditions.check(generation.metadata, generation.metric)
         asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
         combine = options.combine or config.query.combine
-        probability = probability_of(config, generation, steps, options.min_probability, options.k)
+        least = config.query.min_probability if options.min_probability is None else options.min_probability
+        probability = probability_of(config, generation, steps, least, options.k)
         excluded = exclusions.excluded_ids(config.store)
         served = Served(config, generation, asked, excluded, table, combine, probability)
         if flags or _is_large(served) or is_long(path, kind):
