@@ -89,10 +89,6 @@ def _run(
     asked = tuning_queries(config)
     embedded = embed_missing(config, flags)
     _note_embedding(report, embedded, time.perf_counter() - started)
-    looking = time.perf_counter()
-    report.pictures = look_at_pictures(config, embedded)
-    if report.pictures:
-        report.seconds["pictures"] = time.perf_counter() - looking
     from ..index.job import index
 
     indexing = time.perf_counter()
@@ -100,6 +96,7 @@ def _run(
         indexed = index(config, embedded.plan, flags, still_mine, asked)
     _note_index(config, report, indexed, time.perf_counter() - indexing)
     standing = _answer_standing(config, flags, report)
+    _look_at_pictures(config, embedded, report)
     keep = config.retention
     # Also where nothing changed: the run before may have been killed between publishing and pruning.
     if indexed.published or may_be_due(config.store, keep.generations):
@@ -125,6 +122,14 @@ def _answer_standing(config: Config, flags: Sequence[str], report: RunReport) ->
     report.standing = {one.name: one for one in summaries}
     report.seconds["standing"] = time.perf_counter() - started
     return summaries
+
+
+def _look_at_pictures(config: Config, embedded: EmbedSummary, report: RunReport) -> None:
+    """After all that counts is done."""
+    started = time.perf_counter()
+    report.pictures = look_at_pictures(config, embedded)
+    if report.pictures:
+        report.seconds["pictures"] = time.perf_counter() - started
 
 
 @contextlib.contextmanager
