@@ -95,6 +95,7 @@ def _run(
         logger.warning("%s; the night begins again", error)
         embedded, indexed = _embed_and_index(config, flags, report, still_mine, asked)
     standing = _answer_standing(config, flags, report)
+    _look_at_pictures(config, embedded, report)
     keep = config.retention
     # Also where nothing changed: the run before may have been killed between publishing and pruning.
     if indexed.published or may_be_due(config.store, keep.generations):
@@ -122,6 +123,14 @@ def _answer_standing(config: Config, flags: Sequence[str], report: RunReport) ->
     return summaries
 
 
+def _look_at_pictures(config: Config, embedded: EmbedSummary, report: RunReport) -> None:
+    """After all that counts is done."""
+    started = time.perf_counter()
+    report.pictures = look_at_pictures(config, embedded)
+    if report.pictures:
+        report.seconds["pictures"] = time.perf_counter() - started
+
+
 def _embed_and_index(
     config: Config,
     flags: Sequence[str],
@@ -132,10 +141,6 @@ def _embed_and_index(
     started = time.perf_counter()
     embedded = embed_missing(config, flags)
     _note_embedding(report, embedded, time.perf_counter() - started)
-    looking = time.perf_counter()
-    report.pictures = look_at_pictures(config, embedded)
-    if report.pictures:
-        report.seconds["pictures"] = time.perf_counter() - looking
     from ..index.job import index
 
     indexing = time.perf_counter()
