@@ -264,5 +264,5 @@ def query(
     )
     summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))
-    if not summary.answered + summary.reasons.get("match", 0):
+    if not summary.searched:
         raise typer.Exit(IN_PART)

@@ -165,7 +165,7 @@ class Query(Section):
         None, description="field of the metadata; of one value of it at most per_group items are matches"
     )
     per_group: Count = Field(1, description="matches of one value of group_by")
-    diversify: Annotated[float, Field(ge=0, le=1)] | None = Field(
+    diversify: Fraction | None = Field(
         None,
         description="from 1, matches by score alone, to 0, by how little they are like those before them (MMR)",
     )
@@ -190,13 +190,26 @@ def _check_name(name: str) -> str:
 
 
 class Standing(Section):
-    """A file of queries that every night answers."""
+    """A file of queries that every night answers; what it leaves out is as in the section `query`."""
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(description="of its folder in STORE/standing")
     queries: WrittenPath = Field(description="in any form that `lookalike query` takes")
-    k: Count | None = Field(None, description="matches a query; default query.k")
     exact: bool = Field(False, description="compare with every vector")
     exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
+    k: Count | None = Field(None, description="in place of query.k, as all that follows")
+    min_probability: Fraction | None = None
+    where: str | None = None
+    min_score: float | None = None
+    max_distance: float | None = None
+    group_by: str | None = None
+    per_group: Count | None = None
+    diversify: Fraction | None = None
+    combine: Literal["best", "mean"] | None = None
+
+    def asked(self, query: Query) -> Query:
+        """The section `query` with what stands here in its place."""
+        given = {name: getattr(self, name) for name in Query.model_fields if hasattr(self, name)}
+        return query.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 class Duplicates(Section):

@@ -17,6 +17,7 @@ from ..index.post_processing import Asked
 from ..index.query_blocks import QueryBlock
 from .answering import Served
 from .blocks import Block, Failure, with_failures
+from .report import NO_MATCH
 
 
 @dataclass(frozen=True)
@@ -85,4 +86,4 @@ def without_matches(block: QueryBlock, answers: Answers) -> list[Failure]:
     """The queries of a block for which there is no match, in input order: each is in one of the two tables."""
     bare = np.flatnonzero(~answers.held.any(axis=1))
     numbers = block.numbers.tolist()
-    return [Failure(numbers[i], block.ids[i], "match", "no item meets the conditions") for i in bare]
+    return [Failure(numbers[i], block.ids[i], NO_MATCH, "no item meets the conditions") for i in bare]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.printable import printable_lines
 
+NO_MATCH = "match"
+"""Stage of a query of which no item meets the conditions."""
+
 
 @dataclass(frozen=True)
 class QuerySummary:
@@ -32,6 +35,11 @@ class QuerySummary:
     results: str
     failures: str
     seconds: dict[str, float]
+
+    @property
+    def searched(self) -> int:
+        """Queries that were searched for, whether or not an item meets the conditions."""
+        return self.answered + self.reasons.get(NO_MATCH, 0)
 
 
 def query_report(summary: QuerySummary) -> str:

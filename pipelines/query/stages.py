@@ -56,6 +56,7 @@ from .parts import FAILED, Part, find_repeated, queries_of, read_failures, read_
 from .query_files import image_shards, table_files
 from .query_table import form_of
 from .reading import ROWS, GatherVectors, IdPiece, LookUp, ReadQueries, Source, vector_sources
+from .report import NO_MATCH
 from .table_parts import listed_rows, rows_as_shards, write_parts
 from .tables import Format
 from .vector_files import rows_in_groups
@@ -338,7 +339,7 @@ def _put_together(
                 found.write_table(pa.Table.from_batches([batch]))
         last = len(run.served.asked.passes) - 1
         counts = json.loads(files.read_bytes(counts_of(run.folder, last, group.number)))
-        unmatched = {"match": counts["unmatched"]} if counts["unmatched"] else {}
+        unmatched = {NO_MATCH: counts["unmatched"]} if counts["unmatched"] else {}
         done.add(answered=counts["answered"], matches=counts["matches"], reasons=unmatched)
         run.far.add(counts["asked"], counts["far"])
     for part in parts:

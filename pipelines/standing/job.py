@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
@@ -27,6 +27,7 @@ from ..index.post_processing import steps_of
 from ..query.inputs import query_options
 from ..query.job import QueryOptions, query
 from ..store import exclusions
+from ..store.calibrations import calibration_of
 from ..store.generation import Generation, read_current
 from .changes import write_changes
 from .report import KINDS, StandingSummary
@@ -77,6 +78,7 @@ def answer_standing(
 
 def _answered(config: Config, standing: Standing, flags: Sequence[str]) -> StandingSummary:
     """Raises LookalikeError, OSError as a query job."""
+    config = config.model_copy(update={"query": standing.asked(config.query)})
     generation = read_current(config.store)
     made_from = _made_from(config, standing, generation)
     latest, last = _last(config.store, standing.name)
@@ -104,8 +106,9 @@ def _answer(
     """Writes answers, and what changed since the previous ones, into their folder."""
     store, name = config.store, standing.name
     out = standing_folder(store, name, folder)
-    done = query(config, standing.queries, out, _options(config, standing), flags)
-    if not done.answered:
+    options = QueryOptions(config.query.k, exact=standing.exact, exclude_self=standing.exclude_self)
+    done = query(config, standing.queries, out, options, flags)
+    if not done.searched:
         raise LookalikeError(
             f"none of its {done.failed:,} queries could be answered: {done.failures} tells why"
         )
@@ -146,20 +149,17 @@ def _is_undamaged(store: str, name: str, last: Answers) -> bool:
     return False
 
 
-def _options(config: Config, standing: Standing) -> QueryOptions:
-    """The options of `lookalike query` that a standing query has, by their names."""
-    given = {f.name: getattr(standing, f.name) for f in fields(QueryOptions) if hasattr(standing, f.name)}
-    return QueryOptions(**{**given, "k": standing.k or config.query.k})
-
-
 def _made_from(config: Config, standing: Standing, generation: Generation) -> dict[str, str]:
     """What decides the answers, by digests; the digest of the file is taken before it is read."""
     reading = [asdict(query_options(config.corpus)), config.corpus.max_pixels]
+    asked = [config.query.model_dump(exclude={"memory"}), standing.exact, standing.exclude_self]
+    steps = steps_of(config, generation)
+    calibration, _ = calibration_of(config.store, config.encoder, generation, steps)
     return {
         "generation": generation.name,
         "queries": _digest_of(standing.queries),
-        "options": sha256_json([asdict(_options(config, standing)), reading]),
-        "steps": sha256_json(steps_of(config, generation).model_dump()),
+        "options": sha256_json([asked, reading]),
+        "steps": sha256_json([steps.model_dump(), calibration and calibration.model_dump()]),
         "excluded": sha256_json(exclusions.excluded_ids(config.store).to_pylist()),
     }
 

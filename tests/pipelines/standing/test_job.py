@@ -74,6 +74,21 @@ def test_a_takedown_and_another_file_or_option_are_answered_without_a_new_genera
     next_one()
 
 
+def test_conditions_are_those_of_the_job_or_its_own_and_may_leave_nothing(copied):
+    job = standing(copied, where="number < 12").set(query={"where": "number >= 12", "min_score": 0.0})
+    assert job.run("standing").code == 0
+    seen = [Answered(job.store, NAME)]
+    assert set(seen[0].table("results")["number"].to_pylist()) <= set(range(12))
+    for own, expected in (({}, range(12, 24)), ({"where": "number > 99"}, ())):
+        standing(job, **own)
+        done = job.run("standing")
+        assert done.code == 0, done
+        seen.append(Answered(job.store, NAME))
+        check_changes(seen[-2].answers, seen[-1])
+        assert set(seen[-1].table("results")["number"].to_pylist()) <= set(expected)
+    assert set(seen[-1].table("changes")["change"].to_pylist()) == {"left"}
+
+
 def test_what_a_dead_run_left_goes_also_where_nothing_changed(copied):
     job = standing(copied)
     assert job.run("standing").code == 0
