@@ -41,7 +41,7 @@ from lookalike.index.opening import open_index
 from lookalike.index.scores import pair_scores
 from lookalike.index.search import search
 from lookalike.index.shard import IndexShard
-from lookalike.index.tuning import BuildOptions, tune
+from lookalike.index.tuning import BuildOptions, trials_for, tune
 from lookalike.query.job import QueryOptions, query
 from lookalike.store.generation import read_current
 from lookalike.store.index_manifest import SearchSettings
@@ -274,7 +274,8 @@ def as_tuned(shard: IndexShard, recall: float) -> tuple[int, int] | None:
     """What the index chooses for this recall, by queries that are not these; None for exact search."""
     if not shard.searcher.scann:
         return None
-    (first, *_), _ = tune(shard.searcher, BuildOptions(recall_target=recall))
+    options = BuildOptions(recall_target=recall)
+    (first, *_), _ = tune(shard.searcher, options, trials_for(shard.searcher, options))
     return (first.leaves_to_search, first.pre_reorder) if first.pre_reorder else None
 
 

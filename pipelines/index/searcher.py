@@ -20,8 +20,20 @@ from ..store.index_manifest import IndexParameters, Metric, SearchSettings, pars
 from . import native
 from .scores import LONG, SHORT, centre, checked, lengths_of, nearness, pair_scores, radius
 from .stored import StoredVectors, Vectors, read_vectors, stored, write_vectors
-from .training import trained
-from .tuning import TUNED_KS, BuildOptions, depth_for, exactly, is_exact, parameters_for, tune
+from .training import find_leaves, trained
+from .tuning import (
+    TUNED_KS,
+    BuildOptions,
+    Shape,
+    cost,
+    depth_for,
+    exactly,
+    is_exact,
+    price,
+    trials_for,
+    tune,
+    ways_to_build,
+)
 
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""
@@ -191,7 +203,13 @@ class Searcher:
         rescored = isinstance(self.vectors, StoredVectors) and self.vectors.unit
         wide = min(len(self), k + k // 4 + 4) if rescored else k
         rows, distances = native.asked(
-            self.scann, queries, wide, self.threads, leaves or native.AS_BUILT, max(pre_reorder, wide)
+            self.scann,
+            queries,
+            wide,
+            self.threads,
+            leaves or native.AS_BUILT,
+            max(pre_reorder, wide),
+            by_leaf=self.parameters.algorithm == "flat_tree",
         )
         if rescored:
             distances = pair_scores(self.vectors, queries, rows, self.metric, self.threads)
@@ -215,6 +233,11 @@ class Searcher:
         scann = native.builder(vectors, self.metric, 1, self.threads).score_brute_force().build()
         scann.set_num_threads(self.threads)
         return scann
+
+    def let_go(self) -> None:
+        """Frees what ScaNN holds in memory; it can only be searched exactly then."""
+        self.scann = None
+        vars(self).pop("_brute_force", None)
 
     @functools.cached_property
     def radius(self) -> float:
@@ -271,20 +294,38 @@ def build(
     held = stored(checked(vectors, metric), options.bytes, metric)
     vectors = held.rounded() if isinstance(held, StoredVectors) else held
     threads = options.threads or cores()
-    extreme = metric == "euclidean" and _is_extreme(vectors)
-    parameters = parameters_for(len(vectors), "brute_force" if extreme else options.algorithm)
-    parameters = replace(parameters, bytes=options.bytes)
-    settings: tuple[SearchSettings, ...] = (exactly(TUNED_KS[0], options.recall_target),)
-    if parameters.algorithm != "brute_force":
-        scann = trained(vectors, metric, parameters, threads)
+    if metric == "euclidean" and _is_extreme(vectors):
+        options = replace(options, algorithm="brute_force")
+    if asked is not None:
+        asked = checked(asked, metric, dim=vectors.shape[1], what="tuning query")
+    best: Searcher | None = None
+    least = math.inf
+    for parameters in ways_to_build(len(vectors), metric, options):
+        if parameters.algorithm == "brute_force":
+            settings = (exactly(TUNED_KS[0], options.recall_target),)
+            return Searcher(held, metric, parameters, settings, threads)
+        shape = Shape.of(len(vectors), vectors.shape[1], parameters)
+        if least <= cost(shape, 1, options.k):
+            break
+        if best is None:
+            leaves = find_leaves(vectors, metric, parameters, threads)
+        else:
+            best.let_go()
+        scann = trained(vectors, metric, parameters, threads, leaves)
         searcher = Searcher(held, metric, parameters, (), threads, scann)
-        if asked is not None:
-            asked = checked(asked, metric, dim=searcher.dim, what="tuning query")
-        settings, farthest = tune(searcher, options, asked)
-        if any(one.pre_reorder for one in settings):
-            return Searcher(held, metric, parameters, settings, threads, scann, farthest)
+        if best is None:
+            trials = trials_for(searcher, options, asked)
+        searcher.settings, searcher.farthest = tune(searcher, options, trials)
+        if best is None or price(shape, searcher.settings, options.k) < least:
+            best, least = searcher, price(shape, searcher.settings, options.k)
+    assert best is not None
+    parameters, scann = best.parameters, best.scann
+    if not any(one.pre_reorder for one in best.settings):
         parameters = replace(parameters, algorithm="brute_force", leaves=0)
-    return Searcher(held, metric, parameters, settings, threads)
+        return Searcher(held, metric, parameters, best.settings, threads)
+    if scann is None:
+        scann = trained(vectors, metric, parameters, threads, leaves)
+    return Searcher(held, metric, parameters, best.settings, threads, scann, best.farthest)
 
 
 def _is_extreme(vectors: np.ndarray) -> bool:

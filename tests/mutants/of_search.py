@@ -199,9 +199,15 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("_EXACT_SLACK = 8", "_EXACT_SLACK = 0", "near ties of distances come in another order"),
         wrong(
-            "settings, farthest = tune(searcher, options, asked)",
-            "settings, farthest = tune(searcher, options, None)",
+            "trials = trials_for(searcher, options, asked)",
+            "trials = trials_for(searcher, options, None)",
             "the user's queries decide nothing",
+            "tests/pipelines/index/test_tuning.py",
+        ),
+        worse(
+            "if best is None or price(shape, searcher.settings, options.k) < least:",
+            "if best is None:",
+            "an index without codes is built where codes are cheaper",
             "tests/pipelines/index/test_tuning.py",
         ),
         wrong(
@@ -209,6 +215,13 @@ CHANGES: dict[str, list[Change]] = {
             "pass",
             "an index that is searched exactly says that it has codes",
             "tests/pipelines/index/test_tuning.py",
+        ),
+    ],
+    "pipelines/index/training.py": [
+        worse(
+            'if parameters.algorithm == "flat_tree":',
+            "if False:",
+            "an index that is said to have no codes has them",
         ),
     ],
     "pipelines/index/clusters.py": [
