@@ -15,7 +15,7 @@ import pytest
 import yaml
 from pydicom.data import get_testdata_file
 
-from lookalike.index import searcher, tuning
+from lookalike.index import cheapest, tuning
 from lookalike.store.index_manifest import SearchSettings
 from tests.conftest import SPEC, Job, picture, tiny_network
 from tests.support.places import ROOT
@@ -56,7 +56,7 @@ def asked(request, tmp_path_factory, encoder, pictures) -> Job:
         patch.setattr(tuning, "_TREE_FROM", 17 if request.param == "tree" else 10**9)
         # So few pictures would be compared one by one, whatever the index.
         settings = (SearchSettings(10, 2 if request.param == "tree" else 0, 20, 0.99, {}),)
-        patch.setattr(searcher, "tune", lambda *_: (settings, None))
+        patch.setattr(cheapest, "tune", lambda *_: (settings, None))
         job = with_queries(Job(tmp_path_factory.mktemp(request.param), encoder), pictures)
     assert [ref["algorithm"] for ref in job.generation["indexes"]] == [request.param]
     return job

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.index.cheapest import build
 from lookalike.index.scores import checked, pair_scores
-from lookalike.index.searcher import build, load
+from lookalike.index.searcher import load
 from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lookalike.index import searcher, tuning
+from lookalike.index.cheapest import build
 from lookalike.index.tuning import (
     BuildOptions,
     Shape,
@@ -155,19 +155,6 @@ def test_a_large_index_may_be_built_in_two_ways(metric, options, algorithms):
     assert {(way.leaves > 0, way.bytes) for way in ways} == {("ah" not in algorithms, options.bytes)}
 
 
-@pytest.mark.parametrize(("dear", "algorithm"), [(0, "flat_tree"), (1e9, "tree")])
-def test_the_way_that_is_cheaper_to_search_is_built(dear, algorithm, monkeypatch):
-    monkeypatch.setattr(tuning, "_TREE_FROM", 4000)
-    monkeypatch.setattr(tuning, "_BRUTE_FORCE_BELOW", 4000)
-    monkeypatch.setattr(tuning, "_FLAT_LEAF", dear)
-    monkeypatch.setattr(tuning, "_TABLES", 0)
-    built = searcher.build(things(250, 16), "cosine", BuildOptions(recall_target=0.9, threads=2))
-    assert built.parameters.algorithm == algorithm
-    assert (built.settings[0].pre_reorder == 10) == (algorithm == "flat_tree")
-    found, _ = built.search(things(50, 1, seed=1), 5)
-    assert (found >= 0).all()
-
-
 def things(count, views, dim=16, spread=0.25, seed=0):
     """Vectors of `count` things, each seen in so many views: a catalogue whose items have near copies."""
     random = np.random.default_rng(seed)
@@ -179,9 +166,7 @@ def things(count, views, dim=16, spread=0.25, seed=0):
 @pytest.mark.parametrize("algorithm", ["ah", "tree"])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_things_that_the_catalogue_does_not_hold_are_found_as_well_as_the_target_says(metric, algorithm):
-    built = searcher.build(
-        things(250, 16), metric, BuildOptions(recall_target=0.95, threads=2, algorithm=algorithm)
-    )
+    built = build(things(250, 16), metric, BuildOptions(recall_target=0.95, threads=2, algorithm=algorithm))
     queries = things(300, 1, seed=1)
     for k in (10, 100):
         found, _ = built.search(queries, k)
@@ -192,7 +177,7 @@ def test_things_that_the_catalogue_does_not_hold_are_found_as_well_as_the_target
 
 
 def test_the_largest_k_that_the_job_is_configured_for_is_tuned_too():
-    built = searcher.build(
+    built = build(
         things(250, 16), "cosine", BuildOptions(recall_target=0.9, threads=2, algorithm="ah", k=200)
     )
     assert [settings.k for settings in built.settings] == [10, 100, 200]
@@ -201,7 +186,7 @@ def test_the_largest_k_that_the_job_is_configured_for_is_tuned_too():
 def test_queries_of_the_user_decide_too():
     options = BuildOptions(recall_target=0.95, threads=2, algorithm="ah")
     vectors, far = things(250, 16), things(200, 1, seed=7, spread=3.0)
-    alone, asked = searcher.build(vectors, "cosine", options), searcher.build(vectors, "cosine", options, far)
+    alone, asked = build(vectors, "cosine", options), build(vectors, "cosine", options, far)
     assert asked.settings[0].recalls["tuning_queries"].queries == 200
     assert asked.settings[0].recalls["tuning_queries"].lower >= 0.95
     assert asked.settings[0].pre_reorder >= alone.settings[0].pre_reorder
@@ -210,7 +195,7 @@ def test_queries_of_the_user_decide_too():
 def test_pictures_that_no_code_tells_apart_are_compared_one_by_one():
     """As of 20,500 small pictures of random colours, for which no night would have been published."""
     rows = np.random.default_rng(0).standard_normal((600, 128)).astype(np.float32)
-    built = searcher.build(rows, "cosine", BuildOptions(recall_target=1.0, threads=2, algorithm="ah"))
+    built = build(rows, "cosine", BuildOptions(recall_target=1.0, threads=2, algorithm="ah"))
     assert built.parameters.algorithm == "brute_force"
     assert built.scann is None
     assert all(s.best_approximate is not None for s in built.settings)
