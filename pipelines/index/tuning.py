@@ -109,7 +109,8 @@ def ways_to_build(count: int, metric: Metric, options: BuildOptions) -> list[Ind
     """
     chosen = parameters_for(count, options.algorithm)
     ways = [chosen]
-    if not options.algorithm and (chosen.algorithm, metric, options.bytes) == ("tree", "cosine", "float32"):
+    large = chosen.algorithm in ("ah", "tree")
+    if not options.algorithm and large and (metric, options.bytes) == ("cosine", "float32"):
         ways = [parameters_for(count, "flat_tree"), chosen]
     return [replace(way, bytes=options.bytes) for way in ways]
 

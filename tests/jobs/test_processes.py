@@ -52,8 +52,9 @@ def queries(job: Job, kind: str) -> Path:
 def asked(request, tmp_path_factory, encoder, pictures) -> Job:
     """A small catalogue with an index of each algorithm."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning, "_BRUTE_FORCE_BELOW", 10**9 if request.param == "brute_force" else 17)
-        patch.setattr(tuning, "_TREE_FROM", 17 if request.param == "tree" else 10**9)
+        patch.setattr(
+            cheapest, "ways_to_build", lambda count, *_: [tuning.parameters_for(count, request.param)]
+        )
         # So few pictures would be compared one by one, whatever the index.
         settings = (SearchSettings(10, 2 if request.param == "tree" else 0, 20, 0.99, {}),)
         patch.setattr(cheapest, "tune", lambda *_: (settings, None))
@@ -104,7 +105,7 @@ def test_a_catalogue_above_the_size_of_brute_force(job, tmp_path) -> None:
     pictures = {f"{i:05}.jpg": picture(i) for i in range(20_500)}
     job.set(gates={"min_recall": 0.9})  # quantised codes of 16 dimensions are coarse
     with_queries(job, pictures)
-    assert [ref["algorithm"] for ref in job.generation["indexes"]] == ["ah"]
+    assert [ref["algorithm"] != "brute_force" for ref in job.generation["indexes"]] == [True]
     for kind in KINDS:
         done = lookalike(COMMAND, "query", "-c", job.config, queries(job, kind), "-o", tmp_path / kind)
         assert done.returncode == 0, done

@@ -141,18 +141,21 @@ def test_few_leaves_are_cheaper_to_compare_than_to_look_up_and_many_dearer():
 
 
 @pytest.mark.parametrize(
-    ("metric", "options", "algorithms"),
+    ("count", "metric", "options", "algorithms"),
     [
-        ("cosine", BuildOptions(), ["flat_tree", "tree"]),
-        ("euclidean", BuildOptions(), ["tree"]),
-        ("cosine", BuildOptions(bytes="int8"), ["tree"]),
-        ("cosine", BuildOptions(algorithm="ah"), ["ah"]),
+        (100_000, "cosine", BuildOptions(), ["flat_tree", "tree"]),
+        (20_000, "cosine", BuildOptions(), ["flat_tree", "ah"]),
+        (19_999, "cosine", BuildOptions(), ["brute_force"]),
+        (100_000, "euclidean", BuildOptions(), ["tree"]),
+        (100_000, "cosine", BuildOptions(bytes="int8"), ["tree"]),
+        (100_000, "cosine", BuildOptions(algorithm="ah"), ["ah"]),
     ],
 )
-def test_a_large_index_may_be_built_in_two_ways(metric, options, algorithms):
-    ways = ways_to_build(100_000, metric, options)
+def test_a_large_index_may_be_built_in_two_ways(count, metric, options, algorithms):
+    ways = ways_to_build(count, metric, options)
     assert [way.algorithm for way in ways] == algorithms
-    assert {(way.leaves > 0, way.bytes) for way in ways} == {("ah" not in algorithms, options.bytes)}
+    assert {way.leaves > 0 for way in ways} == {"tree" in name for name in algorithms}
+    assert {way.bytes for way in ways} == {options.bytes}
 
 
 def things(count, views, dim=16, spread=0.25, seed=0):
