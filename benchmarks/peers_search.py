@@ -1,20 +1,21 @@
 """Search of ours beside FAISS (HNSW, and IVF-PQ fast scan), hnswlib and usearch, at equal recall, in one run.
 
-    python benchmarks/peers_search.py [--kind clustered|views] [--vectors 200000] [--dims 256] [--queries 3000]
+    python benchmarks/peers_search.py [--kind clustered|views] [--vectors 200000] [--dims 256] [--queries 10000]
                                       [--rounds 5] [--threads N] [--cache FOLDER] [--plot FOLDER] [--json FILE]
 
 Vectors are clustered ones, or views of the clothing photographs (crops, flips, turns, colours; as many of each as it
 takes), asked with photographs that the index does not hold, and with twenty views of each. Embedding the views takes
 most of the time; --cache keeps them.
-Every index is searched with all settings of a grid of its own; at each recall at 10 that is asked for, the three of
-them that were fastest are measured in turns with those of the others, and the best is told. Recall is by score: a tie
-with the tenth is a hit. Ours is searched through `search()`: merging, ties and exact scores included; `ours, as tuned`
-is what the index itself chooses for that recall, `whole job` the query job from a file of queries to the table of
-results.
+Every index is searched with all settings of a grid of its own, by the first 3,000 queries; at each recall at 10 that is
+asked for, the three of them that were fastest are measured in turns with those of the others, by all queries at once,
+and the best is told. --queries 1000 tells of small batches. Recall is by score: a tie with the tenth is a hit. Ours is
+searched through `search()`: merging, ties and exact scores included; `ours, as tuned` is what the index itself chooses
+for that recall, `whole job` the query job from a file of queries to the table of results.
 """
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import os
@@ -41,7 +42,7 @@ from lookalike.index.opening import open_index
 from lookalike.index.scores import pair_scores
 from lookalike.index.search import search
 from lookalike.index.shard import IndexShard
-from lookalike.index.tuning import BuildOptions, tune
+from lookalike.index.tuning import BuildOptions, trials_for, tune
 from lookalike.query.job import QueryOptions, query
 from lookalike.store.generation import read_current
 from lookalike.store.index_manifest import SearchSettings
@@ -52,6 +53,8 @@ EFFORTS = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 450, 640, 900, 1280)
 """What a search of a graph may be told to look at."""
 LEAVES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 VIEWS_OF_A_QUERY = 20
+SWEPT = 3_000
+"""Queries by which the settings to be measured are found."""
 
 
 @dataclass
@@ -96,6 +99,8 @@ def ours(vectors: np.ndarray, job: Config, threads: int) -> tuple[Peer, IndexSha
     leaves = shard.searcher.parameters.leaves
     steps = [*(one for one in LEAVES if one < leaves), leaves] if leaves else [0]
     depths = [15, 20, 30, 40, 60, 90, 130, 200, 320, 640]
+    if shard.searcher.parameters.algorithm == "flat_tree":
+        depths = [K]
     disk = sum(file.size for name, file in shard.manifest.files.items() if name != "items.arrow")
     # Where the index is searched exactly there is no other setting.
     settings = list(itertools.product(steps, depths)) if shard.searcher.scann else [(0, 0)]
@@ -119,12 +124,16 @@ def faiss_hnsw(vectors: np.ndarray, threads: int, file: str) -> Peer:
     return Peer("FAISS HNSW", ask, list(EFFORTS))
 
 
-def faiss_fast_scan(vectors: np.ndarray, threads: int, file: str) -> Peer:
-    """As many lists as ours has leaves, 4 bits for 2 dimensions, reordered by the vectors."""
+def faiss_fast_scan(vectors: np.ndarray, threads: int, file: str, lists_a_root: int = 2) -> Peer:
+    """As many lists as ours has leaves, or others, 4 bits for 2 dimensions, reordered by the vectors.
+
+    Args:
+        lists_a_root: lists, in square roots of the number of vectors.
+    """
     import faiss
 
     faiss.omp_set_num_threads(threads)
-    lists = round(2 * len(vectors) ** 0.5)
+    lists = round(lists_a_root * len(vectors) ** 0.5)
     key = f"IVF{lists},PQ{vectors.shape[1] // 2}x4fs,RFlat"
     index = faiss.index_factory(vectors.shape[1], key, faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
@@ -136,7 +145,11 @@ def faiss_fast_scan(vectors: np.ndarray, threads: int, file: str) -> Peer:
         lower.nprobe, index.k_factor = setting
         return index.search(queries, K)[1]
 
-    return Peer("FAISS IVF-PQ fast scan", ask, list(itertools.product(LEAVES, (2, 4, 8, 16, 32))))
+    return Peer(
+        f"FAISS IVF-PQ fast scan, {lists} lists",
+        ask,
+        list(itertools.product(LEAVES, (2, 3, 4, 5, 6, 8, 12, 16, 32))),
+    )
 
 
 def hnswlib_graph(vectors: np.ndarray, threads: int, file: str) -> Peer:
@@ -174,6 +187,7 @@ def usearch_graph(vectors: np.ndarray, threads: int, file: str) -> Peer:
 PEERS = {
     "hnsw": faiss_hnsw,
     "fastscan": faiss_fast_scan,
+    "fastscan4": functools.partial(faiss_fast_scan, lists_a_root=4),
     "hnswlib": hnswlib_graph,
     "usearch": usearch_graph,
 }
@@ -274,7 +288,8 @@ def as_tuned(shard: IndexShard, recall: float) -> tuple[int, int] | None:
     """What the index chooses for this recall, by queries that are not these; None for exact search."""
     if not shard.searcher.scann:
         return None
-    (first, *_), _ = tune(shard.searcher, BuildOptions(recall_target=recall))
+    options = BuildOptions(recall_target=recall)
+    (first, *_), _ = tune(shard.searcher, options, trials_for(shard.searcher, options))
     return (first.leaves_to_search, first.pre_reorder) if first.pre_reorder else None
 
 
@@ -301,7 +316,7 @@ def at_recall(
     if chosen:
         name = f"ours, as tuned|{chosen}"
         ways[name] = lambda: peers[0].search(chosen, queries)
-        recalls[name] = truth.recall(ways[name]())
+        recalls[name] = truth.recall(peers[0].search(chosen, queries[:SWEPT]))
     speeds = in_turns(ways, len(queries), rounds)
     best: dict[str, str] = {}
     for name in sorted(speeds, key=lambda name: -speeds[name]):
@@ -377,9 +392,9 @@ def run(arguments: Any, dim: int, folder: Path) -> list[tuple[str, list[dict[str
     title = f"{arguments.kind}, {len(vectors):,} x {dim}"
     job = common.job(folder, folder, folder / f"store-{dim}", index={"threads": arguments.threads})
     peers, shard = built(vectors, arguments.peers, folder, arguments.threads, job)
-    truth = Truth(shard, vectors, queries)
+    truth = Truth(shard, vectors, queries[:SWEPT])
     for peer in peers:
-        sweep(peer, queries, truth)
+        sweep(peer, queries[:SWEPT], truth)
     facts = [
         {"index": p.name, "build, s": p.seconds, "memory, MB": p.memory / 1e6, "on disk, MB": p.disk / 1e6}
         for p in peers
@@ -403,7 +418,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=("clustered", "views"), default="clustered", help="of vectors")
     parser.add_argument("--vectors", type=int, default=200_000)
     parser.add_argument("--dims", type=int, nargs="+", default=[256])
-    parser.add_argument("--queries", type=int, default=3_000)
+    parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--job-queries", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -163,7 +163,7 @@ def members_only(shard: IndexShard) -> tuple[int, int]:
     """Leaves and candidates that members of the index alone would choose at 10."""
     searcher = shard.searcher
     members = trials.make_trials(searcher, 10)["members"]
-    shape = tuning.Shape(len(searcher), searcher.dim, searcher.parameters.leaves)
+    shape = tuning.Shape.of(len(searcher), searcher.dim, searcher.parameters)
     chosen = tuning.choose(
         shape, lambda leaves, depth, _: {"members": members.recall(10, leaves, depth)}, k=10, target=0.99
     )

@@ -86,9 +86,14 @@ def asked(
     threads: int,
     leaves: int = AS_BUILT,
     pre_reorder: int = AS_BUILT,
+    *,
+    by_leaf: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` nearest of each query as ScaNN finds them: rows int64 (q, k), -1 for none, and distances."""
-    batch = min(_BATCH, -(-len(queries) // (2 * threads)))
+    """The `k` nearest of each query as ScaNN finds them: rows int64 (q, k), -1 for none, and distances.
+
+    `by_leaf` says that it takes all queries of a batch through a leaf together: the more, the better.
+    """
+    batch = -(-len(queries) // threads) if by_leaf else min(_BATCH, -(-len(queries) // (2 * threads)))
     rows, distances = scann.search_batched(queries, k, pre_reorder, leaves, True, batch)
     rows = rows.astype(np.int64)
     # A missing result is row 0 at distance NaN.

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from lookalike.model.errors import LookalikeError
 from ..store.index_manifest import IndexParameters, Metric, SearchSettings, parse_settings
 from . import native
 from .scores import LONG, SHORT, centre, checked, lengths_of, nearness, pair_scores, radius
-from .stored import StoredVectors, Vectors, read_vectors, stored, write_vectors
-from .training import trained
-from .tuning import TUNED_KS, BuildOptions, depth_for, exactly, is_exact, parameters_for, tune
+from .stored import StoredVectors, Vectors, read_vectors, write_vectors
+from .tuning import depth_for, is_exact
 
 _SLACK = 2
 """Results beyond the tuned k that need no wider search: the merge asks for k + 1, or k + 2 to skip one."""
@@ -33,7 +32,7 @@ _SEARCHER = "searcher.json"
 
 
 class Searcher:
-    """An index in memory; `build` and `load` make one.
+    """An index in memory; `cheapest.build` and `load` make one.
 
     Attributes:
         vectors: float32 (n, dim), read-only, or what is read as that; unit length for cosine. A memory map if the
@@ -191,7 +190,13 @@ class Searcher:
         rescored = isinstance(self.vectors, StoredVectors) and self.vectors.unit
         wide = min(len(self), k + k // 4 + 4) if rescored else k
         rows, distances = native.asked(
-            self.scann, queries, wide, self.threads, leaves or native.AS_BUILT, max(pre_reorder, wide)
+            self.scann,
+            queries,
+            wide,
+            self.threads,
+            leaves or native.AS_BUILT,
+            max(pre_reorder, wide),
+            by_leaf=self.parameters.algorithm == "flat_tree",
         )
         if rescored:
             distances = pair_scores(self.vectors, queries, rows, self.metric, self.threads)
@@ -215,6 +220,11 @@ class Searcher:
         scann = native.builder(vectors, self.metric, 1, self.threads).score_brute_force().build()
         scann.set_num_threads(self.threads)
         return scann
+
+    def let_go(self) -> None:
+        """Frees what ScaNN holds in memory; it can only be searched exactly then."""
+        self.scann = None
+        vars(self).pop("_brute_force", None)
 
     @functools.cached_property
     def radius(self) -> float:
@@ -249,46 +259,6 @@ def _put_in_order(rows: np.ndarray, scores: np.ndarray, metric: Metric) -> None:
         order = np.argsort(-near[wrong], axis=1, kind="stable")
         rows[wrong] = np.take_along_axis(rows[wrong], order, axis=1)
         scores[wrong] = np.take_along_axis(scores[wrong], order, axis=1)
-
-
-def build(
-    vectors: np.ndarray, metric: Metric, options: BuildOptions, asked: np.ndarray | None = None
-) -> Searcher:
-    """Builds an index and finds its search settings; the same input gives the same files, to the byte.
-
-    Where no setting reaches the recall target for less than comparing with every vector costs, that is what is built;
-    likewise where vectors are so long or so close that ScaNN could not square them in float32.
-
-    Args:
-        vectors: float32 (n, dim), n may be 0; cosine scales them to unit length.
-        metric: cosine, searched as a dot product of unit vectors, or euclidean.
-        options: how.
-        asked: queries to tune with besides those that the vectors give rise to: float32 (q, dim); None for none.
-
-    Raises:
-        LookalikeError: naming the first vector that is not finite, or all zeros under cosine.
-    """
-    held = stored(checked(vectors, metric), options.bytes, metric)
-    vectors = held.rounded() if isinstance(held, StoredVectors) else held
-    threads = options.threads or cores()
-    extreme = metric == "euclidean" and _is_extreme(vectors)
-    parameters = parameters_for(len(vectors), "brute_force" if extreme else options.algorithm)
-    parameters = replace(parameters, bytes=options.bytes)
-    settings: tuple[SearchSettings, ...] = (exactly(TUNED_KS[0], options.recall_target),)
-    if parameters.algorithm != "brute_force":
-        scann = trained(vectors, metric, parameters, threads)
-        searcher = Searcher(held, metric, parameters, (), threads, scann)
-        if asked is not None:
-            asked = checked(asked, metric, dim=searcher.dim, what="tuning query")
-        settings, farthest = tune(searcher, options, asked)
-        if any(one.pre_reorder for one in settings):
-            return Searcher(held, metric, parameters, settings, threads, scann, farthest)
-        parameters = replace(parameters, algorithm="brute_force", leaves=0)
-    return Searcher(held, metric, parameters, settings, threads)
-
-
-def _is_extreme(vectors: np.ndarray) -> bool:
-    return radius(vectors) < SHORT or bool((lengths_of(vectors) > LONG).any())
 
 
 def load(folder: str) -> Searcher:

@@ -32,9 +32,10 @@ from ..store.index_manifest import (
     Metric,
     read_manifest,
 )
+from .cheapest import build
 from .copies import distinct_rows
 from .scores import checked
-from .searcher import Searcher, build, load
+from .searcher import Searcher, load
 from .stored import stored
 from .tuning import BuildOptions
 

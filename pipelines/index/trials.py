@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Protocol
@@ -103,6 +104,12 @@ class Trial:
     def best(self) -> np.ndarray:
         """How near the nearest item that counts is, float32 (q,)."""
         return self._near[:, 0]
+
+    def asked_of(self, searcher: Tunable) -> Trial:
+        """The same queries for another index of the same vectors."""
+        other = copy.copy(self)
+        other._searcher = searcher
+        return other
 
     def _aside(self, rows: np.ndarray, near: np.ndarray, own: np.ndarray) -> np.ndarray:
         return (rows == own[:, None]) | (near > self._limit)

@@ -60,7 +60,7 @@ class IndexRef:
         path: its folder, relative to the store.
         manifest_sha256: of its manifest, which holds the digests of all its other files.
         count: items of it that are served.
-        algorithm: `brute_force`, `ah` or `tree`.
+        algorithm: `brute_force`, `ah`, `tree` or `flat_tree`.
         recall: lowest recall of its search settings, of every k and kind of query; 1.0 for exact search.
         recalls: kind of query (see `index/trials.py`) -> the lowest recall at any k; empty for exact search.
         best_approximate: what nothing but exact search surpassed, where the target asked for more; else None.

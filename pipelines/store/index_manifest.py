@@ -16,9 +16,10 @@ from lookalike.model.errors import LookalikeError
 ITEM_ID = "item_id"
 ITEMS = "items.arrow"
 MANIFEST = "manifest.json"
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
+"""From 3 on there may be a tree without codes; the files of an index of 2 are what they would be today."""
 
-Algorithm = Literal["brute_force", "ah", "tree"]
+Algorithm = Literal["brute_force", "ah", "tree", "flat_tree"]
 Metric = Literal["cosine", "euclidean"]
 Bytes = Literal["float32", "bfloat16", "int8"]
 """What each number of a stored vector is."""
@@ -29,9 +30,10 @@ class IndexParameters:
     """How an index was built: everything that, with the vectors, decides its files.
 
     Attributes:
-        algorithm: brute force below 20,000 vectors, quantised codes (AH) below 100,000,
-            a tree of them from there.
-        leaves: partitions of the tree, twice the square root of the count; 0 without one.
+        algorithm: brute force below 20,000 vectors; from there a tree that compares the vectors of its leaves
+            themselves (flat_tree), or quantised codes (AH, from 100,000 vectors on a tree of them), whichever reaches
+            the recall for less.
+        leaves: partitions of the tree; 0 without one.
         training_sample: vectors that the leaves of the tree are found by.
         seed: of that sample.
         bytes: how vectors are stored, which decides their scores.
@@ -116,7 +118,7 @@ class IndexManifest:
         files: every file but the manifest, by name.
     """
 
-    format: Literal[2]
+    format: Literal[3]
     metric: Metric
     dim: int
     count: int
@@ -155,7 +157,7 @@ def parse_manifest(data: bytes, path: str) -> IndexManifest:
     """The manifest that was read from `path`. Raises LookalikeError if it is none of this version."""
     try:
         found = json.loads(data)
-        if isinstance(found, dict) and found.get("format") == 1:
+        if isinstance(found, dict) and found.get("format") in (1, 2):
             found |= {"format": FORMAT, "settings": parse_settings(found["settings"])}
         return _MANIFEST.validate_python(found)
     except (ValueError, KeyError, TypeError, RecursionError) as error:

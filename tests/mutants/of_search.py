@@ -203,17 +203,31 @@ CHANGES: dict[str, list[Change]] = {
             "for more results the search is no deeper",
         ),
         wrong("_EXACT_SLACK = 8", "_EXACT_SLACK = 0", "near ties of distances come in another order"),
+    ],
+    "pipelines/index/cheapest.py": [
         wrong(
-            "settings, farthest = tune(searcher, options, asked)",
-            "settings, farthest = tune(searcher, options, None)",
+            "trials = trials_for(searcher, options, asked)",
+            "trials = trials_for(searcher, options, None)",
             "the user's queries decide nothing",
             "tests/pipelines/index/test_tuning.py",
+        ),
+        worse(
+            "if best is None or price(shape, searcher.settings, options.k) < least:",
+            "if best is None:",
+            "an index without codes is built where codes are cheaper",
         ),
         wrong(
             'parameters = replace(parameters, algorithm="brute_force", leaves=0)',
             "pass",
             "an index that is searched exactly says that it has codes",
             "tests/pipelines/index/test_tuning.py",
+        ),
+    ],
+    "pipelines/index/training.py": [
+        worse(
+            'if parameters.algorithm == "flat_tree":',
+            "if False:",
+            "an index that is said to have no codes has them",
         ),
     ],
     "pipelines/index/clusters.py": [

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.index.cheapest import build
 from lookalike.index.scores import checked, pair_scores
-from lookalike.index.searcher import build, load
+from lookalike.index.searcher import load
 from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 
 ALGORITHMS = ("brute_force", "ah", "tree")
+WAYS = [*((m, a) for m in ("cosine", "euclidean") for a in ALGORITHMS), ("cosine", "flat_tree")]
 
 
 def clustered(count, dim=16, seed=0, centre=0.0):
@@ -40,7 +42,7 @@ def digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).iterdir()}
 
 
-@pytest.fixture(scope="module", params=[(m, a) for m in ("cosine", "euclidean") for a in ALGORITHMS], ids=str)
+@pytest.fixture(scope="module", params=WAYS, ids=str)
 def searcher(request):
     metric, algorithm = request.param
     return build(clustered(1500), metric, BuildOptions(threads=2, algorithm=algorithm))
@@ -141,9 +143,9 @@ def test_a_saved_index_answers_the_same_after_it_was_moved(searcher, tmp_path, m
     assert not loaded.vectors.flags.writeable
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize(
-    "algorithm", [pytest.param(name, marks=pytest.mark.slow if name == "tree" else ()) for name in ALGORITHMS]
+    ("metric", "algorithm"),
+    [pytest.param(*way, marks=pytest.mark.slow if way[1] == "tree" else ()) for way in WAYS],
 )
 def test_two_builds_give_the_same_bytes(tmp_path, metric, algorithm):
     for name in ("one", "two"):
@@ -213,7 +215,7 @@ def test_euclidean_near_ties_are_decided_by_exact_distances_though_the_search_er
     np.testing.assert_allclose(scores, distances, rtol=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", ["ah", "tree"])
+@pytest.mark.parametrize("algorithm", ["ah", "tree", "flat_tree"])
 def test_for_more_results_the_search_is_wider_and_deeper(monkeypatch, algorithm):
     built = build(clustered(1500), "cosine", BuildOptions(threads=2, algorithm=algorithm))
     leaves = built.parameters.leaves

@@ -1,8 +1,18 @@
 import numpy as np
 import pytest
 
-from lookalike.index.searcher import build
-from lookalike.index.tuning import BuildOptions, Shape, choose, cost, depth_for, exactly, parameters_for
+from lookalike.index.cheapest import build
+from lookalike.index.tuning import (
+    BuildOptions,
+    Shape,
+    choose,
+    cost,
+    depth_for,
+    exactly,
+    parameters_for,
+    price,
+    ways_to_build,
+)
 from lookalike.store.index_manifest import Recall, SearchSettings
 
 
@@ -110,6 +120,42 @@ def test_the_algorithm_follows_from_the_count(count, algorithm, leaves):
     parameters = parameters_for(count)
     assert (parameters.algorithm, parameters.leaves) == (algorithm, leaves)
     assert parameters.training_sample <= 250_000
+
+
+def test_a_tree_without_codes_has_only_leaves_to_choose():
+    seen = []
+    shape = Shape(100_000, 64, 600, codes=False)
+    chosen = choose(shape, measured(recall_model(12, 10), seen), k=10, target=0.99)
+    assert (chosen.leaves_to_search, chosen.pre_reorder) == (12, 10)
+    assert {pre_reorder for _, pre_reorder in seen} == {10}
+    everything = choose(shape, measured(lambda leaves, _: float(leaves == 600)), k=10, target=0.99)
+    assert everything.leaves_to_search == 600
+
+
+def test_few_leaves_are_cheaper_to_compare_than_to_look_up_and_many_dearer():
+    with_codes, without = Shape(200_000, 256, 894), Shape(200_000, 256, 894, codes=False)
+    assert cost(without, 1, 10) < cost(with_codes, 1, 60)
+    assert cost(without, 200, 10) > cost(with_codes, 200, 60)
+    assert price(without, (settings_for(10, 1, 10),), 10) == cost(without, 1, 10)
+    assert price(without, (exactly(10, 0.99),), 10) == 200_000 * 256 * 4
+
+
+@pytest.mark.parametrize(
+    ("count", "metric", "options", "algorithms"),
+    [
+        (100_000, "cosine", BuildOptions(), ["flat_tree", "tree"]),
+        (20_000, "cosine", BuildOptions(), ["flat_tree", "ah"]),
+        (19_999, "cosine", BuildOptions(), ["brute_force"]),
+        (100_000, "euclidean", BuildOptions(), ["tree"]),
+        (100_000, "cosine", BuildOptions(bytes="int8"), ["tree"]),
+        (100_000, "cosine", BuildOptions(algorithm="ah"), ["ah"]),
+    ],
+)
+def test_a_large_index_may_be_built_in_two_ways(count, metric, options, algorithms):
+    ways = ways_to_build(count, metric, options)
+    assert [way.algorithm for way in ways] == algorithms
+    assert {way.leaves > 0 for way in ways} == {"tree" in name for name in algorithms}
+    assert {way.bytes for way in ways} == {options.bytes}
 
 
 def things(count, views, dim=16, spread=0.25, seed=0):

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.embedding.plan import make_plan
-from lookalike.index import searcher
-from lookalike.index.tuning import parameters_for
+from lookalike.index import cheapest, tuning
 from lookalike.query.tuning_queries import tuning_queries
 from tests.conftest import picture
 from tests.support.queries import corpus, noisy
@@ -60,10 +59,12 @@ def test_a_path_that_names_nothing_is_refused_before_anything_is_embedded(copied
 
 def test_other_content_builds_the_index_again_and_the_same_content_does_not(copied, monkeypatch):
     seen = []
-    usual = searcher.tune
+    usual = cheapest.trials_for
     # So few pictures would be compared one by one.
-    monkeypatch.setattr(searcher, "parameters_for", lambda count, _: parameters_for(count, "ah"))
-    monkeypatch.setattr(searcher, "tune", lambda *arguments: seen.append(arguments[2]) or usual(*arguments))
+    monkeypatch.setattr(tuning, "_BRUTE_FORCE_BELOW", 17)
+    monkeypatch.setattr(
+        cheapest, "trials_for", lambda *arguments: seen.append(arguments[2]) or usual(*arguments)
+    )
     _, vectors = corpus(copied)
     path = copied.vectors_file(noisy(vectors, 9))
     job = copied.set(index={"tuning_queries": str(path)})

@@ -19,7 +19,7 @@ from lookalike.store.index_manifest import (
 )
 
 ONE = IndexManifest(
-    format=2,
+    format=3,
     metric="cosine",
     dim=8,
     count=3,
@@ -42,7 +42,7 @@ def test_a_manifest_comes_back_as_it_was_and_in_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format=3), "format 2 in .*Received: format"),
+        (lambda m: m.update(format=4), "format 3 in .*Received: format"),
         (lambda m: m.pop("files"), "Received: files"),
         (lambda m: m.update(metric="manhattan"), "Received: metric"),
         (lambda m: m["settings"][0].update(pre_reorder="many"), r"Received: settings\.0\.pre_reorder"),
@@ -63,6 +63,11 @@ def test_a_manifest_that_is_cut_or_missing_is_refused(tmp_path):
     (tmp_path / MANIFEST).unlink()
     with pytest.raises(LookalikeError, match="No such file"):
         read_manifest(str(tmp_path))
+
+
+def test_an_index_of_before_trees_without_codes_is_read_as_it_is():
+    before = json.loads(ONE.to_json()) | {"format": 2}
+    assert parse_manifest(json.dumps(before).encode(), "m") == ONE
 
 
 @pytest.mark.parametrize("pre_reorder", [0, 30])
