@@ -6,8 +6,8 @@
 To list the files of a million shards takes an object store 3,000 requests. Whoever is about to write some breaks the
 seal first; whoever deletes some writes the file without them, which breaks it, too. When all is done the file is true
 and sealed again. A run that is killed leaves it broken, and the next one lists. A version that knows no seal breaks it
-by what it writes into the file. What somebody else deleted is seen when it is needed (`note_listing.changed_behind`),
-or when the store is listed next.
+by what it writes into the file. What somebody else deleted is seen when it is needed, see
+`note_listing.changed_behind`, or when the store is listed next.
 """
 
 from __future__ import annotations
