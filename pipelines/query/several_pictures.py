@@ -13,8 +13,9 @@ from ..store.index_manifest import ITEM_ID
 
 def one_answer_each(block: QueryBlock, answers: Answers, k: int) -> tuple[QueryBlock, Answers]:
     """A block with the first row of each query, and the answers to these; see `best_of`."""
-    is_first = np.diff(block.numbers, prepend=-1) != 0
-    return (block, answers) if is_first.all() else (block.only(is_first), best_of(answers, block.numbers, k))
+    if block.is_first.all():
+        return block, answers
+    return block.only(block.is_first), best_of(answers, block.numbers, k)
 
 
 def best_of(answers: Answers, numbers: np.ndarray, k: int) -> Answers:

@@ -279,8 +279,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/blocks.py": [
         wrong(
-            "else query_id in seen\n",
-            "else False\n",
+            "again[i] = query_id in seen if",
+            "again[i] = False if",
             "a query id that comes again gives its matches twice",
         ),
         wrong(
