@@ -21,8 +21,8 @@ class QueryBlock:
     Attributes:
         ids: of the queries.
         vectors: float32 (queries, dim).
-        numbers: int64 (queries,), ascending: each one's place in the input, as far as its file holds that. Neighbours of
-            one number are several vectors of one query.
+        numbers: int64 (queries,), ascending: each one's place in the input, as far as its file holds that. Neighbours
+            of one number are several vectors of one query.
         columns: of the table that the queries come from, a row for each: what is carried into the results, and `where`
             (text, null for none) if the table has it. None for queries that come from no such table.
     """

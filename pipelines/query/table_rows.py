@@ -148,7 +148,11 @@ class _Reader:
             check_pages(parquet, info, file, names, vectors, self._dim)
             step = _FEW if table.content == "image" else _MANY
             for batch in parquet.iter_batches(batch_size=step, columns=names):
-                yield {name: plain_column(batch[name], info.path) for name in names}
+                columns = {name: plain_column(batch[name], info.path) for name in names}
+                for name, column in columns.items():
+                    if name != table.id_column:
+                        column.validate(full=True)  # text in Parquet need not be UTF-8
+                yield columns
 
     def _npy(self, info: FileInfo) -> Iterator[dict[str, Any]]:
         return ({self._table.column: vectors} for vectors in vector_arrays(info.path, self._dim))

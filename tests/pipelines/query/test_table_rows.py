@@ -219,6 +219,14 @@ def test_what_cannot_be_read_is_one_sentence(rows, content, name, said):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["path", "note"])
+def test_text_in_parquet_that_is_not_utf8_is_a_sentence(rows, name):
+    raw = pa.array([b"caf\xe9"])
+    text = pa.Array.from_buffers(pa.string(), 1, raw.buffers())
+    with pytest.raises(LookalikeError, match="is not a whole Parquet file: Invalid UTF8"):
+        rows(pa.table({"path": ["x"], "note": ["y"]} | {name: text}), "t.parquet")
+
+
 def test_a_line_that_is_too_long_is_a_sentence(rows, monkeypatch):
     monkeypatch.setattr(table_rows, "MOST_ROW", 100)
     with pytest.raises(LookalikeError, match="Expected lines of at most 100 bytes"):
