@@ -126,8 +126,7 @@ class _Reader:
         ours = self._ours()
         kinds = {field.name: field.type for field in self._table.columns}
         step = _FEW if self._table.content == "image" else _MANY
-        coming = json_rows(info.path, lines(info.path, MOST_ROW))
-        while block := list(_first(coming, step)):
+        for block in _in_steps(info.path, step):
             columns: dict[str, Any] = {name: [row.get(name) for _, row in block] for name in ours}
             for name, kind in kinds.items():
                 columns[name] = pa.array(
@@ -251,13 +250,24 @@ class _Reader:
         return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), self._dim)
 
 
-def _first(coming: Iterator[Any], count: int) -> Iterator[Any]:
+def _in_steps(path: str, step: int) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    """The objects of JSON Lines and their lines, at most `step` at a time, and not many more bytes than `_MOST_BYTES`."""
     size = 0
-    for number, (line, row) in enumerate(coming, 1):
-        yield line, row
-        size += sum(len(value) for value in row.values() if isinstance(value, str))
-        if number == count or size > _MOST_BYTES:
-            return
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for line in lines(path, MOST_ROW):
+            size += len(line)
+            yield line
+
+    block = []
+    for row in json_rows(path, counted()):
+        block.append(row)
+        if len(block) == step or size > _MOST_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _as_list(column: Any) -> list[Any]:
