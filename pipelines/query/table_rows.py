@@ -251,7 +251,7 @@ class _Reader:
 
 
 def _in_steps(path: str, step: int) -> Iterator[list[tuple[int, dict[str, Any]]]]:
-    """The objects of JSON Lines and their lines, at most `step` at a time, and not many more bytes than `_MOST_BYTES`."""
+    """The objects of JSON Lines and their lines: at most `step` at a time, and some `_MOST_BYTES`."""
     size = 0
 
     def counted() -> Iterator[bytes]:
