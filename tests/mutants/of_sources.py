@@ -305,6 +305,8 @@ CHANGES: dict[str, list[Change]] = {
             "if joins and self._last:",
             "neighbouring rows are one query whatever their ids",
         ),
+    ],
+    "pipelines/query/table_cells.py": [
         wrong(
             "(x, y, x + width, y + height)",
             "(x, y, width, height)",
