@@ -19,7 +19,8 @@ from ..index.opening import open_vectors
 from ..index.post_processing import steps_of
 from ..index.shard import IndexShard
 from ..query.blocks import Block, unique
-from ..query.inputs import content_blocks, id_blocks, kind_of
+from ..query.inputs import content_blocks, id_blocks, item_blocks, kind_of
+from ..query.query_files import query_table
 from ..runner.progress import Pace
 from ..sources.records import DIRECTORY
 from ..store import exclusions, generations
@@ -187,8 +188,11 @@ def _relevance(
 
 
 def _blocks(config: Config, path: str, generation: Generation, shards: list[IndexShard]) -> Iterator[Block]:
-    by_id = kind_of(path) == "ids"
-    return unique(id_blocks(path, shards) if by_id else content_blocks(path, config, generation))
+    kind = kind_of(path)
+    table = query_table(path) if kind == "table" else None
+    if table and table.content == "item_id":
+        return unique(item_blocks(table, shards, generation, "mean"))
+    return unique(id_blocks(path, shards) if kind == "ids" else content_blocks(path, config, generation))
 
 
 def _measure_block(method: _Method, block: Block, by_setup: Mapping[str, Measurements]) -> None:

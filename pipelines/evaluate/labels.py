@@ -16,13 +16,19 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Corpus
 from ..filesystem import files
+from ..filesystem.files import FileInfo
 from ..filesystem.parquet import damage_named
+from ..index.post_processing import BLOCK
 from ..query import inputs
 from ..query.inputs import query_options
+from ..query.query_files import image_shards, query_table, table_files
+from ..query.query_table import QueryTable
+from ..query.table_rows import OURS, read_table
 from ..query.vector_files import ID_COLUMNS
-from ..sources import find_shards, read_records
+from ..sources import read_records
+from ..sources.fields import shown
 from ..sources.records import DIRECTORY, directory_of
-from ..sources.types import arrow_type, is_list
+from ..sources.types import UnfitError, arrow_type, convert, is_list
 from ..store.index_manifest import ITEM_ID
 from .ranking import RankedCorpus
 
@@ -114,7 +120,9 @@ def read_labels(
     if kind == "ids":
         values = dict(zip(items.items[ITEM_ID].to_pylist(), items.items[name].to_pylist(), strict=True))
     elif kind == "vectors":
-        values = _of_vectors(name, path, arrow_type(metadata[name]))
+        values = _of_vectors(name, table_files(path), None, arrow_type(metadata[name]))
+    elif kind == "table":
+        values = _of_table(name, path, metadata[name])
     else:
         values = _of_images(name, path, corpus, metadata[name])
     # Empty text is no class, as in training.
@@ -128,15 +136,40 @@ def _of_images(name: str, path: str, corpus: Corpus, kind: str) -> dict[str, Any
     """Reads the shards a second time, for the field alone: that takes a small part of what encoding takes."""
     options = query_options(corpus, {name: kind})
     found: dict[str, Any] = {}
-    for shard in find_shards(path, options):
+    for shard in image_shards(path, options):
         for record in read_records(shard, options):
             found.setdefault(record.item_id, record.metadata[name])
     return found
 
 
-def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
+def _of_table(name: str, path: str, kind: str) -> dict[str, Any]:
+    table = query_table(path)
+    if table.form == "parquet":
+        return _of_vectors(name, table.files, table, arrow_type(kind))
+    if name not in table.columns.names:
+        raise LookalikeError(
+            f"Expected a column {name} in the query table. Received: {', '.join(table.columns.names) or 'none'} "
+            f"beside the queries in {path}"
+        )
     found: dict[str, Any] = {}
-    for file_info in files.glob(path):
+    place = len(OURS) + table.columns.get_field_index(name)
+    for rows in read_table(table, BLOCK, 1, ""):
+        told = zip(rows.column(0).to_pylist(), rows.column(place).to_pylist(), strict=True)
+        for query_id, value in told:
+            try:
+                found.setdefault(query_id, convert(kind, value))
+            except UnfitError:
+                raise LookalikeError(f"{path}: {name} cannot be read as {kind}: {shown(value)}") from None
+    return found
+
+
+def _of_vectors(
+    name: str, listed: Sequence[FileInfo], table: QueryTable | None, kind: pa.DataType
+) -> dict[str, Any]:
+    """From the columns of Parquet files, of vectors or of a query table."""
+    found: dict[str, Any] = {}
+    before = 0
+    for file_info in listed:
         with files.open_read(file_info.path) as file, damage_named(file_info.path):
             parquet = pq.ParquetFile(file)
             columns = parquet.schema_arrow.names
@@ -145,12 +178,14 @@ def _of_vectors(name: str, path: str, kind: pa.DataType) -> dict[str, Any]:
                     f"Expected a column {name} beside the vectors. Received: {', '.join(columns)} in {file_info.path}"
                 )
             id_column = next((column for column in ID_COLUMNS if column in columns), None)
-            table = parquet.read([name] if id_column is None else [id_column, name])
+            id_column = table.id_column if table else id_column
+            rows = parquet.read([name] if id_column is None else [id_column, name])
             try:
-                values = table[name].cast(kind).to_pylist()
+                values = rows[name].cast(kind).to_pylist()
             except pa.ArrowException as error:
                 raise LookalikeError(f"{file_info.path}: {name} cannot be read as {kind}: {error}") from None
-            ids = range(len(table)) if id_column is None else table[id_column].to_pylist()
+            ids = range(before, before + len(rows)) if id_column is None else rows[id_column].to_pylist()
+            before += len(rows)
         for query_id, value in zip(ids, values, strict=True):
             text = (
                 query_id.decode("utf-8", "backslashreplace") if isinstance(query_id, bytes) else str(query_id)

@@ -14,6 +14,7 @@ from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..query import inputs
 from ..query.inputs import query_options
+from ..query.query_files import image_shards
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..store.generation import Generation
 from ..store.generations import served_notes
@@ -57,14 +58,14 @@ def _first_shards(
 def query_pictures(
     config: Config, generation: Generation, path: str, query_ids: Collection[str]
 ) -> dict[str, bytes]:
-    """Query id -> encoded image; none for queries that are vectors. Raises as `item_pictures`."""
+    """Query id -> encoded image; none for queries that are vectors, or of a table. Raises as `item_pictures`."""
     kind = inputs.kind_of(path)
     if kind == "ids":
         return item_pictures(config, generation, query_ids)
-    if kind == "vectors":
+    if kind != "images":
         return {}
     options = query_options(config.corpus)
-    return _read(find_shards(path, options), options, set(query_ids))
+    return _read(image_shards(path, options), options, set(query_ids))
 
 
 def _read(shards: Iterable[Shard], options: SourceOptions, ids: set[str]) -> dict[str, bytes]:

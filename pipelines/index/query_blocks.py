@@ -21,7 +21,8 @@ class QueryBlock:
     Attributes:
         ids: of the queries.
         vectors: float32 (queries, dim).
-        numbers: int64 (queries,), ascending: each one's place in the input, as far as its file holds that.
+        numbers: int64 (queries,), ascending: each one's place in the input, as far as its file holds that. Neighbours
+            of one number are several vectors of one query.
         columns: of the table that the queries come from, a row for each: what is carried into the results, and `where`
             (text, null for none) if the table has it. None for queries that come from no such table.
     """
@@ -30,6 +31,11 @@ class QueryBlock:
     vectors: np.ndarray
     numbers: np.ndarray
     columns: pa.Table | None = field(default=None, kw_only=True)
+
+    @property
+    def is_first(self) -> np.ndarray:
+        """Bool (queries,): rows that are the first of their query."""
+        return np.diff(self.numbers, prepend=-1) != 0
 
     def only(self, kept: np.ndarray) -> QueryBlock:
         """Some of the queries: bool (queries,)."""

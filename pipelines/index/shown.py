@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,10 @@ import pyarrow as pa
 from .groups import Groups
 from .ordering import Candidates
 from .shard import IndexShard
+
+_ARROW = (pa.Array, pa.ChunkedArray)
+_SMALL, _LARGE = 64, 128
+"""A group is large that has more than 64 items, and more than a 128th of all, so that there are few of them."""
 
 
 class ShownItems:
@@ -48,7 +52,9 @@ class ShownItems:
         self._groups = groups
         appears = np.ones(len(shard.items), bool) if passing is None else passing.copy()
         appears[gone] = False
+        self._skip = skip
         if groups is not None:
+            self._appears = appears.copy()
             self._sizes = np.bincount(groups.codes[appears], minlength=groups.count)
             if shard.offsets is not None:
                 appears &= groups.first_of_vectors(shard.offsets, appears, self.skips)
@@ -87,6 +93,31 @@ class ShownItems:
             code = self._groups.codes[rows]
             all_of_it -= (rows >= 0) & (self._sizes[code] <= self._groups.per_group)
         return np.minimum(all_of_it, k)
+
+    def split(
+        self, shard: IndexShard, queries: np.ndarray, k: int
+    ) -> Iterator[tuple[int, ShownItems, Groups | None]]:
+        """The items in parts: of each large group, and of all small ones together.
+
+        Args:
+            shard: of these items.
+            queries: int64 (q,), positions of the queries that the parts are asked by.
+            k: wanted of all together.
+
+        Yields:
+            How many are wanted of a part, its items, and the groups that limit them.
+        """
+        assert self._groups is not None
+        large = np.flatnonzero(self._sizes > max(_SMALL, self._sizes.sum() // _LARGE))
+        skip = self._skip
+        if skip is not None:
+            skip = (skip if isinstance(skip, _ARROW) else pa.array(skip, pa.string())).take(pa.array(queries))
+        none = np.empty(0, np.int64)
+        for code in large.tolist():
+            passing = self._appears & (self._groups.codes == code)
+            yield self._groups.per_group, ShownItems(shard, none, skip, passing), None
+        passing = self._appears & ~np.isin(self._groups.codes, large)
+        yield k, ShownItems(shard, none, skip, passing, self._groups), self._groups
 
     def counts(self, queries: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """How many items the vectors have.
@@ -174,9 +205,6 @@ def gone_from(shard: IndexShard, excluded: Collection[str] | pa.Array) -> np.nda
     """Rows of items that never appear: those with the ids `excluded`, and what the shard hides. int64 (m,)."""
     taken_down = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
     return np.concatenate([shard.hidden, taken_down[taken_down >= 0]])
-
-
-_ARROW = (pa.Array, pa.ChunkedArray)
 
 
 def _rows_of(shard: IndexShard, ids: Sequence[str | None] | pa.Array) -> np.ndarray:

@@ -57,12 +57,12 @@ def unique(blocks: Iterator[Block]) -> Iterator[Block]:
     seen: set[str] = set()
     for block in blocks:
         again = np.zeros(len(block.ids), bool)
-        goes_on = np.diff(block.numbers, prepend=-1) == 0
+        is_first = block.is_first
         for i, query_id in enumerate(block.ids):
-            again[i] = again[i - 1] if goes_on[i] else query_id in seen
+            again[i] = query_id in seen if is_first[i] else again[i - 1]
             seen.add(query_id)
         if again.any():
-            repeated = block.only(again & ~goes_on)
+            repeated = block.only(again & is_first)
             failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
             kept = block.only(~again)
             block = with_failures(kept, sorted([*block.failures, *failures]))

@@ -27,9 +27,9 @@ from ..sources.fields import escape
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
 from .blocks import Block, Failure, unsearchable, with_failures
-from .query_files import image_shards, kind_of_parquet, table_files
+from .query_files import image_shards, kind_of_parquet, query_table, table_files
 from .query_table import QueryTable, form_of
-from .table_blocks import Combine, encoded_rows, looked_up_items, with_vectors
+from .table_blocks import Combine, asked_rows, looked_up_items
 from .table_rows import read_table
 from .vector_files import vector_blocks
 
@@ -213,6 +213,8 @@ def content_blocks(
 ) -> Iterator[Block]:
     """Queries that are images or vectors, for which the index need not be open.
 
+    Several pictures of one query are asked with as their mean.
+
     Args:
         path: of the queries.
         config: the job.
@@ -223,8 +225,10 @@ def content_blocks(
     Raises:
         LookalikeError: as `image_blocks` and `vector_blocks`, or if the encoder is not that of the index.
     """
-    metric = generation.metric
-    if kind_of(path) == "vectors":
+    metric, kind = generation.metric, kind_of(path)
+    if kind == "table":
+        return table_blocks(query_table(path), config, generation, "mean", suspect=suspect, size=size)
+    if kind == "vectors":
         return vector_blocks(table_files(path), generation.dim, metric, generation.encoder, size)
     open_encoder = functools.partial(_matching_encoder, config, generation)
     return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect, size=size)
@@ -251,14 +255,11 @@ def table_blocks(
     Raises:
         LookalikeError: as `read_table`, or if the encoder is not that of the index.
     """
-    options, metric = query_options(config.corpus), generation.metric
-    if not table.has_pictures:
-        for rows in read_table(table, size, generation.dim, generation.encoder):
-            yield with_vectors(rows, combine, metric)
-        return
-    encoder = _matching_encoder(config, generation)
-    for rows in read_table(table, min(size, IMAGE_BLOCK), generation.dim, generation.encoder):
-        yield encoded_rows(rows, encoder, options, suspect=suspect, combine=combine, metric=metric)
+    open_encoder = functools.partial(_matching_encoder, config, generation) if table.has_pictures else None
+    size = min(size, IMAGE_BLOCK) if table.has_pictures else size
+    rows = read_table(table, size, generation.dim, generation.encoder)
+    options = query_options(config.corpus)
+    return asked_rows(rows, open_encoder, options, combine, generation.metric, suspect=suspect)
 
 
 def item_blocks(

@@ -243,8 +243,8 @@ def _answer(
     with ThreadPoolExecutor(1) as background:
         written: Future[None] | None = None
         for block in blocks:
-            asked_once: QueryBlock = block
             matches, bare = 0, list[Failure]()
+            asked_once: QueryBlock = block
             if block.ids:
                 with done.timed("search"):
                     answers = search_in_steps(

@@ -1,7 +1,7 @@
 """Files of a query job that is done in stages: parts of the input, in input order, and what becomes of each.
 
 FOLDER/queries/0/PART  queries with their vectors; queries/1 as query expansion leaves them
-FOLDER/ids/PART        their ids, without the vectors
+FOLDER/ids/PART        their ids, each once for all rows of a query, without the vectors
 FOLDER/failures/PART   those that cannot be asked
 FOLDER/repeated/PART   those whose id another one before has; only where there are any
 FOLDER/unmatched/PART  those for which there is no match, as the third stage finds
@@ -30,13 +30,13 @@ _IDS = pa.schema([("number", pa.int64()), ("query_id", pa.string())])
 _REPEATED = """
 SELECT place.part AS part, place.number AS number, query_id
 FROM (
-    SELECT query_id, min(place) AS first, unnest(list(DISTINCT place)) AS place
+    SELECT query_id, min(place) AS first, unnest(list(place)) AS place
     FROM (SELECT query_id, {'part': part, 'number': number} AS place FROM batches)
     GROUP BY query_id HAVING count(*) > 1
 )
 WHERE place > first
 """
-"""Rows of one place are one query. Grouping spills best; see `index.duplicates`."""
+"""Grouping spills best; see `index.duplicates`."""
 FAILED = ("failures", "repeated", "unmatched")
 _FAILURES = pa.schema([*_IDS, ("stage", pa.string()), ("error", pa.string())])
 
@@ -73,8 +73,10 @@ def write_part(folder: str, name: str, dim: int) -> Iterator[Callable[[Block], N
             nonlocal queries
             if block.ids:
                 add_queries(block)
-                numbers = pa.array(block.numbers, pa.int64())
-                ids.write_batch(pa.record_batch([numbers, pa.array(block.ids, pa.string())], schema=_IDS))
+                told = pa.record_batch(
+                    [pa.array(block.numbers, pa.int64()), pa.array(block.ids, pa.string())], schema=_IDS
+                )
+                ids.write_batch(told.filter(pa.array(block.is_first)))
             add_failures(block.failures)
             queries += len(block.ids)
             reasons.update(failure.stage for failure in block.failures)

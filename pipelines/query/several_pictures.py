@@ -16,10 +16,9 @@ def one_answer_each(
     block: QueryBlock, answers: Answers, k: int, grouping: Grouping | None = None
 ) -> tuple[QueryBlock, Answers]:
     """A block with the first row of each query, and the answers to these; see `best_of`."""
-    is_first = np.diff(block.numbers, prepend=-1) != 0
-    if is_first.all():
+    if block.is_first.all():
         return block, answers
-    return block.only(is_first), best_of(answers, block.numbers, k, grouping)
+    return block.only(block.is_first), best_of(answers, block.numbers, k, grouping)
 
 
 def best_of(answers: Answers, numbers: np.ndarray, k: int, grouping: Grouping | None = None) -> Answers:

@@ -35,6 +35,27 @@ class _UnreadableError(Exception):
     """A picture that cannot be fetched; the message is the reason."""
 
 
+def asked_rows(
+    coming: Iterator[pa.Table],
+    open_encoder: Callable[[], Encoder] | None,
+    options: SourceOptions,
+    combine: Combine,
+    metric: str,
+    *,
+    suspect: bool = False,
+) -> Iterator[Block]:
+    """The queries of rows that ask with pictures, for which the encoder is opened, or with vectors, where it is None.
+
+    Arguments are those of `encoded_rows`.
+    """
+    encoder = open_encoder() if open_encoder else None
+    for rows in coming:
+        if encoder is None:
+            yield with_vectors(rows, combine, metric)
+        else:
+            yield encoded_rows(rows, encoder, options, suspect=suspect, combine=combine, metric=metric)
+
+
 def encoded_rows(
     rows: pa.Table, encoder: Encoder, options: SourceOptions, *, suspect: bool, combine: Combine, metric: str
 ) -> Block:

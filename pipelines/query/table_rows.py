@@ -6,32 +6,27 @@ be written down for workers as it is. No query is cut in two by a block.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
-from lookalike.model.images.boxes import Box
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..filesystem.text import lines, open_text
-from ..sources.fields import read_json, shown
+from ..sources.fields import shown
 from ..sources.text_tables import json_rows, read_csv
-from ..sources.types import UnfitError, arrow_type, convert, text_of
+from ..sources.types import UnfitError, arrow_type, convert
 from .query_table import BOX, MOST_ROW, QueryTable, is_text
+from .table_cells import Problems, as_list, edges_of, images_of, place_of, text_cell, utf8_of, vectors_of
 from .vector_arrays import vector_arrays
-from .vector_files import check_made_by, check_pages, ids_of, plain_column, vectors_of_column
+from .vector_files import check_made_by, check_pages, ids_of, plain_column
 
 OURS = ("query_id", "number", "value", "box", "stage", "error")
 """Of a block: id of the query, its number (that of its first row), what it asks with, the edges of the box (left, top,
@@ -42,8 +37,6 @@ _MOST_BYTES = 64 << 20
 _FEW, _MANY = 16, 4096
 """Rows that are read from Parquet at a time, with images and without."""
 _BOX_TYPE = pa.list_(pa.int32(), 4)
-_BOX_NAMES = ("x", "y", "width", "height")
-_FAR = 1 << 30
 _LISTS = ("list<string>", "list<int64>", "list<float64>")
 _JSON_KINDS = {arrow_type(kind): kind for kind in ("string", "bool", "int64", "uint64", "float64", *_LISTS)}
 
@@ -87,17 +80,6 @@ def _in_blocks(coming: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(rows)
 
 
-@dataclass
-class _Block:
-    """Rows that are being read: errors are position -> stage and error, the first of a row counts."""
-
-    count: int
-    errors: dict[int, tuple[str, str]] = field(default_factory=dict)
-
-    def fail(self, row: int, stage: str, error: str) -> None:
-        self.errors.setdefault(row, (stage, error))
-
-
 class _Reader:
     """Reads a table once; it knows the query that the last row belonged to."""
 
@@ -126,8 +108,7 @@ class _Reader:
         ours = self._ours()
         kinds = {field.name: field.type for field in self._table.columns}
         step = _FEW if self._table.content == "image" else _MANY
-        coming = json_rows(info.path, lines(info.path, MOST_ROW))
-        while block := list(_first(coming, step)):
+        for block in _in_steps(info.path, step):
             columns: dict[str, Any] = {name: [row.get(name) for _, row in block] for name in ours}
             for name, kind in kinds.items():
                 columns[name] = pa.array(
@@ -148,7 +129,11 @@ class _Reader:
             check_pages(parquet, info, file, names, vectors, self._dim)
             step = _FEW if table.content == "image" else _MANY
             for batch in parquet.iter_batches(batch_size=step, columns=names):
-                yield {name: plain_column(batch[name], info.path) for name in names}
+                columns = {name: plain_column(batch[name], info.path) for name in names}
+                for name, column in columns.items():
+                    if name != table.id_column:
+                        column.validate(full=True)  # text in Parquet need not be UTF-8
+                yield columns
 
     def _npy(self, info: FileInfo) -> Iterator[dict[str, Any]]:
         return ({self._table.column: vectors} for vectors in vector_arrays(info.path, self._dim))
@@ -162,14 +147,14 @@ class _Reader:
     def _as_rows(self, columns: dict[str, Any], info: FileInfo) -> pa.Table:
         table = self._table
         count = len(columns[table.column])
-        block = _Block(count)
-        ids = self._ids(columns, block)
-        numbers, kept = self._numbers(ids, block)
-        values = self._values(columns[table.column], block, info.path)
+        problems = Problems()
+        ids = self._ids(columns, problems)
+        numbers, kept = self._numbers(ids, problems)
+        values = self._values(columns[table.column], problems, info.path)
         boxes: Sequence[Any] = [None] * count
         if table.has_box:
-            boxes = [_edges(box, row, block) for row, box in enumerate(_as_list(columns[BOX]))]
-        told = [block.errors.get(row, (None, None)) for row in range(count)]
+            boxes = [edges_of(box, row, problems) for row, box in enumerate(as_list(columns[BOX]))]
+        told = [problems.errors.get(row, (None, None)) for row in range(count)]
         arrays = [
             pa.array(ids, pa.string()),
             pa.array(numbers, pa.int64()),
@@ -183,34 +168,34 @@ class _Reader:
         rows = pa.Table.from_arrays(arrays, names=[*OURS, *table.columns.names])
         return rows if all(kept) else rows.filter(pa.array(kept))
 
-    def _ids(self, columns: dict[str, Any], block: _Block) -> list[str]:
-        numbers = range(self._start, self._start + block.count)
+    def _ids(self, columns: dict[str, Any], problems: Problems) -> list[str]:
+        numbers = range(self._start, self._start + len(columns[self._table.column]))
         if self._table.id_column is None:
             return [str(number) for number in numbers]
         column = columns[self._table.id_column]
         if not isinstance(column, pa.Array):
             column = [one if one is None or isinstance(one, str | int) else shown(one) for one in column]
-            column = pa.array([one if one is None else _utf8(str(one)) for one in column], pa.string())
+            column = pa.array([one if one is None else utf8_of(str(one)) for one in column], pa.string())
         names, errors = ids_of(column, numbers)
         for row, name in enumerate(names):
             if not name:
                 names[row] = str(numbers[row])
                 errors.setdefault(row, "the id is empty")
         for row, error in errors.items():
-            block.fail(row, "id", error)
+            problems.fail(row, "id", error)
         return names
 
-    def _numbers(self, ids: list[str], block: _Block) -> tuple[list[int], list[bool]]:
+    def _numbers(self, ids: list[str], problems: Problems) -> tuple[list[int], list[bool]]:
         """The number of each row's query; and whether the row is kept: of a query of too many, one too many is."""
         numbers, kept = [], []
         for row, query_id in enumerate(ids):
             number, count = self._start + row, 1
-            joins = self._table.joins_rows and row not in block.errors
+            joins = self._table.joins_rows and row not in problems.errors
             if joins and self._last and self._last[0] == query_id:
                 _, number, before = self._last
                 count = before + 1
             if count > MOST_PICTURES:
-                block.fail(
+                problems.fail(
                     row, "query", f"expected at most {MOST_PICTURES} rows of one query. Received: more"
                 )
             self._last = (query_id, number, count) if joins else None
@@ -218,46 +203,38 @@ class _Reader:
             kept.append(count <= MOST_PICTURES + 1)
         return numbers, kept
 
-    def _values(self, column: Any, block: _Block, path: str) -> pa.Array:
+    def _values(self, column: Any, problems: Problems, path: str) -> pa.Array:
         content = self._table.content
         if content == "vector":
-            return self._vectors(column, block)
+            return vectors_of(column, self._dim, problems)
         if content == "image":
-            return _images(column, block)
+            return images_of(column, problems)
         stage = "read" if content == "path" else "lookup"
-        texts = [_text(value, row, block, stage, content) for row, value in enumerate(_as_list(column))]
+        texts = [text_cell(value, row, problems, stage, content) for row, value in enumerate(as_list(column))]
         if content == "path":
             folder = anchored(path).rpartition("/")[0]
-            texts = [text and _place(folder, text) for text in texts]
+            texts = [text and place_of(folder, text) for text in texts]
         return pa.array(texts, pa.string())
 
-    def _vectors(self, column: Any, block: _Block) -> pa.Array:
-        errors: dict[int, str] = {}
-        if isinstance(column, pa.Array) and not pa.types.is_string(column.type):
-            vectors = vectors_of_column(column, self._dim, errors)
-        else:
-            vectors = np.zeros((block.count, self._dim), np.float32)
-            for row, value in enumerate(_as_list(column)):
-                try:
-                    vectors[row] = _numbers_of(value, self._dim)
-                except UnfitError as unfit:
-                    errors[row] = str(unfit)
-        for row, error in errors.items():
-            block.fail(row, "vector", error)
-        return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), self._dim)
 
-
-def _first(coming: Iterator[Any], count: int) -> Iterator[Any]:
+def _in_steps(path: str, step: int) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    """The objects of JSON Lines and their lines: at most `step` at a time, and some `_MOST_BYTES`."""
     size = 0
-    for number, (line, row) in enumerate(coming, 1):
-        yield line, row
-        size += sum(len(value) for value in row.values() if isinstance(value, str))
-        if number == count or size > _MOST_BYTES:
-            return
 
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for line in lines(path, MOST_ROW):
+            size += len(line)
+            yield line
 
-def _as_list(column: Any) -> list[Any]:
-    return column.to_pylist() if isinstance(column, pa.Array) else column
+    block = []
+    for row in json_rows(path, counted()):
+        block.append(row)
+        if len(block) == step or size > _MOST_BYTES:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 def _as_carried(column: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -275,108 +252,3 @@ def _converted(path: str, name: str, kind: pa.DataType, row: dict[str, Any], lin
         raise LookalikeError(
             f"{path}: expected {kind} in {name!r} of line {line}. Received: {shown(value)}"
         ) from None
-
-
-def _utf8(text: str) -> str:
-    """Text that can be written: JSON may hold half a character."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _text(value: Any, row: int, block: _Block, stage: str, what: str) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and what == "item_id":
-        return str(value)
-    try:
-        text = None if value is None else text_of(value)
-    except UnfitError as error:
-        block.fail(row, stage, f"the {what} cannot be used: {error}")
-        return None
-    if not text:
-        block.fail(row, stage, f"the {what} is {'null' if text is None else 'empty'}")
-    return text or None
-
-
-def _place(folder: str, path: str) -> str:
-    """Where a picture is: relative paths begin at the table's folder."""
-    if files.is_remote(path) or path.startswith(("/", "file://")):
-        return path
-    return files.join(folder, path)
-
-
-def _images(column: Any, block: _Block) -> pa.Array:
-    if isinstance(column, pa.Array) and pa.types.is_struct(column.type):
-        column = pc.struct_field(column, "bytes")
-    found: list[bytes | None] = []
-    for row, value in enumerate(_as_list(column)):
-        if isinstance(value, str):
-            try:
-                value = base64.b64decode("".join(value.split()), validate=True)
-            except (binascii.Error, ValueError) as error:
-                value = None
-                block.fail(row, "read", f"the image is not base64: {error}")
-        elif value is not None and not isinstance(value, bytes):
-            block.fail(row, "read", f"expected an image in base64. Received: {shown(value)}")
-            value = None
-        if value is None:
-            block.fail(row, "read", "the image is null")
-        found.append(value)
-    return pa.array(found, pa.large_binary())
-
-
-def _numbers_of(value: Any, dim: int) -> np.ndarray:
-    """A vector from JSON, as text or as a list. Raises UnfitError."""
-    if value is None:
-        raise UnfitError("the vector is null")
-    if isinstance(value, str):
-        try:
-            value, _ = read_json(value)
-        except (ValueError, RecursionError) as error:
-            raise UnfitError(f"expected a list of numbers such as [0.1, 0.2]: {error}") from None
-    if not isinstance(value, list) or not all(_is_number(one) for one in value):
-        raise UnfitError(f"expected a list of numbers. Received: {shown(value)}")
-    if len(value) != dim:
-        raise UnfitError(f"expected a vector of {dim} numbers, received {len(value)}")
-    with np.errstate(over="ignore"):
-        return np.array([_float(one) for one in value], np.float64).astype(np.float32)
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool | str | list | dict) and value is not None
-
-
-def _float(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _edges(value: Any, row: int, block: _Block) -> list[int] | None:
-    """Left, top, right and bottom of a box [x, y, width, height] in pixels, each edge rounded to a whole one."""
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        numbers = [value.get(name) for name in _BOX_NAMES]
-    elif isinstance(value, str):
-        numbers = cast(list[Any], [_read_number(part) for part in value.strip().strip("[]()").split(",")])
-    else:
-        numbers = value
-    if not isinstance(numbers, list) or len(numbers) != 4 or not all(map(_is_number, numbers)):
-        block.fail(row, "box", f"expected a box [x, y, width, height]. Received: {shown(value)}")
-        return None
-    x, y, width, height = map(_float, numbers)
-    if not (all(map(math.isfinite, (x, y, width, height))) and width > 0 and height > 0):
-        block.fail(row, "box", f"expected a box of some width and height. Received: {shown(value)}")
-        return None
-    return [max(-_FAR, min(_FAR, math.floor(edge + 0.5))) for edge in (x, y, x + width, y + height)]
-
-
-def _read_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def box_of(edges: list[int]) -> Box:
-    """The box of a row."""
-    return Box(*edges)

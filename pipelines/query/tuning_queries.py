@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +19,17 @@ from ..config.job import Config
 from ..embedding.plan import Plan
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
+from ..index.post_processing import BLOCK
 from ..index.tuning import AskedQueries
 from .blocks import Block, Failure
-from .inputs import image_blocks, kind_of, text_ids
-from .query_files import table_files
+from .inputs import IMAGE_BLOCK, image_blocks, kind_of, query_options, text_ids
+from .query_files import query_table, table_files
+from .table_blocks import asked_rows
+from .table_rows import read_table
 from .vector_files import vector_blocks
+
+if TYPE_CHECKING:
+    from lookalike.model.encoder.bundle import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -69,19 +76,37 @@ def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
     kind = kind_of(path)
     if kind == "vectors":
         return vector_blocks(table_files(path), plan.dim, config.metric, plan.fingerprint)
+    if kind == "ids":
+        return _of_items(config, plan, ((names, failures) for names, _, failures in text_ids(path)))
     if kind == "images":
-        from lookalike.model.encoder.bundle import Encoder
+        return image_blocks(path, config.corpus, config.metric, functools.partial(_encoder, config))
+    table = query_table(path)
+    rows = read_table(table, IMAGE_BLOCK if table.has_pictures else BLOCK, plan.dim, plan.fingerprint)
+    if table.content == "item_id":
+        return _of_items(config, plan, map(_named_items, rows))
+    open_encoder = functools.partial(_encoder, config) if table.has_pictures else None
+    return asked_rows(rows, open_encoder, query_options(config.corpus), config.query.combine, config.metric)
 
-        encoder = functools.partial(Encoder.load, config.encoder, max_pixels=config.corpus.max_pixels)
-        return image_blocks(path, config.corpus, config.metric, encoder)
-    return _of_items(config, path, plan)
+
+def _encoder(config: Config) -> Encoder:
+    from lookalike.model.encoder.bundle import Encoder
+
+    return Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)
 
 
-def _of_items(config: Config, path: str, plan: Plan) -> Iterator[Block]:
+def _named_items(rows: pa.Table) -> tuple[list[str], list[Failure]]:
+    """The items that rows of a query table ask with, and the rows that name none."""
+    told = zip(*(rows.column(number).to_pylist() for number in (1, 0, 4, 5)), strict=True)
+    return rows.column(2).drop_null().to_pylist(), [Failure(*row) for row in told if row[2]]
+
+
+def _of_items(
+    config: Config, plan: Plan, asked: Iterable[tuple[list[str], list[Failure]]]
+) -> Iterator[Block]:
     """Vectors of items by their ids, from the embedding files: the index that has them is not built yet."""
     wanted: list[str] = []
     unreadable: list[Failure] = []
-    for names, _, failures in text_ids(path):
+    for names, failures in asked:
         wanted += names
         unreadable += failures
     left = pa.array(dict.fromkeys(wanted), pa.string())

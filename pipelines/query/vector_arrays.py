@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -57,7 +58,8 @@ def vector_arrays(path: str, dim: int) -> Iterator[pa.Array]:
 def _header(path: str, file: BinaryIO) -> tuple[tuple[int, int], np.dtype]:
     """Shape and type of an array, behind whose header the file then stands."""
     shape, in_columns, dtype = (), False, np.dtype(object)
-    with contextlib.suppress(ValueError):
+    # NumPy reads the header as Python, with what that raises.
+    with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError):
         read = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,

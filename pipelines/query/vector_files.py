@@ -148,17 +148,14 @@ def check_pages(
                 if name is None:
                     continue
                 largest = max((page.unpacked for page in pages_of(file, info.size, chunk)), default=0)
-                if name == column:
-                    if largest > _MOST_PAGE or chunk.values - group.rows * dim > _MOST_BESIDE:
-                        raise LookalikeError(
-                            f"{info.path}: expected vectors of {dim} numbers. Received: {chunk.values:,} values of "
-                            f"column {path!r} in {group.rows:,} rows of row group {number}, {largest:,} bytes in the "
-                            "largest page"
-                        )
-                elif largest > _MOST_PAGE:
+                wanted = group.rows * (dim if name == column else 1)
+                if largest > _MOST_PAGE or chunk.values - wanted > _MOST_BESIDE:
+                    expected = (
+                        f"vectors of {dim} numbers" if name == column else "one value or a few in a row"
+                    )
                     raise LookalikeError(
-                        f"{info.path}: expected pages of at most {_MOST_PAGE:,} bytes. Received: {largest:,} bytes of "
-                        f"column {path!r} in row group {number}"
+                        f"{info.path}: expected {expected}. Received: {chunk.values:,} values of column {path!r} in "
+                        f"{group.rows:,} rows of row group {number}, {largest:,} bytes in the largest page"
                     )
     except ValueError as error:
         raise LookalikeError(f"{info.path} is not a whole Parquet file: {error}") from None

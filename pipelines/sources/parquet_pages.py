@@ -161,5 +161,5 @@ def _page(fields: dict[int, Any], place: int, start: int) -> Page:
             of_kind[2],
             of_kind.get(3, RLE) if kind == DATA else RLE,
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         raise ValueError(f"the page header at byte {place} is damaged") from None

@@ -300,3 +300,102 @@ def test_one_photograph_is_a_query(mine, plain):
     assert answers(mine, mine.folder / "pictures" / "q1.jpg") == [("q1.jpg", *row) for row in plain["q1.jpg"]]
     assert mine.query(mine.folder / "pictures" / "q1.jpg", *K, "--", "--runner=DirectRunner").code == 0
     assert mine.results["query_id"].to_pylist() == ["q1.jpg"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_in_a_bucket_names_pictures_beside_it(mine, plain, server, bucket, form):
+    for i in range(4):
+        body = (mine.folder / f"pictures/q{i}.jpg").read_bytes()
+        server.client.put_object(Bucket=bucket, Key=f"asked/pictures/q{i}.jpg", Body=body)
+    names = [
+        "pictures/q2.jpg",
+        f"s3://{bucket}/asked/pictures/q0.jpg",
+        "gone.jpg",
+        "pictures",
+        "s3://no-such/x.jpg",
+    ]
+    table = write(mine, form, [{"query_id": str(i), "path": name} for i, name in enumerate(names)])
+    with open(table, "rb") as file:
+        server.client.put_object(Bucket=bucket, Key=f"asked/t.{form}", Body=file.read())
+    found = answers(mine, f"s3://{bucket}/asked/t.{form}")
+    assert found == [("0", *row) for row in plain["q2.jpg"]] + [("1", *row) for row in plain["q0.jpg"]]
+    assert [(f["query_id"], f["stage"]) for f in mine.failures] == [
+        ("2", "read"),
+        ("3", "read"),
+        ("4", "read"),
+    ]
+    again = mine.query(f"s3://{bucket}/asked/pictures/q1.jpg", *K)
+    assert again.code == 0
+    assert mine.results["query_id"].to_pylist() == ["q1.jpg"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_a_long_table_streams_through(mine, form, tmp_path):
+    """Rows of 4 KiB that are carried: 200 MB of them, and some 64 MiB blocks at a time."""
+    from lookalike.query.query_files import query_table
+    from lookalike.query.table_rows import read_table
+    from tests.support.memory import measured
+
+    text = "x" * 4096
+    path = tmp_path / f"t.{form}"
+    if form == "parquet":
+        with pq.ParquetWriter(
+            path, pa.schema([("query_id", pa.int64()), ("path", pa.string()), ("note", pa.string())])
+        ) as out:
+            for i in range(50):
+                notes = [f"{n}{text}" for n in range(1000)]
+                ids = range(i * 1000, i * 1000 + 1000)
+                out.write_table(
+                    pa.table({"query_id": ids, "path": ["x"] * 1000, "note": notes}), row_group_size=1000
+                )
+    else:
+        with open(path, "w") as file:
+            file.write("query_id,path,note\n" if form == "csv" else "")
+            for i in range(50_000):
+                row = (
+                    json.dumps({"query_id": i, "path": "x", "note": text})
+                    if form == "jsonl"
+                    else f"{i},x,{text}"
+                )
+                file.write(row + "\n")
+    count, grown = measured(lambda: sum(map(len, read_table(query_table(str(path)), 512, DIM, "f"))))
+    assert count == 50_000
+    assert grown < 450 << 20
+
+
+HOSTILE = {
+    "numbers": [1, -1, 2**70, 0.5, True, None, "NaN", [], {}, [[[]]]],
+    "text": [
+        "",
+        " ",
+        "\0",
+        "a\0b",
+        "../" * 50,
+        "/",
+        "/dev/zero",
+        "/proc/self/fd/0",
+        "s3://",
+        "file://",
+        "http://[",
+        "x" * 9000,
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", ["path", "image", "item_id", "vector"])
+def test_whatever_stands_in_a_cell_ends_as_a_failure(mine, content):
+    values = [*HOSTILE["numbers"], *HOSTILE["text"]]
+    good = {"path": "pictures/q0.jpg", "item_id": "p01.jpg", "vector": [1.0] * DIM}
+    good["image"] = base64.b64encode((mine.folder / "pictures/q0.jpg").read_bytes()).decode()
+    rows = [{"query_id": "good", content: good[content]}]
+    rows += [{"query_id": str(i), content: value} for i, value in enumerate(values)]
+    rows += [{"query_id": value, content: good[content]} for value in values if value not in (1, True)]
+    rows += [{"query_id": f"box {i}", content: good[content], "box": value} for i, value in enumerate(values)]
+    found = answers(mine, write(mine, "jsonl", rows))
+    assert found[0][0] == "good"
+    answered = {query_id for query_id, *_ in found}
+    failed = [row["query_id"] for row in mine.failures]
+    assert len(answered) + len(failed) == len(rows)

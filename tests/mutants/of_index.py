@@ -68,7 +68,7 @@ CHANGES: dict[str, list[Change]] = {
             "of several shards, matches get each other's ids",
         ),
     ],
-    "pipelines/index/search.py": [
+    "pipelines/index/nearest.py": [
         wrong(
             "settled = (most[block] == 0) | _settled(horizon, np.maximum(last, wanted.floor), metric, radius)",
             "settled = np.ones(len(block), bool)",
@@ -102,6 +102,18 @@ CHANGES: dict[str, list[Change]] = {
             "pass",
             "copies of one picture have two scores",
         ),
+        wrong(
+            "near[near < wanted.floor] = -np.inf",
+            "pass",
+            "matches are below the threshold",
+        ),
+        wrong(
+            "counted = near[:, : max(1, width // 2)] if halved else near",
+            "counted = near",
+            "recall falls where what passes a filter is far",
+        ),
+    ],
+    "pipelines/index/search.py": [
         worse(
             'for what in ("metric", "dim", "encoder_fingerprint"):',
             'for what in ("metric", "dim"):',

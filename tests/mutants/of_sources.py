@@ -279,8 +279,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/blocks.py": [
         wrong(
-            "else query_id in seen\n",
-            "else False\n",
+            "again[i] = query_id in seen if",
+            "again[i] = False if",
             "a query id that comes again gives its matches twice",
         ),
         wrong(
@@ -305,6 +305,8 @@ CHANGES: dict[str, list[Change]] = {
             "if joins and self._last:",
             "neighbouring rows are one query whatever their ids",
         ),
+    ],
+    "pipelines/query/table_cells.py": [
         wrong(
             "(x, y, x + width, y + height)",
             "(x, y, width, height)",

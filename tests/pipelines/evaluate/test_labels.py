@@ -19,7 +19,11 @@ def rows(evaluation) -> dict[str, dict]:
     return {row["query_id"]: row for row in evaluation.per_query.to_pylist()}
 
 
-def test_a_metadata_field_is_read_from_image_queries_vector_queries_and_ids(job, tmp_path):
+CLASSES = {"cat": "dog", "dog": "cat", "fox": ""}
+"""Query id -> class, in a table."""
+
+
+def test_a_metadata_field_is_read_from_image_queries_vector_queries_tables_and_ids(job, tmp_path):
     job.pack(zoo_pictures({"cat": 4, "dog": 4}))
     source = job.folder / "images" / "0"
     shutil.rmtree(job.shards)
@@ -48,6 +52,22 @@ def test_a_metadata_field_is_read_from_image_queries_vector_queries_and_ids(job,
         {"query_id": query_id, "reason": "unjudged", "detail": "it has no directory"}
         for query_id in ("8", "10")
     ]
+    table = queries / "t.csv"
+    table.write_text(
+        "query_id,path,directory\n" + "".join(f"{i},{i}/q.jpg,{c}\n" for i, c in CLASSES.items())
+    )
+    (found,) = evaluate(config, str(table), "directory")
+    assert {q: r["class"] for q, r in rows(found).items()} == {"cat": "dog", "dog": "cat"}
+    assert found.left_out.to_pylist() == [
+        {"query_id": "fox", "reason": "unjudged", "detail": "it has no directory"}
+    ]
+    table.write_text("query_id,item_id,directory\na,dog/01.jpg,dog\na,dog/02.jpg,\nb,none,dog\n")
+    (found,) = evaluate(config, str(table), "directory")
+    assert {q: r["class"] for q, r in rows(found).items()} == {"a": "dog"}
+    assert left_out_counts(found) == {"failed": 1, "unjudged": 0, "lone": 0}
+    table.write_text("path\ncat/q.jpg\n")
+    with pytest.raises(LookalikeError, match=r"a column directory in the query table\. Received: none"):
+        evaluate(config, str(table), "directory")
     ids = tmp_path / "ids.txt"
     ids.write_text("dog/01.jpg\n")
     (found,) = evaluate(config, str(ids), "directory")

@@ -169,7 +169,7 @@ def test_blocks_of_queries_do_not_change_the_answer(monkeypatch):
     shard = shard_of([f"{i:02d}" for i in range(100)], vectors)
     queries = np.concatenate([vectors[:10], random_rows(30, seed=1)])
     whole = search([shard], queries, 7)
-    monkeypatch.setattr("lookalike.index.search._CANDIDATES", 40)
+    monkeypatch.setattr("lookalike.index.nearest._CANDIDATES", 40)
     parts = search([shard], queries, 7)
     for name in ("query", "rank", "shard", "row", "score"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))

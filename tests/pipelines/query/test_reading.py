@@ -8,9 +8,13 @@ import pyarrow.parquet as pq
 
 from lookalike.embedding import attempts
 from lookalike.filesystem.files import FileInfo
+from lookalike.index.query_blocks import QueryBlock, read_queries, write_queries
 from lookalike.query import reading
+from lookalike.query.id_lists import ListedIds
 from lookalike.query.matching import CheckFilters
+from lookalike.query.parts import queries_of, read_failures
 from lookalike.query.reading import IdPiece, Source, vector_sources
+from lookalike.runner.work_list import write_work_list
 from lookalike.sources import Shard, SourceOptions
 from lookalike.store.generation import IndexRef
 
@@ -61,3 +65,15 @@ def test_images_that_ended_a_worker_are_suspect_when_they_are_read_again(tmp_pat
     read([Source(2, shard=shard)])
     read([Source(3, shard=shard)])
     assert suspects == [False, False, True, False]
+
+
+def test_vectors_that_several_workers_found_go_to_the_queries_that_asked(tmp_path):
+    lines = [(0, "a", True), (1, "none", True), (3, "b", True), (4, "c", True)]
+    listed = ListedIds(write_work_list(str(tmp_path / "ids"), lines, 4, tuple, 1))
+    for name, ids, numbers in (("000-000", ["c"], [4]), ("001-000", ["a", "b"], [0, 3])):
+        with write_queries(str(tmp_path / "found" / "00000000" / name), 1) as add:
+            add(QueryBlock(ids, np.float32([[ord(one)] for one in ids]), np.array(numbers)))
+    reading.GatherVectors(reading.LookUp(str(tmp_path), "none", listed, 1, None, 9))([0])
+    (block,) = read_queries([queries_of(str(tmp_path), 0, "00000000")])
+    assert (block.ids, block.vectors.ravel().tolist()) == (["a", "b", "c"], [*map(ord, "abc")])
+    assert [f.query_id for f in read_failures(str(tmp_path), "failures", "00000000")] == ["none"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
-from lookalike.query import table_rows
+from lookalike.query import table_rows, vector_files
 from lookalike.query.query_table import form_of, open_table
 from lookalike.query.table_rows import OURS, carried_of, read_table
 
@@ -219,6 +219,14 @@ def test_what_cannot_be_read_is_one_sentence(rows, content, name, said):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["path", "note"])
+def test_text_in_parquet_that_is_not_utf8_is_a_sentence(rows, name):
+    raw = pa.array([b"caf\xe9"])
+    text = pa.Array.from_buffers(pa.string(), 1, raw.buffers())
+    with pytest.raises(LookalikeError, match="is not a whole Parquet file: Invalid UTF8"):
+        rows(pa.table({"path": ["x"], "note": ["y"]} | {name: text}), "t.parquet")
+
+
 def test_a_line_that_is_too_long_is_a_sentence(rows, monkeypatch):
     monkeypatch.setattr(table_rows, "MOST_ROW", 100)
     with pytest.raises(LookalikeError, match="Expected lines of at most 100 bytes"):
@@ -242,6 +250,19 @@ def test_vectors_of_another_encoder_are_refused(tmp_path):
         read(tmp_path / "t.parquet")
 
 
+def test_long_lines_of_json_are_not_held_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_rows, "_MOST_BYTES", 3000)
+    line = json.dumps({"path": "x", "tags": ["y"] * 200})
+    (tmp_path / "t.jsonl").write_text(f"{line}\n" * 9)
+    assert [
+        [number for number, _ in block] for block in table_rows._in_steps(str(tmp_path / "t.jsonl"), 100)
+    ] == [
+        [1, 2, 3],
+        [4, 5, 6],
+        [7, 8, 9],
+    ]
+
+
 @pytest.mark.slow
 def test_a_small_parquet_file_of_very_much_text_is_refused(tmp_path):
     text = pa.DictionaryArray.from_arrays(np.zeros(4096, np.int32), ["x" * 100_000])
@@ -250,4 +271,12 @@ def test_a_small_parquet_file_of_very_much_text_is_refused(tmp_path):
     with pytest.raises(
         LookalikeError, match=r"at most 268,435,456 bytes of a column in 4,096 rows\. Received: 409,600"
     ):
+        read(tmp_path / "t.parquet")
+    count = vector_files._MOST_BESIDE + 2
+    tags = pa.ListArray.from_arrays(
+        pa.array([0, count], pa.int32()),
+        pa.DictionaryArray.from_arrays(np.zeros(count, np.int8), pa.array([0], pa.int64())),
+    )
+    pq.write_table(pa.table({"path": ["a"], "tags": tags}), tmp_path / "t.parquet")
+    with pytest.raises(LookalikeError, match=r"one value or a few in a row\. Received: 67,108,866 values"):
         read(tmp_path / "t.parquet")

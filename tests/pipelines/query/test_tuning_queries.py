@@ -21,13 +21,22 @@ def vectors_of(job, path):
     return asked(job, path).load(make_plan(job.loaded))
 
 
-def test_images_vectors_and_ids_give_the_vectors_that_queries_would_be_asked_with(copied, pictures):
+def test_images_vectors_tables_and_ids_give_the_vectors_that_queries_would_be_asked_with(copied, pictures):
     ids, vectors = corpus(copied)
     np.testing.assert_array_equal(vectors_of(copied, copied.vectors_file(vectors)), vectors)
     text = copied.folder / "yesterday.txt"
     text.write_text("".join(f"{i}\n" for i in ids))
     by_id = vectors_of(copied, text)
     assert sorted(map(tuple, by_id.tolist())) == sorted(map(tuple, vectors.tolist()))
+    table = copied.folder / "t.jsonl"
+    table.write_text("".join(json.dumps({"query_id": "q", "item_id": i}) + "\n" for i in [*ids, "none"]))
+    by_id = vectors_of(copied, table)
+    assert sorted(map(tuple, by_id.tolist())) == sorted(map(tuple, vectors.tolist()))
+    table.write_text("".join(json.dumps({"vector": v, "n": 1}) + "\n" for v in vectors.tolist()))
+    np.testing.assert_array_equal(vectors_of(copied, table), vectors)
+    (path,) = copied.query_file({"a.jpg": pictures[ids[0]]}, "one").iterdir()
+    table.write_text(json.dumps({"path": str(path)}))
+    np.testing.assert_allclose(vectors_of(copied, table), vectors[:1], atol=1e-6)
     some = {name: pictures[name] for name in list(pictures)[:3]}
     encoded = vectors_of(copied, copied.query_file(some))
     np.testing.assert_allclose(encoded, vectors[[ids.index(name) for name in some]], atol=1e-6)

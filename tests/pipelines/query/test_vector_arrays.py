@@ -50,7 +50,14 @@ def test_other_arrays_are_refused(tmp_path, array, said):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"text", b"\x93NUMPY\x01\x00", b"\x93NUMPY\x09\x00v\x00{}", b"\x93NUMPY\x01\x00\x05\x00[1,2]"],
+    [
+        b"",
+        b"text",
+        b"\x93NUMPY\x01\x00",
+        b"\x93NUMPY\x09\x00v\x00{}",
+        b"\x93NUMPY\x01\x00\x05\x00[1,2]",
+        b"\x93NUMPY\x01\x00\x02\x00{(",
+    ],
 )
 def test_what_is_no_array_is_refused(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)

@@ -15,6 +15,7 @@ from lookalike.sources.parquet_pages import (
     RLE_DICTIONARY,
     Chunk,
     Page,
+    _page,
     pages_of,
     row_groups_of,
 )
@@ -122,3 +123,9 @@ def test_fields_that_are_not_known_are_passed_over():
 def test_any_bytes_are_pages_or_an_error(header):
     with contextlib.suppress(ValueError):
         list(pages_of(io.BytesIO(header), 80, chunk_at(0, 80)))
+
+
+@pytest.mark.parametrize("of_kind", [b"bytes", [1, 2, 3], 7, {}])
+def test_a_header_whose_fields_are_of_other_types_is_damaged(of_kind):
+    with pytest.raises(ValueError, match="the page header at byte 4 is damaged"):
+        _page({1: DATA, 2: 1, 3: 1, 5: of_kind}, 4, 9)

@@ -1,0 +1,97 @@
+"""Conditions on an index that is searched approximately, and groups of very different sizes, against exact search."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lookalike.index import nearest
+from lookalike.index.answers import ask
+from lookalike.index.conditions import Conditions
+from lookalike.index.shard import IndexShard, ShardContent, in_memory
+from lookalike.index.tuning import BuildOptions
+from tests.support.index_shards import shard_of
+
+COUNT, DIM = 4000, 8
+
+
+@pytest.fixture(scope="module")
+def approximate() -> tuple[IndexShard, np.ndarray]:
+    """Quantised codes over 40 clusters, and queries near some of them."""
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((40, DIM))
+    cluster = random.integers(0, 40, COUNT)
+    vectors = (centres[cluster] + 0.3 * random.standard_normal((COUNT, DIM))).astype(np.float32)
+    items = pa.table(
+        {
+            "item_id": [f"{i:04}" for i in range(COUNT)],
+            "cluster": cluster,
+            "share": random.permutation(COUNT) / COUNT,
+            "lopsided": np.where(np.arange(COUNT) % 200, 0, np.arange(COUNT)),
+        }
+    )
+    content = ShardContent(items, vectors, "cosine", "abc")
+    shard = in_memory(content, BuildOptions(recall_target=0.9, threads=1, algorithm="ah"))
+    assert any(one.pre_reorder for one in shard.searcher.settings)
+    return shard, vectors[:40] + np.float32(0.1)
+
+
+def recall(found, truth):
+    """Share of the best scores of each query that were found."""
+    last = np.where(np.isneginf(truth.near), np.inf, truth.near).min(axis=1)
+    return (found.near >= last[:, None] - 1e-6).sum() / truth.held.sum()
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        *(Conditions(where=f"share < {share}") for share in (0.8, 0.3, 0.05, 0.002)),
+        Conditions(where="cluster < 20"),
+        Conditions(where="cluster = 7"),
+        Conditions(group_by="cluster"),
+        Conditions(group_by="lopsided"),
+        Conditions(group_by="cluster", per_group=3, where="share < 0.5"),
+    ],
+    ids=lambda conditions: f"{conditions.where}, {conditions.group_by}",
+)
+def test_k_are_filled_and_recall_is_that_of_the_index(approximate, conditions):
+    shard, queries = approximate
+    truth = ask([shard], queries, 10, exact=True, conditions=conditions)
+    found = ask([shard], queries, 10, conditions=conditions)
+    assert found.held.sum() == truth.held.sum()
+    assert recall(found, truth) >= 0.9
+
+
+def test_few_items_that_pass_are_compared_and_nothing_else(approximate, monkeypatch):
+    shard, queries = approximate
+    monkeypatch.setattr(shard.searcher, "search", None)
+    found = ask([shard], queries, 10, conditions=Conditions(where="share < 0.01"))
+    assert found.held.all()
+    assert (found.items["share"].to_numpy() < 0.01).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_that_are_searched_one_by_one_give_the_same_matches(monkeypatch, metric, copies, seed):
+    random = np.random.default_rng(seed)
+    count = 300
+    vectors = np.repeat(random.standard_normal((count // copies, 4)), copies, axis=0).astype(np.float32)
+    sizes = random.choice([0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5], count)
+    maker = [None if size == 5 else f"m{size}" for size in sizes]
+    ids = [f"{i * 7 % count:03}" for i in range(count)]
+    shard = shard_of(ids, vectors, metric, maker=pa.array(maker, pa.string()), price=random.random(count))
+    skip = [ids[i] if i % 2 else None for i in range(9)]
+    options = {"skip": skip, "conditions": Conditions(group_by="maker", per_group=2, where="price < 0.8")}
+    queries = vectors[:9] + np.float32(0.01)
+    monkeypatch.setattr(nearest, "_DEEP", 10**9)
+    together = ask([shard], queries, 40, **options)
+    asked = []
+    usual = nearest._group_by_group
+    monkeypatch.setattr(nearest, "_DEEP", 0)
+    monkeypatch.setattr(nearest, "_group_by_group", lambda *a: asked.append(1) or usual(*a))
+    split = ask([shard], queries, 40, **options)
+    assert asked
+    np.testing.assert_array_equal(split.near, together.near)
+    assert split.items.equals(together.items)
