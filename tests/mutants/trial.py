@@ -14,12 +14,32 @@ from pathlib import Path
 from tests.support.places import ROOT, module_name
 from tests.test_rooms import IMPORTS, MODULES
 
-from . import of_embedding, of_filesystem, of_index, of_model, of_runner, of_search, of_sources, of_store
+from . import (
+    of_duplicates,
+    of_embedding,
+    of_filesystem,
+    of_index,
+    of_model,
+    of_runner,
+    of_search,
+    of_sources,
+    of_store,
+)
 from .change import Change
 
 ALL: list[tuple[str, Change]] = [
     (file, change)
-    for part in (of_filesystem, of_runner, of_store, of_sources, of_embedding, of_index, of_search, of_model)
+    for part in (
+        of_filesystem,
+        of_runner,
+        of_store,
+        of_sources,
+        of_embedding,
+        of_index,
+        of_search,
+        of_duplicates,
+        of_model,
+    )
     for file, changes in part.CHANGES.items()
     for change in changes
 ]
