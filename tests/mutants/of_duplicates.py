@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .change import Change, worse, wrong
+from .change import Change, wrong
 
 JOB = "tests/pipelines/duplicates/test_job.py"
 
@@ -18,7 +18,6 @@ CHANGES: dict[str, list[Change]] = {
     "pipelines/duplicates/neighbours.py": [
         wrong("~shown[rows] | ", "", "what is taken down is in a group"),
         wrong(" | (rows + first == of[:, None])", "", "a picture is its own copy"),
-        worse("k = min(k * _MORE, MOST)", "k = MOST", "much is asked for where little is needed"),
     ],
     "pipelines/duplicates/thumbnails.py": [
         wrong(
