@@ -14,6 +14,8 @@ noise; all that are nearer than 0.95 are found. Told are the seconds of each sta
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -25,8 +27,34 @@ from typing import Any
 import common
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from query import clustered
+
+from lookalike.index.shard import ShardContent, write_index_shard
+from lookalike.index.tuning import BuildOptions
+from lookalike.store.generation import FORMAT, Generation, IndexRef, publish
+from lookalike.store.index_manifest import MANIFEST
+from lookalike.store.notes import EmbeddedShard
+
+ENCODER, DIM = "0" * 64, 256
+MIN_SCORE, NOISE = 0.95, 0.2
+"""A copy has a cosine of about 1 / sqrt(1 + NOISE^2) = 0.981 with its vector."""
+PROCESS = """
+import json, re, sys, time
+from lookalike.config.job import Config
+from lookalike.duplicates.job import DuplicatesOptions, duplicates
+
+store, out, score = sys.argv[1:]
+job = Config.model_validate({"corpus": {"shards": "none"}, "encoder": "none", "store": store})
+started = time.perf_counter()
+done = duplicates(job, out, DuplicatesOptions(min_score=float(score)))
+told = {"all": time.perf_counter() - started, "seconds": done.seconds, "groups": done.groups.groups}
+# Not of getrusage, which also counts the process that this one was started by.
+told["peak"] = int(re.search("VmHWM:\\s*([0-9]+) kB", open("/proc/self/status").read())[1]) * 1024
+print(json.dumps(told))
+"""
 
 LOOKALIKE = [sys.executable, "-m", "lookalike"]
 KINDS = ("scaled", "compressed", "cropped", "recoloured", "flipped")
@@ -150,6 +178,83 @@ def measure_planted(work: Path, options: Any) -> list[tuple[str, list[dict[str, 
     return [("recall", rows), ("precision", summary), *([("wrong", shown)] if shown else [])]
 
 
+def published(store: Path, vectors: np.ndarray) -> None:
+    """Vectors as an index shard, an embedding file without them, and a generation of both."""
+    ids = pa.array([f"{row:08}" for row in range(len(vectors))])
+    content = ShardContent(pa.table({"item_id": ids}), vectors, "cosine", ENCODER)
+    folder = store / "indexes" / "one"
+    built = write_index_shard(str(folder), content, BuildOptions())
+    sha256 = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    ref = IndexRef("indexes/one", sha256, len(vectors), built.parameters.algorithm, 1.0)
+    size = pa.array(np.full(len(vectors), 400, np.int32))
+    (store / "embeddings").mkdir()
+    pq.write_table(
+        pa.table({"item_id": ids, "content_hash": ids, "width": size, "height": size}),
+        store / "embeddings" / "one.parquet",
+    )
+    told = dict.fromkeys(("shard", "token", "digest", "options", "sha256", "rejects_sha256"), "one")
+    counts = dict.fromkeys(("rejected", "reused", "duplicates", "bytes"), 0)
+    note = EmbeddedShard(
+        **told,
+        **counts,
+        encoder=ENCODER,
+        path="embeddings/one.parquet",
+        rejects_path="embeddings/one.rejects.parquet",
+        read=len(vectors),
+        embedded=len(vectors),
+        reasons={},
+        damaged=None,
+        seconds={},
+    )
+    generation = Generation(
+        format=FORMAT,
+        name="20260101T000000Z-00000000",
+        created="2026-01-01T00:00:00+00:00",
+        encoder=ENCODER,
+        encoder_name="none",
+        dim=DIM,
+        metric="cosine",
+        metadata={},
+        counts={"items": len(vectors)},
+        shards=(note,),
+        duplicates=0,
+        indexes=(ref,),
+        previous=None,
+    )
+    publish(str(store), generation)
+
+
+def measure_vectors(work: Path, count: int) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Time and memory of a job that judges by scores alone."""
+    rng = np.random.default_rng(0)
+    vectors, _ = clustered(count, 1, dim=DIM)
+    copies = count // 11
+    noise = rng.normal(size=(copies, DIM)).astype(np.float32) * np.float32(NOISE / np.sqrt(DIM))
+    lengths = np.linalg.norm(vectors[:copies], axis=1, keepdims=True)
+    vectors[-copies:] = vectors[:copies] + noise * lengths
+    started = time.perf_counter()
+    published(work / "store", vectors)
+    built = time.perf_counter() - started
+    del vectors
+    arguments = [str(work / "store"), str(work / "out"), str(MIN_SCORE)]
+    ran = subprocess.run(
+        [sys.executable, "-c", PROCESS, *arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
+    told = json.loads(ran.stdout.splitlines()[-1])
+    table = pq.read_table(work / "out" / "duplicates.parquet", columns=["item_id", "group"])
+    group_of = np.full(count, -1, np.int64)
+    group_of[table["item_id"].to_numpy(zero_copy_only=False).astype(np.int64)] = table["group"].to_numpy()
+    found = (group_of[:copies] == group_of[-copies:]) & (group_of[:copies] >= 0)
+    first = {"vectors": count, "copies": copies, "recall": float(found.mean()), "groups": told["groups"]}
+    second = {
+        "building the index": built,
+        **told["seconds"],
+        "all": told["all"],
+        "peak MB": told["peak"] / 1e6,
+    }
+    return [("what was found", [first]), ("seconds, and memory at its peak", [second])]
+
+
 def main() -> None:
     made = common.parser(__doc__)
     made.add_argument("--share", type=float, default=0.1, help="of the photographs, that get a copy")
@@ -159,7 +264,9 @@ def main() -> None:
     made.add_argument("--vectors", type=int, help="so many vectors without pictures")
     options = made.parse_args()
     with tempfile.TemporaryDirectory(prefix="duplicates-") as folder:
-        common.show(measure_planted(Path(folder), options), options.json)
+        work = Path(folder)
+        tables = measure_vectors(work, options.vectors) if options.vectors else measure_planted(work, options)
+        common.show(tables, options.json)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def duplicates(
     settings = job.duplicates
     options = DuplicatesOptions(
         keep=keep or settings.keep,
-        precision=precision or settings.precision,
+        precision=settings.precision if precision is None else precision,
         min_score=None if precision is not None else settings.min_score if min_score is None else min_score,
         sample=settings.sample,
         table_format=format,

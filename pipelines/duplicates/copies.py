@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from lookalike.model.images.isolated import decode
 from ..filesystem import files
 from ..index.scores import checked, nearness, pair_scores
 from ..query.inputs import check_encoder
-from ..sources import Record, find_shards, read_records
+from ..sources import Record, Shard, SourceOptions, find_shards, read_records
 from .alignment import SIDE, correlation, thumbnail
 from .catalogues import Catalogue
 from .threshold import MadeCopies
@@ -112,13 +112,19 @@ def made_copies(catalogue: Catalogue, sample: int) -> MadeCopies:
         def measured(record: Record) -> tuple[list[float], list[float]] | None:
             return _measured(encoder, record, generation.metric, config.corpus.max_pixels)
 
+        def take(waiting: deque[Future[tuple[list[float], list[float]] | None]], most: int) -> None:
+            while len(waiting) > most:
+                if found := waiting.popleft().result():
+                    for kind, of_vectors, of_pixels in zip(KINDS, *found, strict=True):
+                        near[kind].append(of_vectors)
+                        alike[kind].append(of_pixels)
+
         assert len(KINDS) < BATCH
-        waiting = deque(pool.submit(measured, record) for record in _sampled(catalogue, sample))
-        while waiting:
-            if found := waiting.popleft().result():
-                for kind, of_vectors, of_pixels in zip(KINDS, *found, strict=True):
-                    near[kind].append(of_vectors)
-                    alike[kind].append(of_pixels)
+        running: deque[Future[tuple[list[float], list[float]] | None]] = deque()
+        for record in _sampled(catalogue, sample):
+            running.append(pool.submit(measured, record))
+            take(running, 2 * cores())
+        take(running, 0)
     if not near["resized"]:
         raise LookalikeError(
             f"Expected pictures in {config.corpus.shards}, to see what copies of them are like. Received: none that "
@@ -140,16 +146,19 @@ def _sampled(catalogue: Catalogue, sample: int) -> Iterator[Record]:
         if left <= 0:
             return
         share = -(-left // max(1, min(_SHARDS, len(listed)) - number))
-        records = (
-            record
-            for record in read_records(shard, replace(options, metadata={}))
-            if len(record.image) <= _MOST_BYTES
-        )
-        chosen = heapq.nsmallest(
-            share, records, key=lambda record: files.sha256_bytes(record.item_id.encode())
-        )
+        ids = (record.item_id for record in _records(shard, options))
+        chosen = set(heapq.nsmallest(share, ids, key=lambda item_id: files.sha256_bytes(item_id.encode())))
         left -= len(chosen)
-        yield from chosen
+        # Read twice, as the images of all might not fit into memory.
+        for record in _records(shard, options):
+            if record.item_id in chosen:
+                chosen.remove(record.item_id)
+                yield record
+
+
+def _records(shard: Shard, options: SourceOptions) -> Iterator[Record]:
+    records = read_records(shard, replace(options, metadata={}))
+    return (record for record in records if len(record.image) <= _MOST_BYTES)
 
 
 def _measured(

@@ -22,6 +22,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
+from ..query.answering import discard
 from ..query.tables import Format
 from ..store import exclusions, generations
 from .catalogues import Catalogue, check_comparable, numbered
@@ -89,7 +90,7 @@ def duplicates(
         check_field(rule, kept_from)
         if options.min_score is None:
             _check_own_vectors(catalogues)
-        files.delete([table, files.join(out, THRESHOLD)])
+        discard(table, files.join(out, THRESHOLD))
         made: MadeCopies | None = None
         if options.min_score is None:
             with _timed(seconds, "copies"):

@@ -89,8 +89,8 @@ def look_at(run: Run, corpora: Sequence[Corpus]) -> np.ndarray:
     _read_pictures(run, corpora)
     connection = run.connection
     connection.execute(
-        "CREATE TABLE faces AS SELECT vector, arg_min(look, item) AS look, arg_min(content_hash, item) AS content_hash "
-        "FROM items JOIN looks USING (item) GROUP BY vector"
+        "CREATE TABLE faces AS SELECT vector, arg_min(look, item_id) AS look, "
+        "arg_min(content_hash, item_id) AS content_hash FROM items JOIN looks USING (item) GROUP BY vector"
     )
     connection.execute(
         "CREATE TABLE looked_at AS SELECT near_pairs.*, a.look AS a, b.look AS b, "
@@ -153,7 +153,7 @@ def _read_pictures(run: Run, corpora: Sequence[Corpus]) -> None:
         "HAVING count(DISTINCT content_hash) > 1) "
         "SELECT side, shard, item, item_id, content_hash, "
         "(vector IN (FROM same) OR vector IN (FROM several)) AS pixels FROM items WHERE vector IN (FROM several) "
-        "OR item IN (SELECT min(item) FROM items WHERE vector IN (FROM paired) GROUP BY vector)"
+        "OR item IN (SELECT arg_min(item, item_id) FROM items WHERE vector IN (FROM paired) GROUP BY vector)"
     )
     rows = connection.execute("SELECT side, shard, count(*) FROM wanted GROUP BY ALL ORDER BY ALL").fetchall()
     places = [

@@ -106,7 +106,7 @@ def _delete_dead(out: str) -> None:
 
 def rows_of(connection: duckdb.DuckDBPyConnection, statement: str) -> Iterator[pa.RecordBatch]:
     """What a statement selects, some rows at a time."""
-    yield from cast(pa.RecordBatchReader, connection.execute(statement).to_arrow_reader(_ROWS))
+    yield from cast(pa.RecordBatchReader, connection.sql(statement).to_arrow_reader(_ROWS))
 
 
 def number_of(connection: duckdb.DuckDBPyConnection, statement: str) -> int:

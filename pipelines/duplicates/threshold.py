@@ -22,8 +22,12 @@ import numpy as np
 
 from .neighbours import Nearness
 
-_MISSED = 0.01
-"""Of the made copies of each kind, those that may lie below."""
+_MISSED = 0.002
+"""Of the made copies of each kind, those that may have vectors that are less near than is looked at."""
+_WORST = 0.01
+"""Of the made copies of each kind, those that may correlate by less than any threshold."""
+_LEAST = 0.85
+"""Correlation below which no threshold is: different pictures of one kind of thing have it (see `alignment`)."""
 _TAIL = 0.1
 """Share of the false pairs from which their tail is extrapolated."""
 _FEW = 20
@@ -47,7 +51,7 @@ class MadeCopies:
 
     @property
     def wanted(self) -> Nearness:
-        """How near pairs must be to be looked at: all but 1 % of the copies of each kind are."""
+        """How near pairs must be to be looked at: all but 0.2 % of the copies of each kind are."""
         least = min(float(np.quantile(near, _MISSED)) for near in self.near.values())
         return Nearness(least, float(np.median(np.concatenate(list(self.near.values())))))
 
@@ -76,8 +80,9 @@ def chosen(made: MadeCopies, found: np.ndarray, wished: float) -> Threshold:
         wished: precision, from 0 to 1.
     """
     every = np.concatenate(list(made.correlation.values()))
-    least = min(float(np.quantile(of_kind, _MISSED)) for of_kind in made.correlation.values())
-    candidates = np.unique(np.linspace(min(least, _HIGHEST), _HIGHEST, _STEPS))
+    least = min(float(np.quantile(of_kind, _WORST)) for of_kind in made.correlation.values())
+    least = min(max(least, _LEAST), _HIGHEST)
+    candidates = np.linspace(least, _HIGHEST, _STEPS)
     middle = float(np.median(every))
     true = (found >= middle).sum() / max((every >= middle).mean(), 1e-9)
     right = true * np.array([(every >= c).mean() for c in candidates])

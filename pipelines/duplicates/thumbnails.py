@@ -31,8 +31,9 @@ logger = logging.getLogger(__name__)
 THUMBNAILS = pa.schema([("item", pa.int64()), ("picture", pa.binary()), ("pixels", pa.string())])
 """Number of an item; its thumbnail as a JPEG, a third of the bytes; SHA-256 of its pixels, null unless it is wanted."""
 _QUALITY = 95
-_AHEAD = 16
-"""Images a thread that wait to be decoded."""
+_AHEAD, _WAITING_BYTES = 16, 128 << 20
+"""Images a thread that wait to be decoded, and bytes of all that wait; one alone may have more."""
+_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -93,21 +94,23 @@ class MakeThumbnails:
 
     def _rows(self, one: ImageShard, pool: ThreadPoolExecutor) -> Iterator[list[dict[str, Any]]]:
         """Rows of `THUMBNAILS`, some at a time; none of what is gone or has changed."""
-        waiting: deque[Future[dict[str, Any] | None]] = deque()
+        waiting: deque[tuple[int, Future[dict[str, Any] | None]]] = deque()
         rows = []
         options = replace(self.options[one.side], metadata={})
         try:
             for record in read_records(one.shard, options):
                 if record.item_id in one.wanted:
-                    waiting.append(pool.submit(self._row, record, one))
-                if len(waiting) > _AHEAD * cores():
-                    rows.append(waiting.popleft().result())
-                    if len(rows) >= 1000:
-                        yield [row for row in rows if row]
-                        rows = []
+                    waiting.append((len(record.image), pool.submit(self._row, record, one)))
+                while len(waiting) > _AHEAD * cores() or (
+                    len(waiting) > 1 and sum(size for size, _ in waiting) > _WAITING_BYTES
+                ):
+                    rows.append(waiting.popleft()[1].result())
+                if len(rows) >= _ROWS:
+                    yield [row for row in rows if row]
+                    rows = []
         except NotAsListedError as error:
             logger.warning("%s: its pictures are not compared: %s", one.shard.place, error)
-        rows += [future.result() for future in waiting]
+        rows += [future.result() for _, future in waiting]
         yield [row for row in rows if row]
 
     def _row(self, record: Record, one: ImageShard) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from tests.support.places import ROOT, module_name
 from tests.test_rooms import IMPORTS, MODULES
 
 from . import (
+    of_duplicates,
     of_embedding,
     of_filesystem,
     of_index,
@@ -37,8 +38,9 @@ ALL: list[tuple[str, Change]] = [
         of_embedding,
         of_index,
         of_search,
-        of_model,
         of_standing,
+        of_duplicates,
+        of_model,
     )
     for file, changes in part.CHANGES.items()
     for change in changes

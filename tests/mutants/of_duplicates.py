@@ -1,0 +1,43 @@
+"""Changes to how duplicates are found and grouped."""
+
+from __future__ import annotations
+
+from .change import Change, wrong
+
+JOB = "tests/pipelines/duplicates/test_job.py"
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/duplicates/grouping.py": [
+        wrong(
+            "            if not joins[first[start]]:\n",
+            "            if True:\n",
+            "groups of a chain lose members",
+        ),
+        wrong('near DESC, first"\n', 'near, first"\n', "a member joins the farthest that is kept"),
+    ],
+    "pipelines/duplicates/neighbours.py": [
+        wrong("~shown[rows] | ", "", "what is taken down is in a group"),
+        wrong(" | (rows + first == of[:, None])", "", "a picture is its own copy"),
+    ],
+    "pipelines/duplicates/thumbnails.py": [
+        wrong(
+            "            return None\n        side",
+            "            pass\n        side",
+            "a changed picture is compared",
+            JOB,
+        ),
+    ],
+    "pipelines/duplicates/results.py": [
+        wrong("QUALIFY count(*) OVER (PARTITION BY f.item) > 1", "", "what has no copy is a group", JOB),
+        wrong(
+            "OVER (ORDER BY side DESC, ", "OVER (ORDER BY ", "what could go is of the other catalogue", JOB
+        ),
+    ],
+    "pipelines/duplicates/threshold.py": [
+        wrong(
+            "    good = np.flatnonzero(precision >= wished)\n",
+            "    good = np.arange(1)\n",
+            "no precision is kept",
+        ),
+    ],
+}
