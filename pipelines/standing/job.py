@@ -174,7 +174,14 @@ def _digest_of(path: str) -> str:
         names = [os.path.basename(file.path) for file in listed]
     if not listed:
         raise LookalikeError(f"Expected queries. Received: the empty folder {path}")
-    return sha256_json([[name, files.sha256(file.path)] for name, file in zip(names, listed, strict=True)])
+    return sha256_json([[name, _content(file.path)] for name, file in zip(names, listed, strict=True)])
+
+
+def _content(path: str) -> str:
+    try:
+        return files.sha256(path)
+    except OSError as error:  # a failure among the answers
+        return files.reason(error)
 
 
 def _summary(name: str, outcome: str, answers: Answers) -> StandingSummary:
