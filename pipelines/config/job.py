@@ -167,14 +167,19 @@ def _check_name(name: str) -> str:
     return name
 
 
-class Standing(Section):
-    """A file of queries that every night answers."""
+class Standing(Query):
+    """A file of queries that every night answers, with keys of `query` of its own where it has them."""
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(description="of its folder in STORE/standing")
     queries: WrittenPath = Field(description="in any form that `lookalike query` takes")
-    k: Count | None = Field(None, description="matches a query; default query.k")
     exact: bool = Field(False, description="compare with every vector")
     exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
+
+    def over(self, query: Query) -> Standing:
+        """The same with the keys of `query` that it has not itself."""
+        return self.model_copy(
+            update={key: value for key, value in query if key not in self.model_fields_set}
+        )
 
 
 class Gates(Section):

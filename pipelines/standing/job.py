@@ -68,7 +68,7 @@ def answer_standing(
         if names is not None and standing.name not in names:
             continue
         try:
-            yield _answered(config, standing, flags)
+            yield _answered(config, standing.over(config.query), flags)
         except (LookalikeError, OSError) as error:
             reason = files.reason(error) if isinstance(error, OSError) else str(error)
             logger.warning("the standing query %s could not be answered: %s", standing.name, reason)
@@ -76,7 +76,7 @@ def answer_standing(
 
 
 def _answered(config: Config, standing: Standing, flags: Sequence[str]) -> StandingSummary:
-    """Raises LookalikeError, OSError as a query job."""
+    """Answers one, which has all keys of `query`. Raises LookalikeError, OSError as a query job."""
     generation = read_current(config.store)
     made_from = _made_from(config, standing, generation)
     latest, last = _last(config.store, standing.name)
@@ -104,7 +104,8 @@ def _answer(
     """Writes answers, and what changed since the previous ones, into their folder."""
     store, name = config.store, standing.name
     out = standing_folder(store, name, folder)
-    done = query(config, standing.queries, out, _options(config, standing), flags)
+    job = config.model_copy(update={"query": standing})
+    done = query(job, standing.queries, out, _options(standing), flags)
     if not done.answered:
         raise LookalikeError(
             f"none of its {done.failed:,} queries could be answered: {done.failures} tells why"
@@ -146,10 +147,10 @@ def _is_undamaged(store: str, name: str, last: Answers) -> bool:
     return False
 
 
-def _options(config: Config, standing: Standing) -> QueryOptions:
+def _options(standing: Standing) -> QueryOptions:
     """The options of `lookalike query` that a standing query has, by their names."""
-    given = {f.name: getattr(standing, f.name) for f in fields(QueryOptions) if hasattr(standing, f.name)}
-    return QueryOptions(**{**given, "k": standing.k or config.query.k})
+    names = [field.name for field in fields(QueryOptions) if hasattr(standing, field.name)]
+    return QueryOptions(**{name: getattr(standing, name) for name in names})
 
 
 def _made_from(config: Config, standing: Standing, generation: Generation) -> dict[str, str]:
@@ -158,7 +159,7 @@ def _made_from(config: Config, standing: Standing, generation: Generation) -> di
     return {
         "generation": generation.name,
         "queries": _digest_of(standing.queries),
-        "options": sha256_json([asdict(_options(config, standing)), reading]),
+        "options": sha256_json([standing.model_dump(exclude={"name", "queries", "memory"}), reading]),
         "steps": sha256_json(steps_of(config, generation).model_dump()),
         "excluded": sha256_json(exclusions.excluded_ids(config.store).to_pylist()),
     }
