@@ -189,27 +189,19 @@ def _check_name(name: str) -> str:
     return name
 
 
-class Standing(Section):
-    """A file of queries that every night answers; what it leaves out is as in the section `query`."""
+class Standing(Query):
+    """A file of queries that every night answers, with keys of `query` of its own where it has them."""
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(description="of its folder in STORE/standing")
     queries: WrittenPath = Field(description="in any form that `lookalike query` takes")
     exact: bool = Field(False, description="compare with every vector")
     exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
-    k: Count | None = Field(None, description="in place of query.k, as all that follows")
-    min_probability: Fraction | None = None
-    where: str | None = None
-    min_score: float | None = None
-    max_distance: float | None = None
-    group_by: str | None = None
-    per_group: Count | None = None
-    diversify: Fraction | None = None
-    combine: Literal["best", "mean"] | None = None
 
-    def asked(self, query: Query) -> Query:
-        """The section `query` with what stands here in its place."""
-        given = {name: getattr(self, name) for name in Query.model_fields if hasattr(self, name)}
-        return query.model_copy(update={name: value for name, value in given.items() if value is not None})
+    def over(self, query: Query) -> Standing:
+        """The same with the keys of `query` that it has not itself."""
+        return self.model_copy(
+            update={key: value for key, value in query if key not in self.model_fields_set}
+        )
 
 
 class Duplicates(Section):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
@@ -69,7 +69,7 @@ def answer_standing(
         if names is not None and standing.name not in names:
             continue
         try:
-            yield _answered(config, standing, flags)
+            yield _answered(config, standing.over(config.query), flags)
         except (LookalikeError, OSError) as error:
             reason = files.reason(error) if isinstance(error, OSError) else str(error)
             logger.warning("the standing query %s could not be answered: %s", standing.name, reason)
@@ -77,8 +77,7 @@ def answer_standing(
 
 
 def _answered(config: Config, standing: Standing, flags: Sequence[str]) -> StandingSummary:
-    """Raises LookalikeError, OSError as a query job."""
-    config = config.model_copy(update={"query": standing.asked(config.query)})
+    """Answers one, which has all keys of `query`. Raises LookalikeError, OSError as a query job."""
     generation = read_current(config.store)
     made_from = _made_from(config, standing, generation)
     latest, last = _last(config.store, standing.name)
@@ -106,8 +105,8 @@ def _answer(
     """Writes answers, and what changed since the previous ones, into their folder."""
     store, name = config.store, standing.name
     out = standing_folder(store, name, folder)
-    options = QueryOptions(config.query.k, exact=standing.exact, exclude_self=standing.exclude_self)
-    done = query(config, standing.queries, out, options, flags)
+    job = config.model_copy(update={"query": standing})
+    done = query(job, standing.queries, out, _options(standing), flags)
     if not done.searched:
         raise LookalikeError(
             f"none of its {done.failed:,} queries could be answered: {done.failures} tells why"
@@ -149,16 +148,21 @@ def _is_undamaged(store: str, name: str, last: Answers) -> bool:
     return False
 
 
+def _options(standing: Standing) -> QueryOptions:
+    """The options of `lookalike query` that a standing query has, by their names."""
+    names = [field.name for field in fields(QueryOptions) if hasattr(standing, field.name)]
+    return QueryOptions(**{name: getattr(standing, name) for name in names})
+
+
 def _made_from(config: Config, standing: Standing, generation: Generation) -> dict[str, str]:
     """What decides the answers, by digests; the digest of the file is taken before it is read."""
     reading = [asdict(query_options(config.corpus)), config.corpus.max_pixels]
-    asked = [config.query.model_dump(exclude={"memory"}), standing.exact, standing.exclude_self]
     steps = steps_of(config, generation)
     calibration, _ = calibration_of(config.store, config.encoder, generation, steps)
     return {
         "generation": generation.name,
         "queries": _digest_of(standing.queries),
-        "options": sha256_json([asked, reading]),
+        "options": sha256_json([standing.model_dump(exclude={"name", "queries", "memory"}), reading]),
         "steps": sha256_json([steps.model_dump(), calibration and calibration.model_dump()]),
         "excluded": sha256_json(exclusions.excluded_ids(config.store).to_pylist()),
     }
@@ -174,7 +178,14 @@ def _digest_of(path: str) -> str:
         names = [os.path.basename(file.path) for file in listed]
     if not listed:
         raise LookalikeError(f"Expected queries. Received: the empty folder {path}")
-    return sha256_json([[name, files.sha256(file.path)] for name, file in zip(names, listed, strict=True)])
+    return sha256_json([[name, _content(file.path)] for name, file in zip(names, listed, strict=True)])
+
+
+def _content(path: str) -> str:
+    try:
+        return files.sha256(path)
+    except OSError as error:  # a failure among the answers
+        return files.reason(error)
 
 
 def _summary(name: str, outcome: str, answers: Answers) -> StandingSummary:

@@ -27,7 +27,7 @@ CHANGES: dict[str, list[Change]] = {
             "a takedown or another file of queries is not answered",
         ),
         wrong(
-            '        "options": sha256_json([asdict(_options(config, standing)), reading]),\n',
+            '        "options": sha256_json([standing.model_dump(exclude={"name", "queries", "memory"}), reading]),\n',
             "",
             "another k is not answered",
         ),

@@ -97,8 +97,17 @@ def test_standing_queries_are_a_list_with_a_name_each(load):
     least = "corpus: {shards: a}\nencoder: e\nstore: s\n"
     text = least + "standing:\n- name: new\n  queries: q.txt\n- {name: b, queries: c}\n"
     first, second = load(text).standing
-    assert (first.name, first.queries, first.k, second.exact) == ("new", "q.txt", None, False)
+    assert (first.name, first.queries, second.exact) == ("new", "q.txt", False)
     assert load(LEAST, "standing=[{name: a, queries: b, k: 3}]").standing[0].k == 3
+
+
+def test_a_standing_query_has_the_keys_of_query_that_it_does_not_name_itself(load):
+    data = {**LEAST, "query": {"k": 3, "memory": "1GiB"}}
+    data["standing"] = [{"name": "a", "queries": "q"}, {"name": "b", "queries": "q", "k": 10, "exact": True}]
+    job = load(data)
+    first, second = (one.over(job.query) for one in job.standing)
+    assert (first.name, first.k, first.memory, first.exact) == ("a", 3, 1 << 30, False)
+    assert (second.name, second.k, second.memory, second.exact) == ("b", 10, 1 << 30, True)
 
 
 @pytest.mark.parametrize(

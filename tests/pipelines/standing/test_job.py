@@ -9,6 +9,7 @@ import pytest
 
 from lookalike.standing.job import answer_standing
 from tests.conftest import Job, picture, run
+from tests.support.fault_points import FaultPoints, no_permission, watched
 from tests.support.small_stores import Bucket
 from tests.support.standing import Answered, check_changes
 
@@ -183,6 +184,19 @@ def test_on_an_object_store_the_files_are_the_same(copied, monkeypatch, tmp_path
     }
     for path in local.root.rglob("*.*"):
         assert there[str(path.relative_to(local.root))] == path.read_bytes()
+
+
+def test_a_picture_that_cannot_be_read_is_a_failure_among_the_answers(copied, pictures):
+    job = standing(copied)
+    path = job.query_file({name: pictures[name] for name in ("p01.jpg", "p02.jpg")})
+    job.settings["standing"][0]["queries"] = str(path)
+    unreadable = FaultPoints(path, 0, no_permission, lambda name, of: (name, of) == ("open", "p02.jpg"))
+    with watched(unreadable):
+        assert job.run("standing").code == 0
+    now = Answered(job.store, NAME)
+    assert now.table("failures")["query_id"].to_pylist() == ["p02.jpg"]
+    assert job.run("standing").code == 0
+    check_changes(now.answers, Answered(job.store, NAME))
 
 
 @pytest.mark.slow
