@@ -37,7 +37,7 @@ CHANGES: dict[str, list[Change]] = {
             "changes begin with damaged answers",
         ),
         wrong(
-            "    if not done.answered:\n",
+            "    if not done.searched:\n",
             "    if False:\n",
             "where no query can be answered, all items leave",
         ),
