@@ -3,10 +3,11 @@
     notes/ENCODER.parquet  the notes, each with size and time of change of its own; it may be deleted at any time
     notes/ENCODER.sha256   its SHA-256 while it names the shards whose three files are there, and those only
 
-To list the files of a million shards takes an object store 3,000 requests. Whoever is about to write or delete some
-breaks the seal first, and seals the file again when it is true again, so that nobody lists in between; a run that is
-killed leaves it broken, and the next one lists. A version that knows no seal breaks it by what it writes into the file.
-What somebody else deleted is seen when it is needed (`note_listing.changed_behind`) or when the store is listed next.
+To list the files of a million shards takes an object store 3,000 requests. Whoever is about to write some breaks the
+seal first; whoever deletes some writes the file without them, which breaks it, too. When all is done the file is true
+and sealed again. A run that is killed leaves it broken, and the next one lists. A version that knows no seal breaks it
+by what it writes into the file. What somebody else deleted is seen when it is needed, see
+`note_listing.changed_behind`, or when the store is listed next.
 """
 
 from __future__ import annotations
@@ -57,10 +58,12 @@ class NoteFile:
     is_sealed: bool = False
 
     def rows(self, which: np.ndarray) -> pa.Table:
-        """Some rows as `write_note_file` takes them; bool, or int64 in an order."""
-        some = np.flatnonzero(which) if which.dtype == bool else which
+        """Some rows, bool for each, as `write_note_file` takes them."""
         return with_files(
-            self.notes.take(some), self.places[some], self.sizes[some], self.modified.take(pa.array(some))
+            self.notes.take(np.flatnonzero(which)),
+            self.places[which],
+            self.sizes[which],
+            self.modified.filter(pa.array(which)),
         )
 
 
@@ -117,7 +120,7 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], str | None]]:
 
 
 def write_note_file(store: str, encoder: str, table: pa.Table) -> str | None:
-    """Writes the file of all notes, which nothing seals yet.
+    """Writes the file of all notes; a seal that the one before had is broken by that.
 
     Args:
         store: folder of the store.
@@ -170,11 +173,10 @@ def without(store: str, paths: Iterable[str]) -> Iterator[None]:
         held = read_note_file(store, encoder)
         stays = ~np.isin(held.places, np.array(places, np.uint64))
         if held.is_sealed and not stays.all():
-            break_seal(store, encoder)
-            left[encoder] = held.rows(stays)
+            left[encoder] = write_note_file(store, encoder, held.rows(stays))
     yield
-    for encoder, table in left.items():
-        if sha256 := write_note_file(store, encoder, table):
+    for encoder, sha256 in left.items():
+        if sha256:
             seal(store, encoder, sha256)
 
 

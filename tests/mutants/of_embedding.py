@@ -284,9 +284,11 @@ CHANGES: dict[str, list[Change]] = {
             "notes are taken at their word while their files are deleted",
         ),
         worse(
-            "            break_seal(store, encoder)\n            left",
-            "            left",
-            "after a prune that was killed the next run relies on what it deleted",
+            "    yield\n    for encoder, sha256 in left.items():\n        if sha256:\n"
+            "            seal(store, encoder, sha256)\n",
+            "    for encoder, sha256 in left.items():\n        if sha256:\n"
+            "            seal(store, encoder, sha256)\n    yield\n",
+            "a prune that was killed leaves a seal on what it had not deleted yet",
         ),
         worse(
             "stays = ~np.isin(held.places, np.array(places, np.uint64))",

@@ -201,7 +201,7 @@ class Nights:
         else:
             self.put(shard, moment)
             kept = read_note_file(STORE, ENCODER)
-            write_note_file(STORE, ENCODER, kept.rows(np.arange(len(kept.places))[moment:]))
+            write_note_file(STORE, ENCODER, kept.rows(np.arange(len(kept.places)) >= moment))
         self.is_untouched &= what not in BEHIND
 
 
