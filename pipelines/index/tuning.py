@@ -134,7 +134,7 @@ def cost(shape: Shape, leaves_to_search: int, pre_reorder: int) -> float:
 
 def exact_cost(shape: Shape) -> float:
     """What comparing with every vector is taken to cost; more than it does, for it is the last resort."""
-    return float(shape.count * shape.dim * 4)
+    return float(_TABLES * shape.dim + shape.count * shape.dim * 4)
 
 
 def price(shape: Shape, settings: Sequence[SearchSettings], k: int) -> float:
