@@ -145,7 +145,8 @@ def test_few_leaves_are_cheaper_to_compare_than_to_look_up_and_many_dearer():
     ("count", "metric", "options", "algorithms"),
     [
         (100_000, "cosine", BuildOptions(), ["flat_tree", "tree"]),
-        (20_000, "cosine", BuildOptions(), ["flat_tree", "ah"]),
+        (20_000, "cosine", BuildOptions(), ["flat_tree", "tree"]),
+        (20_000, "euclidean", BuildOptions(), ["ah"]),
         (19_999, "cosine", BuildOptions(), ["brute_force"]),
         (100_000, "euclidean", BuildOptions(), ["tree"]),
         (100_000, "cosine", BuildOptions(bytes="int8"), ["tree"]),
