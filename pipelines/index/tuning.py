@@ -107,11 +107,10 @@ def ways_to_build(count: int, metric: Metric, options: BuildOptions) -> list[Ind
     A tree without codes is for cosine, where a product of matrices gives the scores as they are, and for float32,
     which is what ScaNN multiplies.
     """
-    chosen = parameters_for(count, options.algorithm)
-    ways = [chosen]
-    large = chosen.algorithm in ("ah", "tree")
-    if not options.algorithm and large and (metric, options.bytes) == ("cosine", "float32"):
-        ways = [parameters_for(count, "flat_tree"), chosen]
+    ways = [parameters_for(count, options.algorithm)]
+    large = not options.algorithm and count >= _BRUTE_FORCE_BELOW
+    if large and (metric, options.bytes) == ("cosine", "float32"):
+        ways = [parameters_for(count, "flat_tree"), parameters_for(count, "tree")]
     return [replace(way, bytes=options.bytes) for way in ways]
 
 
@@ -134,7 +133,7 @@ def cost(shape: Shape, leaves_to_search: int, pre_reorder: int) -> float:
 
 def exact_cost(shape: Shape) -> float:
     """What comparing with every vector is taken to cost; more than it does, for it is the last resort."""
-    return float(shape.count * shape.dim * 4)
+    return float(_TABLES * shape.dim + shape.count * shape.dim * 4)
 
 
 def price(shape: Shape, settings: Sequence[SearchSettings], k: int) -> float:

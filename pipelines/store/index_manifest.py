@@ -30,9 +30,9 @@ class IndexParameters:
     """How an index was built: everything that, with the vectors, decides its files.
 
     Attributes:
-        algorithm: brute force below 20,000 vectors; from there a tree that compares the vectors of its leaves
-            themselves (flat_tree), or quantised codes (AH, from 100,000 vectors on a tree of them), whichever reaches
-            the recall for less.
+        algorithm: brute force below 20,000 vectors; from there a tree of quantised codes, or one that compares the
+            vectors of its leaves themselves (flat_tree), whichever reaches the recall for less. Under euclidean, or in
+            fewer bytes, codes without a tree (AH) below 100,000, a tree of them from there.
         leaves: partitions of the tree; 0 without one.
         training_sample: vectors that the leaves of the tree are found by.
         seed: of that sample.

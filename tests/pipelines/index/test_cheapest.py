@@ -17,7 +17,6 @@ def things(count, views):
 
 @pytest.mark.parametrize(("dear", "algorithm"), [(0, "flat_tree"), (1e9, "tree")])
 def test_the_way_that_is_cheaper_to_search_is_built(dear, algorithm, monkeypatch):
-    monkeypatch.setattr(tuning, "_TREE_FROM", 4000)
     monkeypatch.setattr(tuning, "_BRUTE_FORCE_BELOW", 4000)
     monkeypatch.setattr(tuning, "_FLAT_LEAF", dear)
     monkeypatch.setattr(tuning, "_TABLES", 0)
