@@ -183,6 +183,28 @@ def query(
     exclude_self: Annotated[
         bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")
     ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Only items that pass this filter over item_id and metadata."),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="S", help="Only items of at least this score (metric: cosine).")
+    ] = None,
+    max_distance: Annotated[
+        float | None, typer.Option(metavar="D", help="Only items that near (metric: euclidean).")
+    ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(metavar="FIELD", help="One match of a value of FIELD, or --per-group.")
+    ] = None,
+    per_group: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Matches of one value of FIELD.")
+    ] = None,
+    diversify: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LAMBDA", min=0, max=1, help="From 1, by score alone, to 0: unlike each other (MMR)."
+        ),
+    ] = None,
     combine: Annotated[
         Literal["best", "mean"] | None,
         typer.Option(help="Rows of one query_id: their best score, or their mean. Default: query.combine."),
@@ -197,15 +219,37 @@ def query(
     A query table has a column query_id and one of path, image, item_id and vector; box, for a part of the picture, and
     where, a filter, are optional, and all others are carried into the results.
 
+    First items are filtered, then those below a threshold left out, then groups limited, then diverse ones chosen. K
+    matches are found as long as so many items meet the conditions.
+
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ -k 10 --format csv
+
+    Example: lookalike query -c config/nightly.yaml photos/ -o answers/ --where "price < 50" --group-by product
     """
     job = load_config(config, set)
+    from ..index.conditions import Conditions
     from ..query.job import QueryOptions
     from ..query.job import query as run
     from ..query.report import query_report
 
-    options = QueryOptions(k or job.query.k, format, exact=exact, exclude_self=exclude_self, combine=combine)
+    given = {
+        "where": where,
+        "min_score": min_score,
+        "max_distance": max_distance,
+        "group_by": group_by,
+        "per_group": per_group,
+        "diversify": diversify,
+    }
+    conditions = Conditions.of(job.query, {name: value for name, value in given.items() if value is not None})
+    options = QueryOptions(
+        k or job.query.k,
+        format,
+        exact=exact,
+        exclude_self=exclude_self,
+        conditions=conditions,
+        combine=combine,
+    )
     summary = run(job, queries, out, options, ctx.args)
     print(query_report(summary))
-    if not summary.answered:
+    if not summary.answered + summary.reasons.get("match", 0):
         raise typer.Exit(IN_PART)

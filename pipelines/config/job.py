@@ -152,6 +152,19 @@ class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    where: str | None = Field(None, description="a filter in SQL over the metadata that matches pass")
+    min_score: float | None = Field(None, description="least score of a match, with metric: cosine")
+    max_distance: float | None = Field(
+        None, description="greatest distance of a match, with metric: euclidean"
+    )
+    group_by: str | None = Field(
+        None, description="field of the metadata; of one value of it at most per_group items are matches"
+    )
+    per_group: Count = Field(1, description="matches of one value of group_by")
+    diversify: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None,
+        description="from 1, matches by score alone, to 0, by how little they are like those before them (MMR)",
+    )
     combine: Literal["best", "mean"] = Field(
         "best",
         description="what several neighbouring rows of one query_id in a query table find together: by an item's best "

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from ..filesystem import files
 from ..store.index_manifest import ITEM_ID
+from .conditions import NO_CONDITIONS, Conditions
+from .groups import Grouping
 from .ordering import Candidates, first_of, gather
 from .scores import nearness
 from .search import search, take_items
@@ -71,10 +73,14 @@ def ask(
     exact: bool = False,
     excluded: Collection[str] | pa.Array = (),
     skip: Sequence[str | None] | pa.Array | None = None,
+    conditions: Conditions = NO_CONDITIONS,
+    columns: pa.Table | None = None,
     with_vectors: bool = False,
 ) -> Answers:
     """What open shards answer; arguments as `search.search`, and whether the items' vectors are wanted."""
-    matches = search(shards, queries, k, exact=exact, excluded=excluded, skip=skip)
+    matches = search(
+        shards, queries, k, exact=exact, excluded=excluded, skip=skip, conditions=conditions, columns=columns
+    )
     near = np.full((len(queries), k), -np.inf, np.float32)
     near[matches.query, matches.rank - 1] = nearness(matches.score, shards[0].manifest.metric)
     vectors = None
@@ -86,8 +92,8 @@ def ask(
     return Answers(near, take_items(shards, matches), vectors)
 
 
-def merged(parts: Sequence[Answers], k: int) -> Answers:
-    """The first `k` of several shards' answers to the same queries: nearest first, ties by id."""
+def merged(parts: Sequence[Answers], k: int, grouping: Grouping | None = None) -> Answers:
+    """The first `k` of several shards' answers to the same queries: see `ordering.first_of`."""
     if len(parts) == 1:
         return parts[0]
     found = first_of(
@@ -97,6 +103,7 @@ def merged(parts: Sequence[Answers], k: int) -> Answers:
             for number, part in enumerate(parts)
         ],
         k,
+        grouping,
     )
     held = ~np.isneginf(found.near)
     source, row = found.shard[held], found.row[held]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..store.index_manifest import ITEM_ID
+from .groups import Grouping, codes_of, first_of_groups
 
 ROUNDING = 2e-6
 """Relative error of ScaNN's float32 scores, in squared distance or cosine: nearer than this is a tie."""
@@ -47,18 +48,44 @@ def by_nearness(found: Candidates) -> Candidates:
     return Candidates(near, shard, row)
 
 
-def first_of(sources: Sequence[HasItems], parts: Sequence[Candidates], k: int) -> Candidates:
+def first_of(
+    sources: Sequence[HasItems], parts: Sequence[Candidates], k: int, grouping: Grouping | None = None
+) -> Candidates:
     """The first `k` candidates of each query from all parts: nearest first, ties by id.
+
+    With a limit to groups, parts that each have their own first `k` within it are enough. Let x be a match whose part
+    has k others before it. Of every group at least as many are before x in all parts together as in that one, as far
+    as the limit lets either count them; so k are before x there too, and it is no match.
 
     Args:
         sources: what the candidates' shards are numbers of.
         parts: of the same queries; none is wider than it is in order, ties aside.
+        k: how many.
+        grouping: limits those of a group; None does not.
     """
     found = Candidates(
         *(np.concatenate([getattr(part, of) for part in parts], axis=1) for of in ("near", "shard", "row"))
     )
     near, shard, row = ties_by_id(sources, by_nearness(found))
+    if grouping is not None:
+        codes = np.full(near.shape, -1, np.int64)
+        held = ~np.isneginf(near)
+        codes[held] = codes_of(gather(sources, shard[held], row[held], grouping.field))
+        return within_groups(Candidates(near, shard, row), codes, grouping.per_group, k)
     return Candidates(near[:, :k], shard[:, :k], row[:, :k])
+
+
+def within_groups(found: Candidates, codes: np.ndarray, per_group: int, k: int) -> Candidates:
+    """The first `k` candidates of each query, of a group no more than the limit.
+
+    Args:
+        found: (q, w), in order.
+        codes: int64 (q, w), equal for those of a group; what it is where there is no candidate means nothing.
+    """
+    kept = first_of_groups(codes, per_group) & ~np.isneginf(found.near)
+    order = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+    near = np.where(kept, found.near, np.float32(-np.inf))
+    return Candidates(*(np.take_along_axis(one, order, axis=1) for one in (near, found.shard, found.row)))
 
 
 def _either_side(equal: np.ndarray) -> np.ndarray:

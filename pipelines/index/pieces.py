@@ -25,6 +25,7 @@ from ..runner import progress
 from ..store import generations
 from ..store.generation import IndexRef
 from .answers import Answers, merged, read_answers, write_answers
+from .groups import Grouping
 from .opening import memory_of, opened_in_turn, that_fit
 from .post_processing import Asked
 from .query_blocks import read_queries
@@ -121,8 +122,11 @@ class Search:
         """The answers of open shards to each block, merged with those of the shards that were open before."""
         known = read_answers(before) if before else None
         for block in read_queries(question.queries):
-            found = self.asked.asked_in(self.number, shards, block.vectors, block.ids, excluded)
-            yield merged([next(known), found], self.asked.passes[self.number].k) if known else found
+            found = self.asked.asked_in(
+                self.number, shards, block.vectors, block.ids, excluded, block.columns
+            )
+            one = self.asked.passes[self.number]
+            yield merged([next(known), found], one.k, one.conditions.grouping) if known else found
 
 
 def fitting(
@@ -145,12 +149,12 @@ def fitting(
     return that_fit(refs, sizes, limit or memory() // 2)
 
 
-def read_merged(paths: Sequence[str], k: int) -> Iterator[Answers]:
+def read_merged(paths: Sequence[str], k: int, grouping: Grouping | None = None) -> Iterator[Answers]:
     """The answers of several pieces to the same blocks, each block's merged. Raises OSError."""
     first, *others = map(read_answers, paths)
     for best in first:
         for other in others:
-            best = merged([best, next(other)], k)
+            best = merged([best, next(other)], k, grouping)
         yield best
 
 

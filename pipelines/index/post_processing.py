@@ -27,8 +27,10 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..store.generation import Generation
-from ..store.index_manifest import ITEM_ID
+from ..store.index_manifest import ITEM_ID, Metric
 from .answers import Answers, ask
+from .conditions import NO_CONDITIONS, Conditions
+from .diversity import diverse_order
 from .scores import checked
 from .shard import IndexShard
 
@@ -79,11 +81,13 @@ class Pass:
         k: items wanted of each query.
         skips_own: whether the item whose id is the query's own is left out.
         with_vectors: whether the items' vectors are needed.
+        conditions: that matches meet.
     """
 
     k: int
     skips_own: bool
     with_vectors: bool
+    conditions: Conditions = NO_CONDITIONS
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,15 @@ class Asked:
         steps: query expansion and re-ranking around the search.
         exclude_self: leave the item out whose id is the query's own.
         exact: compare with every vector.
+        conditions: that matches meet. Query expansion draws to what is near whether it meets them or not; re-ranking
+            orders those that do, and diversity chooses last.
     """
 
     k: int
     steps: PostProcessing = field(default_factory=PostProcessing)
     exclude_self: bool = False
     exact: bool = False
+    conditions: Conditions = NO_CONDITIONS
 
     @property
     def passes(self) -> list[Pass]:
@@ -108,11 +115,11 @@ class Asked:
         passes = []
         if expansion := self.steps.query_expansion:
             passes.append(Pass(expansion.k, skips_own=True, with_vectors=True))
+        wide, with_vectors = self.pool, self.conditions.diversify is not None
         if reranking := self.steps.reranking:
             # One more, as the query's own item may be among them.
-            wide = max(self.k, reranking.short_list + 1)
-            return [*passes, Pass(wide, self.exclude_self, with_vectors=True)]
-        return [*passes, Pass(self.k, self.exclude_self, with_vectors=False)]
+            wide, with_vectors = max(wide, reranking.short_list + 1), True
+        return [*passes, Pass(wide, self.exclude_self, with_vectors, self.conditions)]
 
     def block(self, dim: int) -> int:
         """How many queries are asked at once at most, so that their answers fit into some 100 MB."""
@@ -126,6 +133,7 @@ class Asked:
         queries: np.ndarray,
         ids: Sequence[str],
         excluded: Collection[str] | pa.Array,
+        columns: pa.Table | None = None,
     ) -> Answers:
         """What some of the shards answer in the search of this number, from 0.
 
@@ -133,6 +141,7 @@ class Asked:
             queries: float32 (q, dim), as the search before left them.
             ids: of the queries.
             excluded: ids of items that never appear.
+            columns: of the queries, a row for each, for filters; None for none.
         """
         one = self.passes[number]
         return ask(
@@ -142,6 +151,8 @@ class Asked:
             exact=self.exact,
             excluded=excluded,
             skip=ids if one.skips_own else None,
+            conditions=one.conditions,
+            columns=columns if number == len(self.passes) - 1 else None,
             with_vectors=one.with_vectors,
         )
 
@@ -150,11 +161,22 @@ class Asked:
         assert self.steps.query_expansion is not None
         return _drawn(checked(queries, "cosine"), answers, self.steps.query_expansion)
 
+    @property
+    def pool(self) -> int:
+        """How many of the matches of a query `chosen` looks at."""
+        return self.conditions.pool(self.k)
+
     def finished(self, queries: np.ndarray, ids: Sequence[str], answers: Answers) -> Answers:
-        """The matches, from the answers of all shards in the last search, whose queries these are."""
+        """`pool` matches, from the answers of all shards in the last search, whose queries these are."""
         if reranking := self.steps.reranking:
-            return _reranked(checked(queries, "cosine"), ids, answers, reranking, self.k)
+            return _reranked(checked(queries, "cosine"), ids, answers, reranking, self.pool)
         return answers
+
+    def chosen(self, answers: Answers, metric: Metric) -> Answers:
+        """The `k` matches of each query among `pool`: the diverse ones, if that is asked for."""
+        if self.conditions.diversify is None:
+            return answers
+        return _diverse(answers, metric, self.conditions.diversify, self.k)
 
 
 def search_in_steps(
@@ -163,6 +185,7 @@ def search_in_steps(
     ids: Sequence[str],
     asked: Asked,
     excluded: Collection[str] | pa.Array = (),
+    columns: pa.Table | None = None,
 ) -> Answers:
     """The matches of queries in shards that are all open, with the steps around the search.
 
@@ -171,15 +194,16 @@ def search_in_steps(
         ids: of the queries.
         asked: what is wanted.
         excluded: ids of items that never appear.
+        columns: of the queries, a row for each, for filters; None for none.
 
     Returns:
-        `asked.k` matches a query; how near they are is told by the query that was asked last, and does not always
+        `asked.pool` matches a query; how near they are is told by the query that was asked last, and does not always
         descend where items were re-ranked.
     """
     last = len(asked.passes) - 1
     for number in range(last):
         queries = asked.next_queries(queries, asked.asked_in(number, shards, queries, ids, excluded))
-    return asked.finished(queries, ids, asked.asked_in(last, shards, queries, ids, excluded))
+    return asked.finished(queries, ids, asked.asked_in(last, shards, queries, ids, excluded, columns))
 
 
 def drawn_to_neighbours(
@@ -216,7 +240,7 @@ def _drawn(vectors: np.ndarray, found: Answers, step: QueryExpansion | DatabaseA
 
 
 def _reranked(queries: np.ndarray, ids: Sequence[str], found: Answers, step: Reranking, k: int) -> Answers:
-    """The first `k` items in their new order; vectors are no longer needed."""
+    """The first `k` items in their new order."""
     vectors = found.vectors
     assert vectors is not None
     rows = found.rows()
@@ -228,8 +252,24 @@ def _reranked(queries: np.ndarray, ids: Sequence[str], found: Answers, step: Rer
     near = found.near.copy()
     near[:, first] = np.take_along_axis(near[:, first], order, axis=1)
     rows[:, first] = np.take_along_axis(rows[:, first], order, axis=1)
+    return _first(found, near, rows, k)
+
+
+def _diverse(found: Answers, metric: Metric, balance: float, k: int) -> Answers:
+    """The `k` items that diversity chooses, in its order."""
+    assert found.vectors is not None
+    rows = found.rows()
+    order = diverse_order(found.near, rows, found.vectors, metric, balance, k)
+    return _first(
+        found, np.take_along_axis(found.near, order, axis=1), np.take_along_axis(rows, order, axis=1), k
+    )
+
+
+def _first(found: Answers, near: np.ndarray, rows: np.ndarray, k: int) -> Answers:
+    """The first `k` items of a new order: how near they are, and their rows in `found`."""
+    assert found.vectors is not None
     kept = rows[:, :k][rows[:, :k] >= 0]
-    return Answers(near[:, :k], found.items.take(pa.array(kept)))
+    return Answers(near[:, :k], found.items.take(pa.array(kept)), found.vectors[kept])
 
 
 def short_list_order(

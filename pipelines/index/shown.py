@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from .groups import Groups
 from .ordering import Candidates
 from .shard import IndexShard
 
@@ -16,39 +18,75 @@ class ShownItems:
 
     Args:
         shard: the index shard.
-        excluded: ids of items that never appear.
+        gone: int64 (m,), rows of items that never appear; see `gone_from`.
         skip: an id for each query, or None, that does not appear in that query's result; None for none at all.
+        passing: bool (items,), which of them pass a filter; None for all.
+        groups: limits the matches of a group; None does not.
 
     Attributes:
         skips: whether a query may have an item that does not appear in its result.
         all_shown: whether every item may be a match.
         hidden: fraction of the items that appears in no result.
         has_copies: whether a vector may have several items; else its number is the row of its item.
+        filtered: whether only some pass a filter.
+        in_groups: whether matches of a group are limited.
     """
 
     def __init__(
         self,
         shard: IndexShard,
-        excluded: Collection[str] | pa.Array,
+        gone: np.ndarray,
         skip: Sequence[str | None] | pa.Array | None,
+        passing: np.ndarray | None = None,
+        groups: Groups | None = None,
     ) -> None:
+        self._vectors = len(shard.searcher)
         self.has_copies = shard.offsets is not None
         self.skips = skip is not None
-        self.all_shown = not len(excluded) and skip is None and not len(shard.hidden)
+        self.filtered = passing is not None
+        self.in_groups = groups is not None
+        self._groups = groups
+        appears = np.ones(len(shard.items), bool) if passing is None else passing.copy()
+        appears[gone] = False
+        if groups is not None:
+            self._sizes = np.bincount(groups.codes[appears], minlength=groups.count)
+            if shard.offsets is not None:
+                appears &= groups.first_of_vectors(shard.offsets, appears, self.skips)
         self._rows, self._offsets = None, shard.offsets
-        taken_down = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
-        if len(hidden := np.concatenate([shard.hidden, taken_down[taken_down >= 0]])):
-            appears = np.ones(len(shard.items), bool)
-            appears[hidden] = False
+        self.all_shown = skip is None and bool(appears.all())
+        if not appears.all():
             self._rows = np.flatnonzero(appears)
             before = np.concatenate([[0], np.cumsum(appears)])
             self._offsets = before if shard.offsets is None else before[shard.offsets]
-        self.hidden = len(hidden) / max(1, len(shard.items))
+        self.hidden = 1 - np.count_nonzero(appears) / max(1, len(appears))
         self._skipped = None
         if skip is not None:
             rows = _rows_of(shard, skip)
-            self._skipped = np.where(np.isin(rows, hidden), -1, rows)
+            self._skipped = np.where(appears[rows], rows, -1) if len(appears) else rows
             self._skipped_number = shard.numbers_of(self._skipped)
+
+    @functools.cached_property
+    def numbers(self) -> np.ndarray:
+        """The vectors that have an item that appears: int64 (m,), ascending."""
+        if self._offsets is None:
+            return np.arange(self._vectors)
+        return np.flatnonzero(np.diff(self._offsets))
+
+    def most(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """How many of `k` matches there are for each query, as far as groups limit them: int64 (q,).
+
+        Args:
+            queries: int64 (q,), positions of the queries.
+        """
+        if self._groups is None:
+            return np.full(len(queries), k)
+        limited = np.minimum(self._sizes, self._groups.per_group)
+        all_of_it = np.full(len(queries), limited.sum())
+        if self._skipped is not None:
+            rows = self._skipped[queries]
+            code = self._groups.codes[rows]
+            all_of_it -= (rows >= 0) & (self._sizes[code] <= self._groups.per_group)
+        return np.minimum(all_of_it, k)
 
     def counts(self, queries: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """How many items the vectors have.
@@ -95,8 +133,13 @@ def items_of(shown: ShownItems, found: Candidates, queries: np.ndarray, k: int) 
         Candidates whose rows are those of items, nearest first; the items of one vector are tied.
     """
     counts = _counted(shown, found, queries)
-    # What ties with the k-th may come before it by its id.
-    taken = np.where(found.near >= _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)
+    if shown.in_groups:
+        # Groups that nearer items have filled cost no more of a vector's items than those take places; but where one
+        # may be skipped, a vector has one more of a group than can be a match.
+        taken = np.minimum(counts, k * (1 + shown.skips))
+    else:
+        # What ties with the k-th may come before it by its id.
+        taken = np.where(found.near >= _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)
     query, column = np.nonzero(taken)
     many = taken[query, column]
     query, column = np.repeat(query, many), np.repeat(column, many)
@@ -110,12 +153,8 @@ def items_of(shown: ShownItems, found: Candidates, queries: np.ndarray, k: int) 
     return Candidates(near, np.zeros(shape, np.int64), rows)
 
 
-def kth_nearness(shown: ShownItems, found: Candidates, queries: np.ndarray, k: int) -> np.ndarray:
-    """How near the k-th item of each query is, -inf where there are fewer: float32 (q,). Arguments as `items_of`."""
-    return _kth(found, _counted(shown, found, queries), k)
-
-
 def _kth(found: Candidates, counts: np.ndarray, k: int) -> np.ndarray:
+    """How near the k-th item of each query is, -inf where there are fewer: float32 (q,)."""
     if not counts.shape[1]:
         return np.full(len(counts), -np.inf, np.float32)
     enough = np.cumsum(counts, axis=1) >= k
@@ -129,6 +168,12 @@ def _counted(shown: ShownItems, found: Candidates, queries: np.ndarray) -> np.nd
     if not shown.has_copies:
         return there.astype(np.int64)
     return np.where(there, shown.counts(queries, np.where(there, found.row, -1)), 0)
+
+
+def gone_from(shard: IndexShard, excluded: Collection[str] | pa.Array) -> np.ndarray:
+    """Rows of items that never appear: those with the ids `excluded`, and what the shard hides. int64 (m,)."""
+    taken_down = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))
+    return np.concatenate([shard.hidden, taken_down[taken_down >= 0]])
 
 
 _ARROW = (pa.Array, pa.ChunkedArray)

@@ -18,9 +18,12 @@ from ..filesystem import files
 from ..index.pieces import read_merged
 from ..index.post_processing import Asked
 from ..index.query_blocks import read_queries, write_queries
+from ..store.index_manifest import Metric
 from .answering import results_of
+from .blocks import Failure
 from .far_queries import far_of
-from .parts import queries_of, read_failures
+from .matching import is_filtered, without_matches
+from .parts import queries_of, read_failures, write_failures
 from .several_pictures import one_answer_each
 
 
@@ -58,7 +61,7 @@ class Combine:
     folder: str
     asked: Asked
     number: int
-    metric: str
+    metric: Metric
     schema: pa.Schema
     limit: float
 
@@ -67,7 +70,8 @@ class Combine:
         for group in groups:
             mark = counts_of(self.folder, self.number, group.number)
             if not files.exists(mark):  # a runner may hand out work again
-                answers = read_merged(group.answers, self.asked.passes[self.number].k)
+                one = self.asked.passes[self.number]
+                answers = read_merged(group.answers, one.k, one.conditions.grouping)
                 is_last = self.number == len(self.asked.passes) - 1
                 counts = (self._finish if is_last else self._go_on)(group, answers)
                 files.write_bytes(mark, json.dumps(counts).encode())
@@ -86,25 +90,35 @@ class Combine:
 
     def _finish(self, group: Group, answers: Iterator[Any]) -> dict[str, int]:
         """Writes the rows of the table."""
-        answered = matches = asked = far = 0
+        answered = matches = asked = far = unmatched = 0
         path = rows_of(self.folder, group.number)
         with files.write_atomic(path) as file, pa.ipc.new_stream(file, self.schema) as writer:
             for name in group.parts:
                 repeated = np.array(
                     [f.number for f in read_failures(self.folder, "repeated", name)], np.int64
                 )
+                bare: list[Failure] = []
                 for block in read_queries([queries_of(self.folder, self.number, name)]):
                     found = self.asked.finished(block.vectors, block.ids, next(answers))
-                    block, found = one_answer_each(block, found, self.asked.k)
+                    block, found = one_answer_each(
+                        block, found, self.asked.pool, self.asked.conditions.grouping
+                    )
+                    found = self.asked.chosen(found, self.metric)
                     kept = ~np.isin(block.numbers, repeated)
                     rows = results_of(block.ids, found, self.metric, self.schema, block.columns)
                     if not kept.all():
                         rows = rows.filter(pa.array(kept[found.query]))
                     writer.write_table(rows)
-                    of_block, far_ones = far_of(found.near[kept], self.limit)
+                    bare += (one for one in without_matches(block, found) if one.number not in repeated)
+                    limit = -np.inf if is_filtered(self.asked, block.columns) else self.limit
+                    of_block, far_ones = far_of(found.near[kept], limit)
                     answered, matches = answered + int(kept.sum()), matches + len(rows)
                     asked, far = asked + of_block, far + far_ones
-        return {"answered": answered, "matches": matches, "asked": asked, "far": far}
+                with write_failures(files.join(self.folder, "unmatched", name)) as add:
+                    add(bare)
+                unmatched += len(bare)
+        counts = {"answered": answered - unmatched, "unmatched": unmatched, "matches": matches}
+        return counts | {"asked": asked, "far": far}
 
 
 def counts_of(folder: str, number: int, group: int) -> str:

@@ -22,6 +22,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..index.answers import Answers
+from ..index.conditions import Conditions
 from ..index.opening import open_index
 from ..index.pieces import fitting
 from ..index.post_processing import Asked, search_in_steps, steps_of
@@ -31,9 +32,10 @@ from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
-from .blocks import Block, unique
+from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table_blocks
+from .matching import CheckFilters, is_filtered, without_matches
 from .query_files import query_table
 from .report import QuerySummary
 from .several_pictures import one_answer_each
@@ -53,6 +55,7 @@ class QueryOptions:
         table_format: of the two tables: parquet, csv or jsonl.
         exact: search by brute force.
         exclude_self: leave out the item whose id is the query's own.
+        conditions: that matches meet; None for those of the job.
         combine: how neighbouring rows of one id in a query table are one query; None for the job's `query.combine`.
 
     Raises:
@@ -63,6 +66,7 @@ class QueryOptions:
     table_format: Format = "parquet"
     exact: bool = False
     exclude_self: bool = False
+    conditions: Conditions | None = None
     combine: Combine | None = None
 
     def __post_init__(self) -> None:
@@ -100,7 +104,9 @@ def query(
         _attempt(out) if has_pictures else contextlib.nullcontext(False) as suspect,
     ):
         steps = steps_of(config, generation)
-        asked = Asked(options.k, steps, options.exclude_self, options.exact)
+        conditions = options.conditions or Conditions.of(config.query)
+        conditions.check(generation.metadata, generation.metric)
+        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
         combine = options.combine or config.query.combine
         served = Served(config, generation, asked, exclusions.excluded_ids(config.store), table, combine)
         if flags or _is_large(served) or is_long(path, kind):
@@ -109,7 +115,8 @@ def query(
             )
         else:
             with _opened(served, path, kind, suspect, started, done) as (shards, blocks):
-                blocks = _not_empty(_timed(unique(blocks), done), path)
+                checked = map(CheckFilters.of(served), blocks)
+                blocks = _not_empty(_timed(unique(checked), done), path)
                 with written(results, failures, served.schema, options.table_format, done) as opened:
                     _answer(served, shards, blocks, opened, done)
     return QuerySummary(
@@ -217,9 +224,9 @@ def _answer(
 ) -> None:
     found, failed = tables
     asked, generation = served.asked, served.generation
+    conditions = asked.conditions
     pace = Pace()
     far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
-
     schema = served.schema
 
     def write(block: QueryBlock, answers: Answers) -> None:
@@ -228,22 +235,26 @@ def _answer(
     with ThreadPoolExecutor(1) as background:
         written: Future[None] | None = None
         for block in blocks:
-            matches = answered = 0
+            matches, bare = 0, list[Failure]()
+            asked_once: QueryBlock = block
             if block.ids:
                 with done.timed("search"):
-                    answers = search_in_steps(shards, block.vectors, block.ids, asked, served.excluded)
-                    asked_once, answers = one_answer_each(block, answers, asked.k)
-                if far:
+                    answers = search_in_steps(
+                        shards, block.vectors, block.ids, asked, served.excluded, block.columns
+                    )
+                    asked_once, answers = one_answer_each(block, answers, asked.pool, conditions.grouping)
+                    answers = asked.chosen(answers, generation.metric)
+                if far and not is_filtered(asked, block.columns):
                     far.look_at(answers)
                 with done.timed("write"):
                     if written:
                         written.result()
                 written = background.submit(write, asked_once, answers)
-                matches, answered = len(answers.items), len(asked_once.ids)
-            if block.failures:
-                failed.write_table(table_of([failure[1:] for failure in block.failures], FAILURES_SCHEMA))
-            reasons = Counter(failure.stage for failure in block.failures)
-            done.add(answered=answered, matches=matches, reasons=reasons)
+                matches, bare = len(answers.items), without_matches(asked_once, answers)
+            if failures := sorted([*block.failures, *bare]):
+                failed.write_table(table_of([failure[1:] for failure in failures], FAILURES_SCHEMA))
+            reasons = Counter(failure.stage for failure in failures)
+            done.add(answered=len(asked_once.ids) - len(bare), matches=matches, reasons=reasons)
             if pace.due():
                 counts = done.counts
                 logger.info("%s queries answered, %s failed", f"{counts['answered']:,}", counts["failed"])

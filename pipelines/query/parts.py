@@ -4,6 +4,7 @@ FOLDER/queries/0/PART  queries with their vectors; queries/1 as query expansion 
 FOLDER/ids/PART        their ids, each once for all rows of a query, without the vectors
 FOLDER/failures/PART   those that cannot be asked
 FOLDER/repeated/PART   those whose id another one before has; only where there are any
+FOLDER/unmatched/PART  those for which there is no match, as the third stage finds
 FOLDER/done/PART       their numbers, as JSON; written last
 """
 
@@ -36,6 +37,7 @@ FROM (
 WHERE place > first
 """
 """Grouping spills best; see `index.duplicates`."""
+FAILED = ("failures", "repeated", "unmatched")
 _FAILURES = pa.schema([*_IDS, ("stage", pa.string()), ("error", pa.string())])
 
 
@@ -119,7 +121,7 @@ def write_failures(path: str) -> Iterator[Callable[[Sequence[Failure]], None]]:
 
 
 def read_failures(folder: str, kind: str, name: str) -> Iterator[Failure]:
-    """The `failures` or the `repeated` of a part, in input order. Raises OSError."""
+    """The failures of a part that are in one of the folders `FAILED`, in input order. Raises OSError."""
     path = files.join(folder, kind, name)
     if files.exists(path):
         with files.open_read(path) as file, pa.ipc.open_stream(file) as reader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from ..store.generation import IndexRef
 from .blocks import Block, Failure
 from .id_lists import ListedIds, ListedRows
 from .inputs import encoded_blocks
+from .matching import CheckFilters
 from .parts import is_done, write_part
 from .query_files import table_files
 from .row_files import FORM, read_rows
@@ -107,6 +108,7 @@ class ReadQueries:
         block: queries in a block at most.
         suspect: whether an image among them may be what ended a process before.
         combine: how several rows of a table are one query.
+        check: of the filters of queries.
     """
 
     folder: str
@@ -119,6 +121,7 @@ class ReadQueries:
     block: int
     suspect: bool
     combine: Combine = "best"
+    check: CheckFilters = field(default_factory=CheckFilters)
 
     def __call__(self, sources: Iterable[Source]) -> None:
         """Makes a part of them. Raises LookalikeError for what cannot be read."""
@@ -132,7 +135,7 @@ class ReadQueries:
                 before = 0
                 for source in (first, *coming):
                     last = -1
-                    for block in self._blocks(source):
+                    for block in map(self.check, self._blocks(source)):
                         failures = [Failure(before + one.number, *one[1:]) for one in block.failures]
                         add(replace(block, numbers=before + block.numbers, failures=failures))
                         last = max(
@@ -250,6 +253,7 @@ class GatherVectors:
     """Puts the vectors together that were found for the pieces of a list of ids; it travels to workers."""
 
     look_up: LookUp
+    check: CheckFilters = field(default_factory=CheckFilters)
 
     def __call__(self, pieces: Iterable[int]) -> None:
         """Raises OSError."""
@@ -264,7 +268,7 @@ class GatherVectors:
                     vectors = np.full((len(one.names), up.dim), np.nan, np.float32)
                     for known in map(next, found):
                         vectors[np.searchsorted(one.numbers, known.numbers)] = known.vectors
-                    add(one.asked(vectors))
+                    add(self.check(one.asked(vectors)))
 
 
 def _found(folder: str, number: int) -> str:

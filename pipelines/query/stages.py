@@ -51,7 +51,8 @@ from .combining import Combine, Group, counts_of, rows_of
 from .far_queries import FarQueries
 from .id_lists import Line, ListedIds, ListedRows
 from .inputs import Kind, check_encoder, query_options, text_ids
-from .parts import Part, find_repeated, queries_of, read_failures, read_parts
+from .matching import CheckFilters
+from .parts import FAILED, Part, find_repeated, queries_of, read_failures, read_parts
 from .query_files import image_shards, table_files
 from .query_table import form_of
 from .reading import ROWS, GatherVectors, IdPiece, LookUp, ReadQueries, Source, vector_sources
@@ -217,6 +218,7 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
         block=served.block,
         suspect=suspect,
         combine=served.combine,
+        check=CheckFilters.of(served),
     )
     with run.shown("reading queries", len(sources), sum(source.size for source in sources), "queries"):
         in_workers("Read queries", work_on, run.list_of("read", sources, Source.from_json), run.flags)
@@ -248,7 +250,7 @@ def _look_up(run: _Run, ids: ListedIds | ListedRows, count: int) -> None:
     pieces = [IdPiece(number, tuple(refs), numbers) for number, refs in enumerate(sets)]
     in_workers("Look up", work_on, run.list_of("look-up", pieces, IdPiece.from_json), run.flags)
     work = write_work_list(files.join(run.folder, "work", "gather"), numbers, len(numbers), int, run.most())
-    in_workers("Gather", GatherVectors(work_on), work, run.flags)
+    in_workers("Gather", GatherVectors(work_on, CheckFilters.of(served)), work, run.flags)
 
 
 def _lines(path: str) -> Iterator[Line]:
@@ -335,11 +337,12 @@ def _put_together(
                 found.write_table(pa.Table.from_batches([batch]))
         last = len(run.served.asked.passes) - 1
         counts = json.loads(files.read_bytes(counts_of(run.folder, last, group.number)))
-        done.add(answered=counts["answered"], matches=counts["matches"])
+        unmatched = {"match": counts["unmatched"]} if counts["unmatched"] else {}
+        done.add(answered=counts["answered"], matches=counts["matches"], reasons=unmatched)
         run.far.add(counts["asked"], counts["far"])
     for part in parts:
         done.add(reasons=part.reasons)
-        failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in ("failures", "repeated")))
+        failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in FAILED))
         while block := list(islice(failures, BLOCK)):
             failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
     if not run.served.asked.exact:

@@ -12,6 +12,7 @@ from ..sources import Shard
 from .answering import Served
 from .id_lists import ListedRows
 from .inputs import IMAGE_BLOCK
+from .matching import CheckFilters
 from .parts import write_part
 from .query_table import QueryTable
 from .reading import ROWS
@@ -38,12 +39,12 @@ def listed_rows(folder: str, served: Served, table: QueryTable) -> ListedRows:
 
 def write_parts(folder: str, served: Served, table: QueryTable) -> None:
     """Makes the parts of a table that asks with vectors, which only have to be read. Raises as `read_table`."""
-    blocks = _blocks(served, table, served.block)
+    blocks, check = _blocks(served, table, served.block), CheckFilters.of(served)
     for number, first in enumerate(blocks):
         with write_part(folder, f"{number:08}", served.generation.dim) as add:
             left = ROWS
             for rows in chain([first], blocks):
-                add(with_vectors(rows, served.combine, served.generation.metric))
+                add(check(with_vectors(rows, served.combine, served.generation.metric)))
                 left -= len(rows)
                 if left <= 0:
                     break

@@ -70,6 +70,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/search.py": [
         wrong(
+            "settled = (most[block] == 0) | _settled(horizon, np.maximum(last, wanted.floor), metric, radius)",
+            "settled = np.ones(len(block), bool)",
+            "fewer than k are found where groups or filters leave more",
+        ),
+        wrong(
             "near[shown.counts(positions, row) == 0] = -np.inf",
             "pass",
             "items that were taken down are found",
@@ -300,7 +305,9 @@ CHANGES: dict[str, list[Change]] = {
             "steps of another encoder are taken around the search",
         ),
         wrong(
-            "wide = max(self.k, reranking.short_list + 1)\n", "wide = self.k\n", "only k items are re-ranked"
+            "wide, with_vectors = max(wide, reranking.short_list + 1), True\n",
+            "with_vectors = True\n",
+            "only k items are re-ranked",
         ),
         wrong("return Answers(near[:, :k], ", "return Answers(near, ", "more than k matches are given"),
         wrong(
@@ -333,12 +340,12 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/pieces.py": [
         wrong(
-            "yield merged([next(known), found], self.asked.passes[self.number].k) if known else found",
+            "yield merged([next(known), found], one.k, one.conditions.grouping) if known else found",
             "yield found",
             "only the shards that were open last are asked",
         ),
         wrong(
-            "            best = merged([best, next(other)], k)\n",
+            "            best = merged([best, next(other)], k, grouping)\n",
             "            next(other)\n",
             "only the first worker's shards are asked",
         ),
@@ -362,13 +369,6 @@ CHANGES: dict[str, list[Change]] = {
             "tests/pipelines/query/test_job.py",
         ),
     ],
-    "pipelines/query/stages.py": [
-        loses(
-            '(read_failures(run.folder, of, part.name) for of in ("failures", "repeated"))',
-            '(read_failures(run.folder, of, part.name) for of in ("failures",))',
-            "a query that comes again is in neither table",
-        ),
-    ],
     "pipelines/query/combining.py": [
         wrong(
             "kept = ~np.isin(block.numbers, repeated)",
@@ -382,6 +382,16 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/query/parts.py": [
+        loses(
+            'FAILED = ("failures", "repeated", "unmatched")',
+            'FAILED = ("failures", "unmatched")',
+            "a query that comes again is in neither table",
+        ),
+        loses(
+            'FAILED = ("failures", "repeated", "unmatched")',
+            'FAILED = ("failures", "repeated")',
+            "a query that nothing matches is in neither table",
+        ),
         wrong(
             "GROUP BY query_id HAVING count(*) > 1",
             "GROUP BY query_id, place.part HAVING count(*) > 1",
@@ -396,14 +406,19 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/query/job.py": [
+        loses(
+            "failures := sorted([*block.failures, *bare])",
+            "failures := block.failures",
+            "a query that nothing matches is in neither table",
+        ),
         wrong(
             "exclusions.excluded_ids(config.store), table",
             "exclusions.excluded_ids(config.store)[:0], table",
             "what was taken down is shown",
         ),
         wrong(
-            "Asked(options.k, steps, options.exclude_self, options.exact)",
-            "Asked(options.k, steps, False, options.exact)",
+            "Asked(options.k, steps, options.exclude_self, options.exact, conditions)",
+            "Asked(options.k, steps, False, options.exact, conditions)",
             "a query finds itself",
         ),
         loses(

@@ -26,9 +26,14 @@ CHANGES: dict[str, list[Change]] = {
             "what is no longer served is found",
         ),
         wrong(
-            "skip is None and not len(shard.hidden)",
+            "skip is None and bool(appears.all())",
             "skip is None",
-            "what is no longer served is found where nothing is taken down",
+            "what does not appear is found where nothing is skipped",
+        ),
+        wrong(
+            "np.minimum(counts, k * (1 + shown.skips))",
+            "np.minimum(counts, k)",
+            "matches are missing where a query skips one of many copies in groups",
         ),
         wrong(
             "behind = (numbers == self._skipped_number[queries]) & (rows >= self._skipped[queries])",
@@ -41,11 +46,11 @@ CHANGES: dict[str, list[Change]] = {
             "of copies the one that is to be skipped is listed",
         ),
         loses(
-            "self._skipped = np.where(np.isin(rows, hidden), -1, rows)",
+            "self._skipped = np.where(appears[rows], rows, -1) if len(appears) else rows",
             "self._skipped = rows",
             "a copy vanishes where another is taken down and skipped",
         ),
-        wrong("appears[hidden] = False", "pass", "what is taken down is listed"),
+        wrong("appears[gone] = False", "pass", "what is taken down is listed"),
         wrong(
             "np.where(found.near >= _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)",
             "np.where(found.near > _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)",

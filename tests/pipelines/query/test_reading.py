@@ -11,6 +11,7 @@ from lookalike.filesystem.files import FileInfo
 from lookalike.index.query_blocks import QueryBlock, read_queries, write_queries
 from lookalike.query import reading
 from lookalike.query.id_lists import ListedIds
+from lookalike.query.matching import CheckFilters
 from lookalike.query.parts import queries_of, read_failures
 from lookalike.query.reading import IdPiece, Source, vector_sources
 from lookalike.runner.work_list import write_work_list
@@ -54,7 +55,10 @@ def test_images_that_ended_a_worker_are_suspect_when_they_are_read_again(tmp_pat
     monkeypatch.setattr(reading, "encoded_blocks", blocks)
     monkeypatch.setattr(reading, "_encoder", lambda *_: None)
     shard = Shard("a", "tfrecord", (FileInfo(str(tmp_path / "a"), 7, "1"),))
-    read = reading.ReadQueries(str(tmp_path), SourceOptions(), "none", "f", 2, "cosine", 1, 8, suspect=False)
+    check = CheckFilters({}, None)
+    read = reading.ReadQueries(
+        str(tmp_path), SourceOptions(), "none", "f", 2, "cosine", 1, 8, suspect=False, check=check
+    )
     for number in (0, 1):
         read([Source(number, shard=shard)])
     attempts.begin(str(tmp_path), shard)  # and then the worker was gone
