@@ -115,7 +115,7 @@ class ShownItems:
         none = np.empty(0, np.int64)
         for code in large.tolist():
             passing = self._appears & (self._groups.codes == code)
-            yield self._groups.per_group, ShownItems(shard, none, skip, passing), None
+            yield min(self._groups.per_group, k), ShownItems(shard, none, skip, passing), None
         passing = self._appears & ~np.isin(self._groups.codes, large)
         yield k, ShownItems(shard, none, skip, passing, self._groups), self._groups
 
