@@ -116,3 +116,10 @@ def test_groups_that_are_searched_one_by_one_give_the_same_matches(monkeypatch, 
     assert asked
     np.testing.assert_array_equal(split.near, together.near)
     assert split.items.equals(together.items)
+
+
+def test_an_index_shard_without_items_has_no_groups_and_nothing_that_passes():
+    shard = shard_of([], np.empty((0, 4)), maker=pa.array([], pa.string()))
+    conditions = Conditions(where="maker = 'a'", group_by="maker", min_score=0.1)
+    found = ask([shard], np.eye(4, dtype=np.float32), 3, skip=["a"] * 4, conditions=conditions)
+    assert not found.held.any()
