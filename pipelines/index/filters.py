@@ -186,34 +186,15 @@ def _expression(cursor: duckdb.DuckDBPyConnection, text: str) -> Any:
         raise _RefusedError(
             f"it is longer than {_LONGEST:,} characters, or nested deeper than {_DEEPEST} brackets"
         )
-    tree = _tree(cursor, f"(\n{text}\n)")
-    (found,), (plain,) = tree["statements"], _tree(cursor, "(true)")["statements"]
-    # "1) FROM x WHERE (2" is an expression between brackets too, and "a) AND (b" without.
-    (expression, *others), rest = found["node"].pop("select_list", [None]), found["node"]
-    plain["node"].pop("select_list")
-    is_alone = len(cursor.extract_statements(f"SELECT\n{text}\n")) == 1
-    if others or not _same(rest, plain["node"]) or not is_alone:
-        raise _RefusedError("expected one expression")
-    return expression
-
-
-def _tree(cursor: duckdb.DuckDBPyConnection, text: str) -> Any:
-    ((found,),) = cursor.execute("SELECT json_serialize_sql(?)", [f"SELECT {text}"]).fetchall()
+    # "a FROM x" can be selected, but not within brackets; "a) FROM x WHERE (b" within them, but not alone.
+    statement = f"SELECT (\n{text}\n)"
+    ((found,),) = cursor.execute("SELECT json_serialize_sql(?)", [statement]).fetchall()
     tree = json.loads(found)
-    if tree.get("error", True):
-        raise _RefusedError(tree.get("error_message", "it cannot be read"))
-    return tree
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two trees are equal, apart from where in the text they stand."""
-
-    def without_places(tree: Any) -> Any:
-        if isinstance(tree, dict):
-            return {k: without_places(v) for k, v in tree.items() if not k.startswith("query_location")}
-        return [without_places(one) for one in tree] if isinstance(tree, list) else tree
-
-    return bool(without_places(one) == without_places(other))
+    if tree["error"]:
+        raise _RefusedError(tree["error_message"])
+    if len(cursor.extract_statements(f"SELECT\n{text}\n")) != 1:
+        raise _RefusedError("expected one expression")
+    return tree["statements"]
 
 
 def _nodes(tree: Any) -> Iterator[Mapping[str, Any]]:
@@ -298,11 +279,11 @@ def _bind(cursor: duckdb.DuckDBPyConnection, read: Filter, items: pa.Schema, que
     if read.of_query:
         assert query is not None
         cursor.register("asked", _asked(_nulls(pa.schema([query.field(name) for name in read.of_query]))))
-    cursor.execute(_statement(read, number, "(\n{}\n)")).fetchall()
     tables = f"{_ITEMS}, asked" if read.of_query else _ITEMS
     ((_, kind, *_),) = cursor.execute(f"DESCRIBE SELECT (\n{read.text}\n) FROM {tables}").fetchall()
     if kind != "BOOLEAN":
         raise _RefusedError(f"it is {kind} where true or false is wanted")
+    cursor.execute(_statement(read, number, "(\n{}\n)")).fetchall()
 
 
 def _nulls(schema: pa.Schema) -> pa.Table:

@@ -22,8 +22,6 @@ from .tuning import Shape, cost, depth_for, is_exact
 
 _CANDIDATES = 1 << 23
 """Candidates held at once (some 40 bytes each), which bounds memory when many queries need a deep search."""
-
-
 _DEEPER = 3
 """Times the vectors that hold k matches on average, where a filter lets some pass."""
 _IN_ORDER = 4

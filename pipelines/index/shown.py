@@ -90,8 +90,8 @@ class ShownItems:
         all_of_it = np.full(len(queries), limited.sum())
         if self._skipped is not None:
             rows = self._skipped[queries]
-            code = self._groups.codes[rows]
-            all_of_it -= (rows >= 0) & (self._sizes[code] <= self._groups.per_group)
+            held = np.flatnonzero(rows >= 0)
+            all_of_it[held] -= self._sizes[self._groups.codes[rows[held]]] <= self._groups.per_group
         return np.minimum(all_of_it, k)
 
     def split(
@@ -115,7 +115,7 @@ class ShownItems:
         none = np.empty(0, np.int64)
         for code in large.tolist():
             passing = self._appears & (self._groups.codes == code)
-            yield self._groups.per_group, ShownItems(shard, none, skip, passing), None
+            yield min(self._groups.per_group, k), ShownItems(shard, none, skip, passing), None
         passing = self._appears & ~np.isin(self._groups.codes, large)
         yield k, ShownItems(shard, none, skip, passing, self._groups), self._groups
 

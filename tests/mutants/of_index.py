@@ -106,6 +106,7 @@ CHANGES: dict[str, list[Change]] = {
             "near[near < wanted.floor] = -np.inf",
             "pass",
             "matches are below the threshold",
+            "tests/pipelines/index/test_conditions.py",
         ),
         wrong(
             "counted = near[:, : max(1, width // 2)] if halved else near",

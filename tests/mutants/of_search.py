@@ -19,6 +19,26 @@ CHANGES: dict[str, list[Change]] = {
             "ids stand behind vectors of others",
         ),
     ],
+    "pipelines/index/filters.py": [
+        wrong(
+            'if len(cursor.extract_statements(f"SELECT\\n{text}\\n")) != 1:',
+            "if False:",
+            "brackets that a filter closes itself change what it means",
+        ),
+        wrong("    _check_nodes(nodes)\n", "    pass\n", "a filter reads tables, or changes from run to run"),
+        wrong(
+            "except (duckdb.DataError, duckdb.InvalidInputException):",
+            "except ZeroDivisionError:",
+            "one item for which a filter cannot be computed fails all",
+        ),
+    ],
+    "pipelines/index/ordering.py": [
+        wrong(
+            "kept = first_of_groups(codes, per_group) & ~np.isneginf(found.near)",
+            "kept = ~np.isneginf(found.near)",
+            "a group has more matches than it may",
+        ),
+    ],
     "pipelines/index/shown.py": [
         wrong(
             "np.concatenate([shard.hidden, taken_down[taken_down >= 0]])",

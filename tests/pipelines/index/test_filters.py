@@ -78,6 +78,11 @@ def test_items_pass_for_which_the_expression_is_true(text, ids):
         ("true; copy items to 'x.csv'", "syntax error"),
         ("true) from items where (true", "syntax error"),
         ("true) union select (true", "syntax error"),
+        ("true from items", "syntax error"),
+        ("price < 1, true", "where true or false is wanted"),
+        ("distinct true", "syntax error"),
+        ("(select true)", "expected no subquery"),
+        ("true; true", "syntax error"),
         ("true), (true", "syntax error"),
         ("price < 1) and (true", "syntax error"),
         ("true limit 1", "syntax error"),
@@ -100,7 +105,7 @@ def test_items_pass_for_which_the_expression_is_true(text, ids):
         ("not " * 5_000 + "true", "depth"),
         ("true or " * 200_000 + "true", "longer than"),
     ],
-    ids=range(37),
+    ids=range(42),
 )
 def test_what_is_no_filter_is_one_sentence_that_names_the_columns(text, reason):
     with pytest.raises(LookalikeError, match=reason) as raised:

@@ -9,7 +9,9 @@ import pytest
 from lookalike.index import nearest
 from lookalike.index.answers import ask
 from lookalike.index.conditions import Conditions
+from lookalike.index.scores import checked, pair_scores
 from lookalike.index.shard import IndexShard, ShardContent, in_memory
+from lookalike.index.shown import ShownItems
 from lookalike.index.tuning import BuildOptions
 from tests.support.index_shards import shard_of
 
@@ -71,6 +73,25 @@ def test_few_items_that_pass_are_compared_and_nothing_else(approximate, monkeypa
     assert (found.items["share"].to_numpy() < 0.01).all()
 
 
+def test_scores_are_those_of_the_one_formula_however_an_item_was_found(approximate):
+    shard, queries = approximate
+    vectors = shard.searcher.vectors
+    for conditions in (Conditions(), Conditions(where="share < 0.9"), Conditions(where="share < 0.1")):
+        found = ask([shard], queries, 10, conditions=conditions)
+        rows = shard.rows_of(found.items["item_id"]).reshape(len(queries), 10)
+        expected = pair_scores(vectors, checked(queries, "cosine"), rows, "cosine")
+        np.testing.assert_array_equal(found.near, expected)
+
+
+def test_of_what_an_approximate_search_finds_under_a_filter_the_nearer_half_is_relied_on(approximate):
+    shard, queries = approximate
+    wanted = nearest._Wanted(5, False, np.float32(-np.inf), None)
+    for passing, last in ((None, 19), (np.ones(COUNT, bool), 9)):
+        shown = ShownItems(shard, np.empty(0, np.int64), None, passing)
+        found, horizon = nearest._ask(shard, queries, 20, wanted, shown, np.arange(len(queries)), among=False)
+        np.testing.assert_allclose(horizon, found.near[:, last], atol=1e-5)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("copies", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
@@ -95,3 +116,10 @@ def test_groups_that_are_searched_one_by_one_give_the_same_matches(monkeypatch, 
     assert asked
     np.testing.assert_array_equal(split.near, together.near)
     assert split.items.equals(together.items)
+
+
+def test_an_index_shard_without_items_has_no_groups_and_nothing_that_passes():
+    shard = shard_of([], np.empty((0, 4)), maker=pa.array([], pa.string()))
+    conditions = Conditions(where="maker = 'a'", group_by="maker", min_score=0.1)
+    found = ask([shard], np.eye(4, dtype=np.float32), 3, skip=["a"] * 4, conditions=conditions)
+    assert not found.held.any()
