@@ -141,6 +141,7 @@ def _saved(job: Job) -> Path:
     return job.config
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again_in_other_index_shards_and_by_workers(mine, tmp_path) -> None:
     """And from an index of other shards: the table says nothing of how vectors lie."""
     done = found(mine, "--format", "parquet")
@@ -172,6 +173,18 @@ def test_against_another_catalogue_all_that_is_kept_is_of_that(mine, tmp_path_fa
     }
     assert [row["item_id"] for row in rows if row["keep"]] == ["02.png", "three.jpg"]
     assert {row["kind"] for row in rows if row["item_id"] == "02.png" and not row["keep"]} == {"equal bytes"}
+
+
+def test_many_copies_of_one_picture_are_one_group(tmp_path, encoder) -> None:
+    job = Job(tmp_path, encoder)
+    whole = drawn(5, 200, 160)
+    crops = {f"crop-{n:02}.png": as_file(whole[n % 4 :, n // 4 :]) for n in range(1, 16)}
+    others = {f"other-{n:02}.png": as_file(drawn(100 + n)) for n in range(12)}
+    job.pack({"whole.png": as_file(whole), **crops, **others})
+    job.nightly()
+    rows = found(job, "--set", "duplicates.sample=12")
+    assert {row["representative_id"] for row in rows} == {"whole.png"}
+    assert len(rows) == 16
 
 
 def test_catalogues_of_two_encoders_are_refused(mine, tmp_path_factory, other_encoder) -> None:
