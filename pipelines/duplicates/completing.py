@@ -60,10 +60,10 @@ def complete(
             connection, "SELECT one, other FROM touching ANTI JOIN near_pairs USING (one, other) ORDER BY ALL"
         ):
             near = _near(shards, metric, batch)
-            rows = pa.record_batch([*batch.columns, pa.array(near)], schema=PAIRS).filter(
-                pa.array(near >= least)
-            )
-            take_rows(run.connection.cursor(), "INSERT INTO beyond FROM batches", PAIRS, iter([rows]))
+            rows = pa.record_batch([*batch.columns, pa.array(near)], schema=PAIRS)
+            rows = rows.filter(pa.array(near >= least))
+            # A statement of this connection would end the reading of the other.
+            take_rows(connection.cursor(), "INSERT INTO beyond FROM batches", PAIRS, iter([rows]))
         before = connection.execute("SELECT count(*) FROM copies").fetchall()
         judge()
         if connection.execute("SELECT count(*) FROM copies").fetchall() == before:
