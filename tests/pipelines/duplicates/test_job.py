@@ -131,6 +131,17 @@ def test_by_score_alone_no_picture_is_read(mine) -> None:
     assert json.loads((mine.folder / "found" / "threshold.json").read_text())["min_score"] == 0.999999
 
 
+def test_by_distance_lower_is_nearer(mine) -> None:
+    mine.set(metric="euclidean").nightly()
+    rows = found(mine, "--set", "duplicates.sample=8")
+    assert {row["item_id"][:2] for row in rows} >= {"00", "01", "03"}
+    assert all(row["score"] == 0 for row in rows if row["keep"] or row["kind"] == "equal bytes")
+    assert all(row["score"] > 0 for row in rows if row["kind"] == "near copy")
+    scored = found(mine, "--min-score", "0.01")
+    assert "00.png" in gone(scored)
+    assert max(row["score"] for row in scored) <= 0.01
+
+
 def test_what_is_taken_down_is_in_no_group(mine) -> None:
     assert run("exclude", "add", "--config", str(_saved(mine)), "00.png", "02.png").code == 0
     assert not {"00.png", "00-again.png", "02.png", "02-small.jpg"} & {row["item_id"] for row in found(mine)}
