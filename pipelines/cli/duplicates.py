@@ -50,8 +50,8 @@ def duplicates(
     """Find equal and near-equal pictures: OUT/duplicates (group, item_id, keep, kind, score and more).
 
     Each member of a group is a copy of the one that is kept. What a near copy is, the job learns from copies that it
-    makes itself of some of the pictures; they and what was learnt are in OUT/threshold.json. Beam's flags go behind
-    `--`; the table is the same.
+    makes itself of some of the pictures, and tells it in OUT/threshold.json. Beam's flags go behind `--`; the table is
+    the same.
 
     Example: lookalike duplicates -c config/nightly.yaml -o duplicates/ --keep field:sales:max --format csv
     """

@@ -108,6 +108,16 @@ def shown_vectors(shard: IndexShard, excluded: pa.Array) -> np.ndarray:
     return shown
 
 
+def vectors_of(shards: Sequence[NumberedShard], numbers: np.ndarray) -> np.ndarray:
+    """The vectors of these numbers, int64, ascending: float32 (numbers, dim)."""
+    parts = []
+    for one in shards:
+        start, stop = np.searchsorted(numbers, [one.first_vector, one.first_vector + one.vectors])
+        if start < stop:
+            parts.append(one.open().searcher.vectors[numbers[start:stop] - one.first_vector])
+    return np.concatenate(parts)
+
+
 def items_behind(
     shards: Sequence[NumberedShard],
     excluded: Sequence[pa.Array],

@@ -49,7 +49,8 @@ def join_nearest(connection: duckdb.DuckDBPyConnection, is_kept: np.ndarray) -> 
     """
     connection.register("kept_ones", pa.table({"number": np.flatnonzero(is_kept)}))
     connection.execute(
-        "CREATE TABLE joined AS SELECT DISTINCT ON (later) later AS member, first AS kept, near, correlation "
-        "FROM edges SEMI JOIN kept_ones ON first = number ORDER BY later, near DESC, first"
+        "CREATE OR REPLACE TABLE joined AS "
+        "SELECT DISTINCT ON (later) later AS member, first AS kept, near, correlation FROM edges "
+        "SEMI JOIN kept_ones ON first = number ORDER BY later, near DESC, first"
     )
     connection.unregister("kept_ones")

@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lookalike.model.errors import LookalikeError
 
@@ -26,14 +27,15 @@ from ..query.answering import discard
 from ..query.tables import Format
 from ..store import exclusions, generations
 from .catalogues import Catalogue, check_comparable, numbered
+from .completing import complete
 from .copies import made_copies
 from .facts import Corpus, make_items
 from .keeping import check_field, keeper
 from .neighbours import Nearness
-from .pairs import accept, accept_all, look_at, make_near_pairs
+from .pairs import accept, accept_all, add_all, compare, look_at, make_near_pairs
 from .report import DuplicatesSummary, threshold_json
-from .results import make_groups, write_groups
-from .run import opened
+from .results import join_copies, make_groups, order_items, write_groups
+from .run import Run, opened
 from .threshold import MadeCopies, Threshold, chosen
 
 TABLE = "duplicates"
@@ -98,7 +100,8 @@ def duplicates(
         run = stack.enter_context(opened(out, flags))
         shards = numbered(catalogues)
         with _timed(seconds, "neighbours"):
-            paired = make_near_pairs(run, catalogues, shards, _wanted(made, options.min_score, served.metric))
+            wanted = _wanted(made, options.min_score, served.metric)
+            paired = make_near_pairs(run, catalogues, shards, wanted)
         corpora = [Corpus(catalogue) for catalogue in catalogues]
         with _timed(seconds, "facts"):
             make_items(run, corpora, shards, paired, rule)
@@ -109,10 +112,17 @@ def duplicates(
                 found = look_at(run, corpora)
                 threshold = chosen(made, found, options.precision)
                 not_compared, looked_at = accept(run, threshold.correlation), len(found)
+                judge = partial(_look_at_more, run, threshold)
             else:
                 accept_all(run)
+                judge = partial(add_all, run)
         with _timed(seconds, "groups"):
-            groups = make_groups(run, rule, served.metric, against=against is not None)
+            order_items(run, rule)
+            if against:
+                join_copies(run)
+            else:
+                complete(run, shards, served.metric, wanted.least, judge)
+            groups = make_groups(run, served.metric, against=against is not None)
             made_by = {"lookalike.generation": served.name, "lookalike.encoder": served.encoder}
             summary = DuplicatesSummary(
                 generation=served.name,
@@ -130,6 +140,11 @@ def duplicates(
             files.write_bytes(files.join(out, THRESHOLD), threshold_json(summary))
             write_groups(run, table, options.table_format, made_by)
     return summary
+
+
+def _look_at_more(run: Run, threshold: Threshold) -> None:
+    compare(run, "beyond")
+    accept(run, threshold.correlation)
 
 
 def _opened(config: Config, stack: contextlib.ExitStack) -> Catalogue:

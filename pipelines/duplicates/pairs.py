@@ -76,6 +76,11 @@ def accept_all(run: Run) -> None:
     run.connection.execute("CREATE TABLE looks (item BIGINT, look BIGINT, pixels TEXT)")
 
 
+def add_all(run: Run) -> None:
+    """Takes all pairs of the table `beyond` for copies too."""
+    run.connection.execute("INSERT INTO copies SELECT *, NULL FROM beyond")
+
+
 def look_at(run: Run, corpora: Sequence[Corpus]) -> np.ndarray:
     """Compares the pictures of all near pairs: makes `looks` (item, look, pixels), `looked_at` and `correlations`.
 
@@ -93,24 +98,37 @@ def look_at(run: Run, corpora: Sequence[Corpus]) -> np.ndarray:
         "arg_min(content_hash, item_id) AS content_hash FROM items JOIN looks USING (item) GROUP BY vector"
     )
     connection.execute(
-        "CREATE TABLE looked_at AS SELECT near_pairs.*, a.look AS a, b.look AS b, "
-        "a.content_hash = b.content_hash AS equal FROM near_pairs "
-        "JOIN faces AS a ON one = a.vector JOIN faces AS b ON other = b.vector"
+        "CREATE TABLE looked_at (one BIGINT, other BIGINT, near FLOAT, a BIGINT, b BIGINT, equal BOOLEAN)"
     )
-    rows = rows_of(connection, "SELECT a, b FROM looked_at WHERE NOT equal ORDER BY a, b")
+    connection.execute("CREATE TABLE correlations (a BIGINT, b BIGINT, correlation FLOAT)")
+    compare(run, "near_pairs")
+    return np.asarray(connection.execute("SELECT correlation FROM correlations").fetchnumpy()["correlation"])
+
+
+def compare(run: Run, pairs: str) -> None:
+    """Compares the pictures of the pairs of a table (one, other, near): adds to `looked_at` and `correlations`."""
+    connection = run.connection
+    connection.execute(
+        "INSERT INTO looked_at SELECT pairs.one, pairs.other, pairs.near, a.look, b.look, "
+        f"a.content_hash = b.content_hash FROM {pairs} AS pairs "
+        "JOIN faces AS a ON pairs.one = a.vector JOIN faces AS b ON pairs.other = b.vector"
+    )
+    rows = rows_of(
+        connection,
+        "SELECT a, b FROM looked_at ANTI JOIN correlations USING (a, b) WHERE NOT equal ORDER BY a, b",
+    )
     count = number = 0
     for number, batch in enumerate(of_size(rows), 1):
         write_pairs(run.folder, number, *batch.columns)
         count += len(batch)
     run.work("comparing", CheckPairs(run.folder), range(1, number + 1), number, int, count, "pairs")
-    connection.execute("CREATE TABLE correlations (a BIGINT, b BIGINT, correlation FLOAT)")
     take_rows(
         connection,
         "INSERT INTO correlations FROM batches",
         CORRELATIONS,
         read_files(run.folder, "correlations"),
     )
-    return np.asarray(connection.execute("SELECT correlation FROM correlations").fetchnumpy()["correlation"])
+    files.delete(files.join(run.folder, done) for done in ("to-check", "correlations"))
 
 
 def of_size(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -130,15 +148,14 @@ def of_size(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def accept(run: Run, correlation: float) -> int:
-    """Takes near pairs for copies that correlate so well; gives the number of those that could not be compared."""
+    """Takes pairs for copies that correlate so well; gives the number of near pairs that could not be compared."""
     connection = run.connection
     connection.execute(
-        "CREATE TABLE copies AS SELECT one, other, near, CASE WHEN equal THEN 1 ELSE correlation END AS correlation "
+        "CREATE OR REPLACE TABLE copies AS "
+        "SELECT one, other, near, CASE WHEN equal THEN 1 ELSE correlation END AS correlation "
         f"FROM looked_at LEFT JOIN correlations USING (a, b) WHERE equal OR correlation >= {correlation!r}::FLOAT"
     )
-    return number_of(
-        connection, "SELECT (SELECT count(*) FROM near_pairs) - (SELECT count(*) FROM looked_at)"
-    )
+    return number_of(connection, "SELECT count(*) FROM near_pairs ANTI JOIN looked_at USING (one, other)")
 
 
 def _read_pictures(run: Run, corpora: Sequence[Corpus]) -> None:

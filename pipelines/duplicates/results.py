@@ -42,30 +42,38 @@ class Groups:
     members: dict[str, int]
 
 
-def make_groups(run: Run, rule: Keeper, metric: str, *, against: bool) -> Groups:
-    """Makes the table `results` with the columns of `SCHEMA`, and `side`, from `copies`, `items` and `looks`.
+def order_items(run: Run, rule: Keeper) -> None:
+    """Makes `ordered`, items with their turn by the rule, and `numbers`, vectors in the order of their first item."""
+    run.connection.execute(
+        f"CREATE TABLE ordered AS SELECT items.*, pixels, row_number() OVER (ORDER BY side DESC, {rule.order}) AS turn "
+        "FROM items LEFT JOIN looks USING (item)"
+    )
+    run.connection.execute(
+        "CREATE TABLE numbers AS SELECT vector, arg_min(item, turn) AS face, "
+        "row_number() OVER (ORDER BY min(turn)) - 1 AS number FROM ordered GROUP BY vector"
+    )
+
+
+def join_copies(run: Run) -> None:
+    """Makes `edges`, which are `copies` by their numbers, and `joined`: see `grouping`."""
+    connection = run.connection
+    connection.execute(
+        "CREATE OR REPLACE TABLE edges AS SELECT least(a.number, b.number) AS first, "
+        "greatest(a.number, b.number) AS later, near, correlation "
+        "FROM copies JOIN numbers AS a ON one = a.vector JOIN numbers AS b ON other = b.vector"
+    )
+    join_nearest(connection, kept(connection, number_of(connection, "SELECT count(*) FROM numbers")))
+
+
+def make_groups(run: Run, metric: str, *, against: bool) -> Groups:
+    """Makes the table `results` with the columns of `SCHEMA` from `ordered`, `numbers` and `joined`.
 
     Args:
         run: the run.
-        rule: what is kept.
         metric: cosine or euclidean, of the scores.
         against: whether what is kept is of the other catalogue, and the rest of this one.
     """
     connection = run.connection
-    connection.execute(
-        f"CREATE TABLE ordered AS SELECT items.*, pixels, row_number() OVER (ORDER BY side DESC, {rule.order}) AS turn "
-        "FROM items LEFT JOIN looks USING (item)"
-    )
-    connection.execute(
-        "CREATE TABLE numbers AS SELECT vector, arg_min(item, turn) AS face, count(*) > 1 AS several, "
-        "row_number() OVER (ORDER BY min(turn)) - 1 AS number FROM ordered GROUP BY vector"
-    )
-    connection.execute(
-        "CREATE TABLE edges AS SELECT least(a.number, b.number) AS first, greatest(a.number, b.number) AS later, near, "
-        "correlation FROM copies JOIN numbers AS a ON one = a.vector JOIN numbers AS b ON other = b.vector"
-    )
-    is_kept = kept(connection, number_of(connection, "SELECT count(*) FROM numbers"))
-    join_nearest(connection, is_kept)
     exact = 1.0 if metric == "cosine" else 0.0
     score = f"CASE WHEN near >= 1 - {_ROUNDING} THEN 1 ELSE near END" if metric == "cosine" else "-near"
     which = "o.side = 0 AND f.side = 1 OR o.item = f.item" if against else "true"

@@ -24,6 +24,8 @@ from .neighbours import Nearness
 
 _MISSED = 0.002
 """Of the made copies of each kind, those that may have vectors that are less near than is looked at."""
+_MANY = 0.25
+"""Of all made copies, those that may be among more neighbours than are looked at."""
 _WORST = 0.01
 """Of the made copies of each kind, those that may correlate by less than any threshold."""
 _LEAST = 0.85
@@ -51,9 +53,12 @@ class MadeCopies:
 
     @property
     def wanted(self) -> Nearness:
-        """How near pairs must be to be looked at: all but 0.2 % of the copies of each kind are."""
+        """How near pairs must be to be looked at: all but 0.2 % of the copies of each kind are.
+
+        Three of four copies are so near that all such pairs are looked at, however many a vector has.
+        """
         least = min(float(np.quantile(near, _MISSED)) for near in self.near.values())
-        return Nearness(least, float(np.median(np.concatenate(list(self.near.values())))))
+        return Nearness(least, float(np.quantile(np.concatenate(list(self.near.values())), _MANY)))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.duplicates.grouping import join_nearest, kept
@@ -54,6 +54,7 @@ def graphs(draw) -> tuple[int, dict[tuple[int, int], float]]:
     return count, {pair: draw(st.sampled_from([0.5, 0.75, 0.9])) for pair in chosen}
 
 
+@settings(max_examples=25)
 @given(graphs())
 def test_groups_are_those_of_the_plain_loop(graph) -> None:
     count, pairs = graph

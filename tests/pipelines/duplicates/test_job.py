@@ -131,6 +131,17 @@ def test_by_score_alone_no_picture_is_read(mine) -> None:
     assert json.loads((mine.folder / "found" / "threshold.json").read_text())["min_score"] == 0.999999
 
 
+def test_by_distance_lower_is_nearer(mine) -> None:
+    mine.set(metric="euclidean").nightly()
+    rows = found(mine, "--set", "duplicates.sample=8")
+    assert {row["item_id"][:2] for row in rows} >= {"00", "01", "03"}
+    assert all(row["score"] == 0 for row in rows if row["keep"] or row["kind"] == "equal bytes")
+    assert all(row["score"] > 0 for row in rows if row["kind"] == "near copy")
+    scored = found(mine, "--min-score", "0.01")
+    assert "00.png" in gone(scored)
+    assert max(row["score"] for row in scored) <= 0.01
+
+
 def test_what_is_taken_down_is_in_no_group(mine) -> None:
     assert run("exclude", "add", "--config", str(_saved(mine)), "00.png", "02.png").code == 0
     assert not {"00.png", "00-again.png", "02.png", "02-small.jpg"} & {row["item_id"] for row in found(mine)}
@@ -141,6 +152,7 @@ def _saved(job: Job) -> Path:
     return job.config
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again_in_other_index_shards_and_by_workers(mine, tmp_path) -> None:
     """And from an index of other shards: the table says nothing of how vectors lie."""
     done = found(mine, "--format", "parquet")
@@ -172,6 +184,18 @@ def test_against_another_catalogue_all_that_is_kept_is_of_that(mine, tmp_path_fa
     }
     assert [row["item_id"] for row in rows if row["keep"]] == ["02.png", "three.jpg"]
     assert {row["kind"] for row in rows if row["item_id"] == "02.png" and not row["keep"]} == {"equal bytes"}
+
+
+def test_many_copies_of_one_picture_are_one_group(tmp_path, encoder) -> None:
+    job = Job(tmp_path, encoder)
+    whole = drawn(5, 200, 160)
+    crops = {f"crop-{n:02}.png": as_file(whole[n % 4 :, n // 4 :]) for n in range(1, 16)}
+    others = {f"other-{n:02}.png": as_file(drawn(100 + n)) for n in range(12)}
+    job.pack({"whole.png": as_file(whole), **crops, **others})
+    job.nightly()
+    rows = found(job, "--set", "duplicates.sample=12")
+    assert {row["representative_id"] for row in rows} == {"whole.png"}
+    assert len(rows) == 16
 
 
 def test_catalogues_of_two_encoders_are_refused(mine, tmp_path_factory, other_encoder) -> None:

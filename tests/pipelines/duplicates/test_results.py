@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 
 from lookalike.duplicates.keeping import keeper
-from lookalike.duplicates.results import make_groups, write_groups
+from lookalike.duplicates.results import join_copies, make_groups, order_items, write_groups
 from lookalike.duplicates.run import opened
 
 ITEMS = """
@@ -21,7 +21,9 @@ CREATE TABLE copies AS SELECT * FROM (VALUES (1, 2, 0.9999999::FLOAT, 0.97::FLOA
 def test_items_of_one_vector_are_members_together(tmp_path) -> None:
     with opened(str(tmp_path), ()) as run:
         run.connection.execute(ITEMS)
-        groups = make_groups(run, keeper("largest"), "cosine", against=False)
+        order_items(run, keeper("largest"))
+        join_copies(run)
+        groups = make_groups(run, "cosine", against=False)
         write_groups(run, str(tmp_path / "t.parquet"), "parquet", {"made": "here"})
     assert groups.groups == 1
     assert groups.members == {"equal bytes": 0, "equal pixels": 0, "near copy": 4}
@@ -40,7 +42,9 @@ def test_kinds_are_to_what_is_kept(tmp_path) -> None:
     with opened(str(tmp_path), ()) as run:
         run.connection.execute(ITEMS)
         run.connection.execute("DELETE FROM copies")
-        groups = make_groups(run, keeper("largest"), "cosine", against=False)
+        order_items(run, keeper("largest"))
+        join_copies(run)
+        groups = make_groups(run, "cosine", against=False)
         rows = run.connection.execute(
             'SELECT item_id, kind, correlation FROM results ORDER BY "group", 1'
         ).fetchall()

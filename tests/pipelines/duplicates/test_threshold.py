@@ -28,7 +28,7 @@ def true(share: float, low: float, seed: int = 1) -> np.ndarray:
 def test_what_is_looked_at_holds_nearly_all_copies() -> None:
     wanted = made().wanted
     assert wanted.least == pytest.approx(0.8003, abs=1e-3)
-    assert wanted.copies == pytest.approx(0.97, abs=1e-3)
+    assert wanted.copies == pytest.approx(0.885, abs=1e-3)
 
 
 def test_where_false_pairs_are_far_below_nearly_all_copies_are_found() -> None:
