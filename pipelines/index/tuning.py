@@ -34,9 +34,10 @@ _PRODUCT = 0.14
 _FLAT_LEAF = 10_500
 _TABLES = 570
 """What a byte of centroids and vectors costs in a product of matrices, a leaf that is opened, and a dimension of the
-tables that codes are looked up in: in bytes of codes, which took 38 ps each. Fitted to 210 settings of 215 to 858
-leaves on 46,020 vectors of photographs, 256 dimensions, 5,000 queries at once, median error 6 %: 5.2 ps a byte,
-0.40 us a leaf, 5.5 us for the tables.
+tables that codes are looked up in: in bytes of codes, which took 38 ps each. Bytes and leaves by least squares over
+189 settings of 215 to 858 leaves on 46,020 vectors of photographs, 256 dimensions, 5,000 queries at once (5.2 ps a
+byte, 0.40 us a leaf), tables from a profile (5.5 us a query), all on a busy machine; the price of a leaf with codes,
+0.16 us, is left out.
 """
 _RANDOM_ACCESS = 3.0
 """A byte of a row fetched for reordering costs as much as this many bytes of codes scanned in order.

@@ -193,7 +193,9 @@ def test_a_large_shard_is_augmented_alike_every_time_and_nearly_as_by_exact_sear
     step = DatabaseAugmentation(k=3, alpha=3.0)
     by_all = shard(ids, vectors)
     exact = drawn_to_neighbours([by_all], vectors, by_all.item_ids, step)
-    monkeypatch.setattr("lookalike.index.searcher.parameters_for", lambda n, _: parameters_for(n, algorithm))
+    monkeypatch.setattr(
+        "lookalike.index.cheapest.ways_to_build", lambda n, *_: [parameters_for(n, algorithm)]
+    )
     one, two = (shard(ids, vectors) for _ in range(2))
     first, second = (drawn_to_neighbours([s], s.searcher.vectors, s.item_ids, step) for s in (one, two))
     assert one.searcher.parameters.algorithm != by_all.searcher.parameters.algorithm

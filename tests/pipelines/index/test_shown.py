@@ -64,7 +64,7 @@ def test_copies_are_listed_as_if_each_had_a_vector_of_its_own(data):
         )
 
 
-@pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree"])
+@pytest.mark.parametrize("algorithm", ["brute_force", "ah", "tree", "flat_tree"])
 def test_a_vector_with_thousands_of_copies_takes_one_place_in_the_index(tmp_path, algorithm):
     vectors = np.concatenate([np.repeat(rows(1, seed=3), 4000, axis=0), rows(1000)])
     ids = pa.array([f"{i * 7919 % 5003:04d}" for i in range(5000)])
