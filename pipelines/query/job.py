@@ -227,7 +227,6 @@ def _answer(
     conditions = asked.conditions
     pace = Pace()
     far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
-
     schema = served.schema
 
     def write(block: QueryBlock, answers: Answers) -> None:

@@ -271,7 +271,9 @@ CONTENTS = {
 }
 
 
-@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize(
+    "content", ["path", *(pytest.param(one, marks=pytest.mark.slow) for one in ("item_id", "vector"))]
+)
 def test_the_same_bytes_in_blocks_in_stages_and_with_workers(mine, content, monkeypatch):
     from lookalike.index import post_processing
     from lookalike.query import reading, row_files, table_parts
@@ -298,6 +300,10 @@ def test_the_same_bytes_in_blocks_in_stages_and_with_workers(mine, content, monk
 
 def test_one_photograph_is_a_query(mine, plain):
     assert answers(mine, mine.folder / "pictures" / "q1.jpg") == [("q1.jpg", *row) for row in plain["q1.jpg"]]
+
+
+@pytest.mark.slow
+def test_workers_answer_one_photograph(mine):
     assert mine.query(mine.folder / "pictures" / "q1.jpg", *K, "--", "--runner=DirectRunner").code == 0
     assert mine.results["query_id"].to_pylist() == ["q1.jpg"] * 3
 

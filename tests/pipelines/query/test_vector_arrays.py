@@ -10,7 +10,9 @@ from lookalike.query import vector_arrays
 from tests.support.queries import corpus, noisy
 
 
-@pytest.mark.parametrize("workers", [(), ("--", "--runner=DirectRunner")])
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("--", "--runner=DirectRunner"), marks=pytest.mark.slow)]
+)
 def test_vectors_of_an_array_are_answered_like_those_of_parquet(copied, workers, monkeypatch):
     monkeypatch.setattr(vector_arrays, "_ROWS", 3)
     vectors = noisy(corpus(copied)[1], 7)

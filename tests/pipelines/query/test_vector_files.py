@@ -49,7 +49,9 @@ def test_a_small_file_of_very_many_numbers_or_long_ids_is_refused_unread(tmp_pat
         list(vector_files.vector_blocks(files.glob(path), 2, "cosine", "f"))
 
 
-@pytest.mark.parametrize("workers", [(), ("--", "--runner=DirectRunner")])
+@pytest.mark.parametrize(
+    "workers", [(), pytest.param(("--", "--runner=DirectRunner"), marks=pytest.mark.slow)]
+)
 def test_row_numbers_go_on_in_the_next_file(copied, workers):
     """A glob, or a folder as Spark leaves it: ids stay, and of rows without one none has the number of another."""
     folder = copied.folder / "vectors"
