@@ -172,7 +172,8 @@ def _lock(connection: duckdb.DuckDBPyConnection) -> None:
 @functools.cache
 def _parser() -> duckdb.DuckDBPyConnection:
     """An empty database that filters are read by; opening one takes longer than reading most of them."""
-    import duckdb
+    with importing("DuckDB"):
+        import duckdb
 
     connection = duckdb.connect()
     _lock(connection)

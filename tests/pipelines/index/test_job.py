@@ -220,6 +220,7 @@ BY_OTHERS = {
     "corpus.duplicate_ids",
     "index.tuning_queries",
     "prices",
+    "duplicates",
     "standing",
 }
 """The encoder by its fingerprint, queries by their digest; gates are asked in any case; the rest is how, not what."""
