@@ -7,8 +7,8 @@ import pytest
 
 from lookalike.index import among
 from lookalike.index.among import nearest_among
-from lookalike.index.scores import checked
 from lookalike.index.cheapest import build
+from lookalike.index.scores import checked
 from lookalike.index.tuning import BuildOptions
 
 
