@@ -53,6 +53,9 @@ bench: $(READY)
 	$(BIN)/python benchmarks/quality_speed.py --network efficientnet_lite0 --size 128 224
 	$(BIN)/python benchmarks/instructions.py
 	$(BIN)/python benchmarks/query.py
+	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/recall.py
 	$(BIN)/python benchmarks/peers_search.py
