@@ -218,7 +218,7 @@ def _is_comparing_cheaper(shard: IndexShard, shown: ShownItems, fetch: int, exac
     if depth is None:
         return True
     leaves, candidates = depth
-    shape = Shape(len(searcher), searcher.dim, searcher.parameters.leaves)
+    shape = Shape.of(len(searcher), searcher.dim, searcher.parameters)
     approximate = cost(shape, min(leaves, shape.leaves), max(candidates, fetch))
     return len(shown.numbers) * searcher.dim * 4 <= _IN_ORDER * approximate
 
