@@ -238,6 +238,7 @@ def test_a_vector_is_not_pooled_again():
         backbone("baseline", "gem")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["baseline", "mobilenet_v2"])
 def test_weights_are_loaded_from_a_file(name, folder, tmp_path):
     made = make(name, folder, seed=7)
@@ -248,6 +249,7 @@ def test_weights_are_loaded_from_a_file(name, folder, tmp_path):
     np.testing.assert_allclose(loaded.network(x), made.network(x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "some.weights.h5"
     backbone("baseline", size=32).network.save_weights(path)

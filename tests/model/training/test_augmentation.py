@@ -85,6 +85,7 @@ def test_the_step_decides_inside_a_dataset_and_out_of_it(settings):
     assert not np.array_equal(inside[0], inside[1])
 
 
+@pytest.mark.slow
 def test_the_same_seed_goes_on_with_the_same_pictures_and_another_does_not():
     settings = only(flip="horizontal", rotation=20.0, erasing=0.5, cutmix=1.0)
     one, other, different = (build_augmentation(settings, SIZE, seed) for seed in (1, 1, 2**40 + 1))
@@ -204,6 +205,7 @@ def test_pictures_of_another_size_are_not_taken_without_a_crop():
         run(Augmentation(), np.zeros((2, 40, 50, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_rand_augment_chooses_for_each_picture_and_does_little_where_the_magnitude_is_low():
     same = np.repeat(pixels(1), 24, axis=0)
     weak, strong = (run(only(rand_augment=1, magnitude=magnitude), same)[0] for magnitude in (0.05, 0.9))

@@ -158,6 +158,7 @@ def test_another_seed_gives_another_order(tmp_path):
     assert orders[0] == orders[1] != orders[2]
 
 
+@pytest.mark.slow
 def test_gradual_training_unfreezes_from_the_head_and_leaves_the_rest_alone(tmp_path):
     assembly, training = make(tmp_path, {"train": "gradual", "epochs": 2, "ema": 0})
     names = [part.name for part in assembly.parts]
@@ -170,6 +171,7 @@ def test_gradual_training_unfreezes_from_the_head_and_leaves_the_rest_alone(tmp_
     assert changed == {"stem": False, "stage1": True, "head": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_statistics_of_batch_normalisation_are_frozen_or_updated(tmp_path, frozen):
     assembly, training = make(tmp_path, {"epochs": 1}, frozen=frozen)
@@ -189,6 +191,7 @@ def test_frozen_parts_keep_their_statistics_too(tmp_path):
     assert np.array_equal(assembly.network.get_layer("bn1").moving_mean.numpy(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys",
     [
@@ -241,6 +244,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         training.run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folded", [False, True])
 def test_mixed_precision_trains_and_gives_a_float_network(tmp_path, folded):
     log = Log()
@@ -296,6 +300,7 @@ def test_the_moving_average_is_that_of_the_weights_after_each_step(tmp_path):
         np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_of_the_best_epoch(tmp_path, monkeypatch):
     figures = iter([0.5, 0.9, 0.9, 0.1])
     measured = lambda *_: {"map_at_r": next(figures), "hit_rate_at_1": 0.0, "map": 0.0}  # noqa: E731
@@ -309,6 +314,7 @@ def test_the_weights_are_those_of_the_best_epoch(tmp_path, monkeypatch):
     assert weights_of(trained) == epochs[1] != epochs[3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cosine", "constant"])
 def test_the_learning_rate_follows_the_schedule(tmp_path, kind):
     from lookalike.model.training.schedule import learning_rate

@@ -131,6 +131,7 @@ def test_by_score_alone_no_picture_is_read(mine) -> None:
     assert json.loads((mine.folder / "found" / "threshold.json").read_text())["min_score"] == 0.999999
 
 
+@pytest.mark.slow
 def test_by_distance_lower_is_nearer(mine) -> None:
     mine.set(metric="euclidean").nightly()
     rows = found(mine, "--set", "duplicates.sample=8")
@@ -186,6 +187,7 @@ def test_against_another_catalogue_all_that_is_kept_is_of_that(mine, tmp_path_fa
     assert {row["kind"] for row in rows if row["item_id"] == "02.png" and not row["keep"]} == {"equal bytes"}
 
 
+@pytest.mark.slow
 def test_many_copies_of_one_picture_are_one_group(tmp_path, encoder) -> None:
     job = Job(tmp_path, encoder)
     whole = drawn(5, 200, 160)

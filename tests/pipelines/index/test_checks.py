@@ -141,6 +141,7 @@ NIGHT = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.lists(NIGHT, min_size=2, max_size=6))
 def test_in_whatever_nights_what_is_left_out_is_that_of_a_store_in_which_nothing_is_kept(

@@ -230,6 +230,7 @@ def test_reading_an_empty_or_broken_store_is_an_error_and_no_endless_loop(small)
         pass
 
 
+@pytest.mark.slow
 def test_readers_publishers_and_pruners_at_once_never_see_half_a_generation(small):
     small.publish(0, ["a0"])
     stop, errors, opened = threading.Event(), [], set()

@@ -205,6 +205,7 @@ class Nights:
         self.is_untouched &= what not in BEHIND
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SEALED, st.integers(0, 99))
 def test_what_is_taken_at_its_word_is_what_would_be_listed(monkeypatch, steps, seed):

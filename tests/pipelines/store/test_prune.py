@@ -50,6 +50,7 @@ def test_what_was_read_of_embedding_files_is_left_unless_no_kept_generation_has_
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_subset_is_kept_exactly_what_it_names_is_left(tmp_path_factory, data):

@@ -205,6 +205,7 @@ def test_a_run_that_is_not_finished_or_was_changed_makes_no_encoder(finished, ph
     assert not (tmp_path / "e").exists()
 
 
+@pytest.mark.slow
 def test_the_head_alone_trains_on_features_that_are_computed_once(photos, tmp_path):
     job = settings(photos, tmp_path, train="head", epochs=3)
     assert "features of 33 images" in start(job, tmp_path).err
