@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -14,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from ..filesystem import files
-from ..filesystem.paths import anchored
 from ..runner import progress
+from ..runner.run_folder import run_folder
 from ..runner.work_list import write_work_list
 from ..runner.workers import in_workers, pieces_at_most
 from ..store.database import database
@@ -23,10 +19,7 @@ from ..store.database import database
 if TYPE_CHECKING:
     import duckdb
 
-_PREFIX = ".duplicates-"
 _ROWS = 1 << 16
-_LEFT_SECONDS = 86400.0
-"""Age from which on the folder of another run is that of a dead one."""
 
 
 @dataclass(frozen=True)
@@ -78,30 +71,9 @@ class Run:
 def opened(out: str, flags: Sequence[str]) -> Iterator[Run]:
     """A run with a folder beside the table; of a remote `out`, without workers, one on this machine."""
     with contextlib.ExitStack() as stack:
-        if files.is_remote(out) and not flags:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lookalike-"))
-        else:
-            _delete_dead(anchored(out))
-            folder = files.join(anchored(out), f"{_PREFIX}{uuid.uuid4().hex}")
-            stack.callback(_delete, folder)
+        folder = stack.enter_context(run_folder(out, "duplicates", flags))
         spill = None if files.is_remote(folder) else files.join(folder, "spilled")
         yield Run(folder, stack.enter_context(database(spill)), flags)
-
-
-def _delete(folder: str) -> None:
-    with contextlib.suppress(OSError):
-        files.delete([folder])
-
-
-def _delete_dead(out: str) -> None:
-    """Deletes the folders of killed runs, in which nothing was written for a day; in a bucket they stay."""
-    if files.is_remote(out) or not os.path.isdir(out):
-        return
-    before = (time.time() - _LEFT_SECONDS) * 1e9
-    for entry in os.scandir(out):
-        is_old = entry.name.startswith(_PREFIX) and entry.stat().st_mtime_ns < before
-        if is_old and all(int(file.modified) < before for file in files.list_files(entry.path)):
-            _delete(entry.path)
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, statement: str) -> Iterator[pa.RecordBatch]:

@@ -13,10 +13,6 @@ from __future__ import annotations
 import contextlib
 import heapq
 import json
-import os
-import tempfile
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -28,7 +24,6 @@ from lookalike.model.encoder.manifest import MANIFEST
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..filesystem.paths import anchored
 from ..filesystem.text import lines
 from ..index.pieces import (
     SETS,
@@ -40,6 +35,7 @@ from ..index.pieces import (
 )
 from ..index.post_processing import BLOCK
 from ..runner import progress
+from ..runner.run_folder import run_folder
 from ..runner.work_list import MOST_FILES, WorkList, write_work_list
 from ..runner.workers import in_workers, pieces_at_most
 from ..sources import Shard
@@ -64,9 +60,6 @@ from .vector_files import rows_in_groups
 T = TypeVar("T")
 MANY = 1 << 21
 """Queries from which on ids are compared on the disk; in memory they would take a few hundred megabytes."""
-_LEFT_SECONDS = 86400.0
-"""Age from which on the folder of another run is that of a dead one."""
-_PREFIX = ".query-"
 
 
 def is_long(path: str, kind: Kind) -> bool:
@@ -139,7 +132,7 @@ def answer_in_stages(
         LookalikeError: for what the user can mend, also what a worker told.
         OSError: if the tables cannot be written; then neither is there.
     """
-    with _run_folder(anchored(out), flags) as folder:
+    with run_folder(out, "query", flags) as folder:
         refs = served.generation.indexes
         far = FarQueries([generations.read_index(served.config.store, ref) for ref in refs])
         run = _Run(served, far, folder, flags)
@@ -154,33 +147,6 @@ def answer_in_stages(
         done.add(reasons={"duplicate": repeated} if repeated else {})
         with written(*tables, served.schema, table_format, done) as opened, done.timed("write"):
             _put_together(run, parts, groups, opened, done)
-
-
-@contextlib.contextmanager
-def _run_folder(out: str, flags: Sequence[str]) -> Iterator[str]:
-    """A folder beside the tables; of a remote `out`, without workers, one on this machine."""
-    if files.is_remote(out) and not flags:
-        with tempfile.TemporaryDirectory(prefix="lookalike-") as local:
-            yield local
-        return
-    _delete_dead(out)
-    folder = files.join(out, f"{_PREFIX}{uuid.uuid4().hex}")
-    try:
-        yield folder
-    finally:
-        with contextlib.suppress(OSError):
-            files.delete([folder])
-
-
-def _delete_dead(out: str) -> None:
-    """Deletes the folders of killed runs, in which nothing was written for a day; in a bucket they stay."""
-    if files.is_remote(out) or not os.path.isdir(out):
-        return
-    before = (time.time() - _LEFT_SECONDS) * 1e9
-    for entry in os.scandir(out):
-        is_old = entry.name.startswith(_PREFIX) and entry.stat().st_mtime_ns < before
-        if is_old and all(int(file.modified) < before for file in files.list_files(entry.path)):
-            files.delete([entry.path])
 
 
 def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
