@@ -35,7 +35,7 @@ def export(
     """Write what is served for other programs: every item once, with its vector and metadata.
 
     The vectors are those of the index, so they are rounded where index.bytes says so. Items that were taken down, or
-    are no longer in the corpus, are not among them. Where OUT/export.json is, the export is whole.
+    are no longer in the corpus, are not among them. Where OUT/_export.json is, the export is whole.
 
     Example: lookalike export -c config/nightly.yaml -o vectors/ --format npy
     """

@@ -47,8 +47,10 @@ def standing(
             )
             raise LookalikeError(f"Expected a standing query of {config}. Received: {received}")
     from ..standing.job import answer_standing
+    from ..store.generation import read_current
     from ..store.leftovers import writing
 
+    read_current(job.store)  # before a store is made where none is
     with writing(job, "standing"):
         summaries = list(answer_standing(job, ctx.args, name or None))
     if as_json:

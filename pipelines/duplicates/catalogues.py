@@ -17,6 +17,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..index.opening import open_vectors_of
 from ..index.shard import IndexShard
+from ..index.shown import served_rows
 from ..store import generations
 from ..store.generation import Generation, IndexRef
 from ..store.index_manifest import IndexManifest
@@ -95,16 +96,10 @@ def numbered(catalogues: Sequence[Catalogue]) -> list[NumberedShard]:
     return found
 
 
-def shown_rows(shard: IndexShard, excluded: pa.Array) -> np.ndarray:
-    """Rows of the items of an index shard that are served: int64, ascending."""
-    taken_down = shard.rows_of(excluded)
-    return np.setdiff1d(shard.shown, taken_down[taken_down >= 0], assume_unique=True)
-
-
 def shown_vectors(shard: IndexShard, excluded: pa.Array) -> np.ndarray:
     """Whether a distinct vector has an item that is served: bool (vectors,)."""
     shown = np.zeros(len(shard.searcher), bool)
-    shown[shard.numbers_of(shown_rows(shard, excluded))] = True
+    shown[shard.numbers_of(served_rows(shard, excluded))] = True
     return shown
 
 
@@ -138,7 +133,7 @@ def items_behind(
     """
     for one in shards:
         shard = one.open()
-        rows = shown_rows(shard, excluded[one.side])
+        rows = served_rows(shard, excluded[one.side])
         vectors = shard.numbers_of(rows)
         wanted = np.bincount(vectors, minlength=one.vectors) > 1
         start, stop = np.searchsorted(paired, [one.first_vector, one.first_vector + one.vectors])

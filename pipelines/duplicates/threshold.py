@@ -10,7 +10,8 @@ known. But where false pairs are seldom, true ones are all there is, and the oth
   exponential, cut off at `c0` (so that the true pairs above do not count), its rate by maximum likelihood.
 
 The threshold is the lowest `c`, from `c0` on, at which true / (true + false) reaches the wish. If all real copies were
-of the worst kind, `N(m)` would tell too few of them: the threshold then is higher than it need be, never lower.
+of the worst kind, `N(m)` would tell too few of them: the threshold then is higher than it need be, never lower. Of a
+catalogue in which none is seen no precision is told, and the threshold is that of one that has a single copy.
 """
 
 from __future__ import annotations
@@ -90,12 +91,13 @@ def chosen(made: MadeCopies, found: np.ndarray, wished: float) -> Threshold:
     candidates = np.linspace(least, _HIGHEST, _STEPS)
     middle = float(np.median(every))
     true = (found >= middle).sum() / max((every >= middle).mean(), 1e-9)
-    right = true * np.array([(every >= c).mean() for c in candidates])
+    # Where no copy is seen, some may be there below the median: as if there were one.
+    right = max(true, 1.0) * np.array([(every >= c).mean() for c in candidates])
     wrong = _false_above(found, least, candidates)
     with np.errstate(invalid="ignore"):
         precision = np.where(right + wrong > 0, right / (right + wrong), 0.0)
     good = np.flatnonzero(precision >= wished)
-    at = int(good[0]) if len(good) else int(np.argmax(precision)) if true else len(candidates) - 1
+    at = int(good[0]) if len(good) else int(np.argmax(precision))
     correlation = float(candidates[at])
     return Threshold(correlation, float(precision[at]) if true else None, recalls(made, correlation))
 

@@ -26,6 +26,7 @@ from ..config.job import Config
 from ..filesystem import files
 from ..filesystem.paths import anchored
 from ..index.opening import open_vectors_of
+from ..index.shown import served_rows
 from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.generation import Generation
@@ -33,9 +34,10 @@ from ..store.index_manifest import Bytes
 from .writers import FORMATS, Content, Format, opened
 
 logger = logging.getLogger(__name__)
-MANIFEST = "export.json"
+MANIFEST = "_export.json"
+"""Readers of a folder of Parquet pass over names that begin so: pyarrow, Spark, Hive."""
 FORMAT = 1
-_OURS = re.compile(r"part-\d{5,}\.parquet|ids\.parquet|vectors\.(npy|fvecs)|export\.json")
+_OURS = re.compile(r"part-\d{5,}\.parquet|ids\.parquet|vectors\.(npy|fvecs)|_export\.json")
 """What an export of before may have left in its folder; in one that holds anything else nothing is written."""
 _NUMBERS_AT_ONCE = 1 << 22
 """Numbers of the vectors that are read at once: 16 MiB."""
@@ -69,7 +71,7 @@ class ExportSummary:
 def export(config: Config, out: str, form: Format = "parquet", name: str | None = None) -> ExportSummary:
     """Writes what is served: each item once, in the order of the index, the same bytes from run to run.
 
-    A local folder appears when it is whole. Behind a URL the files arrive one by one and `export.json` last.
+    A local folder appears when it is whole. Behind a URL the files arrive one by one and `_export.json` last.
 
     Args:
         config: the job; its store is used.
@@ -131,11 +133,8 @@ def _served(store: str, generation: Generation) -> Iterator[tuple[pa.Table, np.n
     step = max(1, _NUMBERS_AT_ONCE // generation.dim)
     for ref in generation.indexes:
         shard = open_vectors_of(store, ref)
-        rows = shard.shown
-        gone = shard.rows_of(taken_down)
-        gone = gone[gone >= 0]
-        rows = np.setdiff1d(rows, gone, assume_unique=True)
-        left_out = len(gone)
+        rows = served_rows(shard, taken_down)
+        left_out = len(shard.shown) - len(rows)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             yield shard.items.take(pa.array(part)), shard.vectors_of(part), left_out

@@ -54,6 +54,7 @@ _EXPRESSIONS = {
     *("LAMBDA", "OPERATOR", "TYPE"),
 }
 """Classes of expressions that look at one row only."""
+_NEAR = re.compile('syntax error at or near "(.+)"')
 _SHOWN = 200
 """Characters of a filter that an error repeats."""
 _LONGEST = 1 << 20
@@ -105,8 +106,11 @@ def read_filter(text: str, items: pa.Schema, query: pa.Schema | None = None) -> 
         read = Filter(text, *_columns(nodes, items, query))
         _bind(cursor, read, items, query)
     except (_RefusedError, duckdb.Error) as error:
-        first = str(error).partition("\n")[0]
-        raise refused(re.sub(r"^\w+( \w+)* Error: ", "", first)) from error
+        first = re.sub(r"^\w+( \w+)* Error: ", "", str(error).partition("\n")[0])
+        near = _NEAR.search(first)
+        if near and near[1].lower() in {name.lower() for name in items.names}:
+            first += f"; a column that is called as a word of SQL is in quotes: \"{near[1]}\""
+        raise refused(first) from error
     except (RecursionError, UnicodeEncodeError) as error:
         raise refused("it is nested too deeply, or no text") from error
     finally:

@@ -201,6 +201,11 @@ def _counted(shown: ShownItems, found: Candidates, queries: np.ndarray) -> np.nd
     return np.where(there, shown.counts(queries, np.where(there, found.row, -1)), 0)
 
 
+def served_rows(shard: IndexShard, excluded: pa.Array) -> np.ndarray:
+    """Rows of the items that are served, all but those with the ids `excluded`: int64 (m,), ascending."""
+    return shard.shown[~np.isin(shard.shown, shard.rows_of(excluded))]
+
+
 def gone_from(shard: IndexShard, excluded: Collection[str] | pa.Array) -> np.ndarray:
     """Rows of items that never appear: those with the ids `excluded`, and what the shard hides. int64 (m,)."""
     taken_down = _rows_of(shard, excluded if isinstance(excluded, _ARROW) else sorted(excluded))

@@ -50,3 +50,9 @@ def test_a_name_that_is_not_there_is_told(asked, name, said):
 
 def test_a_job_without_any_is_told(copied):
     assert copied.run("standing").sentence.endswith("Received: no key `standing`")
+
+
+def test_where_nothing_is_published_that_is_told_and_no_store_is_made(asked):
+    asked.set(store=str(asked.folder / "elsewhere"))
+    assert "Nothing has been published in the store" in asked.run("standing").sentence
+    assert not (asked.folder / "elsewhere").exists()

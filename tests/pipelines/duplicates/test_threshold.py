@@ -50,10 +50,19 @@ def test_the_precision_is_what_was_wished(rate) -> None:
     assert found.correlation > 0.9505  # some of them rise above it
 
 
-def test_of_a_catalogue_without_copies_no_precision_is_told() -> None:
-    found = chosen(made(), np.random.default_rng(0).uniform(-1, 0.9, 3000), 0.95)
+def test_of_a_catalogue_without_copies_no_precision_is_told_and_no_pair_is_taken_for_one() -> None:
+    for false in (np.random.default_rng(0).uniform(-1, 0.9, 3000), falling(3000, 1.2)):
+        found = chosen(made(), false, 0.95)
+        assert found.precision is None
+        assert not (false >= found.correlation).any()
+
+
+def test_a_few_copies_are_found_though_none_is_among_the_better_half() -> None:
+    false = np.random.default_rng(0).uniform(-1, 0.8, 3000)
+    found = chosen(made(), np.append(false, [0.98, 0.99]), 0.95)
     assert found.precision is None
-    assert found.correlation >= 0.999
+    assert found.correlation < 0.98
+    assert found.recall["cropped"] > 0.5
 
 
 def test_nothing_found_is_no_error() -> None:

@@ -29,7 +29,7 @@ def vectors_of(table: pa.Table) -> dict[str, list[float]]:
 def exported(job, name: str = "vectors", **options) -> pa.Table:
     out = job.folder / name
     export(job.loaded, str(out), **options)
-    return pq.read_table(sorted(out.glob("part-*.parquet")))
+    return pq.read_table(out)
 
 
 def test_vectors_and_metadata_are_those_of_the_embedding_files(copied):

@@ -71,6 +71,7 @@ def test_items_pass_for_which_the_expression_is_true(text, ids):
         ("price", "it is DOUBLE where true or false is wanted"),
         ("null", "where true or false is wanted"),
         ("price <", "syntax error"),
+        ("when > 2", 'a column that is called as a word of SQL is in quotes: "when"'),
         ("", "selection list"),
         ("price < 1 /*", "unterminated"),
         ("'\ud800' = size", "surrogate"),
@@ -105,7 +106,7 @@ def test_items_pass_for_which_the_expression_is_true(text, ids):
         ("not " * 5_000 + "true", "depth"),
         ("true or " * 200_000 + "true", "longer than"),
     ],
-    ids=range(42),
+    ids=range(43),
 )
 def test_what_is_no_filter_is_one_sentence_that_names_the_columns(text, reason):
     with pytest.raises(LookalikeError, match=reason) as raised:
