@@ -109,7 +109,7 @@ def read_filter(text: str, items: pa.Schema, query: pa.Schema | None = None) -> 
         first = re.sub(r"^\w+( \w+)* Error: ", "", str(error).partition("\n")[0])
         near = _NEAR.search(first)
         if near and near[1].lower() in {name.lower() for name in items.names}:
-            first += f"; a column that is called as a word of SQL is in quotes: \"{near[1]}\""
+            first += f'; a column that is called as a word of SQL is in quotes: "{near[1]}"'
         raise refused(first) from error
     except (RecursionError, UnicodeEncodeError) as error:
         raise refused("it is nested too deeply, or no text") from error
