@@ -511,10 +511,6 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/export/job.py": [
-        wrong(
-            "rows = shard.shown", "rows = np.arange(len(shard.items))", "what is no longer served is exported"
-        ),
-        wrong("np.setdiff1d(rows, gone, assume_unique=True)", "rows", "what was taken down is exported"),
         worse(
             "if not _OURS.fullmatch(name):", "if False:", "a folder with somebody's photographs is replaced"
         ),

@@ -41,6 +41,16 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/shown.py": [
         wrong(
+            "return shard.shown[~np.isin(shard.shown, shard.rows_of(excluded))]",
+            "return shard.shown",
+            "what was taken down is exported, and kept of duplicates",
+        ),
+        wrong(
+            "shard.shown[~np.isin(shard.shown,",
+            "np.arange(len(shard.items))[~np.isin(np.arange(len(shard.items)),",
+            "what is no longer served is exported, and kept of duplicates",
+        ),
+        wrong(
             "np.concatenate([shard.hidden, taken_down[taken_down >= 0]])",
             "taken_down[taken_down >= 0]",
             "what is no longer served is found",

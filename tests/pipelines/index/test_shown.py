@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.index.search import search, take_items, vectors_by_id
-from lookalike.index.shard import OFFSETS, ShardContent, open_index_shard, write_index_shard
+from lookalike.index.shard import OFFSETS, IndexShard, ShardContent, open_index_shard, write_index_shard
+from lookalike.index.shown import served_rows
 from lookalike.index.tuning import BuildOptions
 from tests.support.index_shards import shard_of
 
@@ -94,3 +95,10 @@ def test_without_copies_nothing_is_kept_beside_the_items(tmp_path):
     manifest = write_index_shard(str(tmp_path), ShardContent(items, rows(2), "cosine", "abc"), BuildOptions())
     assert OFFSETS not in manifest.files
     assert open_index_shard(str(tmp_path)).items["item_id"].to_pylist() == ["b", "a"]
+
+
+def test_what_is_served_is_neither_hidden_nor_taken_down():
+    built = shard_of(["a", "b", "c", "d"], rows(4))
+    shard = IndexShard(built.searcher, built.items, built.manifest, hidden=np.array([1]))
+    for excluded, left in (([], [0, 2, 3]), (["d", "b", "zz"], [0, 2]), (["a", "c", "d"], [])):
+        assert served_rows(shard, pa.array(excluded, pa.string())).tolist() == left
