@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike.index.conditions import Conditions
 from lookalike.index.search import search, take_items, vectors_by_id
 from lookalike.index.shard import OFFSETS, IndexShard, ShardContent, open_index_shard, write_index_shard
 from lookalike.index.shown import served_rows
@@ -102,3 +103,11 @@ def test_what_is_served_is_neither_hidden_nor_taken_down():
     shard = IndexShard(built.searcher, built.items, built.manifest, hidden=np.array([1]))
     for excluded, left in (([], [0, 2, 3]), (["d", "b", "zz"], [0, 2]), (["a", "c", "d"], [])):
         assert served_rows(shard, pa.array(excluded, pa.string())).tolist() == left
+
+
+def test_groups_of_one_picture_are_found_though_it_has_more_copies_of_one_than_count():
+    vector = rows(1)[0]
+    shard = shard_of("abc", [vector] * 3, brand=["x", "x", "y"])
+    asked = {"skip": ["elsewhere"], "conditions": Conditions(group_by="brand")}
+    assert answers([shard], search([shard], vector[None], 2, **asked), 1) == [["a", "c"]]
+    assert answers([shard], search([shard], vector[None], 2, **asked | {"skip": ["a"]}), 1) == [["b", "c"]]
