@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # A process a core; a file of tests stays in one, for its fixtures.
 PARALLEL := --numprocesses auto --dist loadfile
+# The files that hold tests of a mark: importing all others takes longer than these tests do.
+marked = $(shell grep -rl --include='test_*.py' 'pytest.mark.$(1)' tests)
 
 .PHONY: setup demo test test-slow cluster-test mutants lint format bench clean pins
 
@@ -24,11 +26,11 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PARALLEL)
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $(call marked,alone)
 
 # Nights on a Dask cluster of processes on loopback, workers of which are killed.
 cluster-test: $(READY)
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster $(call marked,cluster)
 
 # Small changes to the code, one at a time: does a test notice? make mutants EVERY=10 tries every tenth.
 mutants: $(READY)
