@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # A process a core; a file of tests stays in one, for its fixtures.
 PARALLEL := --numprocesses auto --dist loadfile
 
-.PHONY: setup demo test test-slow cluster-test mutants lint format bench clean pins
+.PHONY: setup demo test test-slow cluster-test mutants lint format bench docs clean pins
 
 setup: $(READY)
 
@@ -63,6 +63,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/domains.py
+
+# The pages of docs/ as a site, in build/site; those of the reference that follow from the code are written anew.
+docs: $(READY)
+	$(BIN)/python docs/reference/make.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.
 pins: $(READY)
