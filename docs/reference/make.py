@@ -45,6 +45,14 @@ MORE = {
 }
 """Where more stands about a key."""
 
+NOT_RUN = {
+    "demo": "takes a minute",
+    "embed": "starts processes of its own",
+    "generations show": "names a generation of somebody's store",
+    "train": "trains for minutes",
+}
+"""Examples that the tests do not run, and why."""
+
 
 def pages() -> dict[str, str]:
     """File name -> text of each page that this makes."""
@@ -182,7 +190,8 @@ def _commands() -> Iterator[str]:
         told, *examples = re.split(r"\n*^Example: ", inspect.cleandoc(command.help), flags=re.MULTILINE)
         yield f"{told.strip()}\n"
         shown = "\n".join(" ".join(example.split()) for example in examples)
-        yield f"\n```\n{shown}\n```\n\n"
+        why = f"<!-- checked: {NOT_RUN[name]} -->\n" if name in NOT_RUN else ""
+        yield f"\n{why}```\n{shown}\n```\n\n"
         yield from _options(command)
 
 

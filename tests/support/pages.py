@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ _BLOCK = re.compile(
     r"(?:^<!-- (?P<marker>.*) -->\n)?^```(?P<language>.*)\n(?P<text>(?:.*\n)*?)^```$", re.MULTILINE
 )
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMANDS = ("lookalike", "make", "python")
-"""What a line of a block without prompts begins with, if the block is one of commands."""
+COMMANDS = ("lookalike", "make", "python", "useradd", "prometheus-node-exporter")
+"""What one line of a block without prompts begins with, if the block is one of commands."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ def _commands(text: str, language: str) -> Iterator[Command]:
             line, _, output = part.partition("\n")
             yield Command(line, output)
         return
-    lines = [line for line in text.splitlines() if shlex.split(line, comments=True)]
-    if any(line.split()[0] in COMMANDS for line in lines) and not lines[0].startswith(" "):
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    if any(line.split()[0] in COMMANDS for line in lines) and not any(line.startswith(" ") for line in lines):
         yield from map(Command, lines)
 
 
