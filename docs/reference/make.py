@@ -210,7 +210,10 @@ def _options(command: Any) -> Iterator[str]:
     for parameter in command.params:
         names, _ = parameter.get_help_record(context)
         default = "**needed**" if parameter.required else _shown(parameter.default)
-        yield _row([f"`{' '.join(names.split())}`", default, parameter.help or ""])
+        names = " ".join(names.split()).replace(
+            "|", "/"
+        )  # of a `\\|` in code some readers show both characters
+        yield _row([f"`{names}`", default, parameter.help or ""])
 
 
 def _shown(default: Any) -> str:
