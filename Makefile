@@ -8,7 +8,7 @@ PARALLEL := --numprocesses auto --dist loadfile
 # The files that hold tests of a mark: importing all others takes longer than these tests do.
 marked = $(shell grep -rl --include='test_*.py' 'pytest.mark.$(1)' tests)
 
-.PHONY: setup demo test test-slow cluster-test mutants lint format bench clean pins
+.PHONY: setup demo test test-slow cluster-test mutants lint format bench docs clean pins
 
 setup: $(READY)
 
@@ -65,6 +65,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/domains.py
+
+# The pages of docs/ as a site, in build/site; those of the reference that follow from the code are written anew.
+docs: $(READY)
+	$(BIN)/python docs/reference/make.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.
 pins: $(READY)

@@ -70,7 +70,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
     "be read only in part, no query could be answered, or a standing query could not; 4 done, but an id that was "
     "named is nowhere; 10 to 18 a gate failed, nothing was published; 130 interrupted, 143 terminated. "
-    "docs/operations.md tells which gate has which code."
+    "docs/reference/exit-codes.md tells which gate has which code."
 )
 INTERRUPTED, TERMINATED = 130, 143
 OWN_PROCESS = object()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images import MAX_PIXELS
@@ -39,7 +39,8 @@ def _bytes(size: object) -> object:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)]
 """Bytes, from a number or from a text with a unit."""
 
 
@@ -72,11 +73,14 @@ class Corpus(Section):
         None, description="TFRecord feature, Parquet column or WebDataset extension of the image"
     )
     metadata: dict[str, MetadataType] = Field(
-        default_factory=dict, description="fields carried through to the result tables, name -> type"
+        default_factory=dict,
+        description="fields carried to the result tables, name: type; one that no record has is refused",
     )
     images_per_shard: Count = Field(1024, description="mean size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
-    max_bytes: Count = Field(MAX_BYTES, description="larger records are refused before they are read")
+    max_bytes: Count = Field(
+        MAX_BYTES, description="larger records are refused before they are read or unpacked"
+    )
     follow_links: bool = Field(False, description="whether links may lead out of the corpus folder")
     trust: Literal["metadata", "content"] = Field(
         "metadata",
@@ -267,7 +271,9 @@ class Config(Section):
     corpus: Corpus
     encoder: FolderPath = Field(description="folder of the encoder bundle (`lookalike encoder build`)")
     store: FolderPath = Field(description="folder of the artifacts: embeddings, indexes, generations")
-    metric: Literal["cosine", "euclidean"] = "cosine"
+    metric: Literal["cosine", "euclidean"] = Field(
+        "cosine", description="what a score is: a cosine, higher is nearer, or a distance, lower is nearer"
+    )
     embed: Embed = Embed()
     index: Index = Index()
     query: Query = Query()
