@@ -10,10 +10,11 @@ import typer
 from lookalike.model.printable import say
 
 from ..sources.records import DIRECTORY
+from .groups import Group
 from .options import expand, load_config
 from .steps import AugmentationOption, ExpansionOption, RerankingOption
 
-encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
+encoder_app = Group(help="Make and look at encoder bundles.")
 
 
 @encoder_app.command()

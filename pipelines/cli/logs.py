@@ -64,3 +64,9 @@ def set_up(log_format: LogFormat = "text", verbose: bool = False) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("lookalike").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def only_errors() -> None:
+    """From now on nothing is logged but errors, and `runner.progress` shows nothing."""
+    for name in (None, "lookalike"):
+        logging.getLogger(name).setLevel(logging.ERROR)
