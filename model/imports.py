@@ -25,6 +25,7 @@ from typing import Any
 
 from .errors import LookalikeError
 from .memory_limit import unlimited
+from .waiting import waiting
 
 one_at_a_time = threading.RLock()
 """Held by the thread that imports a large library."""
@@ -37,7 +38,7 @@ def importing(library: str) -> Iterator[None]:
     Raises:
         LookalikeError: if it cannot be imported, whatever the reason; no file of the user's is to blame.
     """
-    with one_at_a_time, unlimited():
+    with waiting(f"importing {library}"), one_at_a_time, unlimited():
         try:
             yield
         except Exception as error:

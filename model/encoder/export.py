@@ -22,6 +22,7 @@ from ..images.test_time_augmentation import AS_IS, TestTimeAugmentation, read_pi
 from ..networks import Backbone
 from ..networks.pooling import POOLINGS
 from ..quiet import quiet
+from ..waiting import waiting
 from . import openvino_export
 from .bundle import BATCH, Encoder
 from .manifest import (
@@ -178,7 +179,8 @@ def build_bundle(
         check_processor(instructions, out)
     preprocess = parse_spec(backbone.preprocessing)
     scales = recipe.test_time_augmentation.preprocessings(preprocess)
-    pixels, labels, unreadable = _read_sample(scales, sample)
+    with waiting("reading the sample"):
+        pixels, labels, unreadable = _read_sample(scales, sample)
     if not len(pixels):
         raise LookalikeError(f"No image of the sample could be read; {len(unreadable)} were tried.")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +222,8 @@ def build_bundle(
             _write_manifest(folder, manifest)
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         shown = pixels[held_out if len(held_out) else chosen][:64]
-        agreement, rates = _compared(folder, recipe.variant, shown)
+        with waiting("comparing the variants"):
+            agreement, rates = _compared(folder, recipe.variant, shown)
         if not np.isfinite(agreement):
             raise LookalikeError(
                 f"Expected finite embeddings of the sample that are not zero. Received others from {recipe.name}: its "

@@ -23,7 +23,7 @@ OWN_PROCESS = object()
 """Of a context: nothing runs in this process but the command, so that its standard error is the command's."""
 
 
-class _Formatter(typer.Context.formatter_class):  # type: ignore[misc]  # typer keeps the class to itself
+class _Formatter(typer.Context.formatter_class):  # type: ignore[valid-type,misc]  # typer keeps it to itself
     """Help whose lines end between words."""
 
     def write_text(self, text: str) -> None:

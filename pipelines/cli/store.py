@@ -25,8 +25,8 @@ exclude_app = Group(
     help="Take items down: no query returns them from now on, and the next run leaves them out.",
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a generation.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of items.")]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Name of a generation.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of items.")]
 IdsFile = Annotated[
     str | None,
     typer.Option("--from", metavar="FILE", callback=expand, help="A file with an id on each line."),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config
 from ..filesystem import files
@@ -179,7 +180,8 @@ def _opened(
                 blocks = content_blocks(path, config, generation, suspect=suspect, size=served.block)
             # The first queries are read, or the encoder opened, while the index is.
             coming = _ahead(background, blocks)
-        shards = [open_index(config.store, ref) for ref in served.generation.indexes]
+        with waiting("opening the index"):
+            shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         if by_id:
             found = (
                 item_blocks(table, shards, generation, served.combine, served.block)
@@ -215,7 +217,8 @@ def _timed(blocks: Iterator[Block], done: Done) -> Iterator[Block]:
 
 def _not_empty(blocks: Iterator[Block], path: str) -> Iterator[Block]:
     """The same blocks, the first of them read. Raises LookalikeError if there is none."""
-    first = next(blocks, None)
+    with waiting("reading the first queries"):
+        first = next(blocks, None)
     if first is None:
         raise LookalikeError(f"Expected queries. Received: none in {path}")
     return itertools.chain([first], blocks)
