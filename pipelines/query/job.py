@@ -132,6 +132,7 @@ def query(
         answered=done.counts["answered"],
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
+        why=done.kinds.line(),
         matches=done.counts["matches"],
         results=results,
         failures=failures,
