@@ -12,7 +12,7 @@ def headline(metrics: Mapping[str, Mapping[str, float]], ks: Sequence[int]) -> s
         metrics: name -> `mean`, `low` and `high`, as in `evaluation.json`; of which those count that are there.
         ks: cut-offs, ascending.
     """
-    rates = {k: metrics[f"hit_rate@{k}"] for k in ks[:1] + ks[-1:] if f"hit_rate@{k}" in metrics}
+    rates = {k: metrics[f"hit_rate@{k}"] for k in (*ks[:1], *ks[-1:]) if f"hit_rate@{k}" in metrics}
     sentences = []
     if rates:
         sentences.append(f"Of 100 queries {', '.join(f'{_of_100(rates[k])} {_where(k)}' for k in rates)}.")
