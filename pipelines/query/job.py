@@ -43,7 +43,7 @@ from .report import QuerySummary
 from .several_pictures import one_answer_each
 from .stages import answer_in_stages, is_long
 from .table_blocks import Combine
-from .tables import FORMATS, Format
+from .tables import FORMATS, Format, table_name
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class QueryOptions:
 
     Attributes:
         k: matches a query, at least 1.
-        table_format: of the two tables: parquet, csv or jsonl.
+        table_format: of the two tables: parquet, csv, jsonl or excel.
         exact: search by brute force.
         exclude_self: leave out the item whose id is the query's own.
         conditions: that matches meet; None for those of the job.
@@ -88,7 +88,7 @@ def query(
     Args:
         config: the job; its store and encoder are used.
         path: image shards, a folder or a photograph, a query table, files of vectors, or a `.txt` file of item ids.
-        out: folder for `results.FORMAT` and `failures.FORMAT`.
+        out: folder for the tables `results` and `failures`.
         options: how to answer.
         flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
 
@@ -97,8 +97,8 @@ def query(
         OSError: if the tables cannot be written; then neither is there.
     """
     done = Done()
-    results = files.join(out, f"results.{options.table_format}")
-    failures = files.join(out, f"failures.{options.table_format}")
+    results = files.join(out, table_name("results", options.table_format))
+    failures = files.join(out, table_name("failures", options.table_format))
     started = time.perf_counter()
     kind = kind_of(path)
     table = query_table(path) if kind == "table" else None
