@@ -18,7 +18,8 @@ ORDER = (
     *("index", "embedding", "store", "config", "sources", "runner", "filesystem"),
     *("model.training", "model.encoder", "model.networks", "model.images", "model.measuring"),
     *("model.quiet", "model.imports", "model.digests", "model.settings", "model.cores"),
-    *("model.memory", "model.control_groups", "model.memory_limit", "model.printable", "model.errors"),
+    *("model.waiting", "model.extras", "model.memory", "model.control_groups", "model.memory_limit"),
+    *("model.printable", "model.errors"),
 )
 """Rooms below `lookalike`, and modules that are in none. Each may import what stands behind it here."""
 

@@ -202,6 +202,15 @@ PROJECTIONS = {"pca": PCA, "whitened": WhitenedPCA, "lda": LDA}
 """By the name that `encoder build --projection` and `encoder.json` know them by."""
 
 
+def check_enough(dim: int, images: int, features: int) -> None:
+    """Raises LookalikeError if so many images, or features, have fewer principal components than `dim`."""
+    if dim > min(images, features):
+        raise LookalikeError(
+            f"A projection to {dim} dimensions needs at least {dim} readable images in the sample "
+            f"and features in the network. Received: {images} images, {features} features"
+        )
+
+
 def _share(asked: float | None, centred: np.ndarray) -> float:
     """How far to shrink a covariance towards a multiple of the identity: 0 not at all, 1 all the way.
 
@@ -223,11 +232,7 @@ def _principal(features: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, 
     """Mean (features,), the features without it, the first `dim` variances in falling order, and as many unit
     directions (dim, features), all float64; variances are divided by the samples, not by one less.
     """
-    if dim > min(features.shape):
-        raise LookalikeError(
-            f"A projection to {dim} dimensions needs at least {dim} readable images in the sample "
-            f"and features in the network. Received: {features.shape[0]} images, {features.shape[1]} features"
-        )
+    check_enough(dim, *features.shape)
     x, mean = _varied(features)
     x -= mean
     # "auto" took a randomised solver, whose components were off by up to 0.3, and "full" 3.1 s instead of 0.4.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,14 @@ import typer
 from lookalike.model.printable import say
 
 from ..sources.records import DIRECTORY
+from .groups import Group
 from .options import expand, load_config
 from .steps import AugmentationOption, ExpansionOption, RerankingOption
 
-encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
+BundleFolder = Annotated[
+    Path, typer.Argument(metavar="ENCODER", callback=expand, help="Folder of the bundle.")
+]
+encoder_app = Group(help="Make and look at encoder bundles.")
 
 
 @encoder_app.command()
@@ -53,7 +58,7 @@ def build(
         int | None,
         typer.Option(
             help="Dimensions to project to; 0 keeps the network's own, as does a training run without "
-            "--projection. Default: 256."
+            "--projection. Default: 256, or what the sample has images for."
         ),
     ] = None,
     projection: Annotated[
@@ -126,6 +131,7 @@ def build(
         name=name or choice.title,
         pooling=pooling,
         dim=(choice.default_dim(projection) if dim is None else dim) or None,
+        fewer_dims=dim is None,
         projection=projection,
         shrinkage=shrinkage,
         test_time_augmentation=TestTimeAugmentation(flip, tuple(scale or (1.0,))),
@@ -148,8 +154,32 @@ def build(
 
 
 @encoder_app.command()
+def show(
+    folder: BundleFolder,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also how fast each variant is on this machine; some seconds.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+) -> None:
+    """Tell what is in an encoder bundle: network, dimensions, preprocessing, variants, steps, calibration, size.
+
+    Every file is compared with its digest on the way.
+
+    Example: lookalike encoder show encoders/lite0 --measure
+    """
+    from ..encoder.show import show as run
+    from ..encoder.show import show_json, show_report
+
+    shown = run(folder, measure=measure)
+    if as_json:
+        print(json.dumps(show_json(shown), indent=1))
+    else:
+        say(*show_report(shown))
+
+
+@encoder_app.command()
 def tune(
-    folder: Annotated[Path, typer.Argument(metavar="ENCODER", callback=expand, help="Folder of the bundle.")],
+    folder: BundleFolder,
     database_augmentation: AugmentationOption = None,
     query_expansion: ExpansionOption = None,
     reranking: RerankingOption = None,
@@ -164,11 +194,16 @@ def tune(
     """
     from lookalike.model.encoder.manifest import fingerprint, read_manifest
 
+    from ..encoder.show import calibration_beside, calibration_line
     from ..encoder.tune import change, parsed
 
     settings = change(folder, parsed(database_augmentation, query_expansion, reranking))
+    manifest = read_manifest(folder)
     say(
         f"encoder      {folder}",
-        f"fingerprint  {fingerprint(read_manifest(folder))}",
+        f"fingerprint  {fingerprint(manifest)}",
         f"steps        {settings}",
     )
+    calibration, fits_not = calibration_beside(folder, manifest)
+    if calibration:
+        say(f"calibration  {calibration_line(calibration, fits_not)}")

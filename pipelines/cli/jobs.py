@@ -9,7 +9,7 @@ import typer
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
-from ..query.tables import Format
+from ..query.tables import FORMAT_HELP, Format
 from ..sources import FileFormat
 from ..sources.types import TYPES, arrow_type
 from .options import IN_PART, ConfigFile, Overrides, expand, load_config
@@ -184,7 +184,7 @@ def query(
         str, typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for the two tables.")
     ],
     k: Annotated[int | None, typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
-    format: Annotated[Format, typer.Option(help="Format of the tables.")] = "parquet",
+    format: Annotated[Format, typer.Option(help=FORMAT_HELP)] = "parquet",
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,
     exclude_self: Annotated[
         bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from lookalike.model.errors import GateError, LookalikeError
-from lookalike.model.printable import printable, say
+from lookalike.model.printable import say
 
 from ..filesystem import files
 from ..filesystem.encoding import restart_in_utf8
@@ -23,6 +20,7 @@ from .duplicates import duplicates
 from .encoder import encoder_app
 from .evaluate import evaluate
 from .export import export
+from .groups import OWN_PROCESS, QUIET, Group
 from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
@@ -31,34 +29,9 @@ from .standing import standing
 from .store import exclude_app, generations_app
 from .train import train
 
-
-class _Commands(TyperGroup):
-    """The commands; what typer says of arguments that it does not know has words of the user's in it."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        with _printable_errors():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _printable_errors():
-            return super().invoke(ctx)
-
-
-@contextlib.contextmanager
-def _printable_errors() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "format_message"):  # typer keeps to itself the class of what it prints
-            vars(error)["message"] = printable(vars(error)["message"])
-        raise
-
-
-app = typer.Typer(
-    cls=_Commands,
+app = Group(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
     "answer files of queries.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -73,8 +46,6 @@ EXIT_CODES = (
     "docs/reference/exit-codes.md tells which gate has which code."
 )
 INTERRUPTED, TERMINATED = 130, 143
-OWN_PROCESS = object()
-"""Of a context: nothing runs in this process but the command, so that its standard error is the command's."""
 
 
 def _version(asked: bool) -> None:
@@ -90,11 +61,14 @@ def main_options(
     ctx: typer.Context,
     log: Annotated[LogFormat, typer.Option(help="Log lines for people, or JSON for machines.")] = "text",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what the libraries say.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=QUIET)] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
     ] = False,
 ) -> None:
     logs.set_up(log, verbose)
+    if quiet:
+        logs.only_errors()
     if ctx.obj is OWN_PROCESS:
         ctx.with_resource(native.captured())
         leave_pandas_aside()

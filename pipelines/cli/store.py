@@ -15,19 +15,18 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
 from ..filesystem import files
+from .groups import Group
 from .options import IN_PART, UNKNOWN, ConfigFile, Overrides, expand, load_config
 
-generations_app = typer.Typer(
+generations_app = Group(
     help="What was published: list it, serve another one, delete old ones, check every file.",
-    no_args_is_help=True,
 )
-exclude_app = typer.Typer(
+exclude_app = Group(
     help="Take items down: no query returns them from now on, and the next run leaves them out.",
-    no_args_is_help=True,
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a generation.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of items.")]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Name of a generation.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of items.")]
 IdsFile = Annotated[
     str | None,
     typer.Option("--from", metavar="FILE", callback=expand, help="A file with an id on each line."),

@@ -24,7 +24,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..query.answering import discard
-from ..query.tables import Format
+from ..query.tables import Format, table_name
 from ..store import exclusions, generations
 from .catalogues import Catalogue, check_comparable, numbered
 from .completing import complete
@@ -51,7 +51,7 @@ class DuplicatesOptions:
         precision: wished of what is found, above 0, at most 1.
         min_score: least score of a pair, by which alone it is judged then; None compares pictures.
         sample: pictures that copies are made of.
-        table_format: parquet, csv or jsonl.
+        table_format: parquet, csv, jsonl or excel.
     """
 
     keep: str = "largest"
@@ -82,7 +82,7 @@ def duplicates(
         OSError: if a file cannot be read or written; then there is no table.
     """
     rule = keeper(options.keep)
-    table = files.join(out, f"{TABLE}.{options.table_format}")
+    table = files.join(out, table_name(TABLE, options.table_format))
     seconds: defaultdict[str, float] = defaultdict(float)
     jobs = [config, *([against] if against else [])]
     with contextlib.ExitStack() as stack:

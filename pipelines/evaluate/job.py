@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.errors import LookalikeError
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config
 from ..filesystem import files
@@ -109,7 +110,8 @@ def evaluate(
     settings = settings or Settings()
     with generations.reading(config.store) as generation:
         steps = steps_of(config, generation)
-        shards = open_vectors(config.store, generation)
+        with waiting("opening the vectors"):
+            shards = open_vectors(config.store, generation)
         corpus = RankedCorpus(shards, generation.metric, exclusions.excluded_ids(config.store))
         if not len(corpus):
             raise LookalikeError(f"Expected items to rank. Received: none in generation {generation.name}")

@@ -20,6 +20,7 @@ from ..index.post_processing import Asked
 from ..sources.types import arrow_type
 from ..store.generation import Generation
 from .carried import carried_columns, carried_fields
+from .failure_kinds import Counted, FailureKinds
 from .probability import COLUMN, Probability
 from .query_table import QueryTable
 from .table_blocks import Combine
@@ -66,10 +67,12 @@ class Served:
 
 @dataclass
 class Done:
-    """What has been done so far: numbers of queries and matches, stage of failure -> queries, stage -> seconds."""
+    """What has been done so far: numbers of queries and matches, stage of failure -> queries, kinds of their errors,
+    stage -> seconds."""
 
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    kinds: FailureKinds = field(default_factory=FailureKinds)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @contextlib.contextmanager
@@ -147,7 +150,7 @@ def written(
         tables.enter_context(_neither_alone(failures))
         found = tables.enter_context(open_table(results, schema, table_format))
         failed = tables.enter_context(open_table(failures, FAILURES_SCHEMA, table_format))
-        yield found, failed
+        yield found, Counted(failed, done.kinds)
         with done.timed("write"):
             tables.close()
 

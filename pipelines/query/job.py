@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config
 from ..filesystem import files
@@ -42,7 +43,7 @@ from .report import QuerySummary
 from .several_pictures import one_answer_each
 from .stages import answer_in_stages, is_long
 from .table_blocks import Combine
-from .tables import FORMATS, Format
+from .tables import FORMATS, Format, table_name
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class QueryOptions:
 
     Attributes:
         k: matches a query, at least 1.
-        table_format: of the two tables: parquet, csv or jsonl.
+        table_format: of the two tables: parquet, csv, jsonl or excel.
         exact: search by brute force.
         exclude_self: leave out the item whose id is the query's own.
         conditions: that matches meet; None for those of the job.
@@ -87,7 +88,7 @@ def query(
     Args:
         config: the job; its store and encoder are used.
         path: image shards, a folder or a photograph, a query table, files of vectors, or a `.txt` file of item ids.
-        out: folder for `results.FORMAT` and `failures.FORMAT`.
+        out: folder for the tables `results` and `failures`.
         options: how to answer.
         flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
 
@@ -96,8 +97,8 @@ def query(
         OSError: if the tables cannot be written; then neither is there.
     """
     done = Done()
-    results = files.join(out, f"results.{options.table_format}")
-    failures = files.join(out, f"failures.{options.table_format}")
+    results = files.join(out, table_name("results", options.table_format))
+    failures = files.join(out, table_name("failures", options.table_format))
     started = time.perf_counter()
     kind = kind_of(path)
     table = query_table(path) if kind == "table" else None
@@ -131,6 +132,7 @@ def query(
         answered=done.counts["answered"],
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
+        why=done.kinds.line(),
         matches=done.counts["matches"],
         results=results,
         failures=failures,
@@ -179,7 +181,8 @@ def _opened(
                 blocks = content_blocks(path, config, generation, suspect=suspect, size=served.block)
             # The first queries are read, or the encoder opened, while the index is.
             coming = _ahead(background, blocks)
-        shards = [open_index(config.store, ref) for ref in served.generation.indexes]
+        with waiting("opening the index"):
+            shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         if by_id:
             found = (
                 item_blocks(table, shards, generation, served.combine, served.block)
@@ -215,7 +218,8 @@ def _timed(blocks: Iterator[Block], done: Done) -> Iterator[Block]:
 
 def _not_empty(blocks: Iterator[Block], path: str) -> Iterator[Block]:
     """The same blocks, the first of them read. Raises LookalikeError if there is none."""
-    first = next(blocks, None)
+    with waiting("reading the first queries"):
+        first = next(blocks, None)
     if first is None:
         raise LookalikeError(f"Expected queries. Received: none in {path}")
     return itertools.chain([first], blocks)

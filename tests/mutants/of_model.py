@@ -248,7 +248,7 @@ CHANGES: dict[str, list[Change]] = {
             "shrinkage goes the other way",
         ),
         worse(
-            "    if dim > min(features.shape):",
+            "    if dim > min(images, features):",
             "    if dim > features.shape[1]:",
             "a projection of more dimensions than images is fitted",
         ),

@@ -16,6 +16,7 @@ COMMANDS = [
     *(
         "pack",
         "encoder build",
+        "encoder show",
         "encoder tune",
         "train",
         "embed",
