@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images import MAX_PIXELS
@@ -52,6 +52,8 @@ def _check_type(kind: str) -> str:
 
 
 MetadataType = Annotated[str, AfterValidator(_check_type)]
+_OF_IDS = ("string", "int64", "uint64")
+"""Types of metadata whose values may be ids of items."""
 
 
 class Corpus(Section):
@@ -74,6 +76,10 @@ class Corpus(Section):
     metadata: dict[str, MetadataType] = Field(
         default_factory=dict, description="fields carried through to the result tables, name -> type"
     )
+    group: str | None = Field(
+        None,
+        description="a field of metadata: records of one value of it are pictures of one item, which answers name once",
+    )
     images_per_shard: Count = Field(1024, description="mean size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
     max_bytes: Count = Field(MAX_BYTES, description="larger records are refused before they are read")
@@ -94,6 +100,18 @@ class Corpus(Section):
                 f"a name that is no column of our own ({', '.join(OUR_COLUMNS)}) is expected, not {taken[0]!r}"
             )
         return metadata
+
+    @field_validator("group")
+    @classmethod
+    def _check_group(cls, group: str | None, info: ValidationInfo) -> str | None:
+        metadata = info.data.get("metadata", {})
+        if group is not None and metadata.get(group) not in _OF_IDS:
+            known = [name for name, kind in metadata.items() if kind in _OF_IDS]
+            raise ValueError(
+                f"a field of corpus.metadata of text or whole numbers ({', '.join(known) or 'none is there'}) is "
+                f"expected, not {group!r}"
+            )
+        return group
 
     def source_options(self) -> SourceOptions:
         """What the readers need of this."""
@@ -162,7 +180,9 @@ class Query(Section):
         None, description="greatest distance of a match, with metric: euclidean"
     )
     group_by: str | None = Field(
-        None, description="field of the metadata; of one value of it at most per_group items are matches"
+        None,
+        description="field of the metadata; of one value of it at most per_group items are matches; default "
+        "corpus.group",
     )
     per_group: Count = Field(1, description="matches of one value of group_by")
     diversify: Fraction | None = Field(
@@ -270,7 +290,7 @@ class Config(Section):
     metric: Literal["cosine", "euclidean"] = "cosine"
     embed: Embed = Embed()
     index: Index = Index()
-    query: Query = Query()
+    query: Query = Field(Query(), validate_default=True)
     standing: list[Standing] = Field(
         default_factory=list, description="files of queries that every night answers"
     )
@@ -278,6 +298,14 @@ class Config(Section):
     gates: Gates = Gates()
     retention: Retention = Retention()
     prices: Prices = Prices()
+
+    @field_validator("query")
+    @classmethod
+    def _grouped(cls, query: Query, info: ValidationInfo) -> Query:
+        corpus: Corpus | None = info.data.get("corpus")
+        if corpus is None or corpus.group is None or "group_by" in query.model_fields_set:
+            return query
+        return query.model_copy(update={"group_by": corpus.group})
 
     @field_validator("standing")
     @classmethod
