@@ -170,6 +170,11 @@ class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    exact: bool = Field(False, description="compare with every vector")
+    exclude_self: bool = Field(
+        False,
+        description="leave out the item whose id is the query's own; with corpus.group, all its pictures",
+    )
     min_probability: Fraction | None = Field(
         None,
         description="matches of a lower probability are left out; needs `lookalike evaluate --calibrate`; default none",
@@ -214,8 +219,6 @@ class Standing(Query):
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(description="of its folder in STORE/standing")
     queries: WrittenPath = Field(description="in any form that `lookalike query` takes")
-    exact: bool = Field(False, description="compare with every vector")
-    exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
 
     def over(self, query: Query) -> Standing:
         """The same with the keys of `query` that it has not itself."""
