@@ -186,6 +186,8 @@ def _parser() -> duckdb.DuckDBPyConnection:
 
 def _expression(cursor: duckdb.DuckDBPyConnection, text: str) -> Any:
     """The syntax tree of a text that is one expression, whole and alone."""
+    if not text.strip():
+        raise _RefusedError("it is empty")
     depth = itertools.accumulate((c == "(") - (c == ")") for c in text)
     if len(text.encode()) > _LONGEST or max(depth, default=0) > _DEEPEST:
         raise _RefusedError(
