@@ -185,10 +185,17 @@ def query(
     ],
     k: Annotated[int | None, typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
     format: Annotated[Format, typer.Option(help=FORMAT_HELP)] = "parquet",
-    exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,
+    exact: Annotated[
+        bool | None,
+        typer.Option("--exact/--no-exact", help="Compare with every vector. Default: query.exact."),
+    ] = None,
     exclude_self: Annotated[
-        bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--exclude-self/--keep-self",
+            help="Leave out the item whose id is the query's own. Default: query.exclude_self.",
+        ),
+    ] = None,
     min_probability: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Leave out matches below; needs `evaluate --calibrate`."),
@@ -256,8 +263,8 @@ def query(
     options = QueryOptions(
         k or job.query.k,
         format,
-        exact=exact,
-        exclude_self=exclude_self,
+        exact=job.query.exact if exact is None else exact,
+        exclude_self=job.query.exclude_self if exclude_self is None else exclude_self,
         conditions=conditions,
         combine=combine,
         min_probability=min_probability,

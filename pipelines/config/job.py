@@ -6,7 +6,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images import MAX_PIXELS
@@ -53,6 +60,8 @@ def _check_type(kind: str) -> str:
 
 
 MetadataType = Annotated[str, AfterValidator(_check_type)]
+_OF_IDS = ("string", "int64", "uint64")
+"""Types of metadata whose values may be ids of items."""
 
 
 class Corpus(Section):
@@ -76,6 +85,10 @@ class Corpus(Section):
         default_factory=dict,
         description="fields carried to the result tables, name: type; one that no record has is refused",
     )
+    group: str | None = Field(
+        None,
+        description="a field of metadata: records of one value of it are pictures of one item, which answers name once",
+    )
     images_per_shard: Count = Field(1024, description="mean size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
     max_bytes: Count = Field(
@@ -98,6 +111,18 @@ class Corpus(Section):
                 f"a name that is no column of our own ({', '.join(OUR_COLUMNS)}) is expected, not {taken[0]!r}"
             )
         return metadata
+
+    @field_validator("group")
+    @classmethod
+    def _check_group(cls, group: str | None, info: ValidationInfo) -> str | None:
+        metadata = info.data.get("metadata", {})
+        if group is not None and metadata.get(group) not in _OF_IDS:
+            known = [name for name, kind in metadata.items() if kind in _OF_IDS]
+            raise ValueError(
+                f"a field of corpus.metadata of text or whole numbers ({', '.join(known) or 'none is there'}) is "
+                f"expected, not {group!r}"
+            )
+        return group
 
     def source_options(self) -> SourceOptions:
         """What the readers need of this."""
@@ -156,6 +181,11 @@ class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    exact: bool = Field(False, description="compare with every vector")
+    exclude_self: bool = Field(
+        False,
+        description="leave out the item whose id is the query's own; with corpus.group, all its pictures",
+    )
     min_probability: Fraction | None = Field(
         None,
         description="matches of a lower probability are left out; needs `lookalike evaluate --calibrate`; default none",
@@ -166,7 +196,9 @@ class Query(Section):
         None, description="greatest distance of a match, with metric: euclidean"
     )
     group_by: str | None = Field(
-        None, description="field of the metadata; of one value of it at most per_group items are matches"
+        None,
+        description="field of the metadata; of one value of it at most per_group items are matches; default "
+        "corpus.group",
     )
     per_group: Count = Field(1, description="matches of one value of group_by")
     diversify: Fraction | None = Field(
@@ -198,8 +230,6 @@ class Standing(Query):
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(description="of its folder in STORE/standing")
     queries: WrittenPath = Field(description="in any form that `lookalike query` takes")
-    exact: bool = Field(False, description="compare with every vector")
-    exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
 
     def over(self, query: Query) -> Standing:
         """The same with the keys of `query` that it has not itself."""
@@ -276,7 +306,7 @@ class Config(Section):
     )
     embed: Embed = Embed()
     index: Index = Index()
-    query: Query = Query()
+    query: Query = Field(Query(), validate_default=True)
     standing: list[Standing] = Field(
         default_factory=list, description="files of queries that every night answers"
     )
@@ -284,6 +314,14 @@ class Config(Section):
     gates: Gates = Gates()
     retention: Retention = Retention()
     prices: Prices = Prices()
+
+    @field_validator("query")
+    @classmethod
+    def _grouped(cls, query: Query, info: ValidationInfo) -> Query:
+        corpus: Corpus | None = info.data.get("corpus")
+        if corpus is None or corpus.group is None or "group_by" in query.model_fields_set:
+            return query
+        return query.model_copy(update={"group_by": corpus.group})
 
     @field_validator("standing")
     @classmethod

@@ -21,6 +21,7 @@ from ..sources.types import arrow_type
 from ..store.generation import Generation
 from .carried import carried_columns, carried_fields
 from .failure_kinds import Counted, FailureKinds
+from .look_up import LookUpIds
 from .probability import COLUMN, Probability
 from .query_table import QueryTable
 from .table_blocks import Combine
@@ -58,6 +59,13 @@ class Served:
         columns = self.table.columns if self.table else None
         schema = results_schema(self.generation.metadata, columns, self.probability is not None)
         return schema.with_metadata(made_by)
+
+    @property
+    def look_up_ids(self) -> LookUpIds:
+        """How ids of items are looked up."""
+        group = self.config.corpus.group
+        known = group if group in self.generation.metadata else None
+        return LookUpIds(known, self.excluded, self.combine, self.generation.metric, self.block)
 
     @property
     def block(self) -> int:

@@ -19,17 +19,16 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config, Corpus
 from ..filesystem.text import lines
 from ..index.post_processing import BLOCK
-from ..index.query_blocks import QueryBlock
-from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
 from ..sources import Shard, SourceOptions, read_records
 from ..sources.fields import escape
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
-from .blocks import Block, Failure, unsearchable, with_failures
+from .blocks import Block, Failure, parted, unsearchable
+from .look_up import LookUpIds, looked_up, looked_up_items
 from .query_files import image_shards, kind_of_parquet, query_table, table_files
 from .query_table import QueryTable, form_of
-from .table_blocks import Combine, asked_rows, looked_up_items
+from .table_blocks import Combine, asked_rows
 from .table_rows import read_table
 from .vector_files import vector_blocks
 
@@ -169,10 +168,11 @@ def _next_batch(records: Iterator[Record], most: int, most_bytes: int) -> list[R
     return batch
 
 
-def id_blocks(path: str, shards: Sequence[IndexShard], size: int = BLOCK) -> Iterator[Block]:
-    """Queries from a text file of ids of indexed items; see `text_ids`."""
-    for names, numbers, failures in text_ids(path, size):
-        yield looked_up(names, numbers, failures, vectors_by_id(shards, pa.array(names, pa.string())))
+def id_blocks(path: str, shards: Sequence[IndexShard], how: LookUpIds) -> Iterator[Block]:
+    """Queries from a text file of ids; see `text_ids`."""
+    for names, numbers, failures in text_ids(path, how.at_once):
+        found = how.in_open(shards, pa.array(names, pa.string()))
+        yield from parted(looked_up(names, numbers, failures, found, how.combine, how.metric), how.size)
 
 
 def text_ids(path: str, size: int = BLOCK) -> Iterator[tuple[list[str], np.ndarray, list[Failure]]]:
@@ -193,19 +193,6 @@ def text_ids(path: str, size: int = BLOCK) -> Iterator[tuple[list[str], np.ndarr
                 shown = line.decode("utf-8", "backslashreplace")
                 failures.append(Failure(number, shown, "id", "the id is not UTF-8"))
         yield names, np.array(numbers, np.int64), failures
-
-
-def looked_up(
-    names: list[str], numbers: np.ndarray, failures: Sequence[Failure], vectors: np.ndarray
-) -> Block:
-    """A block of the ids that have vectors; NaN is what an unknown one has in `vectors`, float32 (ids, dim)."""
-    found = np.isfinite(vectors).all(axis=1)
-    missing = [
-        Failure(int(numbers[i]), names[i], "lookup", "no indexed item has this id")
-        for i in np.flatnonzero(~found)
-    ]
-    kept = QueryBlock(names, vectors, numbers).only(found)
-    return with_failures(kept, sorted([*failures, *missing]))
 
 
 def content_blocks(
@@ -263,16 +250,12 @@ def table_blocks(
 
 
 def item_blocks(
-    table: QueryTable,
-    shards: Sequence[IndexShard],
-    generation: Generation,
-    combine: Combine,
-    size: int = BLOCK,
+    table: QueryTable, shards: Sequence[IndexShard], generation: Generation, how: LookUpIds
 ) -> Iterator[Block]:
     """Queries of a table that ask with indexed items. Raises as `read_table`."""
-    for rows in read_table(table, size, generation.dim, generation.encoder):
-        vectors = vectors_by_id(shards, rows.column(2).combine_chunks())
-        yield looked_up_items(rows, vectors, combine, generation.metric)
+    for rows in read_table(table, how.at_once, generation.dim, generation.encoder):
+        found = how.in_open(shards, rows.column(2).combine_chunks())
+        yield from parted(looked_up_items(rows, found, how.combine, how.metric), how.size)
 
 
 def check_encoder(config: Config, generation: Generation) -> None:

@@ -110,7 +110,7 @@ def query(
         steps = steps_of(config, generation)
         conditions = options.conditions or Conditions.of(config.query)
         conditions.check(generation.metadata, generation.metric)
-        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
+        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)
         combine = options.combine or config.query.combine
         least = config.query.min_probability if options.min_probability is None else options.min_probability
         probability = probability_of(config, generation, steps, least, options.k)
@@ -184,11 +184,8 @@ def _opened(
         with waiting("opening the index"):
             shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         if by_id:
-            found = (
-                item_blocks(table, shards, generation, served.combine, served.block)
-                if table
-                else id_blocks(path, shards, served.block)
-            )
+            how = served.look_up_ids
+            found = item_blocks(table, shards, generation, how) if table else id_blocks(path, shards, how)
             coming = _ahead(background, found)
         done.seconds["open"] = time.perf_counter() - started
         yield shards, coming

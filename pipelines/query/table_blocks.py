@@ -28,7 +28,6 @@ Combine = Literal["best", "mean"]
 Errors = dict[int, tuple[str, str]]
 """Row -> stage and error."""
 _FETCHED_AT_ONCE = 8
-NO_ITEM = "no indexed item has this id"
 
 
 class _UnreadableError(Exception):
@@ -145,12 +144,6 @@ def with_vectors(rows: pa.Table, combine: Combine, metric: str) -> Block:
     return block_of(rows, vectors, {}, combine, metric, refused="vector")
 
 
-def looked_up_items(rows: pa.Table, vectors: np.ndarray, combine: Combine, metric: str) -> Block:
-    """The queries of rows that ask with items, of which `vectors`, float32 (rows, dim), has NaN for unknown ones."""
-    errors = dict.fromkeys(np.flatnonzero(np.isnan(vectors).any(axis=1)).tolist(), ("lookup", NO_ITEM))
-    return block_of(rows, vectors, errors, combine, metric, refused="vector")
-
-
 def block_of(
     rows: pa.Table, vectors: np.ndarray, errors: Errors, combine: Combine, metric: str, refused: str
 ) -> Block:
@@ -183,11 +176,11 @@ def block_of(
     columns = None if carried is None else carried.take(pa.array(first))
     good = QueryBlock(ids, vectors, numbers, columns=columns).only(~np.isin(numbers, list(failed)))
     if combine == "mean":
-        good = _means(good, metric, failed)
+        good = means(good, metric, failed)
     return with_failures(good, sorted(failed.values()))
 
 
-def _means(block: QueryBlock, metric: str, failed: dict[int, Failure]) -> QueryBlock:
+def means(block: QueryBlock, metric: str, failed: dict[int, Failure]) -> QueryBlock:
     """One vector a query: for cosine the mean of unit vectors, by which items are in the order of their mean score."""
     numbers, first, counts = np.unique(block.numbers, return_index=True, return_counts=True)
     one = block.only(np.isin(np.arange(len(block.ids)), first))

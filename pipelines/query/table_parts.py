@@ -33,7 +33,7 @@ def rows_as_shards(folder: str, served: Served, table: QueryTable) -> list[Shard
 
 def listed_rows(folder: str, served: Served, table: QueryTable) -> ListedRows:
     """The same of a table that asks with items. Raises as `read_table`."""
-    written = write_rows(_folder(folder), _blocks(served, table, served.block), ROWS)
+    written = write_rows(_folder(folder), _blocks(served, table, served.look_up_ids.at_once), ROWS)
     return ListedRows(tuple(info.path for info in written), served.combine, served.generation.metric)
 
 

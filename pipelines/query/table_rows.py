@@ -20,6 +20,7 @@ from ..filesystem.files import FileInfo
 from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..filesystem.text import lines, open_text
+from ..index.members import MOST_PICTURES
 from ..sources.fields import shown
 from ..sources.text_tables import json_rows, read_csv
 from ..sources.types import UnfitError, arrow_type, convert
@@ -31,8 +32,6 @@ from .vector_files import check_made_by, check_pages, ids_of, plain_column
 OURS = ("query_id", "number", "value", "box", "stage", "error")
 """Of a block: id of the query, its number (that of its first row), what it asks with, the edges of the box (left, top,
 right, bottom), and of a row that asks nothing the stage and the error."""
-MOST_PICTURES = 100
-"""Rows of one query: each is searched for."""
 _MOST_BYTES = 64 << 20
 _FEW, _MANY = 16, 4096
 """Rows that are read from Parquet at a time, with images and without."""
