@@ -11,7 +11,8 @@ WITH_EXAMPLES = [
     module_name(path)
     for folder in ("model", "pipelines")
     for path in sorted((ROOT / folder).rglob("*.py"))
-    if ">>> " in path.read_text(encoding="utf-8")
+    if path.parent.name != "api"  # see test_api_examples
+    and ">>> " in path.read_text(encoding="utf-8")
 ]
 
 
