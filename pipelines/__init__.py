@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from .api.answers import Answers, read_answers
     from .api.encoders import Encoded, Encoder, open_encoder
     from .api.jobs import Job, open_job
+    from .api.making import build_encoder, train_network
     from .api.stores import Store, open_store
+    from .sources.pack import pack
 
     __version__: str
 
@@ -25,10 +27,13 @@ _MODULES = {
     "Job": ".api.jobs",
     "LookalikeError": ".model.errors",
     "Store": ".api.stores",
+    "build_encoder": ".api.making",
     "open_encoder": ".api.encoders",
     "open_job": ".api.jobs",
     "open_store": ".api.stores",
+    "pack": ".sources.pack",
     "read_answers": ".api.answers",
+    "train_network": ".api.making",
 }
 """Name -> the module that it is imported from."""
 __all__ = [
@@ -40,10 +45,13 @@ __all__ = [
     "LookalikeError",
     "Store",
     "__version__",
+    "build_encoder",
     "open_encoder",
     "open_job",
     "open_store",
+    "pack",
     "read_answers",
+    "train_network",
 ]
 
 

@@ -151,6 +151,55 @@ class Job:
         )
         return query(self.config, _path(queries), _path(out), options, flags)
 
+    def evaluate(
+        self,
+        queries: Place,
+        relevance: Place,
+        out: Place | None = None,
+        *,
+        k: Sequence[int] = (1, 5, 10),
+        classes: str | None = None,
+        keep_self: bool = False,
+        calibrate: bool = False,
+        resamples: int = 10_000,
+    ) -> dict[str, Any]:
+        """Measures how well what is served is ranked for some queries, as `lookalike evaluate`, exactly.
+
+        >>> import lookalike
+        >>> report = lookalike.open_job("job.yaml").evaluate("photos", "judged.txt", k=[1, 10])
+        >>> found = report["evaluations"][0]
+        >>> found["counts"]["measured"], round(found["metrics"]["hit_rate@10"]["mean"], 2)
+        (2, 1.0)
+
+        Args:
+            queries: as for `query`.
+            relevance: a field of the metadata, `directory` of the id, or a file of TREC qrels.
+            out: the folder for `evaluation.json` and the tables; None writes nothing.
+            k: cut-offs.
+            classes: field of the classes; None is the one of `relevance`.
+            keep_self: rank the item whose id is the query's own, too.
+            calibrate: fit the probability that a match is relevant, and keep it beside the encoder.
+            resamples: of the bootstrap.
+
+        Returns:
+            What `evaluation.json` holds: docs/evaluation.md.
+        """
+        from ..evaluate.job import evaluate
+        from ..evaluate.measurements import Settings
+        from ..evaluate.report import make_report, write_report
+        from ..evaluate.summary import ClassSizes
+        from ..store.calibrations import keep_calibration
+
+        settings = Settings(tuple(sorted(set(k))), keep_self=keep_self, classes=classes, calibrate=calibrate)
+        found = evaluate(self.config, _path(queries), _path(relevance), settings)
+        report, tables = make_report(found, [_path(relevance)], settings, ClassSizes(), resamples=resamples)
+        if out is not None:
+            write_report(_path(out), report, tables)
+        for one in found:
+            if calibrate and one.calibrated and one.calibrated.fitted:
+                keep_calibration(self.config.store, self.config.encoder, one.calibrated.calibration)
+        return report
+
     def duplicates(
         self,
         out: Place,

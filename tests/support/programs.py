@@ -8,14 +8,18 @@ from pathlib import Path
 
 import yaml
 
-from tests.conftest import Job
+from tests.conftest import SPEC, Job, picture, tiny_network
 
 PHOTOS = 5
 
 
 def make_world(folder: Path, published: Job, pictures: Mapping[str, bytes]) -> None:
-    """Fills a folder: `encoder`, `shards`, `store` (published), `job.yaml`, `photos` of which 5 are in the store, and
-    `answers` to these."""
+    """Fills a folder.
+
+    `encoder`, `shards`, `store` (published) and `job.yaml`; `photos`, 5 that are in the store, `answers` to them, and
+    `judged.txt`, which says what is relevant to two; `tiny.keras`, a network, `labelled`, pictures in folders by their
+    class, and `train.yaml`.
+    """
     from lookalike.query.job import QueryOptions, query
 
     shutil.copytree(published.store, folder / "store")
@@ -37,3 +41,20 @@ def make_world(folder: Path, published: Job, pictures: Mapping[str, bytes]) -> N
         )
     )
     query(config, str(folder / "photos"), str(folder / "answers"), QueryOptions(10))
+    (folder / "judged.txt").write_text("p00.jpg 0 p05.jpg 1\np01.jpg 0 p06.jpg 1\n")
+    _add_training(folder)
+
+
+def _add_training(folder: Path) -> None:
+    tiny_network().save(folder / "tiny.keras")
+    for number in range(24):
+        path = folder / "labelled" / f"class{number % 3}" / f"{number:02}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(number))
+    settings = {
+        "run": "run",
+        "corpus": {"shards": "labelled"},
+        "network": {"name": "tiny.keras", "layer": "features", "preprocessing": SPEC, "dim": 8},
+        "batch_size": 8,
+    }
+    (folder / "train.yaml").write_text(yaml.safe_dump(settings))
