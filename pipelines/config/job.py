@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +25,7 @@ from ..filesystem.paths import FolderPath, WrittenPath
 from ..sources import ShardFormat, SourceOptions
 from ..sources.base import MAX_BYTES, OUR_COLUMNS
 from ..sources.types import TYPES, arrow_type
-from .job_file import read_job
+from .job_file import make_job, read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -335,3 +337,12 @@ class Config(Section):
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """Reads a job file; see `job_file.read_job`."""
     return read_job(Config, path, overrides)
+
+
+Given: TypeAlias = "Config | Mapping[str, Any] | str | PathLike[str]"
+"""A job as a program gives it: the path of its file, what would stand in one, or what was read from one."""
+
+
+def make_config(given: Given, keys: Mapping[str, Any] | None = None) -> Config:
+    """The job of a program; see `job_file.make_job`."""
+    return make_job(Config, given, keys or {})

@@ -217,7 +217,7 @@ def content_blocks(
         return table_blocks(query_table(path), config, generation, "mean", suspect=suspect, size=size)
     if kind == "vectors":
         return vector_blocks(table_files(path), generation.dim, metric, generation.encoder, size)
-    open_encoder = functools.partial(_matching_encoder, config, generation)
+    open_encoder = functools.partial(matching_encoder, config, generation)
     return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect, size=size)
 
 
@@ -242,7 +242,7 @@ def table_blocks(
     Raises:
         LookalikeError: as `read_table`, or if the encoder is not that of the index.
     """
-    open_encoder = functools.partial(_matching_encoder, config, generation) if table.has_pictures else None
+    open_encoder = functools.partial(matching_encoder, config, generation) if table.has_pictures else None
     size = min(size, IMAGE_BLOCK) if table.has_pictures else size
     rows = read_table(table, size, generation.dim, generation.encoder)
     options = query_options(config.corpus)
@@ -270,7 +270,8 @@ def check_encoder(config: Config, generation: Generation) -> None:
         )
 
 
-def _matching_encoder(config: Config, generation: Generation) -> Encoder:
+def matching_encoder(config: Config, generation: Generation) -> Encoder:
+    """The encoder of a job, opened. Raises LookalikeError as `check_encoder`, or if it is no whole bundle."""
     from lookalike.model.encoder.bundle import Encoder
 
     check_encoder(config, generation)

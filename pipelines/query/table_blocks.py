@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.errors import LookalikeError
 from lookalike.model.images.boxes import Box, PartOfImage
 
 from ..filesystem import files
@@ -19,6 +17,7 @@ from ..index.query_blocks import QueryBlock
 from ..index.scores import checked
 from ..sources import SourceOptions
 from .blocks import Block, Failure, unsearchable, with_failures
+from .fetching import UnreadableError, fetch
 from .table_rows import carried_of
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ Combine = Literal["best", "mean"]
 Errors = dict[int, tuple[str, str]]
 """Row -> stage and error."""
 _FETCHED_AT_ONCE = 8
-
-
-class _UnreadableError(Exception):
-    """A picture that cannot be fetched; the message is the reason."""
 
 
 def asked_rows(
@@ -79,7 +74,7 @@ def encoded_rows(
         places: list[int] = []
         boxes = rows.column(3)
         for row, data in _pictures(rows, options):
-            if isinstance(data, _UnreadableError):
+            if isinstance(data, UnreadableError):
                 errors[row] = ("read", str(data))
                 continue
             edges = boxes[row].as_py()
@@ -100,7 +95,7 @@ def encoded_rows(
     return block_of(rows, vectors, errors, combine, metric, refused="encode")
 
 
-def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | _UnreadableError]]:
+def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | UnreadableError]]:
     """The encoded pictures of the rows that have no error yet, remote ones fetched some at a time."""
     asking = np.flatnonzero(rows.column(4).is_null().to_numpy()).tolist()
     values = rows.column(2)
@@ -108,33 +103,12 @@ def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, byt
         for row in asking:
             data = values[row].as_py()
             too_large = len(data) > options.max_bytes
-            yield row, _UnreadableError(options.too_large(len(data))) if too_large else data
+            yield row, UnreadableError(options.too_large(len(data))) if too_large else data
         return
     paths = (values[row].as_py() for row in asking)
-    yield from zip(asking, files.each_read(paths, _fetching(options), _FETCHED_AT_ONCE), strict=True)
-
-
-def _fetching(options: SourceOptions) -> Callable[[str], bytes | _UnreadableError]:
-    def fetch(path: str) -> bytes | _UnreadableError:
-        try:
-            if not files.is_remote(path):
-                # A named pipe would wait for a writer.
-                mode = os.stat(path.removeprefix("file://")).st_mode
-                if not stat.S_ISREG(mode):
-                    return _UnreadableError(f"{'a folder' if stat.S_ISDIR(mode) else 'no file'}: {path}")
-            with files.open_read(path) as file:
-                size = files.look_at(path, file).size
-                return (
-                    _UnreadableError(options.too_large(size))
-                    if size > options.max_bytes
-                    else file.read(size + 1)
-                )
-        except OSError as error:
-            return _UnreadableError(files.reason(error))
-        except (LookalikeError, ValueError) as error:
-            return _UnreadableError(f"{error}: {path!r}")
-
-    return fetch
+    yield from zip(
+        asking, files.each_read(paths, partial(fetch, options=options), _FETCHED_AT_ONCE), strict=True
+    )
 
 
 def with_vectors(rows: pa.Table, combine: Combine, metric: str) -> Block:

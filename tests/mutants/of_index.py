@@ -446,8 +446,8 @@ CHANGES: dict[str, list[Change]] = {
             "a query that nothing matches is in neither table",
         ),
         wrong(
-            "excluded = exclusions.excluded_ids(config.store)",
-            "excluded = exclusions.excluded_ids(config.store)[:0]",
+            "        exclusions.excluded_ids(config.store),",
+            "        exclusions.excluded_ids(config.store)[:0],",
             "what was taken down is shown",
         ),
         wrong(
@@ -461,8 +461,8 @@ CHANGES: dict[str, list[Change]] = {
             "a generation is pruned while a query reads it",
         ),
         loses(
-            "                written.result()\n    if far:",
-            "                pass\n    if far:",
+            '        with done.timed("write"):\n            if written:\n                written.result()',
+            '        with done.timed("write"):\n            if written:\n                pass',
             "a table lacks the last rows, which could not be written",
         ),
         worse(

@@ -15,6 +15,7 @@ from tests.support.places import ROOT, module_name
 from tests.test_rooms import IMPORTS, MODULES
 
 from . import (
+    of_api,
     of_duplicates,
     of_embedding,
     of_filesystem,
@@ -41,6 +42,7 @@ ALL: list[tuple[str, Change]] = [
         of_standing,
         of_duplicates,
         of_model,
+        of_api,
     )
     for file, changes in part.CHANGES.items()
     for change in changes
