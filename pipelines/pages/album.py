@@ -1,0 +1,163 @@
+"""The thumbnails of a page: each picture is made small once, and is in the page once, however often it is shown.
+
+A page defines its pictures as SVG images at its end and shows them by reference: so it is one file that opens from a
+disk, needs no script, and is printed with its pictures, which would be lost with background images.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lookalike.model.cores import cores
+from lookalike.model.errors import ImageError
+from lookalike.model.images import MAX_PIXELS
+from lookalike.model.images.isolated import decode
+
+SIDE = 144
+"""Pixels of a thumbnail's longer side."""
+QUALITY = 75
+"""Of WebP: a photograph of clothing takes about 3 kB."""
+MOST_BYTES = 12 << 20
+"""Of all pictures of a page; base64 makes a third more of them."""
+_AHEAD, _WAITING_BYTES = 8, 128 << 20
+"""Images a thread that wait to be decoded, and bytes of all that wait; one alone may have more."""
+
+ITEM, QUERY = "item", "query"
+"""Kinds of pictures: of the catalogue and of the queries, which may have the same ids."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture.
+
+    Attributes:
+        webp: the file.
+        width, height: of it.
+        sha256: of the file that it was made of.
+    """
+
+    webp: bytes
+    width: int
+    height: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture where it is shown.
+
+    Attributes:
+        number: of its definition in the page; None where there is none.
+        width, height: of it; 0 without one.
+        reason: why there is none.
+        sha256: of the file that it was made of, in hexadecimal; None if that was not read.
+    """
+
+    number: int | None
+    width: int = 0
+    height: int = 0
+    reason: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A picture where the page defines it: its number, size, and a `data:` address."""
+
+    number: int
+    width: int
+    height: int
+    address: str
+
+
+class Album:
+    """Collects thumbnails, then hands them out in the order in which a page shows them, as long as there is room.
+
+    Args:
+        most_bytes: of all thumbnails that are handed out.
+
+    Attributes:
+        definitions: what the page has to define for what was shown so far.
+        left_out: pictures that were asked for when there was no room.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._room = most_bytes
+        self._made: dict[tuple[str, str], Thumbnail | str] = {}
+        self._numbers: dict[str, int] = {}
+        self._without: dict[str, str] = {}
+        self.definitions: list[Definition] = []
+        self.left_out = 0
+
+    def add(self, kind: str, pictures: Iterable[tuple[str, bytes]], max_pixels: int = MAX_PIXELS) -> None:
+        """Makes thumbnails of (id, encoded image); of one id the first. Only some images are in memory at a time.
+
+        Args:
+            kind: `ITEM` or `QUERY`, or what else tells ids apart.
+            pictures: to make small, as they are read.
+            max_pixels: larger ones are refused.
+        """
+        waiting: deque[tuple[str, int, Future[Thumbnail | str]]] = deque()
+
+        def take() -> None:
+            name, _, made = waiting.popleft()
+            self._made.setdefault((kind, name), made.result())
+
+        with ThreadPoolExecutor(cores()) as pool:
+            for name, data in pictures:
+                waiting.append((name, len(data), pool.submit(thumbnail_or_reason, data, max_pixels)))
+                while len(waiting) > _AHEAD * cores() or (
+                    len(waiting) > 1 and sum(size for _, size, _ in waiting) > _WAITING_BYTES
+                ):
+                    take()
+            while waiting:
+                take()
+
+    def without(self, kind: str, reason: str) -> None:
+        """Tells why pictures of a kind that were not added are not there."""
+        self._without[kind] = reason
+
+    def show(self, kind: str, name: str) -> Picture:
+        """The picture of an id for the next place in the page; without a number but with a reason if there is none."""
+        made = self._made.get((kind, name), self._without.get(kind, "the picture was not found"))
+        if isinstance(made, str):
+            return Picture(None, reason=made)
+        number = self._numbers.get(made.sha256)
+        if number is None:
+            if len(made.webp) > self._room:
+                self.left_out += 1
+                return Picture(None, reason="left out, the page is full", sha256=made.sha256)
+            self._room -= len(made.webp)
+            number = self._numbers[made.sha256] = len(self._numbers)
+            address = "data:image/webp;base64," + base64.b64encode(made.webp).decode()
+            self.definitions.append(Definition(number, made.width, made.height, address))
+        return Picture(number, made.width, made.height, sha256=made.sha256)
+
+
+def thumbnail_or_reason(data: bytes, max_pixels: int = MAX_PIXELS) -> Thumbnail | str:
+    """A thumbnail of an encoded image, upright; or why it cannot be decoded."""
+    try:
+        pixels = decode(data, max_pixels=max_pixels, min_side=SIDE).pixels
+    except ImageError as error:
+        return str(error)
+    return thumbnail(pixels, hashlib.sha256(data).hexdigest())
+
+
+def thumbnail(pixels: np.ndarray, sha256: str) -> Thumbnail:
+    """Makes pixels, uint8 (height, width, 3) in RGB, small enough to fit a square of `SIDE`; never larger."""
+    scale = min(1.0, SIDE / max(pixels.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    done, webp = cv2.imencode(
+        ".webp", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, QUALITY]
+    )
+    assert done
+    return Thumbnail(webp.tobytes(), width, height, sha256)
