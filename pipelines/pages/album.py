@@ -19,6 +19,7 @@ import numpy as np
 from lookalike.model.cores import cores
 from lookalike.model.errors import ImageError
 from lookalike.model.images import MAX_PIXELS
+from lookalike.model.images.boxes import PartOfImage
 from lookalike.model.images.isolated import decode
 
 SIDE = 144
@@ -97,7 +98,9 @@ class Album:
         self.definitions: list[Definition] = []
         self.left_out = 0
 
-    def add(self, kind: str, pictures: Iterable[tuple[str, bytes]], max_pixels: int = MAX_PIXELS) -> None:
+    def add(
+        self, kind: str, pictures: Iterable[tuple[str, bytes | PartOfImage]], max_pixels: int = MAX_PIXELS
+    ) -> None:
         """Makes thumbnails of (id, encoded image); of one id the first. Only some images are in memory at a time.
 
         Args:
@@ -142,13 +145,17 @@ class Album:
         return Picture(number, made.width, made.height, sha256=made.sha256)
 
 
-def thumbnail_or_reason(data: bytes, max_pixels: int = MAX_PIXELS) -> Thumbnail | str:
-    """A thumbnail of an encoded image, upright; or why it cannot be decoded."""
+def thumbnail_or_reason(image: bytes | PartOfImage, max_pixels: int = MAX_PIXELS) -> Thumbnail | str:
+    """A thumbnail of an encoded image, or of a part of it, upright; or why it cannot be decoded."""
+    box = image.box if isinstance(image, PartOfImage) else None
+    data = image.data if isinstance(image, PartOfImage) else image
     try:
-        pixels = decode(data, max_pixels=max_pixels, min_side=SIDE).pixels
+        # A box is of the picture at full resolution.
+        pixels = decode(data, max_pixels=max_pixels, min_side=None if box else SIDE).pixels
+        pixels = box.cut_from(pixels) if box else pixels
     except ImageError as error:
         return str(error)
-    return thumbnail(pixels, hashlib.sha256(data).hexdigest())
+    return thumbnail(pixels, hashlib.sha256(data + f"{box or ''}".encode()).hexdigest())
 
 
 def thumbnail(pixels: np.ndarray, sha256: str) -> Thumbnail:

@@ -6,16 +6,19 @@ import logging
 from collections.abc import Collection, Iterator
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.images.boxes import PartOfImage
 
 from ..config.job import Config
 from ..evaluate.pictures import each_item_picture, each_query_picture
 from ..filesystem import files
-from ..query.inputs import kind_of
+from ..query.inputs import kind_of, query_options
+from ..query.query_files import query_table
+from ..query.table_pictures import table_items, table_pictures
 from ..store.generation import Generation
 from .album import ITEM, QUERY, Album
 
 logger = logging.getLogger(__name__)
-_NO_PICTURE = {"vectors": "the query is a vector"}
+_VECTOR = "the query is a vector"
 
 
 def add_items(album: Album, config: Config, generation: Generation, item_ids: Collection[str]) -> None:
@@ -47,17 +50,35 @@ def add_queries(
     if path is None:
         album.without(QUERY, "--queries was not given")
         return
-    try:
-        kind = kind_of(path)
-    except (LookalikeError, OSError) as error:
-        album.without(QUERY, _reason(error))
-        return
-    album.without(QUERY, _NO_PICTURE.get(kind, "the queries no longer hold it"))
-    pictures = each_query_picture(config, generation, path, query_ids)
+    album.without(QUERY, "the queries no longer hold it")
+    pictures = _of_queries(album, config, generation, path, query_ids)
     album.add(QUERY, _as_far_as(pictures, album, QUERY), config.corpus.max_pixels)
 
 
-def _as_far_as(pictures: Iterator[tuple[str, bytes]], album: Album, kind: str) -> Iterator[tuple[str, bytes]]:
+def _of_queries(
+    album: Album, config: Config, generation: Generation, path: str, query_ids: Collection[str]
+) -> Iterator[tuple[str, bytes | PartOfImage]]:
+    table = query_table(path) if kind_of(path) == "table" else None
+    if table is None:
+        if kind_of(path) == "vectors":
+            album.without(QUERY, _VECTOR)
+        yield from each_query_picture(config, generation, path, query_ids)
+    elif table.content == "vector":
+        album.without(QUERY, _VECTOR)
+    elif table.content == "item_id":
+        items = table_items(table, query_ids)
+        asked: dict[str, list[str]] = {}
+        for query_id, item_id in items.items():
+            asked.setdefault(item_id, []).append(query_id)
+        for item_id, picture in each_item_picture(config, generation, asked):
+            yield from ((query_id, picture) for query_id in asked[item_id])
+    else:
+        yield from table_pictures(table, query_options(config.corpus), query_ids)
+
+
+def _as_far_as(
+    pictures: Iterator[tuple[str, bytes | PartOfImage]], album: Album, kind: str
+) -> Iterator[tuple[str, bytes | PartOfImage]]:
     """The same until one cannot be read, and then why."""
     try:
         yield from pictures

@@ -31,7 +31,7 @@ _FETCHED_AT_ONCE = 8
 NO_ITEM = "no indexed item has this id"
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """A picture that cannot be fetched; the message is the reason."""
 
 
@@ -79,8 +79,8 @@ def encoded_rows(
         batch: list[bytes | PartOfImage] = []
         places: list[int] = []
         boxes = rows.column(3)
-        for row, data in _pictures(rows, options):
-            if isinstance(data, _UnreadableError):
+        for row, data in pictures_of(rows, options):
+            if isinstance(data, UnreadableError):
                 errors[row] = ("read", str(data))
                 continue
             edges = boxes[row].as_py()
@@ -101,7 +101,7 @@ def encoded_rows(
     return block_of(rows, vectors, errors, combine, metric, refused="encode")
 
 
-def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | _UnreadableError]]:
+def pictures_of(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | UnreadableError]]:
     """The encoded pictures of the rows that have no error yet, remote ones fetched some at a time."""
     asking = np.flatnonzero(rows.column(4).is_null().to_numpy()).tolist()
     values = rows.column(2)
@@ -109,31 +109,31 @@ def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, byt
         for row in asking:
             data = values[row].as_py()
             too_large = len(data) > options.max_bytes
-            yield row, _UnreadableError(options.too_large(len(data))) if too_large else data
+            yield row, UnreadableError(options.too_large(len(data))) if too_large else data
         return
     paths = (values[row].as_py() for row in asking)
     yield from zip(asking, files.each_read(paths, _fetching(options), _FETCHED_AT_ONCE), strict=True)
 
 
-def _fetching(options: SourceOptions) -> Callable[[str], bytes | _UnreadableError]:
-    def fetch(path: str) -> bytes | _UnreadableError:
+def _fetching(options: SourceOptions) -> Callable[[str], bytes | UnreadableError]:
+    def fetch(path: str) -> bytes | UnreadableError:
         try:
             if not files.is_remote(path):
                 # A named pipe would wait for a writer.
                 mode = os.stat(path.removeprefix("file://")).st_mode
                 if not stat.S_ISREG(mode):
-                    return _UnreadableError(f"{'a folder' if stat.S_ISDIR(mode) else 'no file'}: {path}")
+                    return UnreadableError(f"{'a folder' if stat.S_ISDIR(mode) else 'no file'}: {path}")
             with files.open_read(path) as file:
                 size = files.look_at(path, file).size
                 return (
-                    _UnreadableError(options.too_large(size))
+                    UnreadableError(options.too_large(size))
                     if size > options.max_bytes
                     else file.read(size + 1)
                 )
         except OSError as error:
-            return _UnreadableError(files.reason(error))
+            return UnreadableError(files.reason(error))
         except (LookalikeError, ValueError) as error:
-            return _UnreadableError(f"{error}: {path!r}")
+            return UnreadableError(f"{error}: {path!r}")
 
     return fetch
 

@@ -39,6 +39,10 @@ def test_queries_of_each_kind(published, pictures, tmp_path) -> None:
     (tmp_path / "ids.txt").write_text("p04.jpg\n")
 
     np.save(tmp_path / "vectors.npy", np.ones((1, 16), np.float32))
+    (tmp_path / "items.csv").write_text("query_id,item_id\na,p05.jpg\nb,p05.jpg\n")
+    (tmp_path / "paths.csv").write_text(
+        'query_id,path,box\na,photos/q.jpg,\nb,photos/gone.jpg,\nc,photos/q.jpg,"[0,0,9,8]"\nc,photos/gone.jpg,\n'
+    )
 
     def shown(path: object, name: str) -> object:
         album = Album()
@@ -49,5 +53,18 @@ def test_queries_of_each_kind(published, pictures, tmp_path) -> None:
     assert shown(tmp_path / "photos", "q.jpg") == sha256_of(pictures["p02.jpg"])
     assert shown(tmp_path / "ids.txt", "p04.jpg") == sha256_of(pictures["p04.jpg"])
     assert shown(tmp_path / "vectors.npy", "0") == "the query is a vector"
+    assert shown(tmp_path / "items.csv", "b") == sha256_of(pictures["p05.jpg"])
+    assert shown(tmp_path / "paths.csv", "a") == sha256_of(pictures["p02.jpg"])
+    assert shown(tmp_path / "paths.csv", "b") == "the queries no longer hold it"
     assert shown(None, "q.jpg") == "--queries was not given"
     assert "gone" in str(shown(tmp_path / "gone.csv", "q.jpg"))
+
+
+def test_of_a_query_with_a_box_the_part_is_shown(published, pictures, tmp_path) -> None:
+    (tmp_path / "q.jpg").write_bytes(pictures["p02.jpg"])
+    (tmp_path / "boxes.csv").write_text('query_id,path,box\na,q.jpg,"[1,2,9,8]"\n')
+    album = Album()
+    generation = read_current(str(published.store))
+    add_queries(album, published.loaded, generation, str(tmp_path / "boxes.csv"), ["a"])
+    picture = album.show(QUERY, "a")
+    assert (picture.width, picture.height) == (9, 8)
