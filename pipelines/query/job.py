@@ -36,6 +36,7 @@ from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table_blocks
 from .matching import CheckFilters, is_filtered, without_matches
+from .note import write_note
 from .probability import probability_of
 from .query_files import query_table
 from .report import QuerySummary
@@ -87,7 +88,7 @@ def query(
     Args:
         config: the job; its store and encoder are used.
         path: image shards, a folder or a photograph, a query table, files of vectors, or a `.txt` file of item ids.
-        out: folder for `results.FORMAT` and `failures.FORMAT`.
+        out: folder for `results.FORMAT`, `failures.FORMAT` and the note of how they were made (see `note`).
         options: how to answer.
         flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
 
@@ -125,7 +126,7 @@ def query(
                 blocks = _not_empty(_timed(unique(checked), done), path)
                 with written(results, failures, served.schema, options.table_format, done) as opened:
                     _answer(served, shards, blocks, opened, done)
-    return QuerySummary(
+    summary = QuerySummary(
         generation=generation.name,
         steps=steps,
         answered=done.counts["answered"],
@@ -136,6 +137,8 @@ def query(
         failures=failures,
         seconds=dict(done.seconds),
     )
+    write_note(out, config, path, summary)
+    return summary
 
 
 def _is_large(served: Served) -> bool:
