@@ -11,6 +11,7 @@
   };
   const read = (name) => tools.querySelector(`[name=${name}]`);
   const [words, only, least] = ["words", "only", "least"].map(read);
+  const sign = least ? Number(least.dataset.sign) : 1;
   const told = tools.querySelector("output");
   const sections = Array.from(document.querySelectorAll("[data-section]"));
   const show = () => {
@@ -20,7 +21,7 @@
     for (const row of rows) {
       const fits =
         !(only && only.checked && !row.hasAttribute("data-only")) &&
-        (limit === null || Number(row.dataset.near) >= limit) &&
+        (limit === null || sign * Number(row.dataset.near) >= sign * limit) &&
         wanted.every((word) => textOf(row).includes(word));
       row.hidden = !fits;
       shown += fits;
