@@ -143,11 +143,10 @@ def _page(
         results=_link(tables.results, page),
         failures=_link(tables.failures, page),
         left_out=album.left_out,
-        definitions=album.definitions,
     )
     told = {
         "queries": f"{overview.answered:,} answered, {overview.failed:,} failed; {len(order):,} of them are shown",
-        "pictures": f"{len(album.definitions):,}"
+        "pictures": f"{album.shown:,}"
         + (f", {album.left_out:,} more are left out" if album.left_out else ""),
     }
     return PageSummary(html, told)

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.pages import album as of
-from lookalike.pages.album import ITEM, QUERY, SIDE, Album, thumbnail, thumbnail_or_reason
+from lookalike.pages.album import ITEM, QUERY, SIDE, Album, Picture, thumbnail
 
 
 @pytest.mark.parametrize("shape", [(400, 300), (30, 20), (5000, 3), (1, 1)])
@@ -29,21 +28,15 @@ def test_a_thumbnail_has_the_colours_of_its_picture() -> None:
     assert decoded[25, 25, 0] < 40
 
 
-def test_a_picture_is_defined_once_however_often_it_is_shown(pictures) -> None:
+def test_a_picture_is_made_for_each_id_that_is_shown(pictures) -> None:
     album = Album()
     one, other = pictures["p00.jpg"], pictures["p01.jpg"]
-    album.add(ITEM, [("a", one), ("b", other), ("copy of a", one)])
-    album.add(QUERY, [("a", one)])
-    shown = [
-        album.show(ITEM, "a"),
-        album.show(ITEM, "copy of a"),
-        album.show(QUERY, "a"),
-        album.show(ITEM, "b"),
-    ]
-    assert [picture.number for picture in shown] == [0, 0, 0, 1]
-    assert shown[0].sha256 == hashlib.sha256(one).hexdigest()
-    assert len(album.definitions) == 2
-    kind, content = album.definitions[0].address.split(",")
+    album.add(ITEM, [("a", one), ("b", other), ("copy of a", one), ("a", other)])
+    a, copy, b = (album.show(ITEM, name) for name in ("a", "copy of a", "b"))
+    assert a == copy != b
+    assert a.sha256 == hashlib.sha256(one).hexdigest()
+    assert album.shown == 3
+    kind, content = str(a.address).split(",")
     assert kind == "data:image/webp;base64"
     assert cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_COLOR) is not None
 
@@ -59,31 +52,30 @@ def test_what_cannot_be_decoded_or_was_not_found_has_a_reason() -> None:
     album = Album()
     album.add(ITEM, [("broken", b"no image")])
     album.without(QUERY, "the query is a vector")
-    assert album.show(ITEM, "broken").number is None
+    assert album.show(ITEM, "broken").address is None
     assert album.show(ITEM, "broken").reason
     assert album.show(ITEM, "missing").reason == "the picture was not found"
     assert album.show(QUERY, "q").reason == "the query is a vector"
-    assert not album.definitions
+    assert not album.shown
 
 
-def test_a_full_page_takes_no_more_pictures_but_shows_those_it_has(pictures) -> None:
+def test_a_full_page_takes_no_more_pictures(pictures) -> None:
     one, other = pictures["p00.jpg"], pictures["p01.jpg"]
-    made = thumbnail_or_reason(one)
-    assert isinstance(made, of.Thumbnail)
-    album = Album(most_bytes=len(made.webp))
+    whole = Album()
+    whole.add(ITEM, [("a", one)])
+    size = len(str(whole.show(ITEM, "a").address))
+    album = Album(most_bytes=2 * size)
     album.add(ITEM, [("a", one), ("b", other)])
-    assert album.show(ITEM, "a").number == 0
-    assert album.show(ITEM, "b").reason == "left out, the page is full"
-    assert album.show(ITEM, "a").number == 0
+    shown = [album.show(ITEM, "a"), album.show(ITEM, "a"), album.show(ITEM, "b")]
+    assert [bool(picture.address) for picture in shown] == [True, True, False]
+    assert shown[2].reason == "left out, the page is full"
     assert album.left_out == 1
 
 
-def test_the_definitions_are_the_same_bytes_each_time(pictures) -> None:
-    def made() -> list[of.Definition]:
+def test_thumbnails_are_the_same_bytes_each_time(pictures) -> None:
+    def made() -> list[Picture]:
         album = Album()
         album.add(ITEM, pictures.items())
-        for name in sorted(pictures):
-            album.show(ITEM, name)
-        return album.definitions
+        return [album.show(ITEM, name) for name in sorted(pictures)]
 
     assert made() == made()

@@ -80,7 +80,7 @@ def test_what_is_in_an_id_is_text_and_nothing_is_asked_for(page, chromium) -> No
     ):
         assert one in text
     assert found.page.evaluate("document.scripts.length") == 1
-    assert found.page.locator("img, iframe, object, embed, a[href^=javascript]").count() == 0
+    assert found.page.locator("img[onerror], iframe, object, embed, a[href^=javascript]").count() == 0
     found.page.wait_for_timeout(100)
     assert (found.said, found.asked_for) == ([], [])
 
@@ -92,10 +92,9 @@ def test_a_picture_is_seen_where_a_match_is_and_has_words(page, chromium) -> Non
     box = shown.bounding_box()
     assert box
     assert box["width"] > 20
-    names = one.eval_on_selector_all("[role=img]", "all => all.map(one => one.getAttribute('aria-label'))")
-    assert all(names)
-    address = one.locator(".row use").first.get_attribute("href")
-    assert one.locator(f"image{address}").count() == 1
+    assert one.locator(".row img.picture").count() == 6 + 6 * 3
+    assert one.evaluate("document.querySelector('.row img').naturalWidth") > 20
+    assert one.locator("img:not([alt]), [role=img]:not([aria-label])").count() == 0
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ import jinja2
 import pytest
 
 from lookalike.pages import page
-from lookalike.pages.album import Album
 from lookalike.pages.page import render, write_page
 
 HOSTILE = "<script>alert(1)</script>\"'>\u202e\n<img src=x onerror=alert(2)>"
@@ -35,7 +34,7 @@ TEMPLATES = page.TEMPLATES
 
 
 def test_text_is_escaped_and_shows_what_acts(template) -> None:
-    html = render(template("<p title='{{ name }}'>{{ name }}</p>"), name=HOSTILE, definitions=())
+    html = render(template("<p title='{{ name }}'>{{ name }}</p>"), name=HOSTILE)
     assert "<script>alert" not in html
     assert "<img" not in html
     assert "\u202e" not in html
@@ -44,16 +43,16 @@ def test_text_is_escaped_and_shows_what_acts(template) -> None:
 
 def test_what_a_template_asks_for_must_be_there(template) -> None:
     with pytest.raises(jinja2.UndefinedError):
-        render(template("{{ missing }}"), definitions=())
+        render(template("{{ missing }}"))
 
 
 def test_none_is_nothing_and_numbers_are_grouped(template) -> None:
-    html = render(template("<p>[{{ nothing }}] {{ 12345 | count }}</p>"), nothing=None, definitions=())
+    html = render(template("<p>[{{ nothing }}] {{ 12345 | count }}</p>"), nothing=None)
     assert "<p>[] 12,345</p>" in html
 
 
 def test_a_page_forbids_itself_all_but_its_own(template) -> None:
-    html = render(template(""), definitions=Album().definitions)
+    html = render(template(""))
     policy = html.split('Content-Security-Policy" content="')[1].split('"')[0]
     assert "default-src 'none'; img-src data:;" in policy
     assert "script-src 'sha256-" in policy
