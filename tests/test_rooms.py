@@ -13,7 +13,7 @@ import tomllib
 from tests.support.places import ROOT, module_name
 
 ORDER = (
-    *("__main__", "cli", "demo", "beam", "api", "evaluate", "nightly", "standing", "duplicates"),
+    *("__main__", "cli", "demo", "beam", "api", "pages", "evaluate", "nightly", "standing", "duplicates"),
     *("query", "export", "encoder", "train"),
     *("index", "embedding", "store", "config", "sources", "runner", "filesystem"),
     *("model.training", "model.encoder", "model.networks", "model.images", "model.measuring"),

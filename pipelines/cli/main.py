@@ -25,6 +25,7 @@ from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
 from .pandas_aside import leave_pandas_aside
+from .report import report
 from .standing import standing
 from .store import exclude_app, generations_app
 from .train import train
@@ -83,6 +84,7 @@ app.command(context_settings=BEAM)(standing)
 app.command(context_settings=BEAM)(duplicates)
 app.command()(evaluate)
 app.command()(export)
+app.command()(report)
 app.command()(train)
 
 

@@ -22,6 +22,7 @@ from ..store.generation import Generation
 from .carried import carried_columns, carried_fields
 from .failure_kinds import Counted, FailureKinds
 from .look_up import LookUpIds
+from .note import note_path
 from .probability import COLUMN, Probability
 from .query_table import QueryTable
 from .table_blocks import Combine
@@ -164,11 +165,11 @@ def written(
 
 
 def discard(results: str, failures: str) -> None:
-    """Deletes the tables of before. Raises LookalikeError where a folder has the place of one."""
+    """Deletes the tables of before and their note. Raises LookalikeError where a folder has the place of a table."""
     for table in (results, failures):
         if files.is_folder(table):
             raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
-    files.delete([results, failures])
+    files.delete([results, failures, note_path(results.rpartition("/")[0])])
 
 
 @contextlib.contextmanager

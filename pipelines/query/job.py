@@ -38,6 +38,7 @@ from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table_blocks
 from .matching import CheckFilters, is_filtered, without_matches
+from .note import write_note
 from .probability import probability_of
 from .query_files import query_table
 from .query_table import QueryTable
@@ -90,7 +91,7 @@ def query(
     Args:
         config: the job; its store and encoder are used.
         path: image shards, a folder or a photograph, a query table, files of vectors, or a `.txt` file of item ids.
-        out: folder for the tables `results` and `failures`.
+        out: folder for the tables `results` and `failures`, and the note of how they were made (see `note`).
         options: how to answer.
         flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
 
@@ -123,7 +124,7 @@ def query(
                     answer(served, shards, blocks, opened, done, far)
                 if far:
                     far.tell()
-    return QuerySummary(
+    summary = QuerySummary(
         generation=generation.name,
         steps=served.asked.steps,
         answered=done.counts["answered"],
@@ -135,6 +136,8 @@ def query(
         failures=failures,
         seconds=dict(done.seconds),
     )
+    write_note(out, config, path, summary)
+    return summary
 
 
 def serving(

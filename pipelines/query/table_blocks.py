@@ -73,7 +73,7 @@ def encoded_rows(
         batch: list[bytes | PartOfImage] = []
         places: list[int] = []
         boxes = rows.column(3)
-        for row, data in _pictures(rows, options):
+        for row, data in pictures_of(rows, options):
             if isinstance(data, UnreadableError):
                 errors[row] = ("read", str(data))
                 continue
@@ -95,7 +95,7 @@ def encoded_rows(
     return block_of(rows, vectors, errors, combine, metric, refused="encode")
 
 
-def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | UnreadableError]]:
+def pictures_of(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | UnreadableError]]:
     """The encoded pictures of the rows that have no error yet, remote ones fetched some at a time."""
     asking = np.flatnonzero(rows.column(4).is_null().to_numpy()).tolist()
     values = rows.column(2)
