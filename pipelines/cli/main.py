@@ -22,6 +22,7 @@ from . import logs, native
 from .duplicates import duplicates
 from .encoder import encoder_app
 from .evaluate import evaluate
+from .explain import explain
 from .export import export
 from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
@@ -108,6 +109,7 @@ app.command(context_settings=BEAM)(query)
 app.command(context_settings=BEAM)(standing)
 app.command(context_settings=BEAM)(duplicates)
 app.command()(evaluate)
+app.command()(explain)
 app.command()(export)
 app.command()(train)
 
