@@ -13,10 +13,18 @@ import tomllib
 from tests.support.places import ROOT, module_name
 
 ORDER = (
-    *("__main__", "cli", "demo", "beam", "api", "pages", "evaluate", "nightly", "standing", "duplicates"),
+    *("__main__", "cli", "demo", "beam", "api", "pages", "explain"),
+    *("evaluate", "nightly", "standing", "duplicates"),
     *("query", "export", "encoder", "train"),
     *("index", "embedding", "store", "config", "sources", "runner", "filesystem"),
-    *("model.training", "model.encoder", "model.networks", "model.images", "model.measuring"),
+    *(
+        "model.training",
+        "model.explaining",
+        "model.encoder",
+        "model.networks",
+        "model.images",
+        "model.measuring",
+    ),
     *("model.quiet", "model.imports", "model.digests", "model.settings", "model.cores"),
     *("model.waiting", "model.extras", "model.memory", "model.control_groups", "model.memory_limit"),
     *("model.printable", "model.errors"),
@@ -33,6 +41,7 @@ ROOMS = [name for name, path in MODULES.items() if path.name == "__init__.py"]
 WITHOUT_A_TEST = {
     "lookalike.__main__": "run by tests/pipelines/cli/test_main.py in a process of its own",
     "lookalike.cli.duplicates": "run by the tests of tests/pipelines/duplicates/test_job.py",
+    "lookalike.cli.explain": "run by the tests of tests/pipelines/explain/test_job.py",
     "lookalike.cli.jobs": "each command is run by the tests of its job: pack, embed, index, nightly, query",
     "lookalike.cli.options": "read by every command; what --set does is in tests/pipelines/config/test_job_file.py",
     "lookalike.cli.steps": "its options are parsed in tests/pipelines/encoder/test_tune.py",

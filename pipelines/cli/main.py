@@ -19,6 +19,7 @@ from . import logs, native
 from .duplicates import duplicates
 from .encoder import encoder_app
 from .evaluate import evaluate
+from .explain import explain
 from .export import export
 from .groups import OWN_PROCESS, QUIET, Group
 from .jobs import BEAM, embed, index, nightly, pack, query
@@ -83,6 +84,7 @@ app.command(context_settings=BEAM)(query)
 app.command(context_settings=BEAM)(standing)
 app.command(context_settings=BEAM)(duplicates)
 app.command()(evaluate)
+app.command()(explain)
 app.command()(export)
 app.command()(report)
 app.command()(train)

@@ -166,18 +166,18 @@ CHANGES: dict[str, list[Change]] = {
             "tests/model/images/test_test_time_augmentation.py",
         ),
         wrong(
-            "self._scales, image, max_pixels=self._max_pixels, suspect=suspect",
+            "self._scales, image, max_pixels=self.max_pixels, suspect=suspect",
             "self._scales, image, suspect=suspect",
             "corpus.max_pixels is not looked at",
         ),
         worse(
-            "self._scales, image, max_pixels=self._max_pixels, suspect=suspect",
-            "self._scales, image, max_pixels=self._max_pixels",
+            "self._scales, image, max_pixels=self.max_pixels, suspect=suspect",
+            "self._scales, image, max_pixels=self.max_pixels",
             "an image that ended a worker ends the next, too",
             "tests/model/encoder/test_bundle.py",
         ),
         wrong(
-            "vectors = features if self._projection is None else self._projection.apply(features)",
+            "vectors = features if self.projection is None else self.projection.apply(features)",
             "vectors = features",
             "the projection is left out",
         ),
