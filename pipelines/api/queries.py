@@ -12,10 +12,9 @@ import pyarrow as pa
 from lookalike.model.errors import LookalikeError
 
 from ..index.query_blocks import QueryBlock
-from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
-from ..query.blocks import Block, Failure, unsearchable, with_failures
-from ..query.inputs import looked_up
+from ..query.blocks import Block, Failure, parted, unsearchable, with_failures
+from ..query.look_up import LookUpIds, looked_up
 from .encoders import Encoder
 
 if TYPE_CHECKING:
@@ -87,22 +86,22 @@ def _as_array(vectors: object, dim: int) -> np.ndarray:
 
 
 def id_blocks(
-    ids: str | Iterable[str], names: Names | None, shards: Sequence[IndexShard], size: int
+    ids: str | Iterable[str], names: Names | None, shards: Sequence[IndexShard], how: LookUpIds
 ) -> Iterator[Block]:
-    """Queries that are items of the index, `size` at a time.
+    """Queries that are items of the index, or groups of them.
 
     Args:
         ids: of the items.
         names: of the queries; None for those of the items.
         shards: of the index.
-        size: queries in a block.
+        how: ids are looked up.
     """
     coming = _texts([ids] if isinstance(ids, str) else ids, "ids")
     start = 0
-    while part := list(islice(coming, size)):
-        block = looked_up(
-            part, np.arange(start, start + len(part)), [], vectors_by_id(shards, pa.array(part))
-        )
+    while part := list(islice(coming, how.at_once)):
+        numbers = np.arange(start, start + len(part))
+        found = how.in_open(shards, pa.array(part))
+        block = looked_up(part, numbers, [], found, how.combine, how.metric)
         if names is not None:
             ours = _next_names(names, len(part))
             failures = [one._replace(query_id=ours[one.number - start]) for one in block.failures]
@@ -110,7 +109,7 @@ def id_blocks(
                 [ours[n - start] for n in block.numbers.tolist()], block.vectors, block.numbers
             )
             block = with_failures(named, failures)
-        yield block
+        yield from parted(block, how.size)
         start += len(part)
 
 

@@ -256,7 +256,8 @@ class Store:
             blocks = vector_blocks(vectors, names, dim, metric, size)
         else:
             assert ids is not None
-            blocks = id_blocks(ids, None if query_ids is None else names, self._opened(served), size)
+            named = None if query_ids is None else names
+            blocks = id_blocks(ids, named, self._opened(served), served.look_up_ids)
         found = self._answered(served, blocks, errors)
         if query_ids is not None and next(names, None) is not None:
             raise LookalikeError("Expected an id for each query in query_ids. Received: more")

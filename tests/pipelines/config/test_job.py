@@ -143,7 +143,9 @@ def test_a_mistake_in_a_standing_query_is_told_with_its_line(load):
     assert "line 7: `standing.0.k`" in refused(load, text)
 
 
-OF_ONE_CALL = {"config", "set", "out", "queries", "format", "generation", "against", "name", "as_json"}
+OF_ONE_CALL = {
+    *("config", "set", "out", "queries", "format", "generation", "against", "name", "as_json", "quiet"),
+}
 """Files, formats and names of one call, which are no settings of a job."""
 
 
