@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from markupsafe import Markup
 
 from lookalike.model.cores import cores
 from lookalike.model.errors import ImageError
@@ -64,7 +65,7 @@ class Picture:
         sha256: of the file that it was made of, in hexadecimal; None if that was not read.
     """
 
-    address: str | None
+    address: Markup | None
     width: int = 0
     height: int = 0
     reason: str | None = None
@@ -98,6 +99,7 @@ class Album:
             pictures: to make small, as they are read.
             max_pixels: larger ones are refused.
         """
+        ahead = _AHEAD * cores()
         waiting: deque[tuple[str, int, Future[Thumbnail | str]]] = deque()
 
         def take() -> None:
@@ -107,7 +109,7 @@ class Album:
         with ThreadPoolExecutor(cores()) as pool:
             for name, data in pictures:
                 waiting.append((name, len(data), pool.submit(thumbnail_or_reason, data, max_pixels)))
-                while len(waiting) > _AHEAD * cores() or (
+                while len(waiting) > ahead or (
                     len(waiting) > 1 and sum(size for _, size, _ in waiting) > _WAITING_BYTES
                 ):
                     take()
@@ -123,7 +125,8 @@ class Album:
         made = self._made.get((kind, name), self._without.get(kind, "the picture was not found"))
         if isinstance(made, str):
             return Picture(None, reason=made)
-        address = "data:image/webp;base64," + base64.b64encode(made.webp).decode()
+        # Megabytes of base64, in which there is nothing to escape.
+        address = Markup("data:image/webp;base64," + base64.b64encode(made.webp).decode())
         if len(address) > self._room:
             self.left_out += 1
             return Picture(None, reason="left out, the page is full", sha256=made.sha256)

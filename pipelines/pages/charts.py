@@ -29,13 +29,13 @@ class Chart:
 
     Attributes:
         bars: from left to right; those of height 0 are left out.
-        ticks: places on the axis and their labels.
+        ticks: labels below the axis, spread evenly over its width.
         text: the same in a sentence, for who does not see it.
         width, height: of the drawing without the axis.
     """
 
     bars: tuple[Bar, ...]
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[str, ...]
     text: str
     width: int = WIDTH
     height: int = HEIGHT
@@ -63,7 +63,7 @@ def histogram(values: np.ndarray, what: str, unit: str, bins: int = BINS) -> Cha
         f"{unit[:1].upper()}{unit[1:]} of {len(values):,} {what}: from {low:.3f} to {high:.3f}, half of them between "
         f"{quarter:.3f} and {high_quarter:.3f}, median {median:.3f}."
     )
-    ticks = ((0.0, f"{low:.2f}"), (WIDTH / 2, f"{(low + high) / 2:.2f}"), (float(WIDTH), f"{high:.2f}"))
+    ticks = tuple(f"{value:.2f}" for value in (low, (low + high) / 2, high))
     return Chart(_bars(counts.tolist(), labels), ticks, text)
 
 
@@ -73,11 +73,10 @@ def bars(counts: Sequence[float], labels: Sequence[str], ticks: Sequence[str], t
     Args:
         counts: none below 0.
         labels: what each bar says.
-        ticks: labels below the axis, spread over its width: the first at its left end, the last at its right.
+        ticks: labels below the axis, spread evenly over its width.
         text: the chart in a sentence.
     """
-    places = [WIDTH * n / max(1, len(ticks) - 1) for n in range(len(ticks))]
-    return Chart(_bars(counts, labels), tuple(zip(places, ticks, strict=True)), text)
+    return Chart(_bars(counts, labels), tuple(ticks), text)
 
 
 def _bars(counts: Sequence[float], labels: Sequence[str]) -> tuple[Bar, ...]:

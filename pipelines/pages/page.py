@@ -13,6 +13,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from lookalike.model.printable import printable
 
 from ..filesystem import files
@@ -74,7 +76,7 @@ def _environment() -> jinja2.Environment:
     style, script = _own("style.css"), _own("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.filters.update(count=count, plural=plural)
-    environment.globals.update(style=_safe(style), script=_safe(script), script_sha256=digest)
+    environment.globals.update(style=Markup(style), script=Markup(script), script_sha256=digest)
     return environment
 
 
@@ -83,14 +85,8 @@ def _own(name: str) -> str:
         return file.read().strip()
 
 
-def _safe(text: str) -> Any:
-    import markupsafe
-
-    return markupsafe.Markup(text)
-
-
 def _shown(value: Any) -> Any:
     """What is written of a value: text of our own templates as it is, any other made printable."""
     if value is None:
         return ""
-    return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
