@@ -91,8 +91,8 @@ def rows_of(tables: AnswerTables, queries: Collection[int]) -> dict[int, Found]:
         here = np.isin(number, wanted)
         for place, count in zip(*np.unique(number[here], return_counts=True), strict=True):
             found[int(place)].count += int(count)
-        here = np.flatnonzero(here & (rank <= MATCHES))
-        for place, row in zip(number[here].tolist(), block.take(pa.array(here)).to_pylist(), strict=True):
+        first = np.flatnonzero(here & (rank <= MATCHES))
+        for place, row in zip(number[first].tolist(), block.take(pa.array(first)).to_pylist(), strict=True):
             found[place].rows.append(row)
     return found
 

@@ -20,6 +20,7 @@ from . import (
     of_filesystem,
     of_index,
     of_model,
+    of_pages,
     of_runner,
     of_search,
     of_sources,
@@ -40,6 +41,7 @@ ALL: list[tuple[str, Change]] = [
         of_search,
         of_standing,
         of_duplicates,
+        of_pages,
         of_model,
     )
     for file, changes in part.CHANGES.items()
