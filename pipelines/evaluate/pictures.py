@@ -16,6 +16,8 @@ from ..query import inputs
 from ..query.inputs import query_options
 from ..query.query_files import image_shards
 from ..sources import Shard, SourceOptions, find_shards, read_records
+from ..sources.fields import escape
+from ..sources.roots import relative_path
 from ..store.generation import Generation
 from ..store.generations import served_notes
 from ..store.notes import EmbeddedShard
@@ -85,9 +87,17 @@ def _read(
     """Of one id the first picture."""
     options, missing = replace(options, metadata={}), set(ids)
     for shard in shards:
-        for record in read_records(shard, options):
+        for record in read_records(_only(shard, options, missing), options):
             if not missing:
                 return
             if record.item_id in missing:
                 missing.remove(record.item_id)
                 yield record.item_id, record.image
+
+
+def _only(shard: Shard, options: SourceOptions, ids: Collection[str]) -> Shard:
+    """Of a folder whose ids are paths, the files with some ids, as no other need be read; of all else the whole."""
+    if not shard.root or options.item_id != "key":
+        return shard
+    wanted = [file for file in shard.files if escape(relative_path(shard.root, file.path)) in ids]
+    return replace(shard, files=tuple(wanted))

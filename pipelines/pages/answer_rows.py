@@ -15,6 +15,10 @@ from .result_tables import OURS, PROBABILITY, AnswerTables, read_blocks
 
 SAME_SCORE = 0.9995
 """Cosine from which on two pictures are told as the same: that of a photograph and itself is 1 but for rounding."""
+MATCHES = 20
+"""Of a query at most; the table has all."""
+_FACTS, _LETTERS = 12, 200
+"""Fields of an item or a query, and characters of a value, that are shown at most."""
 Facts = list[tuple[str, str]]
 Marks = list[tuple[str, str]]
 
@@ -54,7 +58,8 @@ class Row:
         score: of the best match, a number to filter by.
         wrong: whether the best match is known to be not relevant.
         facts: name and value of what the query table told.
-        matches: in order of rank.
+        matches: the first ones, in order of rank.
+        more: matches that are only in the table.
     """
 
     query_id: str
@@ -63,23 +68,32 @@ class Row:
     wrong: bool
     facts: Facts
     matches: Sequence[Match]
+    more: int = 0
 
 
-Rows = Mapping[int, list[dict[str, Any]]]
-"""Position of a query -> its rows of the results."""
+@dataclass
+class Found:
+    """The first rows that a query has in the results, and how many it has."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    count: int = 0
 
 
-def rows_of(tables: AnswerTables, queries: Collection[int]) -> Rows:
-    """The rows of some queries, by their positions in the results. Raises as `look_over`."""
+def rows_of(tables: AnswerTables, queries: Collection[int]) -> dict[int, Found]:
+    """The first rows of some queries, by the positions of these in the results. Raises as `look_over`."""
     wanted = np.array(sorted(queries), np.int64)
-    found: dict[int, list[dict[str, Any]]] = {number: [] for number in wanted.tolist()}
+    found = {number: Found() for number in wanted.tolist()}
     before = 0
     for block in read_blocks(tables.results, tables.format) if len(wanted) else ():
-        number = before + np.cumsum(block["rank"].to_numpy() == 1) - 1
+        rank = block["rank"].to_numpy()
+        number = before + np.cumsum(rank == 1) - 1
         before = int(number[-1]) + 1 if len(number) else before
-        here = np.flatnonzero(np.isin(number, wanted))
-        for place, row in zip(number[here].tolist(), block.take(pa.array(here)).to_pylist(), strict=True):
-            found[place].append(row)
+        here = np.isin(number, wanted)
+        for place, count in zip(*np.unique(number[here], return_counts=True), strict=True):
+            found[int(place)].count += int(count)
+        first = np.flatnonzero(here & (rank <= MATCHES))
+        for place, row in zip(number[first].tolist(), block.take(pa.array(first)).to_pylist(), strict=True):
+            found[place].rows.append(row)
     return found
 
 
@@ -103,13 +117,22 @@ class RowMaker:
     relevance: Relevance | None = None
     new: Collection[str] | None = None
 
-    def make(self, rows: Sequence[Mapping[str, Any]]) -> Row:
+    def make(self, found: Found) -> Row:
         """The row of a query from its rows of the results."""
+        rows = found.rows
         query_id = str(rows[0]["query_id"])
         asked = self.album.show(QUERY, query_id)
         matches = [self._match(row, asked) for row in rows]
         facts = self._facts(rows[0], of_query=True)
-        return Row(query_id, asked, float(rows[0]["score"]), matches[0].frame == "bad", facts, matches)
+        return Row(
+            query_id=query_id,
+            picture=asked,
+            score=float(rows[0]["score"]),
+            wrong=matches[0].frame == "bad",
+            facts=facts,
+            matches=matches,
+            more=found.count - len(rows),
+        )
 
     def _match(self, row: Mapping[str, Any], asked: Picture) -> Match:
         item_id, score = str(row["item_id"]), float(row["score"])
@@ -136,28 +159,27 @@ class RowMaker:
             (name, _text(value))
             for name, value in row.items()
             if name not in ours and value is not None and (name in self.metadata) != of_query
-        ]
+        ][:_FACTS]
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LETTERS else text[:_LETTERS] + "…"
 
 
-def ids_of(rows: Rows, order: Sequence[int]) -> tuple[list[str], list[str]]:
+def ids_of(found: Mapping[int, Found], order: Sequence[int]) -> tuple[list[str], list[str]]:
     """Ids of the queries and of the items in some rows, each once."""
-    queries, items = (
-        dict.fromkeys(str(row[name]) for number in order for row in rows[number])
-        for name in ("query_id", "item_id")
-    )
+    rows = [row for number in order for row in found[number].rows]
+    queries, items = (dict.fromkeys(str(row[name]) for row in rows) for name in ("query_id", "item_id"))
     return list(queries), list(items)
 
 
 def sections_of(
-    order: Mapping[str, Sequence[int]], rows: Rows, make: RowMaker
+    order: Mapping[str, Sequence[int]], found: Mapping[int, Found], make: RowMaker
 ) -> Iterator[tuple[str, list[Row]]]:
     """Name and rows of each section that has any."""
     for name, numbers in order.items():
         if numbers:
-            yield name, [make.make(rows[number]) for number in numbers]
+            yield name, [make.make(found[number]) for number in numbers]

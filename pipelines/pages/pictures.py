@@ -14,6 +14,7 @@ from ..filesystem import files
 from ..query.inputs import kind_of, query_options
 from ..query.query_files import query_table
 from ..query.table_pictures import table_items, table_pictures
+from ..runner.progress import Pace
 from ..store.generation import Generation
 from .album import ITEM, QUERY, Album
 
@@ -80,8 +81,12 @@ def _as_far_as(
     pictures: Iterator[tuple[str, bytes | PartOfImage]], album: Album, kind: str
 ) -> Iterator[tuple[str, bytes | PartOfImage]]:
     """The same until one cannot be read, and then why."""
+    pace = Pace()
     try:
-        yield from pictures
+        for count, picture in enumerate(pictures, 1):
+            yield picture
+            if pace.due():
+                logger.info("%s pictures read", f"{count:,}")
     except (LookalikeError, OSError) as error:
         logger.warning("pictures are missing: %s", _reason(error))
         album.without(kind, _reason(error))

@@ -370,8 +370,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/answering.py": [
         worse(
-            "    files.delete([results, failures, note_path",
-            "    files.delete([note_path",
+            '    files.delete([results, failures, note_path(results.rpartition("/")[0])])\n',
+            "",
             "tables of before lie beside an error",
             "tests/pipelines/query/test_job.py",
         ),

@@ -21,6 +21,7 @@ from . import (
     of_filesystem,
     of_index,
     of_model,
+    of_pages,
     of_runner,
     of_search,
     of_sources,
@@ -41,6 +42,7 @@ ALL: list[tuple[str, Change]] = [
         of_search,
         of_standing,
         of_duplicates,
+        of_pages,
         of_model,
         of_api,
     )
