@@ -49,9 +49,9 @@ def chosen(explainer: Explainer, data: Path, count: int) -> dict[str, list[Pair]
     queries = draws.sample(sorted(data.glob("validation/*/*.jpg")), count)
     items = sorted(data.glob("train/*/*.jpg"))[::4]
     seen = [explainer.pixels(path.read_bytes()) for path in items]
-    vectors = np.concatenate([explainer.vectors(pixels[None]) for pixels in seen])
+    vectors = explainer.vectors(np.stack(seen))
     asked = [explainer.pixels(path.read_bytes()) for path in queries]
-    nearest = [int((vectors @ explainer.vectors(pixels[None])[0]).argmax()) for pixels in asked]
+    nearest = (explainer.vectors(np.stack(asked)) @ vectors.T).argmax(axis=1)
     others = [draws.randrange(len(seen)) for _ in asked]
     return {
         "with its nearest": [(one, seen[near]) for one, near in zip(asked, nearest, strict=True)],
