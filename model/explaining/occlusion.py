@@ -1,7 +1,7 @@
 """A score explained by covering places: for a network whose score is no sum over places.
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2. Covered here
-means blurred beyond recognition, as a grey square is a thing of its own, which networks see.
+means blurred beyond recognition: a grey square is a thing of its own, which networks see.
 """
 
 from __future__ import annotations
@@ -46,10 +46,13 @@ def blurred(pixels: np.ndarray) -> np.ndarray:
 def replaced(pixels: np.ndarray, other: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """A picture with some of its places from another.
 
+    One goes over into the other gradually, from the middle of a place to the middle of the next: a sharp edge is a
+    thing of its own, too.
+
     Args:
-        pixels, other: (height, width, 3).
+        pixels, other: uint8 (height, width, 3).
         chosen: bool (rows, columns), the places that are taken from `other`.
     """
     height, width = pixels.shape[:2]
-    mask = cv2.resize(chosen.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.where(mask[..., None] > 0, other, pixels)
+    share = cv2.resize(chosen.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    return np.rint(pixels * (1 - share) + other * share).astype(np.uint8)

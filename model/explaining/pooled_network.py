@@ -24,8 +24,8 @@ class PooledNetwork:
     Attributes:
         feature_map: normalised pixels, float32 (n, height, width, 3), to what is pooled, (n, rows, columns, channels).
         pooling: `avg`, `max` or `gem`.
-        after: pooled features, float32 (n, channels), to what the network gives, (n, features); None where that is
-            the same.
+        after: pooled features, float32 (n, channels), to what the network gives, (n, features), where all rows are
+            scaled to a length as the first is; None where that is the same.
     """
 
     feature_map: Callable[[np.ndarray], np.ndarray]
@@ -81,14 +81,18 @@ def cut(function: Any) -> PooledNetwork | None:
     if features.shape.rank == 4:
         return PooledNetwork(_arrays(flat.prune(pixels, features)), "gem")
     of_picture = _following(pixels)
-    node = features.op
+    node, lengths = features.op, []
     while not _pools(node):
         before = [tensor for tensor in node.inputs if tensor.op in of_picture]
+        if _scales(node, before):
+            lengths.append(before.pop())
         if len(before) != 1:
             return None
         node = before[0].op
     pooled = node.outputs[0]
-    after = _arrays(flat.prune(pooled, features), tuple(pooled.shape[1:]))
+    after = _scaled_as_first(
+        flat.prune([pooled, *lengths], features), flat.prune(pooled, lengths), pooled.shape
+    )
     return PooledNetwork(_arrays(flat.prune(pixels, node.inputs[0])), _POOLING[node.type], after)
 
 
@@ -112,12 +116,29 @@ def _pools(operation: Any) -> bool:
     return axes is not None and sorted(np.ravel(axes) % 4) == [1, 2]
 
 
-def _arrays(function: Any, shape: tuple[int, ...] | None = None) -> Callable[[np.ndarray], np.ndarray]:
-    """A pruned function, from array to array; rows of the array get `shape`."""
+def _scales(operation: Any, before: list[Any]) -> bool:
+    """Whether it multiplies or divides what comes first by what comes second, one number for each picture."""
+    return (
+        operation.type in ("Mul", "RealDiv", "DivNoNan")
+        and len(before) == 2
+        and before[1].shape.rank is not None
+        and before[1].shape[1:].num_elements() == 1
+    )
+
+
+def _scaled_as_first(function: Any, lengths: Any, shape: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Pooled features and lengths to features, from array to array, with the lengths of the first row for all."""
     tf = imports.tensorflow()
 
     def call(array: np.ndarray) -> np.ndarray:
-        given = array if shape is None else array.reshape(len(array), *shape)
-        return np.asarray(function(tf.constant(given)))
+        rows = tf.constant(array.reshape(len(array), *shape[1:]))
+        return np.asarray(function(rows, *(tf.repeat(one, len(array), 0) for one in lengths(rows[:1]))))
 
     return call
+
+
+def _arrays(function: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of TensorFlow, from array to array."""
+    tf = imports.tensorflow()
+
+    return lambda array: np.asarray(function(tf.constant(array)))

@@ -26,6 +26,8 @@ PAIRS = 6
 _OPACITY = 0.6
 _GAP = 0.04
 """Between the two pictures, in their widths."""
+_LINE = 0.08
+"""Of text above a picture, in its height."""
 
 
 def drawn(
@@ -85,8 +87,8 @@ def _place(axes: Axes, pictures: Sequence[np.ndarray], titles: Sequence[str] = (
     for left, picture in zip(lefts, pictures, strict=True):
         axes.imshow(picture, extent=(left, left + width, height, 0), **options)
     for left, title in zip(lefts, titles, strict=False):
-        axes.text(left + width / 2, -0.02 * height, title, fontsize=8.5, ha="center")
-    axes.set(xlim=(0, lefts[1] + width), ylim=(height, 0))
+        axes.text(left + width / 2, -_LINE / 3 * height, title, fontsize=8.5, ha="center")
+    axes.set(xlim=(0, lefts[1] + width), ylim=(height, -_LINE * height))
     axes.axis("off")
 
 
@@ -133,7 +135,7 @@ def _encoded(figure: Figure, picture_format: PictureFormat, dpi: int) -> bytes:
     buffer = io.BytesIO()
     # Without the version of matplotlib the same explanation gives the same file.
     options: dict[str, Any] = (
-        {"metadata": {"Software": None}} if picture_format == "png" else {"pil_kwargs": {"quality": 88}}
+        {"metadata": {"Software": None}} if picture_format == "png" else {"pil_kwargs": {"quality": 85}}
     )
     figure.savefig(buffer, format=picture_format, dpi=dpi, **options)
     return buffer.getvalue()

@@ -184,9 +184,10 @@ def explain_report(explained: Explained) -> Iterator[str]:
                 f"strongest    {share:.4f}: row {row + 1}, column {column + 1} of the query with row {match_row + 1}, "
                 f"column {match_column + 1} of the match"
             )
+    by_share, at_random = explained.removal.by_share, explained.removal.at_random
     yield (
-        f"check        while the query's places are blurred the score is {explained.removal.by_share:.4f} on average, "
-        f"greatest shares first; {explained.removal.at_random:.4f} in random order"
+        f"check        places of the query blurred one after another leave a mean score of {by_share:.4f} with the "
+        f"greatest shares first, {at_random:.4f} in random order"
     )
     for note in explained.notes:
         yield f"note         {note}"

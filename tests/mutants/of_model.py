@@ -182,6 +182,25 @@ CHANGES: dict[str, list[Change]] = {
             "the projection is left out",
         ),
     ],
+    "model/explaining/similarity.py": [
+        wrong(
+            "powers.mean(axis=(0, 1)) ** (1 / power - 1)",
+            "powers.mean(axis=(0, 1)) ** (1 / power)",
+            "the parts of GeM pooling do not add up",
+        ),
+        wrong(
+            "parts - projection.mean_.astype(np.float64) / places",
+            "parts - projection.mean_.astype(np.float64)",
+            "the mean is subtracted once for each place",
+        ),
+    ],
+    "model/explaining/pooled_network.py": [
+        wrong(
+            "np.stack(alone) - nothing * (1 - 1 / places)",
+            "np.stack(alone)",
+            "the bias of a layer counts once for each place, and every network with one is taken for a bent one",
+        ),
+    ],
     "model/encoder/export.py": [
         wrong(
             "np.linspace(0, len(pixels) - 1, min(CALIBRATION_IMAGES, len(pixels)))",

@@ -5,6 +5,7 @@ import pytest
 
 from lookalike.model import imports
 from lookalike.model.explaining.pooled_network import cut
+from lookalike.model.networks.heads import UnitLength
 
 SHAPE = (8, 10, 3)
 
@@ -38,6 +39,14 @@ SUMS = {
     "map, pooled by gem": (lambda layers, x: x, "gem"),
     "average, dense, batch normalisation": (trained_head, "avg"),
     "maximum, dense": (lambda layers, x: dense(layers)(layers.GlobalMaxPooling2D()(x)), "max"),
+    "average, dense, length of 1": (
+        lambda layers, x: layers.UnitNormalization()(dense(layers)(pooled(layers, x))),
+        "avg",
+    ),
+    "average, length of 1 as in training, dense": (
+        lambda layers, x: dense(layers)(UnitLength()(pooled(layers, x))),
+        "avg",
+    ),
     "average that keeps its places, 1 x 1 convolution, flattened": (
         lambda layers, x: layers.Flatten()(
             layers.Conv2D(4, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))

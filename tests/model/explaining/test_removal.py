@@ -4,12 +4,12 @@ import numpy as np
 
 from lookalike.model.explaining.removal import area, by_share_of, removal_areas, removal_curve
 
-WHITE = np.full((8, 8, 3), 255, np.uint8)
+WHITE = np.full((16, 16, 3), 255, np.uint8)
 BLACK = np.zeros_like(WHITE)
 
 
 def corner(pictures):
-    """A score that only knows the upper left quarter."""
+    """A score that only knows the upper left corner."""
     return pictures[:, :4, :4].mean(axis=(1, 2, 3)) / 255
 
 
