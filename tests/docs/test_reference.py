@@ -3,6 +3,7 @@
 import re
 from importlib.util import module_from_spec, spec_from_file_location
 
+import pyarrow.parquet as pq
 import pytest
 
 from lookalike.config.job import Config
@@ -71,3 +72,32 @@ def test_every_command_has_its_options_and_an_example(make):
     section = page.partition("\n## `query`\n")[2].partition("\n## ")[0]
     assert "| `--format <parquet/csv/jsonl>` | `parquet` | Format of the tables. |" in section
     assert "QUERIES" in section
+
+
+@pytest.mark.slow
+def test_the_page_on_outputs_has_the_columns_that_there_are(copied, pictures):
+    copied.query(copied.query_file({"p00.jpg": pictures["p00.jpg"], "broken.jpg": b"no picture"}))
+    page = (DOCS / "reference" / "outputs.md").read_text("utf-8")
+    note = next(iter(copied.notes.values()))
+    metadata = {"title", "number"}
+    for heading, file in {
+        "Results": copied.folder / "out" / "results.parquet",
+        "Embedding files": copied.store / note["path"],
+        "Rejects": copied.store / note["rejects_path"],
+    }.items():
+        section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        told = {
+            name: kind
+            for names, kind in re.findall(r"^\| (`.*?`) \| (.*?) \|", section, re.MULTILINE)
+            for name in re.findall(r"`(\w+)`", names)
+        }
+        told.pop("probability", None)  # where there is a calibration
+        there = {field.name: str(field.type) for field in pq.read_schema(file) if field.name not in metadata}
+        assert list(told) == list(there)
+        for name, kind in told.items():
+            assert (
+                kind.replace("fixed-size list of float32", "fixed_size_list<element: float not null>[16]")
+                == there[name]
+            )
+    assert "`query_id`, `stage`, `error`" in page
+    assert pq.read_schema(copied.folder / "out" / "failures.parquet").names == ["query_id", "stage", "error"]
