@@ -1,6 +1,8 @@
 """The reference is that of the code."""
 
+import inspect
 import re
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pyarrow.parquet as pq
@@ -72,6 +74,21 @@ def test_every_command_has_its_options_and_an_example(make):
     section = page.partition("\n## `query`\n")[2].partition("\n## ")[0]
     assert "| `--format <parquet/csv/jsonl>` | `parquet` | Format of the tables. |" in section
     assert "QUERIES" in section
+
+
+def test_every_metric_is_on_the_page_and_alerts_ask_for_no_other():
+    page = (DOCS / "reference" / "metrics.md").read_text("utf-8")
+    told = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)", row)
+    }
+    report = inspect.getsource(import_module("lookalike.nightly.report"))
+    made = set(re.findall(r"\b(?:gauge|single)\(\s*\"(\w+)\"", report))
+    assert len(made) > 15
+    assert made <= told
+    asked = set(re.findall(r"\blookalike_(\w+)", (DOCS / "alerts.yaml").read_text("utf-8")))
+    assert asked <= told
 
 
 @pytest.mark.slow
