@@ -195,3 +195,20 @@ def test_a_job_file_begins_with_commands_that_there_are(path):
     assert lines
     for line in lines:
         _check(line)
+
+
+def test_the_samples_for_systemd_cron_and_kubernetes_run_commands_that_there_are():
+    samples = [*(ROOT / "docs" / "systemd").glob("*.service"), ROOT / "docs" / "crontab"]
+    text = "".join(path.read_text("utf-8") for path in samples)
+    lines = re.findall(
+        r"(?:^ExecStart=/opt/lookalike/.venv/bin/|nice -n \d+ )(lookalike [^>\n]*)", text, re.MULTILINE
+    )
+    assert len(lines) == 4
+    manifest = (
+        (ROOT / "docs" / "cluster.md")
+        .read_text("utf-8")
+        .partition("command: [lookalike")[2]
+        .partition("]")[0]
+    )
+    for line in [*lines, "lookalike " + " ".join(manifest.replace(",", " ").split())]:
+        _check(line)

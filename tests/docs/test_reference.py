@@ -1,8 +1,11 @@
 """The reference is that of the code."""
 
+import inspect
 import re
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 
+import pyarrow.parquet as pq
 import pytest
 
 from lookalike.config.job import Config
@@ -71,3 +74,47 @@ def test_every_command_has_its_options_and_an_example(make):
     section = page.partition("\n## `query`\n")[2].partition("\n## ")[0]
     assert "| `--format <parquet/csv/jsonl>` | `parquet` | Format of the tables. |" in section
     assert "QUERIES" in section
+
+
+def test_every_metric_is_on_the_page_and_alerts_ask_for_no_other():
+    page = (DOCS / "reference" / "metrics.md").read_text("utf-8")
+    told = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)", row)
+    }
+    report = inspect.getsource(import_module("lookalike.nightly.report"))
+    made = set(re.findall(r"\b(?:gauge|single)\(\s*\"(\w+)\"", report))
+    assert len(made) > 15
+    assert made <= told
+    asked = set(re.findall(r"\blookalike_(\w+)", (DOCS / "alerts.yaml").read_text("utf-8")))
+    assert asked <= told
+
+
+@pytest.mark.slow
+def test_the_page_on_outputs_has_the_columns_that_there_are(copied, pictures):
+    copied.query(copied.query_file({"p00.jpg": pictures["p00.jpg"], "broken.jpg": b"no picture"}))
+    page = (DOCS / "reference" / "outputs.md").read_text("utf-8")
+    note = next(iter(copied.notes.values()))
+    metadata = {"title", "number"}
+    for heading, file in {
+        "Results": copied.folder / "out" / "results.parquet",
+        "Embedding files": copied.store / note["path"],
+        "Rejects": copied.store / note["rejects_path"],
+    }.items():
+        section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        told = {
+            name: kind
+            for names, kind in re.findall(r"^\| (`.*?`) \| (.*?) \|", section, re.MULTILINE)
+            for name in re.findall(r"`(\w+)`", names)
+        }
+        told.pop("probability", None)  # where there is a calibration
+        there = {field.name: str(field.type) for field in pq.read_schema(file) if field.name not in metadata}
+        assert list(told) == list(there)
+        for name, kind in told.items():
+            assert (
+                kind.replace("fixed-size list of float32", "fixed_size_list<element: float not null>[16]")
+                == there[name]
+            )
+    assert "`query_id`, `stage`, `error`" in page
+    assert pq.read_schema(copied.folder / "out" / "failures.parquet").names == ["query_id", "stage", "error"]

@@ -49,7 +49,7 @@ def test_nothing_comes_from_a_network(site):
         assert not found, f"{page}: {found}"
 
 
-def test_the_site_opened_from_a_disk_finds_what_is_searched_for(site):
+def test_the_site_opened_from_a_disk_searches_and_fits_a_telephone(site):
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not installed")
@@ -67,6 +67,13 @@ def test_the_site_opened_from_a_disk_finds_what_is_searched_for(site):
         page.keyboard.type("takedown")
         page.wait_for_selector(".md-search-result__item", timeout=10_000)
         found = page.eval_on_selector_all(".md-search-result__link", "links => links.map(link => link.href)")
+        page.set_viewport_size({"width": 390, "height": 800})
+        too_wide = []
+        for name in ("index", "benchmarks", "recipes/query-tables", "reference/job-file"):
+            page.goto((site / f"{name}.html").as_uri())
+            if page.evaluate("document.documentElement.scrollWidth") > 390:
+                too_wide.append(name)
         browser.close()
     assert problems == []
     assert any(re.search(r"/operations\.html.*#takedown$", link) for link in found)
+    assert too_wide == []
