@@ -15,8 +15,8 @@ define TELL
 while read -r line; do case "$$line" in \
   *' ('[0-9][0-9]*' MB)') size="$${line##*(}"; name="$${line% (*}"; name="$${name##*[ /]}"; \
     echo "  $${name%%-[0-9]*}, $${size%)}";; \
-  Installing*) echo '  unpacking them, a minute or two';; \
-  Successfully*) echo '  done';; \
+  Installing\ collected*) echo '  unpacking them, a minute or two';; \
+  Successfully\ installed*) echo '  done';; \
 esac; done
 endef
 

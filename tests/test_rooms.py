@@ -42,6 +42,7 @@ WITHOUT_A_TEST = {
     "lookalike.__main__": "run by tests/pipelines/cli/test_main.py in a process of its own",
     "lookalike.cli.duplicates": "run by the tests of tests/pipelines/duplicates/test_job.py",
     "lookalike.cli.explain": "run by the tests of tests/pipelines/explain/test_job.py",
+    "lookalike.cli.init": "run by tests/pipelines/config/test_examples.py",
     "lookalike.cli.jobs": "each command is run by the tests of its job: pack, embed, index, nightly, query",
     "lookalike.cli.options": "read by every command; what --set does is in tests/pipelines/config/test_job_file.py",
     "lookalike.cli.steps": "its options are parsed in tests/pipelines/encoder/test_tune.py",
@@ -160,7 +161,7 @@ def test_the_page_shows_the_rooms_in_this_order() -> None:
 
 def test_every_room_is_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    assert project["tool"]["setuptools"]["packages"] == sorted(ROOMS)
+    assert project["tool"]["setuptools"]["packages"] == sorted([*ROOMS, "lookalike.job_files"])
 
 
 def test_every_module_has_a_test_file_of_its_name() -> None:

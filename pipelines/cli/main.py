@@ -22,6 +22,7 @@ from .evaluate import evaluate
 from .explain import explain
 from .export import export
 from .groups import OWN_PROCESS, QUIET, Group
+from .init import init
 from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
@@ -76,6 +77,7 @@ def main_options(
         leave_pandas_aside()
 
 
+app.command()(init)
 app.command()(pack)
 app.command(context_settings=BEAM)(embed)
 app.command(context_settings=BEAM)(index)
@@ -102,8 +104,15 @@ def demo(
         Path, typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for everything.")
     ] = Path("demo"),
     config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", callback=expand, help="The job file.")
-    ] = Path("config/demo.yaml"),
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            callback=expand,
+            help="The job file. Default: config/demo.yaml, or the one that comes with the package.",
+        ),
+    ] = None,
 ) -> None:
     """Try it all on views of some photographs: pack, build the encoder, run nightly, query, tell the score.
 
@@ -111,9 +120,11 @@ def demo(
 
     Example: lookalike demo --images photos/
     """
+    from ..config.examples import example
     from ..demo.run import demo as run
 
-    run(out, config, images)
+    near = Path("config/demo.yaml")
+    run(out, config or (near if near.is_file() else example("demo.yaml")), images)
 
 
 def main(arguments: list[str] | None = None) -> None:

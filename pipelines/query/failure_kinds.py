@@ -11,6 +11,8 @@ import pyarrow as pa
 
 _NAME = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _NUMBER = re.compile(r"[0-9][0-9.,]*")
+_OF_ONE = re.compile(r": |\. Received")
+"""What stands behind it is of one file, or a library's word for the same."""
 _MOST_KINDS = 1000
 """That are told apart; a job may have millions of failures."""
 _SHOWN = 3
@@ -28,8 +30,7 @@ class FailureKinds:
     def add(self, errors: Iterable[str]) -> None:
         """Counts some more."""
         for error in errors:
-            # What stands behind a colon is of one file, or a library's word for the same.
-            said = error.partition(": ")[0]
+            said = _OF_ONE.split(error, 1)[0]
             kind = _NUMBER.sub("0", _NAME.sub("''", said))
             if kind not in self._counts and len(self._counts) == _MOST_KINDS:
                 self._others += 1

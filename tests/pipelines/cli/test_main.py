@@ -14,6 +14,7 @@ from tests.conftest import run
 
 COMMANDS = [
     *(
+        "init",
         "pack",
         "encoder build",
         "encoder show",

@@ -21,6 +21,7 @@ def line(*errors: str) -> str:
         ([], ""),
         (["b", "a", "b"], "2: b; 1: a"),
         (["b", "a"], "1: b; 1: a"),
+        (["expected a box. Received: 1", "expected a box. Received: 2"], "2: expected a box"),
         (["cut short: at 1", "cut short: at 2"], "2: cut short"),
         (
             ["9 x 9 pixels, more than 1,000", "10 x 7 pixels, more than 1,000"],
