@@ -254,6 +254,10 @@ class Duplicates(Section):
         None, description="least score of a copy, without a look at pictures; default: pictures are compared"
     )
     sample: Count = Field(500, description="pictures that copies are made of, to learn what copies are like")
+    pairs: Count = Field(
+        200_000,
+        description="whose pictures are compared at most, the nearest first; how many copies that misses is told",
+    )
 
 
 class Gates(Section):
