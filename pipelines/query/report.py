@@ -36,6 +36,9 @@ class QuerySummary:
     failures: str
     seconds: dict[str, float]
 
+    def __str__(self) -> str:
+        return query_report(self)
+
     @property
     def searched(self) -> int:
         """Queries that were searched for, whether or not an item meets the conditions."""
