@@ -140,15 +140,12 @@ class Job:
             "per_group": per_group,
             "diversify": diversify,
         }
-        conditions = Conditions.of(
-            self.config.query, {name: one for name, one in given.items() if one is not None}
-        )
         options = QueryOptions(
             self.config.query.k if k is None else k,
             format,
             exact=exact,
             exclude_self=exclude_self,
-            conditions=conditions,
+            conditions=Conditions.of(self.config.query, given),
             combine=combine,
             min_probability=min_probability,
         )
