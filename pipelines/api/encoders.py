@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from os import PathLike, fspath
@@ -49,6 +50,7 @@ class Encoder:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self._process = os.getpid()
         self.name = bundle.name
         self.dimensions = bundle.dim
         self.unit_length = bundle.unit_length
@@ -85,9 +87,9 @@ class Encoder:
         differs in its third digit or so: give files, as the jobs do, where the two are to be compared.
 
         Args:
-            images: each the bytes of a file; a path or a URL; a PIL image, which is turned as its EXIF tells; or an
-                array of uint8, (height, width), (height, width, 1), (height, width, 3) in RGB or (height, width, 4) in
-                RGBA. An array of four dimensions is many.
+            images: each the bytes of a file; a path or a URL; a file, open in binary; a PIL image, which is turned as
+                its EXIF tells; or an array of uint8, (height, width), (height, width, 1), (height, width, 3) in RGB or
+                (height, width, 4) in RGBA. An array of four dimensions is many.
             errors: `raise`, or `collect` the images that cannot be read, and go on.
 
         Returns:
@@ -111,6 +113,10 @@ class Encoder:
         self, images: Image | Iterable[Image], errors: OnError = "collect"
     ) -> Iterator[tuple[np.ndarray, dict[int, tuple[str, str]]]]:
         """The same a few at a time: vectors, and row -> stage and error of those that could not be read."""
+        if os.getpid() != self._process:  # whose threads a fork does not have: it would wait for ever
+            raise LookalikeError(
+                "Expected the process that opened the encoder. Received: one that was forked from it; open it there"
+            )
         waiting: deque[tuple[list[str], dict[int, str]]] = deque()
 
         def read() -> Iterator[list[bytes]]:

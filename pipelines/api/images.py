@@ -6,21 +6,24 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from lookalike.model.errors import ImageError, LookalikeError
 
+from ..filesystem import files
 from ..query.fetching import UnreadableError, fetch
 from ..sources import SourceOptions
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
-    Image: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | PillowImage | np.ndarray
-    """An image: the bytes of its file; its path or URL; a PIL image; or pixels, uint8 (height, width), (height, width,
-    1), (height, width, 3) in RGB or (height, width, 4) in RGBA."""
+    Image: TypeAlias = (
+        bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | PillowImage | np.ndarray
+    )
+    """An image: the bytes of its file; its path or URL; the file, open; a PIL image; or pixels, uint8 (height, width),
+    (height, width, 1), (height, width, 3) in RGB or (height, width, 4) in RGBA."""
 
 _COMPRESSION = 1
 """Of PNG, of 0 to 9: the picture is read again at once."""
@@ -33,7 +36,9 @@ _OPTIONS = SourceOptions()
 
 def each_image(images: Image | Iterable[Image]) -> Iterator[Image]:
     """The images, one after another, of one or several; an array of four dimensions is several."""
-    if isinstance(images, (bytes, bytearray, memoryview, str, os.PathLike)) or _is_pillow(images):
+    if isinstance(images, (bytes, bytearray, memoryview, str, os.PathLike)) or hasattr(images, "read"):
+        return iter([images])  # type: ignore[list-item]
+    if _is_pillow(images):
         return iter([images])  # type: ignore[list-item]
     if isinstance(images, np.ndarray) and images.ndim < 4 and images.dtype != object:
         return iter([images])
@@ -70,11 +75,15 @@ def file_of(image: Image, position: int) -> bytes | UnreadableError:
             return _of_pixels(image, position)
         if _is_pillow(image):
             return _of_pillow(image, position)
+        if hasattr(image, "read") and isinstance(data := image.read(), bytes):
+            return data
     except ImageError as error:
         return UnreadableError(str(error))
+    except OSError as error:
+        return UnreadableError(files.reason(error))
     raise LookalikeError(
-        f"Expected an image at position {position}: bytes, a path, a PIL image or an array of pixels. "
-        f"Received: {_kind(image)}"
+        f"Expected an image at position {position}: bytes, a path, a file open in binary, a PIL image or an array of "
+        f"pixels. Received: {_kind(image)}"
     )
 
 

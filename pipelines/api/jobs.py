@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Place: TypeAlias = "str | PathLike[str]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Job:
     """What a job file asks for; `open_job` reads one.
 
@@ -37,6 +37,9 @@ class Job:
     """
 
     config: Config
+
+    def __repr__(self) -> str:
+        return f"<lookalike.Job on {self.config.store}>"
 
     def embed(self, flags: Sequence[str] = ()) -> EmbedSummary:
         """Embeds every image shard that has no embedding file yet, as `lookalike embed`.
@@ -137,15 +140,12 @@ class Job:
             "per_group": per_group,
             "diversify": diversify,
         }
-        conditions = Conditions.of(
-            self.config.query, {name: one for name, one in given.items() if one is not None}
-        )
         options = QueryOptions(
             self.config.query.k if k is None else k,
             format,
             exact=exact,
             exclude_self=exclude_self,
-            conditions=conditions,
+            conditions=Conditions.of(self.config.query, given),
             combine=combine,
             min_probability=min_probability,
         )

@@ -30,7 +30,7 @@ def names_of(query_ids: Iterable[str] | None) -> Names:
         return map(str, count())
     if isinstance(query_ids, str):
         raise LookalikeError(f"Expected several query_ids. Received: the text {query_ids!r}")
-    return _texts(query_ids, "query_ids")
+    return texts_of(query_ids, "query_ids")
 
 
 def image_blocks(
@@ -96,7 +96,7 @@ def id_blocks(
         shards: of the index.
         how: ids are looked up.
     """
-    coming = _texts([ids] if isinstance(ids, str) else ids, "ids")
+    coming = texts_of([ids] if isinstance(ids, str) else ids, "ids")
     start = 0
     while part := list(islice(coming, how.at_once)):
         numbers = np.arange(start, start + len(part))
@@ -136,7 +136,10 @@ def _next_names(names: Names, wanted: int) -> list[str]:
     return found
 
 
-def _texts(texts: Iterable[str], what: str) -> Iterator[str]:
+def texts_of(texts: Iterable[str], what: str) -> Iterator[str]:
+    """Ids, one after another, which are Arrow's texts, too. Raises LookalikeError for what is none."""
+    if not isinstance(texts, Iterable):
+        raise LookalikeError(f"Expected texts as {what}. Received: {texts!r}")
     for text in texts:
         if isinstance(text, pa.StringScalar):
             text = text.as_py()

@@ -239,12 +239,11 @@ class Store:
             "diversify": diversify,
         }
         settings = self._config.query
-        conditions = Conditions.of(settings, {name: one for name, one in given.items() if one is not None})
         options = QueryOptions(
             settings.k if k is None else k,
             exact=exact,
             exclude_self=exclude_self,
-            conditions=conditions,
+            conditions=Conditions.of(settings, given),
             min_probability=min_probability,
         )
         served = serving(self._config, self.manifest, options)

@@ -86,11 +86,9 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
     job = load_config(config, set)
-    from ..embedding.missing import embed_missing
-    from ..store.leftovers import writing
+    from ..api.jobs import Job
 
-    with writing(job, "embed"):
-        summary = embed_missing(job, ctx.args)
+    summary = Job(job).embed(ctx.args)
     _print_embedded(job, summary)
     _exit_if_in_part(summary)
 
@@ -111,17 +109,9 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
     job = load_config(config, set)
-    from ..embedding.gone_files import naming_gone
-    from ..embedding.plan import make_plan
-    from ..index.job import index as run
-    from ..query.tuning_queries import tuning_queries
-    from ..store.leftovers import writing
+    from ..api.jobs import Job
 
-    with writing(job, "index") as still_mine:
-        asked = tuning_queries(job)
-        plan = make_plan(job, trust="metadata")
-        with naming_gone(job.store, plan):
-            summary = run(job, plan, ctx.args, still_mine, asked)
+    summary = Job(job).index(ctx.args)
     _print_indexed(job, summary)
 
 
@@ -259,7 +249,7 @@ def query(
         "per_group": per_group,
         "diversify": diversify,
     }
-    conditions = Conditions.of(job.query, {name: value for name, value in given.items() if value is not None})
+    conditions = Conditions.of(job.query, given)
     options = QueryOptions(
         k or job.query.k,
         format,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 
 import cv2
@@ -109,3 +110,10 @@ def test_larger_pictures_than_allowed_are_refused(encoder, pictures):
 def test_a_folder_that_is_no_encoder_is_a_sentence(tmp_path):
     with pytest.raises(LookalikeError):
         lookalike.open_encoder(tmp_path)
+
+
+def test_a_process_that_was_forked_is_told_to_open_its_own(opened, monkeypatch):
+    """It has none of the threads, and would wait for them for ever."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    with pytest.raises(LookalikeError, match=r"^Expected the process that opened the encoder"):
+        opened.encode(b"")

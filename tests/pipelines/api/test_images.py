@@ -97,8 +97,9 @@ def test_a_pil_image_that_is_cut_short_is_a_reason_and_no_error():
         (np.zeros((0, 4, 3), np.uint8), r"Received: uint8 \(0, 4, 3\)"),
         (Image.new("F", (2, 2)), "Received: mode F"),
         (Image.new("I", (2, 2)), "Received: mode I"),
-        (7, "position 5: bytes, a path, a PIL image or an array of pixels. Received: int"),
+        (7, "position 5: bytes, a path, .* or an array of pixels. Received: int"),
         (None, "Received: NoneType"),
+        (io.StringIO("text"), "Received: StringIO"),
         (["a.jpg"], "Received: list"),
     ],
 )
@@ -112,10 +113,13 @@ def test_a_file_that_cannot_be_fetched_is_a_reason(tmp_path):
     assert "No such file" in str(file_of(tmp_path / "gone", 0))
     (tmp_path / "there").write_bytes(b"data")
     assert file_of(str(tmp_path / "there"), 0) == b"data"
+    with open(tmp_path / "there", "rb") as file:
+        assert file_of(file, 0) == b"data"
 
 
 def test_one_image_is_one_and_many_are_many():
     one = [
+        io.BytesIO(b"a"),
         b"a",
         bytearray(b"a"),
         memoryview(b"a"),

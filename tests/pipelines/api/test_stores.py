@@ -147,6 +147,7 @@ def test_a_query_that_nothing_meets_is_no_error(store):
         ({"vectors": [[1.0] * 16, [1.0]]}, "each of 16 numbers. Received: list"),
         ({"ids": [b"p00.jpg"]}, "texts as ids, none of them empty. Received: b'p00.jpg'"),
         ({"ids": ["\udcff"]}, "texts as ids"),
+        ({"ids": 5}, r"texts as ids. Received: 5"),
         ({"ids": "p00.jpg", "query_ids": "a"}, "several query_ids. Received: the text 'a'"),
         ({"ids": "p00.jpg", "query_ids": []}, r"query_ids. Received: fewer"),
         ({"ids": "p00.jpg", "query_ids": ["a", "b"]}, r"query_ids. Received: more"),
