@@ -16,7 +16,7 @@ ORDER = (
     *("__main__", "cli", "demo", "evaluate", "nightly", "standing", "duplicates"),
     *("query", "export", "encoder", "train"),
     *("index", "embedding", "store", "config", "sources", "runner", "filesystem"),
-    *("model.training", "model.encoder", "model.networks", "model.images", "model.measuring"),
+    *("model.training", "model.text", "model.encoder", "model.networks", "model.images", "model.measuring"),
     *("model.quiet", "model.imports", "model.digests", "model.settings", "model.cores"),
     *("model.memory", "model.control_groups", "model.memory_limit", "model.printable", "model.errors"),
 )
