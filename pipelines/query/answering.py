@@ -59,6 +59,11 @@ class Served:
         return schema.with_metadata(made_by)
 
     @property
+    def in_words(self) -> bool:
+        """Whether queries ask in words, which are far from all pictures, and whose scores are their own."""
+        return self.table is not None and self.table.has_text
+
+    @property
     def block(self) -> int:
         """How many queries are asked at once at most."""
         return self.asked.block(self.generation.dim)

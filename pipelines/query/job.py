@@ -106,13 +106,23 @@ def query(
         generations.reading(config.store) as generation,
         _attempt(out) if has_pictures else contextlib.nullcontext(False) as suspect,
     ):
+        in_words = table is not None and table.has_text
         steps = steps_of(config, generation)
+        if in_words:
+            steps = steps.model_copy(update={"query_expansion": None, "reranking": None})
         conditions = options.conditions or Conditions.of(config.query)
         conditions.check(generation.metadata, generation.metric)
         asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
         combine = options.combine or config.query.combine
         least = config.query.min_probability if options.min_probability is None else options.min_probability
-        probability = probability_of(config, generation, steps, least, options.k)
+        probability = None
+        if not in_words:
+            probability = probability_of(config, generation, steps, least, options.k)
+        elif least is not None:
+            raise LookalikeError(
+                "Expected queries that are pictures for --min-probability, which scores of words have not. "
+                f"Received: {path}, which has a column text"
+            )
         excluded = exclusions.excluded_ids(config.store)
         served = Served(config, generation, asked, excluded, table, combine, probability)
         if flags or _is_large(served) or is_long(path, kind):
@@ -232,7 +242,7 @@ def _answer(
     asked, generation = served.asked, served.generation
     conditions = asked.conditions
     pace = Pace()
-    far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
+    far = None if asked.exact or served.in_words else FarQueries([shard.manifest for shard in shards])
     schema, probability = served.schema, served.probability
 
     def write(block: QueryBlock, answers: Answers) -> None:
