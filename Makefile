@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo 'Setting up $(VENV), once: Python packages, 1.7 GB to download and 5 GB on the disk. It takes some minutes.'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt \
-	  --editable '.[dev,demo,openvino]' | $(TELL)
+	  --editable '.[dev,demo,openvino,text]' | $(TELL)
 	@touch $@
 
 # On the photographs that come with scikit-image and scikit-learn; make demo IMAGES=folder takes your own.

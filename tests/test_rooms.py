@@ -20,6 +20,7 @@ ORDER = (
     *(
         "model.training",
         "model.explaining",
+        "model.text",
         "model.encoder",
         "model.networks",
         "model.images",

@@ -242,6 +242,11 @@ class Encoder:
         mean = np.mean(parts, axis=0, dtype=np.float32)
         return unit_length(mean) if self.unit_length else mean
 
+    @property
+    def scales(self) -> int:
+        """Scales of the pixels that `encode_pixels` takes."""
+        return len(self._scales)
+
     def rate(self, pixels: np.ndarray) -> float:
         """Images a second of the network on this thread: the best of three batches made of (n, height, width, 3)."""
         batch = np.resize(pixels, (BATCH, *pixels.shape[1:]))

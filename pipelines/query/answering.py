@@ -69,6 +69,11 @@ class Served:
         return LookUpIds(known, self.excluded, self.combine, self.generation.metric, self.block)
 
     @property
+    def in_words(self) -> bool:
+        """Whether queries ask in words, which are far from all pictures, and whose scores are their own."""
+        return self.table is not None and self.table.has_text
+
+    @property
     def block(self) -> int:
         """How many queries are asked at once at most."""
         return self.asked.block(self.generation.dim)

@@ -34,6 +34,7 @@ from .vector_files import vector_blocks
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
+    from lookalike.model.text.encoder import TextEncoder
 
 IMAGE_BLOCK = 512
 """The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
@@ -230,7 +231,7 @@ def table_blocks(
     suspect: bool = False,
     size: int = BLOCK,
 ) -> Iterator[Block]:
-    """Queries of a table that ask with pictures or vectors, for which the index need not be open.
+    """Queries of a table that ask with pictures, vectors or words, for which the index need not be open.
 
     Args:
         table: to read.
@@ -240,11 +241,12 @@ def table_blocks(
         size: rows in a block at most, but for a query that has more.
 
     Raises:
-        LookalikeError: as `read_table`, or if the encoder is not that of the index.
+        LookalikeError: as `read_table`, or if the encoder is not that of the index, or reads no words.
     """
     open_encoder = functools.partial(matching_encoder, config, generation) if table.has_pictures else None
     size = min(size, IMAGE_BLOCK) if table.has_pictures else size
-    rows = read_table(table, size, generation.dim, generation.encoder)
+    words = open_words(table, config, generation)
+    rows = read_table(table, size, generation.dim, generation.encoder, words)
     options = query_options(config.corpus)
     return asked_rows(rows, open_encoder, options, combine, generation.metric, suspect=suspect)
 
@@ -268,6 +270,16 @@ def check_encoder(config: Config, generation: Generation) -> None:
             f"was made with ({generation.encoder_name}, {generation.encoder[:16]}): vectors of two encoders "
             f"cannot be compared"
         )
+
+
+def open_words(table: QueryTable, config: Config, generation: Generation) -> TextEncoder | None:
+    """The text encoder of a job; None for a table without words. Raises LookalikeError if the job has none."""
+    if not table.has_text:
+        return None
+    from lookalike.model.text.encoder import TextEncoder
+
+    check_encoder(config, generation)
+    return TextEncoder.load(config.encoder, generation.encoder)
 
 
 def matching_encoder(config: Config, generation: Generation) -> Encoder:

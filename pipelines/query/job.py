@@ -119,7 +119,11 @@ def query(
             with _opened(served, path, kind, suspect, started, done) as (shards, blocks):
                 checked = map(CheckFilters.of(served), blocks)
                 blocks = _not_empty(_timed(unique(checked), done), path)
-                far = None if options.exact else FarQueries([shard.manifest for shard in shards])
+                far = (
+                    None
+                    if options.exact or served.in_words
+                    else FarQueries([shard.manifest for shard in shards])
+                )
                 with written(results, failures, served.schema, options.table_format, done) as opened:
                     answer(served, shards, blocks, opened, done, far)
                 if far:
@@ -156,9 +160,17 @@ def serving(
         OSError: if the store cannot be read.
     """
     steps = steps_of(config, generation)
+    in_words = table is not None and table.has_text
+    if in_words:
+        steps = steps.model_copy(update={"query_expansion": None, "reranking": None})
     conditions = options.conditions or Conditions.of(config.query)
     conditions.check(generation.metadata, generation.metric)
     least = config.query.min_probability if options.min_probability is None else options.min_probability
+    if in_words and least is not None:
+        raise LookalikeError(
+            "Expected queries that are pictures for --min-probability, which scores of words have not. "
+            "Received: a table with a column text"
+        )
     return Served(
         config,
         generation,
@@ -166,7 +178,7 @@ def serving(
         exclusions.excluded_ids(config.store),
         table,
         options.combine or config.query.combine,
-        probability_of(config, generation, steps, least, options.k),
+        None if in_words else probability_of(config, generation, steps, least, options.k),
     )
 
 

@@ -171,7 +171,7 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
         listed = listed_rows(run.folder, served, served.table)
         _look_up(run, listed, len(listed.files))
         return read_parts(run.folder)
-    if served.table and served.table.content == "vector":
+    if served.table and served.table.content in ("vector", "text"):
         write_parts(run.folder, served, served.table)
         return read_parts(run.folder)
     if kind in ("images", "table"):
@@ -329,5 +329,5 @@ def _put_together(
         failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in FAILED))
         while block := list(islice(failures, BLOCK)):
             failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
-    if not run.served.asked.exact:
+    if not (run.served.asked.exact or run.served.in_words):
         run.far.tell()

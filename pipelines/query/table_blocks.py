@@ -19,6 +19,7 @@ from ..sources import SourceOptions
 from .blocks import Block, Failure, unsearchable, with_failures
 from .fetching import UnreadableError, fetch
 from .table_rows import carried_of
+from .words import mixed
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
@@ -38,7 +39,8 @@ def asked_rows(
     *,
     suspect: bool = False,
 ) -> Iterator[Block]:
-    """The queries of rows that ask with pictures, for which the encoder is opened, or with vectors, where it is None.
+    """The queries of rows that ask with pictures, for which the encoder is opened, or where it is None with vectors or
+    words.
 
     Arguments are those of `encoded_rows`.
     """
@@ -92,13 +94,13 @@ def encoded_rows(
         places = waiting.popleft()
         vectors[places] = found.vectors
         errors |= {places[i]: ("decode", error) for i, error in found.errors.items()}
-    return block_of(rows, vectors, errors, combine, metric, refused="encode")
+    return block_of(rows, mixed(vectors, rows), errors, combine, metric, refused="encode")
 
 
 def pictures_of(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | UnreadableError]]:
     """The encoded pictures of the rows that have no error yet, remote ones fetched some at a time."""
-    asking = np.flatnonzero(rows.column(4).is_null().to_numpy()).tolist()
     values = rows.column(2)
+    asking = np.flatnonzero(rows.column(4).is_null().to_numpy() & values.is_valid().to_numpy()).tolist()
     if pa.types.is_large_binary(values.type):
         for row in asking:
             data = values[row].as_py()
@@ -112,7 +114,7 @@ def pictures_of(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, b
 
 
 def with_vectors(rows: pa.Table, combine: Combine, metric: str) -> Block:
-    """The queries of rows that ask with vectors."""
+    """The queries of rows that ask with vectors, or with words, which are vectors by now."""
     values = rows.column(2).combine_chunks()
     vectors = values.flatten().to_numpy().reshape(len(rows), -1)
     return block_of(rows, vectors, {}, combine, metric, refused="vector")

@@ -29,6 +29,8 @@ def test_rows_ask_under_their_own_ids_with_the_items_they_name(tmp_path):
             "box": pa.array([None] * 3, pa.list_(pa.int32(), 4)),
             "stage": [None, "lookup", None],
             "error": [None, "the item_id is null", None],
+            "words": pa.nulls(3),
+            "weight": pa.nulls(3),
             "price": [1, 2, 3],
         }
     )

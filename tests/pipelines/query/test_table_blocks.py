@@ -24,6 +24,8 @@ def rows(values, ids=None, numbers=None, stages=None, boxes=None, **columns) -> 
             "box": pa.array(boxes or [None] * count, pa.list_(pa.int32(), 4)),
             "stage": pa.array(stages or [None] * count, pa.string()),
             "error": pa.array(["wrong" if one else None for one in stages or [None] * count], pa.string()),
+            "words": pa.nulls(count),
+            "weight": pa.nulls(count),
             **columns,
         }
     )
