@@ -212,6 +212,7 @@ def test_where_nothing_was_answered_there_is_a_page_of_what_failed(copied) -> No
     assert '<li class="row"' not in made.html
 
 
+@pytest.mark.slow
 def test_distances_are_told_as_such(copied, pictures) -> None:
     copied.set(metric="euclidean", store=str(copied.folder / "other"))
     copied.nightly()
