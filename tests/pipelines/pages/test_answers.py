@@ -222,3 +222,16 @@ def test_distances_are_told_as_such(copied, pictures) -> None:
     assert "Least distance at most" in made.html
     assert 'data-sign="-1"' in made.html
     assert made.html.count("same picture") == 1  # by its file, not by its distance of 0
+
+
+@pytest.mark.parametrize(
+    ("farthest", "told"), [(-1.0, "no query has nothing near"), (1.1, "farther than 1.100")]
+)
+def test_what_the_index_was_tuned_with_tells_what_is_near(
+    hostile, monkeypatch, farthest: float, told: str
+) -> None:
+    monkeypatch.setattr("lookalike.pages.answers._farthest", lambda *_: farthest)
+    made = answers_page(str(hostile.folder / "out"), "page.html", None, AnswersOptions())
+    assert made
+    assert told in made.html
+    assert ('id="far"' in made.html) == (farthest > 0)
