@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config, load_config
 from ..config.yaml_text import yaml_text
@@ -88,7 +89,8 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     pictures, queries, shards, encoder = (out / name for name in (IMAGES, QUERIES, "shards", "encoder"))
 
     with _step(1, f"Make a catalogue: {len(photographs)} photographs, {each} views of each, broken files"):
-        count, unreadable = make_catalogue(out, photographs, each)
+        with waiting(f"making {len(photographs) * each:,} views"):
+            count, unreadable = make_catalogue(out, photographs, each)
         for name, reason in (*left_out, *unreadable):
             say(f"left out     {name}: {reason}")
         say(f"images       {pictures}: {count:,} views, and broken files in {pictures / BROKEN}")
@@ -139,7 +141,7 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         "results": answered.results,
         "failures": answered.failures,
         "embeddings": f"{embeddings}/*.parquet",
-        "rejects": f"{embeddings}/*.rejects.parquet",
+        "rejects": f"{embeddings}/rejects/*.parquet",
         "index": ", ".join(files.join(config.store, ref.path) for ref in published.generation.indexes),
         "generation": f"{generation}/manifest.json, named by {files.join(config.store, CURRENT)}",
         "encoder": f"{encoder}/encoder.json",
