@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # A process a core; a file of tests stays in one, for its fixtures.
 PARALLEL := --numprocesses auto --dist loadfile
+# The files that hold tests of a mark: importing all others takes longer than these tests do.
+marked = $(shell grep -rl --include='test_*.py' 'pytest.mark.$(1)' tests)
 
 # Of what pip prints: the large packages as they come, and when it unpacks them.
 define TELL
@@ -18,7 +20,7 @@ while read -r line; do case "$$line" in \
 esac; done
 endef
 
-.PHONY: setup demo test test-slow cluster-test mutants lint format bench clean pins
+.PHONY: setup demo test test-slow cluster-test mutants lint format bench docs clean pins
 
 setup: $(READY)
 
@@ -26,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo 'Setting up $(VENV), once: Python packages, 1.7 GB to download and 5 GB on the disk. It takes some minutes.'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt \
-	  --editable '.[dev,demo,openvino]' | $(TELL)
+	  --editable '.[dev,demo,openvino,text]' | $(TELL)
 	@touch $@
 
 # On the photographs that come with scikit-image and scikit-learn; make demo IMAGES=folder takes your own.
@@ -38,11 +40,11 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PARALLEL)
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $(call marked,alone)
 
 # Nights on a Dask cluster of processes on loopback, workers of which are killed.
 cluster-test: $(READY)
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster $(call marked,cluster)
 
 # Small changes to the code, one at a time: does a test notice? make mutants EVERY=10 tries every tenth.
 mutants: $(READY)
@@ -77,6 +79,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/domains.py
+
+# The pages of docs/ as a site, in build/site; those of the reference that follow from the code are written anew.
+docs: $(READY)
+	$(BIN)/python docs/reference/make.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.
 pins: $(READY)

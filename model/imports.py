@@ -62,6 +62,9 @@ def tensorflow() -> Any:
         import tensorflow.lite.python.schema_py_generated
 
         _ = tensorflow.lite.Interpreter
+        # In an interactive session it would tell of every file that it writes.
+        if (log := tensorflow.get_logger()).level == logging.INFO:
+            log.setLevel(logging.WARNING)
         return tensorflow
 
 

@@ -68,6 +68,7 @@ def duplicates(
         precision=settings.precision if precision is None else precision,
         min_score=None if precision is not None else settings.min_score if min_score is None else min_score,
         sample=settings.sample,
+        pairs=settings.pairs,
         table_format=format,
     )
     other = load_config(against) if against else None

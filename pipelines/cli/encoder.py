@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
 from ..sources.records import DIRECTORY
@@ -207,3 +208,67 @@ def tune(
     calibration, fits_not = calibration_beside(folder, manifest)
     if calibration:
         say(f"calibration  {calibration_line(calibration, fits_not)}")
+
+
+@encoder_app.command()
+def text(
+    folder: Annotated[Path, typer.Argument(metavar="ENCODER", callback=expand, help="Folder of the bundle.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Learn from this field of the corpus, a few words such as classes or colours; `directory` is the "
+            "folder's name.",
+        ),
+    ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Learn from this field of the corpus: titles or descriptions."),
+    ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=expand, help="Shards (or a folder) to learn from. Default: those of the job file."
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=2, help="Images of the corpus to learn from.")] = 20_000,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", callback=expand, help="Job file whose `corpus` tells how to read."),
+    ] = None,
+) -> None:
+    """Add a text encoder to a bundle, so that queries may be English words.
+
+    Without a field, texts go by the names of the classes that the network was trained to tell: EfficientNet-Lite, as it
+    comes. Needs the packages of the extra `text`, here and nowhere else. Image vectors, stores and indexes stay as they
+    are. docs/recipes/words.md says what words find.
+
+    Example: lookalike encoder text encoders/lite0 --labels directory --corpus shards/
+    """
+    from ..encoder.build import Sample
+    from ..encoder.text import add_class_names, add_texts
+    from ..sources import SourceOptions
+
+    field = labels or captions
+    if labels and captions:
+        raise LookalikeError("Expected one of --labels and --captions. Received: both")
+    if not field:
+        if corpus:
+            raise LookalikeError("Expected --labels or --captions with --corpus. Received: neither")
+        summary = add_class_names(folder)
+    else:
+        job = load_config(config) if config else None
+        paths = corpus or (job and job.corpus.shards)
+        if not paths:
+            raise LookalikeError(
+                "Expected --corpus or --config, whose images have the texts. Received: neither"
+            )
+        options = job.corpus.source_options() if job else SourceOptions()
+        summary = add_texts(folder, "labels" if labels else "captions", Sample(paths, options, images, field))
+    made = summary.manifest
+    say(f"encoder      {folder}", f"fingerprint  {made.encoder}", f"text         {made.fingerprint}")
+    if made.kind == "class names":
+        say(f"words        go by the names of {len(made.names):,} classes")
+    else:
+        say(f"words        learnt from {made.texts:,} {made.kind} of {made.images:,} images: {made.field}")
+        say(f"left out     {summary.without_text:,} images without one, {summary.unreadable:,} unreadable")

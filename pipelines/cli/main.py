@@ -19,6 +19,7 @@ from . import logs, native
 from .duplicates import duplicates
 from .encoder import encoder_app
 from .evaluate import evaluate
+from .explain import explain
 from .export import export
 from .groups import OWN_PROCESS, QUIET, Group
 from .init import init
@@ -26,6 +27,7 @@ from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
 from .pandas_aside import leave_pandas_aside
+from .report import report
 from .standing import standing
 from .store import exclude_app, generations_app
 from .train import train
@@ -44,7 +46,7 @@ EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
     "be read only in part, no query could be answered, or a standing query could not; 4 done, but an id that was "
     "named is nowhere; 10 to 18 a gate failed, nothing was published; 130 interrupted, 143 terminated. "
-    "docs/operations.md tells which gate has which code."
+    "docs/reference/exit-codes.md tells which gate has which code."
 )
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -84,7 +86,9 @@ app.command(context_settings=BEAM)(query)
 app.command(context_settings=BEAM)(standing)
 app.command(context_settings=BEAM)(duplicates)
 app.command()(evaluate)
+app.command()(explain)
 app.command()(export)
+app.command()(report)
 app.command()(train)
 
 

@@ -156,14 +156,17 @@ def prune(
 def verify(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: Overrides = None) -> None:
     """Read every file of all generations (or of one) and compare it with its digest. Exits with 3 if one differs.
 
+    Without a name, what is kept of standing queries is read as well.
+
     Example: lookalike generations verify -c config/nightly.yaml
     """
+    from ..standing.verify import damage
     from ..store import generations
     from ..store.verify import verify as run
 
     store = load_config(config, set).store
     checked = generations.names(store) if name is None else [name]
-    problems = run(store, name)
+    problems = [*run(store, name), *(damage(store) if name is None else ())]
     if as_json:
         _print_json({"generations": checked, "problems": problems})
     else:

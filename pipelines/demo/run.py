@@ -25,9 +25,12 @@ from ..filesystem import files
 from ..filesystem.paths import written
 from ..index.report import generation_report
 from ..nightly.run import nightly
+from ..pages.answers import AnswersOptions
+from ..pages.job import report, report_text
 from ..query.job import QueryOptions, query
 from ..query.report import query_report
 from ..sources.pack import pack
+from ..sources.records import DIRECTORY
 from ..store.generation import CURRENT, generation_folder
 from ..store.notes import embeddings_folder, read_rejects
 from .catalogue import (
@@ -130,6 +133,11 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         answered = query(config, str(queries), str(out / "answers"), QueryOptions(config.query.k))
         print(query_report(answered))
 
+    command = ("report", out / "answers", "--relevance", DIRECTORY)
+    with _step(6, "Make a page of the answers, to look at", *command):
+        page = report(str(out / "answers"), None, None, AnswersOptions(relevance=DIRECTORY))
+        print(report_text(page))
+
     summary = DemoSummary(
         views=count,
         scores=score(pq.read_table(answered.results)),
@@ -138,6 +146,7 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         seconds=time.perf_counter() - started,
     )
     places = {
+        "page": f"{page.page}: open it in a browser",
         "results": answered.results,
         "failures": answered.failures,
         "embeddings": f"{embeddings}/*.parquet",
@@ -150,6 +159,7 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     again = {
         _words("nightly", *job): "again: all is there, nothing is computed twice",
         _words("query", "FOLDER", "-o", "answers", "--format", "csv", *job): "images of your own as queries",
+        _words("report", "answers"): "a page of the answers, with pictures",
         "demo --images FOLDER": "the same as this on photographs of your own",
     }
     print("What came of it", *_result_lines(summary), sep="\n  ")
@@ -157,7 +167,7 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     print(
         "\nWhat to try next", *(f"lookalike {words}\n      {why}" for words, why in again.items()), sep="\n  "
     )
-    print(f"\nDone in {summary.seconds:.0f} s.")
+    print(f"\nDone in {summary.seconds:.0f} s. To look at what was found, open {page.page} in a browser.")
     return summary
 
 

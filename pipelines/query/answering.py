@@ -21,6 +21,8 @@ from ..sources.types import arrow_type
 from ..store.generation import Generation
 from .carried import carried_columns, carried_fields
 from .failure_kinds import Counted, FailureKinds
+from .look_up import LookUpIds
+from .note import note_path
 from .probability import COLUMN, Probability
 from .query_table import QueryTable
 from .table_blocks import Combine
@@ -58,6 +60,18 @@ class Served:
         columns = self.table.columns if self.table else None
         schema = results_schema(self.generation.metadata, columns, self.probability is not None)
         return schema.with_metadata(made_by)
+
+    @property
+    def look_up_ids(self) -> LookUpIds:
+        """How ids of items are looked up."""
+        group = self.config.corpus.group
+        known = group if group in self.generation.metadata else None
+        return LookUpIds(known, self.excluded, self.combine, self.generation.metric, self.block)
+
+    @property
+    def in_words(self) -> bool:
+        """Whether queries ask in words, which are far from all pictures, and whose scores are their own."""
+        return self.table is not None and self.table.has_text
 
     @property
     def block(self) -> int:
@@ -156,11 +170,11 @@ def written(
 
 
 def discard(results: str, failures: str) -> None:
-    """Deletes the tables of before. Raises LookalikeError where a folder has the place of one."""
+    """Deletes the tables of before and their note. Raises LookalikeError where a folder has the place of a table."""
     for table in (results, failures):
         if files.is_folder(table):
             raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
-    files.delete([results, failures])
+    files.delete([results, failures, note_path(results.rpartition("/")[0])])
 
 
 @contextlib.contextmanager

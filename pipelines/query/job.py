@@ -12,7 +12,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -31,14 +31,17 @@ from ..index.query_blocks import QueryBlock
 from ..index.shard import IndexShard
 from ..runner.progress import Pace
 from ..store import exclusions, generations
+from ..store.generation import Generation
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
 from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table_blocks
 from .matching import CheckFilters, is_filtered, without_matches
+from .note import write_note
 from .probability import probability_of
 from .query_files import query_table
+from .query_table import QueryTable
 from .report import QuerySummary
 from .several_pictures import one_answer_each
 from .stages import answer_in_stages, is_long
@@ -88,7 +91,7 @@ def query(
     Args:
         config: the job; its store and encoder are used.
         path: image shards, a folder or a photograph, a query table, files of vectors, or a `.txt` file of item ids.
-        out: folder for the tables `results` and `failures`.
+        out: folder for the tables `results` and `failures`, and the note of how they were made (see `note`).
         options: how to answer.
         flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
 
@@ -107,16 +110,8 @@ def query(
         generations.reading(config.store) as generation,
         _attempt(out) if has_pictures else contextlib.nullcontext(False) as suspect,
     ):
-        steps = steps_of(config, generation)
-        conditions = options.conditions or Conditions.of(config.query)
-        conditions.check(generation.metadata, generation.metric)
-        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
-        combine = options.combine or config.query.combine
-        least = config.query.min_probability if options.min_probability is None else options.min_probability
-        probability = probability_of(config, generation, steps, least, options.k)
-        excluded = exclusions.excluded_ids(config.store)
-        served = Served(config, generation, asked, excluded, table, combine, probability)
-        if flags or _is_large(served) or is_long(path, kind):
+        served = serving(config, generation, options, table)
+        if flags or is_large(served) or is_long(path, kind):
             answer_in_stages(
                 served, path, kind, out, (results, failures), options.table_format, done, flags, suspect
             )
@@ -124,11 +119,18 @@ def query(
             with _opened(served, path, kind, suspect, started, done) as (shards, blocks):
                 checked = map(CheckFilters.of(served), blocks)
                 blocks = _not_empty(_timed(unique(checked), done), path)
+                far = (
+                    None
+                    if options.exact or served.in_words
+                    else FarQueries([shard.manifest for shard in shards])
+                )
                 with written(results, failures, served.schema, options.table_format, done) as opened:
-                    _answer(served, shards, blocks, opened, done)
-    return QuerySummary(
+                    answer(served, shards, blocks, opened, done, far)
+                if far:
+                    far.tell()
+    summary = QuerySummary(
         generation=generation.name,
-        steps=steps,
+        steps=served.asked.steps,
         answered=done.counts["answered"],
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
@@ -138,9 +140,49 @@ def query(
         failures=failures,
         seconds=dict(done.seconds),
     )
+    write_note(out, config, path, summary)
+    return summary
 
 
-def _is_large(served: Served) -> bool:
+def serving(
+    config: Config, generation: Generation, options: QueryOptions, table: QueryTable | None = None
+) -> Served:
+    """What answers queries so.
+
+    Args:
+        config: the job; what `options` leaves open is as it says.
+        generation: what is served.
+        options: how to answer.
+        table: the query table that is answered, if it is one.
+
+    Raises:
+        LookalikeError: for conditions that what is served does not allow.
+        OSError: if the store cannot be read.
+    """
+    steps = steps_of(config, generation)
+    in_words = table is not None and table.has_text
+    if in_words:
+        steps = steps.model_copy(update={"query_expansion": None, "reranking": None})
+    conditions = options.conditions or Conditions.of(config.query)
+    conditions.check(generation.metadata, generation.metric)
+    least = config.query.min_probability if options.min_probability is None else options.min_probability
+    if in_words and least is not None:
+        raise LookalikeError(
+            "Expected queries that are pictures for --min-probability, which scores of words have not. "
+            "Received: a table with a column text"
+        )
+    return Served(
+        config,
+        generation,
+        Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group),
+        exclusions.excluded_ids(config.store),
+        table,
+        options.combine or config.query.combine,
+        None if in_words else probability_of(config, generation, steps, least, options.k),
+    )
+
+
+def is_large(served: Served) -> bool:
     """Whether the index shards do not fit into memory together."""
     refs, limit = served.generation.indexes, served.config.query.memory
     return len(refs) > 1 and len(fitting(served.config.store, refs, limit, exact=served.asked.exact)) > 1
@@ -184,11 +226,8 @@ def _opened(
         with waiting("opening the index"):
             shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         if by_id:
-            found = (
-                item_blocks(table, shards, generation, served.combine, served.block)
-                if table
-                else id_blocks(path, shards, served.block)
-            )
+            how = served.look_up_ids
+            found = item_blocks(table, shards, generation, how) if table else id_blocks(path, shards, how)
             coming = _ahead(background, found)
         done.seconds["open"] = time.perf_counter() - started
         yield shards, coming
@@ -225,18 +264,31 @@ def _not_empty(blocks: Iterator[Block], path: str) -> Iterator[Block]:
     return itertools.chain([first], blocks)
 
 
-def _answer(
+def answer(
     served: Served,
     shards: Sequence[IndexShard],
-    blocks: Iterator[Block],
+    blocks: Iterable[Block],
     tables: tuple[Any, Any],
     done: Done,
+    far: FarQueries | None = None,
 ) -> None:
+    """Answers queries block by block.
+
+    Args:
+        served: what answers.
+        shards: all that is served, open.
+        blocks: the queries, each id once.
+        tables: of results and of failures, each with a method `write_table`.
+        done: counts what is done.
+        far: looks at what was found, unless all is searched exactly.
+
+    Raises:
+        LookalikeError: as the search does.
+    """
     found, failed = tables
     asked, generation = served.asked, served.generation
     conditions = asked.conditions
     pace = Pace()
-    far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
     schema, probability = served.schema, served.probability
 
     def write(block: QueryBlock, answers: Answers) -> None:
@@ -275,5 +327,3 @@ def _answer(
         with done.timed("write"):
             if written:
                 written.result()
-    if far:
-        far.tell()

@@ -38,6 +38,9 @@ class QuerySummary:
     seconds: dict[str, float]
     why: str = ""
 
+    def __str__(self) -> str:
+        return query_report(self)
+
     @property
     def searched(self) -> int:
         """Queries that were searched for, whether or not an item meets the conditions."""

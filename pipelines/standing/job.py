@@ -157,6 +157,7 @@ def _options(standing: Standing) -> QueryOptions:
 def _made_from(config: Config, standing: Standing, generation: Generation) -> dict[str, str]:
     """What decides the answers, by digests; the digest of the file is taken before it is read."""
     reading = [asdict(query_options(config.corpus)), config.corpus.max_pixels]
+    reading += [config.corpus.group] if config.corpus.group else []
     steps = steps_of(config, generation)
     calibration, _ = calibration_of(config.store, config.encoder, generation, steps)
     return {

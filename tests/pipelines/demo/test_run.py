@@ -95,5 +95,8 @@ def test_the_whole_demo_finds_photographs_of_ones_own_and_can_be_run_again(tmp_p
         assert len(summary.rejects) == 7
         assert [query_id for query_id, _ in summary.failures] == ["broken/error-page.jpg"]
         assert "left out     cut.jpg: JPEG cut short" in told
+        page = out / "answers" / "report.html"
+        assert f"open {page} in a browser" in told
+        assert page.read_text("utf-8").count('<li class="row"') == 24
         assert "337 read = 330 embedded + 0 reused + 7 rejected + 0 duplicate" in told
     assert len(list((out / "store" / "generations").iterdir())) == 1
