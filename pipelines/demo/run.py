@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +25,7 @@ from ..config.yaml_text import yaml_text
 from ..embedding.report import embed_report
 from ..encoder.build import NetworkChoice, Sample, build_encoder, default_variant
 from ..filesystem import files
-from ..filesystem.paths import written
+from ..filesystem.paths import expanded, written
 from ..index.report import generation_report
 from ..nightly.run import nightly
 from ..pages.answers import AnswersOptions
@@ -165,7 +168,9 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     print("What came of it", *_result_lines(summary), sep="\n  ")
     print("\nWhere everything lies", *(f"{name:12} {place}" for name, place in places.items()), sep="\n  ")
     print(
-        "\nWhat to try next", *(f"lookalike {words}\n      {why}" for words, why in again.items()), sep="\n  "
+        f"\nWhat to try next{_before_all()}",
+        *(f"lookalike {words}\n      {why}" for words, why in again.items()),
+        sep="\n  ",
     )
     print(f"\nDone in {summary.seconds:.0f} s. To look at what was found, open {page.page} in a browser.")
     return summary
@@ -197,9 +202,26 @@ def _config(config_file: Path, out: Path) -> tuple[Config, list[str]]:
         # As YAML, which is what --set reads: a path such as `1` or `a: b` needs quotes.
         f"{key}={yaml_text(value, width=10_000).splitlines()[0]}"
         for (key, value), is_now in zip(wanted.items(), now, strict=True)
-        if value != is_now
+        if not _says(is_now, value)
     ]
     return load_config(config_file, overrides), overrides
+
+
+def _says(now: object, wanted: str) -> bool:
+    """Whether a job says what is wanted; of a path, in whatever words."""
+    return now == wanted or (isinstance(now, str) and _absolute(now) == _absolute(wanted))
+
+
+def _absolute(path: str) -> str:
+    return path if files.is_remote(path) else os.path.abspath(expanded(path))
+
+
+def _before_all() -> str:
+    """What has to be typed before a shell finds `lookalike`, if it does not."""
+    activate = os.path.join(sys.prefix, "bin", "activate")
+    if shutil.which("lookalike") or not os.path.exists(activate):
+        return ""
+    return f", after: source {shlex.quote(os.path.relpath(activate))}"
 
 
 def make_room(out: Path) -> None:
