@@ -155,7 +155,7 @@ def measure(data: Path, encoder: Path, work: Path) -> tuple[list[dict[str, objec
         other = served(work / corpus, encoder, work / f"store-{corpus}")
         table.add(other, queries)
         table.add(other, queries, fit=True)
-    return table.rows, stability(*table.found[:2])
+    return table.rows, stability(table.found[0], table.found[1])
 
 
 def main() -> None:

@@ -109,7 +109,8 @@ def query(
         steps = steps_of(config, generation)
         conditions = options.conditions or Conditions.of(config.query)
         conditions.check(generation.metadata, generation.metric)
-        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)
+        k = min(options.k, max(1, generation.counts["items"]))
+        asked = Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)
         combine = options.combine or config.query.combine
         least = config.query.min_probability if options.min_probability is None else options.min_probability
         probability = probability_of(config, generation, steps, least, options.k)

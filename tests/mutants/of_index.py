@@ -451,8 +451,8 @@ CHANGES: dict[str, list[Change]] = {
             "what was taken down is shown",
         ),
         wrong(
-            "Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)",
-            "Asked(options.k, steps, False, options.exact, conditions, config.corpus.group)",
+            "Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)",
+            "Asked(k, steps, False, options.exact, conditions, config.corpus.group)",
             "a query finds itself",
         ),
         loses(
