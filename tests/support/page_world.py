@@ -20,10 +20,12 @@ PHOTOS = {
         "07cddef1-1fc8-47e4-a28a-613e60912590",
         "19e4de0d-fb90-47c2-83b4-37e3652c5a16",
         "bed38b7f-0a9e-46af-864c-a790aebcc330",
+        "0001",
         *map(str, range(7)),
     ],
     HAT: ["014b2a1b-c5a0-469b-b115-bc02b2001db5", *map(str, range(6))],
     SHOES: ["24535295-abe3-4613-91f6-a7fe87954662", *map(str, range(6))],
+    "pants": ["37a0cfa8-0f10-405a-8d48-838a3d687620"],
     "cats": ["16", "17", "18"],
     "": ["P0100-front", "P0100-detail", "P0200-front", "P0200-detail"],
 }
@@ -35,6 +37,7 @@ CATALOGUES = ("nightly", "job", "other", "before", "after", "a", "b", "street", 
 FEW = ("asked", "one", "wanted")
 """Folders of two photographs that ask."""
 QUESTIONS = (
+    "validation",
     "shop",
     "street",
     "shop-queries",
@@ -81,13 +84,15 @@ def shop(folder: Path, encoder: Path) -> None:
     for number, name in enumerate(QUESTIONS):
         for category in PHOTOS:
             write(folder / name / category / "asked.jpg", 400 + number)
+    for number, name in enumerate(("photo", "a", "b")):
+        write(folder / f"{name}.jpg", 510 + number)
+    write(folder / "validation" / "pants" / "012d1ca9-baaf-4b01-8b60-955f3408b1b7.jpg", 501)
     (folder / "ids.txt").write_text("cats/18.jpg\n")
     (folder / "mistakes.txt").write_text("cats/16.jpg\n")
     with chdir(folder):
         metadata = ["--metadata", "photos.csv", *(f"--type={name}={kind}" for name, kind in TYPES.items())]
         for command in (
             ["pack", "photos", "catalogue", *metadata],
-            ["pack", "photos", "validation", *metadata],
             ["pack", "photos", "shards"],
             ["nightly", "-c", "shop.yaml"],
             ["nightly", "-c", "nightly.yaml"],
