@@ -166,6 +166,7 @@ def serving(
     conditions = options.conditions or Conditions.of(config.query)
     conditions.check(generation.metadata, generation.metric)
     least = config.query.min_probability if options.min_probability is None else options.min_probability
+    k = min(options.k, max(1, generation.counts["items"]))
     if in_words and least is not None:
         raise LookalikeError(
             "Expected queries that are pictures for --min-probability, which scores of words have not. "
@@ -174,7 +175,7 @@ def serving(
     return Served(
         config,
         generation,
-        Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group),
+        Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group),
         exclusions.excluded_ids(config.store),
         table,
         options.combine or config.query.combine,

@@ -7,8 +7,8 @@ from .change import Change, worse, wrong
 CHANGES: dict[str, list[Change]] = {
     "pipelines/api/images.py": [
         wrong(
-            "{3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}",
-            "{}",
+            "rows[:, 1:] = pixels.reshape(height, -1)",
+            "rows[:, 1:] = pixels[..., ::-1].reshape(height, -1)",
             "red and blue of an array change places",
         ),
         wrong(
