@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
@@ -109,7 +109,9 @@ def query(
         steps = steps_of(config, generation)
         conditions = options.conditions or Conditions.of(config.query)
         conditions.check(generation.metadata, generation.metric)
-        k = min(options.k, max(1, generation.counts["items"]))
+        items = max(1, generation.counts["items"])
+        k = min(options.k, items)
+        conditions = replace(conditions, per_group=min(conditions.per_group, items))
         asked = Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)
         combine = options.combine or config.query.combine
         least = config.query.min_probability if options.min_probability is None else options.min_probability
