@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
@@ -21,7 +20,7 @@ from .api.encoders import Encoder, open_encoder
 from .api.stores import Store
 from .config.job import Corpus, Given, make_config
 from .config.job_file import make_job
-from .filesystem.paths import anchored, expanded
+from .filesystem.paths import AnyPath, anchored, plain
 from .sources import Reject, Shard, SourceOptions, find_shards, read_shard
 from .store.generation import read_current
 
@@ -52,7 +51,7 @@ class ReadImages(beam.PTransform):
         LookalikeError: for a key that is none; and, when it is applied, if no shard matches.
     """
 
-    def __init__(self, shards: str | PathLike[str] | list[str], **corpus: Any) -> None:
+    def __init__(self, shards: AnyPath | list[str], **corpus: Any) -> None:
         super().__init__()
         self._corpus = make_job(Corpus, {"shards": shards, **corpus}, {})
 
@@ -99,9 +98,9 @@ class Embed(beam.PTransform):
             is no image at all, or no whole encoder.
     """
 
-    def __init__(self, encoder: str | PathLike[str], **options: Any) -> None:
+    def __init__(self, encoder: AnyPath, **options: Any) -> None:
         super().__init__()
-        self._encode = _Encode(anchored(expanded(fspath(encoder))), tuple(sorted(options.items())))
+        self._encode = _Encode(anchored(plain(encoder)), tuple(sorted(options.items())))
 
     def expand(self, images: Any) -> Any:
         work_on = beam.ParDo(self._encode).with_outputs(REJECTS, main="vectors")

@@ -18,7 +18,7 @@ from ..export.job import each_served
 from ..export.writers import Content, columns_of
 from ..filesystem import files
 from ..filesystem.cache import local_copy
-from ..filesystem.paths import anchored, expanded, written
+from ..filesystem.paths import anchored, plain, written
 from ..index.conditions import Conditions
 from ..index.opening import open_index
 from ..index.shard import IndexShard
@@ -336,10 +336,9 @@ def open_store(job: Given, generation: str | None = None, *, set: Mapping[str, A
     Raises:
         LookalikeError: if nothing is published there, or it is damaged.
     """
-    is_job = isinstance(job, (Config, Mapping)) or str(job).lower().endswith((".yaml", ".yml"))
-    if is_job:
+    if isinstance(job, (Config, Mapping)) or str(job).lower().endswith((".yaml", ".yml")):
         return Store(make_config(job, set), generation)
-    folder = anchored(expanded(str(job)))
+    folder = anchored(plain(job))
     named = written(folder)
     made = {"corpus": {"shards": named}, "encoder": named, "store": named}
     store = Store(make_config(made, set), generation)
