@@ -32,6 +32,18 @@ CHANGES: dict[str, list[Change]] = {
             "tests/pipelines/api/test_stores.py",
         ),
     ],
+    "pipelines/beam.py": [
+        wrong(
+            "        if encoder.fingerprint != self._expected:",
+            "        if False:",
+            "vectors of two encoders are mixed",
+        ),
+        wrong(
+            'errors = {int(row["query_id"]): row["error"] for row in failed.to_pylist()}',
+            "errors: dict[int, str] = {}",
+            "a vector that cannot be searched for has no matches and no reason",
+        ),
+    ],
     "pipelines/api/stores.py": [
         wrong(
             "if query_ids is not None and next(names, None) is not None:",

@@ -183,6 +183,12 @@ def test_another_encoder_than_that_of_the_index_is_refused(copied, other_encoder
         opened.search(b"")
 
 
+def test_a_file_of_any_name_is_a_job(copied, tmp_path):
+    assert copied.loaded.store
+    (tmp_path / "nightly.conf").write_bytes(copied.config.read_bytes())
+    assert len(lookalike.open_store(tmp_path / "nightly.conf")) == 24
+
+
 def test_an_empty_folder_is_no_store(tmp_path):
     with pytest.raises(LookalikeError, match="Nothing has been published"):
         lookalike.open_store(tmp_path)
