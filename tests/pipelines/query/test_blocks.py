@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lookalike.query.blocks import Block, Failure, unique, unsearchable
+from lookalike.query.blocks import Block, Failure, joined, unique, unsearchable
 
 
 def test_an_id_that_came_in_an_earlier_block_is_a_failure_and_blocks_of_nothing_are_left_out():
@@ -36,3 +36,23 @@ def test_columns_of_a_query_table_stay_with_the_queries_that_are_left() -> None:
     block = Block(["a", "a", "b"], np.ones((3, 2), np.float32), np.arange(3), columns=columns)
     (kept,) = unique(iter([block]))
     assert (kept.ids, kept.columns.to_pydict()) == (["a", "b"], {"price": [1, 3]})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_joined_blocks_hold_the_same_queries_in_the_same_order(count):
+    numbers = [[0, 1, 2], [4, 5], [], [9]]
+    blocks = [
+        Block([str(n) for n in of], np.full((len(of), 2), np.float32(place)), np.array(of, np.int64))
+        for place, of in enumerate(numbers)
+    ]
+    failures = [Failure(3, "3", "vector", "no"), Failure(7, "7", "id", "no")]
+    blocks[1].failures.append(failures[0])
+    blocks[2].failures.append(failures[1])
+    found = list(joined(iter(blocks), 3, count))
+    assert len(found) == -(-4 // count)
+    assert [name for block in found for name in block.ids] == ["0", "1", "2", "4", "5", "9"]
+    assert [failure for block in found for failure in block.failures] == failures
+    for block in found:
+        assert block.ids == [str(n) for n in block.numbers]
+    expected = np.repeat([0, 1, 3], [3, 2, 1])[:, None] * np.ones(2)
+    np.testing.assert_array_equal(np.concatenate([block.vectors for block in found]), expected)
