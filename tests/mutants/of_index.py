@@ -413,8 +413,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/members.py": [
         wrong(
-            "found = found.only(found.is_item | ~as_items[found.place])",
-            "found = found.only(found.is_item | True)",
+            "found = found.only((found.is_item | ~as_items[found.place]) & ~taken_down[found.place])",
+            "found = found.only(~taken_down[found.place])",
             "an id that is of an item and of a group asks with both",
         ),
         wrong("code[gone] = -1", "pass", "a group asks with a picture that was taken down"),
@@ -451,8 +451,8 @@ CHANGES: dict[str, list[Change]] = {
             "what was taken down is shown",
         ),
         wrong(
-            "Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)",
-            "Asked(options.k, steps, False, options.exact, conditions, config.corpus.group)",
+            "Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)",
+            "Asked(k, steps, False, options.exact, conditions, config.corpus.group)",
             "a query finds itself",
         ),
         loses(

@@ -411,6 +411,18 @@ CHANGES: dict[str, list[Change]] = {
             "only the first index shard must reach its recall",
         ),
     ],
+    "pipelines/query/words.py": [
+        wrong(
+            "unit_length((1 - share) * unit_length(vectors[beside]) + share * words[beside])",
+            "unit_length(share * unit_length(vectors[beside]) + (1 - share) * words[beside])",
+            "a picture weighs what the words should",
+        ),
+        wrong(
+            "if place in found.errors:",
+            "if False:",
+            "a text that cannot be read is asked with nothing",
+        ),
+    ],
     "pipelines/query/far_queries.py": [
         worse(
             "limits.min(initial=np.inf)",
