@@ -347,8 +347,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/tables.py": [
         wrong(
-            "if text and text.startswith(_ACTS_IN_A_CELL) else text",
-            "if False else text",
+            'return text is not None and text.lstrip("\'").startswith(_ACTS_IN_A_CELL)',
+            "return False",
             "a spreadsheet runs what an id says",
         ),
         worse(
