@@ -1,19 +1,35 @@
 # Every target does the set-up it needs; a second run finds it done.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # A process a core; a file of tests stays in one, for its fixtures.
 PARALLEL := --numprocesses auto --dist loadfile
+# The files that hold tests of a mark: importing all others takes longer than these tests do.
+marked = $(shell grep -rl --include='test_*.py' 'pytest.mark.$(1)' tests)
 
-.PHONY: setup demo test test-slow cluster-test mutants lint format bench clean pins
+# Of what pip prints: the large packages as they come, and when it unpacks them.
+define TELL
+while read -r line; do case "$$line" in \
+  *' ('[0-9][0-9]*' MB)') size="$${line##*(}"; name="$${line% (*}"; name="$${name##*[ /]}"; \
+    echo "  $${name%%-[0-9]*}, $${size%)}";; \
+  Installing\ collected*) echo '  unpacking them, a minute or two';; \
+  Successfully\ installed*) echo '  done';; \
+esac; done
+endef
+
+.PHONY: setup demo test test-slow cluster-test mutants lint format bench docs clean pins
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,demo,openvino]'
-	touch $@
+	@echo 'Setting up $(VENV), once: Python packages, about 1.3 GB to download and 4 GB on the disk. It takes some minutes.'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt \
+	  --editable '.[dev,demo,openvino,text]' | $(TELL)
+	@touch $@
 
 # On the photographs that come with scikit-image and scikit-learn; make demo IMAGES=folder takes your own.
 demo: $(READY)
@@ -24,11 +40,11 @@ test: lint
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PARALLEL)
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m alone $(call marked,alone)
 
 # Nights on a Dask cluster of processes on loopback, workers of which are killed.
 cluster-test: $(READY)
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster $(call marked,cluster)
 
 # Small changes to the code, one at a time: does a test notice? make mutants EVERY=10 tries every tenth.
 mutants: $(READY)
@@ -63,6 +79,12 @@ bench: $(READY)
 	$(BIN)/python benchmarks/nightly.py
 	$(BIN)/python benchmarks/cluster.py
 	$(BIN)/python benchmarks/domains.py
+
+# The pages of docs/ as a site, in build/site; those of the reference that follow from the code are written anew.
+docs: $(READY)
+	$(BIN)/python docs/reference/make.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo 'build/site/index.html'
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.
 pins: $(READY)

@@ -1,6 +1,7 @@
 """Copies planted among photographs, and how many `lookalike duplicates` finds; or how long a million vectors take.
 
-    python benchmarks/duplicates.py [--share 0.1] [--precision 0.95] [--encoder FOLDER] [--seed 0] [--json FILE]
+    python benchmarks/duplicates.py [--share 0.1] [--precision 0.95] [--encoder FOLDER] [--seed 0] [--split train]
+        [--pairs N] [--json FILE]
     python benchmarks/duplicates.py --vectors 1000000 [--json FILE]
 
 A tenth of the clothing photographs gets a copy: scaled, compressed anew, cropped to 90 % of its sides, recoloured or
@@ -90,10 +91,9 @@ def copied(pixels: np.ndarray, kind: str, rng: np.random.Generator) -> tuple[str
     ].tobytes()
 
 
-def planted(folder: Path, data: Path, share: float, seed: int) -> dict[str, str]:
+def planted(folder: Path, photographs: list[Path], share: float, seed: int) -> dict[str, str]:
     """The photographs and copies of some; gives copy -> its kind. All of one photograph begin with the same number."""
     rng = np.random.default_rng(seed)
-    photographs = sorted(data.glob("train/*/*.jpg"))
     chosen = rng.permutation(len(photographs))[: round(share * len(photographs))]
     folder.mkdir(parents=True)
     kinds = {}
@@ -119,7 +119,8 @@ def run(arguments: list[Any]) -> str:
 
 def measure_planted(work: Path, options: Any) -> list[tuple[str, list[dict[str, Any]]]]:
     """Precision and recall of the whole job."""
-    kinds = planted(work / "photographs", options.data, options.share, options.seed)
+    photographs = sorted(options.data.glob(f"{options.split}/*/*.jpg"))
+    kinds = planted(work / "photographs", photographs, options.share, options.seed)
     encoder = options.encoder or work / "encoder"
     if not options.encoder:
         common.build_default_encoder(encoder, options.data)
@@ -135,7 +136,8 @@ def measure_planted(work: Path, options: Any) -> list[tuple[str, list[dict[str, 
     )
     run(["nightly", "-c", job])
     started = time.perf_counter()
-    print(run(["duplicates", "-c", job, "-o", work / "out", "--precision", options.precision]))
+    limit = ["--set", f"duplicates.pairs={options.pairs}"] if options.pairs else []
+    print(run(["duplicates", "-c", job, "-o", work / "out", "--precision", options.precision, *limit]))
     seconds = time.perf_counter() - started
     table = pq.read_table(work / "out" / "duplicates.parquet").to_pylist()
     group_of = {row["item_id"]: row["group"] for row in table}
@@ -261,6 +263,10 @@ def main() -> None:
     made.add_argument("--precision", type=float, default=0.95, help="that is wished")
     made.add_argument("--encoder", type=Path, help="a bundle, instead of one that is built")
     made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--split", default="train", help="of the photographs: train or validation")
+    made.add_argument(
+        "--pairs", type=int, help="whose pictures are compared at most; default that of the job"
+    )
     made.add_argument("--vectors", type=int, help="so many vectors without pictures")
     options = made.parse_args()
     with tempfile.TemporaryDirectory(prefix="duplicates-") as folder:

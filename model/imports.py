@@ -24,26 +24,33 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import LookalikeError
+from .extras import install
 from .memory_limit import unlimited
+from .waiting import waiting
 
 one_at_a_time = threading.RLock()
 """Held by the thread that imports a large library."""
 
 
 @contextlib.contextmanager
-def importing(library: str) -> Iterator[None]:
+def importing(library: str, remedy: str = "") -> Iterator[None]:
     """Context for the import of `library` within a function.
+
+    Args:
+        library: what people call it.
+        remedy: the command that installs it, where the package comes without.
 
     Raises:
         LookalikeError: if it cannot be imported, whatever the reason; no file of the user's is to blame.
     """
-    with one_at_a_time, unlimited():
+    with waiting(f"importing {library}"), one_at_a_time, unlimited():
         try:
             yield
         except Exception as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise LookalikeError(
                 f"{library} is installed wrongly and cannot be imported: {type(error).__name__}: {reason}"
+                + (f"; {remedy}" if remedy else "")
             ) from error
 
 
@@ -55,6 +62,9 @@ def tensorflow() -> Any:
         import tensorflow.lite.python.schema_py_generated
 
         _ = tensorflow.lite.Interpreter
+        # In an interactive session it would tell of every file that it writes.
+        if (log := tensorflow.get_logger()).level == logging.INFO:
+            log.setLevel(logging.WARNING)
         return tensorflow
 
 
@@ -166,8 +176,7 @@ def _without_telemetry(package: str) -> None:
     """Makes every later import of openvino-telemetry fail. Raises LookalikeError if `package` is not installed."""
     if importlib.util.find_spec(package) is None:
         raise LookalikeError(
-            f"Expected {package}, for the OpenVINO variant of an encoder. Received: none; "
-            "pip install 'lookalike[openvino]'"
+            f"Expected {package}, for the OpenVINO variant of an encoder. Received: none; {install('openvino')}"
         )
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from lookalike.config.job import Config
     from tests.support.s3_server import S3Server
 
-# How long an example takes says more of what else the machine does.
-settings.register_profile("any machine", deadline=None)
+# How long an example takes says more of what else the machine does; each run tries others.
+settings.register_profile("any machine", deadline=None, max_examples=40)
 settings.load_profile("any machine")
 DIM = 16
 SPEC = "decode|resize_short(36)|center_crop(32)|normalize(127,128)"

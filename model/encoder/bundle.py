@@ -77,6 +77,8 @@ class Encoder:
         fingerprint: digest of everything that decides a vector's numbers. Vectors of two fingerprints must
             never be compared.
         threads: worker threads; each decodes and runs its own single-threaded interpreter.
+        network, pooling, projection: what comes one behind the other between pixels and vector; the projection may
+            be None.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], variant: str, threads: int, max_pixels: int):
@@ -87,21 +89,21 @@ class Encoder:
         self.variant = variant
         self.fingerprint = fingerprint(manifest, variant)
         self.threads = threads
-        self._pooling = manifest["pooling"]
+        self.pooling = manifest["pooling"]
         self._test_time_augmentation = TestTimeAugmentation.from_manifest(manifest.get("views"))
         self._scales = self._test_time_augmentation.preprocessings(self.preprocess)
-        self._max_pixels = max_pixels
-        self._projection = None
+        self.max_pixels = max_pixels
+        self.projection = None
         if manifest["projection"]:
-            self._projection = Projection.load(folder / PROJECTION, read_listed(folder, manifest, PROJECTION))
-        self._network: Int8Network | OpenVinoNetwork | FloatNetwork
+            self.projection = Projection.load(folder / PROJECTION, read_listed(folder, manifest, PROJECTION))
+        self.network: Int8Network | OpenVinoNetwork | FloatNetwork
         if variant == "int8":
-            self._network = Int8Network(read_listed(folder, manifest, TFLITE), folder / TFLITE, BATCH)
+            self.network = Int8Network(read_listed(folder, manifest, TFLITE), folder / TFLITE, BATCH)
         elif variant == "openvino":
             xml, weights = (read_listed(folder, manifest, name) for name in (OPENVINO, WEIGHTS))
-            self._network = OpenVinoNetwork(xml, weights, folder / OPENVINO, BATCH, manifest["instructions"])
+            self.network = OpenVinoNetwork(xml, weights, folder / OPENVINO, BATCH, manifest["instructions"])
         else:
-            self._network = FloatNetwork(_float_files(folder, manifest), folder / GRAPH, BATCH)
+            self.network = FloatNetwork(_float_files(folder, manifest), folder / GRAPH, BATCH)
         self._check_shapes(folder)
         self._pool: ThreadPoolExecutor | None = None
         # The threads of `map` fill the cores already. NumPy's BLAS would add its own, which spin while they
@@ -139,14 +141,14 @@ class Encoder:
     def _check_shapes(self, folder: Path) -> None:
         """Raises LookalikeError unless pixels, network, projection and vector fit one another."""
         height, width, channels = self.preprocess.height, self.preprocess.width, 3
-        rank = 4 if self._pooling == "gem" else 2
-        source, target = self._network.input_shape, self._network.output_shape
+        rank = 4 if self.pooling == "gem" else 2
+        source, target = self.network.input_shape, self.network.output_shape
         if source[1:] != (height, width, channels) or len(target) != rank or not target[-1]:
             raise LookalikeError(
                 f"Expected a network from ({height}, {width}, {channels}) to {rank} dimensions in {folder}. "
                 f"Received: {source[1:]} to {len(target)} dimensions"
             )
-        projected = self._projection.components_.shape if self._projection else (target[-1], target[-1])
+        projected = self.projection.components_.shape if self.projection else (target[-1], target[-1])
         if projected != (self.dim, target[-1]):
             raise LookalikeError(
                 f"Expected vectors of {self.dim} dimensions from {target[-1]} features, as {folder / MANIFEST} says. "
@@ -196,7 +198,7 @@ class Encoder:
         for i, image in enumerate(images):
             try:
                 pixels[i], *sizes[i] = read_pixels(
-                    self._scales, image, max_pixels=self._max_pixels, suspect=suspect
+                    self._scales, image, max_pixels=self.max_pixels, suspect=suspect
                 )
             except ImageError as error:
                 errors[i] = str(error)
@@ -223,7 +225,7 @@ class Encoder:
             Array of shape (n, dim), float32.
         """
         features = self.features(pixels)
-        vectors = features if self._projection is None else self._projection.apply(features)
+        vectors = features if self.projection is None else self.projection.apply(features)
         return unit_length(vectors) if self.unit_length else vectors
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
@@ -234,11 +236,16 @@ class Encoder:
         variants = [pixels[:, scale] for scale in range(pixels.shape[1])]
         if self._test_time_augmentation.flip:
             variants += [variant[:, :, ::-1] for variant in variants]
-        parts = [self._features_of_variant(variant) for variant in variants]
+        parts = [self.features_of_variant(variant) for variant in variants]
         if len(parts) == 1:
             return parts[0]
         mean = np.mean(parts, axis=0, dtype=np.float32)
         return unit_length(mean) if self.unit_length else mean
+
+    @property
+    def scales(self) -> int:
+        """Scales of the pixels that `encode_pixels` takes."""
+        return len(self._scales)
 
     def rate(self, pixels: np.ndarray) -> float:
         """Images a second of the network on this thread: the best of three batches made of (n, height, width, 3)."""
@@ -246,16 +253,17 @@ class Encoder:
         seconds = []
         for _ in range(3):
             started = time.perf_counter()
-            self._network.run(batch, self.preprocess)
+            self.network.run(batch, self.preprocess)
             seconds.append(time.perf_counter() - started)
         return BATCH / min(seconds)
 
-    def _features_of_variant(self, pixels: np.ndarray) -> np.ndarray:
+    def features_of_variant(self, pixels: np.ndarray) -> np.ndarray:
+        """Features of pictures as they are, uint8 (n, height, width, 3): float32 (n, features)."""
         parts = [
-            self._network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)
+            self.network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)
         ]
         features = np.concatenate(parts)
-        if self._pooling == "gem":
+        if self.pooling == "gem":
             features = gem(features)
         return unit_length(features) if self.unit_length else features
 

@@ -22,6 +22,7 @@ from ..images.test_time_augmentation import AS_IS, TestTimeAugmentation, read_pi
 from ..networks import Backbone
 from ..networks.pooling import POOLINGS
 from ..quiet import quiet
+from ..waiting import waiting
 from . import openvino_export
 from .bundle import BATCH, Encoder
 from .manifest import (
@@ -38,7 +39,7 @@ from .manifest import (
 )
 from .openvino import INSTRUCTIONS, best_instructions, check_processor
 from .post_processing import KEY, PostProcessing, post_processing_json
-from .projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA, unit_length
+from .projection import LDA, PCA, PROJECTIONS, Projection, WhitenedPCA, check_enough, unit_length
 
 CALIBRATION_IMAGES = 200
 """Enough to find the range of every activation: int8 then lost no hit rate on the clothing photographs."""
@@ -95,6 +96,7 @@ class BundleRecipe:
         name: what people call this encoder.
         pooling: how the network was pooled; `gem` is applied behind it.
         dim: dimensions to project to; None keeps the network's own.
+        fewer_dims: whether a sample, or a network, that is too small for `dim` gets as many as it has.
         projection: one of `PROJECTIONS`; `lda` takes one dimension fewer than there are classes at the most. None is
             PCA, where there are dimensions to project to.
         shrinkage: of the covariance, for `whitened` and `lda`; None is that of Ledoit and Wolf.
@@ -113,6 +115,7 @@ class BundleRecipe:
     name: str
     pooling: str = "avg"
     dim: int | None = 256
+    fewer_dims: bool = False
     projection: str | None = None
     shrinkage: float | None = None
     test_time_augmentation: TestTimeAugmentation = AS_IS
@@ -178,9 +181,11 @@ def build_bundle(
         check_processor(instructions, out)
     preprocess = parse_spec(backbone.preprocessing)
     scales = recipe.test_time_augmentation.preprocessings(preprocess)
-    pixels, labels, unreadable = _read_sample(scales, sample)
+    with waiting("reading the sample"):
+        pixels, labels, unreadable = _read_sample(scales, sample)
     if not len(pixels):
         raise LookalikeError(f"No image of the sample could be read; {len(unreadable)} were tried.")
+    dim = _fitting_dim(recipe, len(pixels), backbone.network.output_shape[-1])
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.tmp-", dir=out.parent))
     try:
@@ -213,14 +218,15 @@ def build_bundle(
             manifest["views"] = section
         _write_manifest(folder, manifest)
         summary, unlabelled = "none", 0
-        if recipe.dim is not None:
+        if dim is not None:
             logger.info("fitting the projection on %d images", len(pixels))
-            fitted, summary, unlabelled = _fit_projection(folder, recipe, recipe.dim, pixels, labels)
+            fitted, summary, unlabelled = _fit_projection(folder, recipe, dim, pixels, labels)
             manifest |= fitted
             _write_manifest(folder, manifest)
         held_out = np.setdiff1d(np.arange(len(pixels)), chosen)
         shown = pixels[held_out if len(held_out) else chosen][:64]
-        agreement, rates = _compared(folder, recipe.variant, shown)
+        with waiting("comparing the variants"):
+            agreement, rates = _compared(folder, recipe.variant, shown)
         if not np.isfinite(agreement):
             raise LookalikeError(
                 f"Expected finite embeddings of the sample that are not zero. Received others from {recipe.name}: its "
@@ -244,6 +250,23 @@ def build_bundle(
         agreement,
         rates,
     )
+
+
+def _fitting_dim(recipe: BundleRecipe, images: int, features: int) -> int | None:
+    """The dimensions to project to. Raises LookalikeError, before any work, where there cannot be so many."""
+    if recipe.dim is None or recipe.projection == "lda":
+        return recipe.dim
+    # The mean is taken off, so that n images lie in n - 1 dimensions.
+    fitting = max(1, min(recipe.dim, images - 1, features))
+    if not recipe.fewer_dims:
+        check_enough(recipe.dim, images, features)
+    elif fitting < recipe.dim:
+        logger.warning(
+            "%s dimensions instead of %s: the sample has %s readable images, the network %s features; build the "
+            "encoder again once there are more images",
+            *(fitting, recipe.dim, images, features),
+        )
+    return fitting if recipe.fewer_dims else recipe.dim
 
 
 def _fit_projection(

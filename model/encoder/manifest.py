@@ -32,8 +32,10 @@ _BEGINS = {"int8": TFLITE, "openvino": "openvino.", "float": SAVED_MODEL}
 """How the names of a variant's files begin."""
 CALIBRATION = "calibration.json"
 """May stand beside the files that are listed: see `calibration`."""
-_UNFINISHED = (f".{MANIFEST}.tmp-", f".{CALIBRATION}.tmp-")
-"""How the names begin under which `encoder tune` and `evaluate --calibrate` write the next of these files."""
+TEXT = "text"
+"""A folder that may be there, too: see `model.text.bundle`. It knows its own digests."""
+_UNFINISHED = (f".{MANIFEST}.tmp-", f".{CALIBRATION}.tmp-", f".{TEXT}.tmp-")
+"""How the names begin under which `encoder tune`, `encoder text` and `evaluate --calibrate` write the next of these."""
 _MOST_BYTES = 1 << 20
 """Of `encoder.json`; one of ours has 2 kB."""
 
@@ -177,7 +179,7 @@ def _files(folder: Path, below: str = "") -> Iterator[str]:
                 f"Expected only files and folders in an encoder. Received: {folder / name}, a link or a device; "
                 "`cp -rL` copies a bundle with what its links lead to"
             )
-        elif not name.startswith(_UNFINISHED):
+        elif not name.startswith((*_UNFINISHED, f"{TEXT}/")):
             yield name
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +9,9 @@ import numpy as np
 
 from .. import imports
 from ..errors import LookalikeError
+from .npz import read_npz
 
 _ROWS = 8
-_NOT_ARRAYS = (
-    *(ValueError, KeyError, OSError, EOFError, NotImplementedError, MemoryError, RuntimeError),
-    *(SyntaxError, TypeError, zipfile.BadZipFile, zlib.error),
-)
-"""What NumPy and zipfile raise for a file that is no .npz, or a damaged one."""
 _LEAST = 1e-9
 """A share that counts as nothing: of the squares of features, of their variance, of what is shrunk."""
 
@@ -65,15 +58,12 @@ class Projection:
             LookalikeError: if it is another file.
         """
         data = Path(path).read_bytes() if content is None else content
-        try:
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                # Packed, a file of 1 MB could become one of 1 GB.
-                if any(member.file_size > len(data) for member in archive.infolist()):
-                    raise ValueError("arrays that are larger than the file")
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                mean, components = arrays["mean"], arrays["components"]
-        except _NOT_ARRAYS as error:
-            raise LookalikeError(f"Expected a projection in {path}. Received: {error}") from None
+        arrays = read_npz(data, path, "a projection")
+        if missing := {"mean", "components"} - arrays.keys():
+            raise LookalikeError(
+                f"Expected a projection in {path}. Received: no {', '.join(sorted(missing))}"
+            )
+        mean, components = arrays["mean"], arrays["components"]
         if (
             (mean.dtype, components.dtype) != (np.float32, np.float32)
             or components.ndim != 2
@@ -202,6 +192,15 @@ PROJECTIONS = {"pca": PCA, "whitened": WhitenedPCA, "lda": LDA}
 """By the name that `encoder build --projection` and `encoder.json` know them by."""
 
 
+def check_enough(dim: int, images: int, features: int) -> None:
+    """Raises LookalikeError if so many images, or features, have fewer principal components than `dim`."""
+    if dim > min(images, features):
+        raise LookalikeError(
+            f"A projection to {dim} dimensions needs at least {dim} readable images in the sample "
+            f"and features in the network. Received: {images} images, {features} features"
+        )
+
+
 def _share(asked: float | None, centred: np.ndarray) -> float:
     """How far to shrink a covariance towards a multiple of the identity: 0 not at all, 1 all the way.
 
@@ -223,11 +222,7 @@ def _principal(features: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, 
     """Mean (features,), the features without it, the first `dim` variances in falling order, and as many unit
     directions (dim, features), all float64; variances are divided by the samples, not by one less.
     """
-    if dim > min(features.shape):
-        raise LookalikeError(
-            f"A projection to {dim} dimensions needs at least {dim} readable images in the sample "
-            f"and features in the network. Received: {features.shape[0]} images, {features.shape[1]} features"
-        )
+    check_enough(dim, *features.shape)
     x, mean = _varied(features)
     x -= mean
     # "auto" took a randomised solver, whose components were off by up to 0.3, and "full" 3.1 s instead of 0.4.

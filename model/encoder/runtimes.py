@@ -85,6 +85,7 @@ class FloatNetwork:
 
     Attributes:
         input_shape, output_shape: of arrays in and out, the batch first; None where any size will do.
+        function: TensorFlow's, from normalised pixels to features.
 
     Raises:
         LookalikeError: if it is no network that can be trusted to compute, or TensorFlow cannot load it.
@@ -103,8 +104,9 @@ class FloatNetwork:
             try:
                 with quiet():
                     self._model = tf.saved_model.load(private)
-                (function,) = self._model.serve.concrete_functions
-                ((source,), _), target = function.structured_input_signature, function.structured_outputs
+                (self.function,) = self._model.serve.concrete_functions
+                (source,), _ = self.function.structured_input_signature
+                target = self.function.structured_outputs
                 self.input_shape, self.output_shape = tuple(source.shape), tuple(target.shape)
             except (
                 Exception

@@ -144,6 +144,12 @@ def build(name: str, weights: str | None = "imagenet", classes: int = 1000, size
     return network
 
 
+def classifier_weights(name: str) -> np.ndarray:
+    """The packaged weights of the last layer, float32 (1000, 1280), a row a class of ImageNet. Raises as `build`."""
+    variant = VARIANTS[name]
+    return read_state_dict(_weights_path(variant), variant.sha256)["_fc.weight"]
+
+
 def spec(size: int) -> str:
     """The published preprocessing: the short side to size + 32, the centre of it, (x - 127) / 128."""
     return f"decode|resize_short({size + 32})|center_crop({size})|normalize(127,128)"

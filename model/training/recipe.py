@@ -43,7 +43,9 @@ class Network(_Section):
 class Loss(_Section):
     """What is made small."""
 
-    name: LossName = "norm_softmax"
+    name: LossName = Field(
+        "norm_softmax", description="which one; the last three compare the images of a batch"
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="of the loss, such as scale, margin or label_smoothing"
     )
@@ -65,7 +67,7 @@ class Imbalance(_Section):
 class Optimizer(_Section):
     """AdamW; without decay of weights it is Adam."""
 
-    learning_rate: Rate = 0.0003
+    learning_rate: Rate = Field(0.0003, description="of the head, after the warm-up")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine",
         description="what the learning rate does after the warm-up: half a cosine down to 0, or stay",
@@ -91,13 +93,13 @@ class Recipe(_Section):
         "all",
         description="head: only the embedding, on features computed once; gradual: part by part; all: everything",
     )
-    epochs: Count = 12
+    epochs: Count = Field(12, description="times that every training image is seen")
     unfreeze_every: Count = Field(
         1,
         description="gradual: epochs after which the next part is unfrozen",
         **_once_called("unfreeze_every", "thaw_every"),
     )
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2)] = Field(32, description="images a step")
     images_per_class: Annotated[int, Field(ge=2)] = Field(
         4, description="in a batch, for losses that compare the images of a batch"
     )
@@ -121,7 +123,9 @@ class Recipe(_Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a processor with AMX, where it is faster"
     )
-    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = Field(
+        0, description="of everything that is drawn at random"
+    )
 
     @model_validator(mode="after")
     def _check_loss(self) -> Recipe:

@@ -9,7 +9,7 @@ import typer
 
 from lookalike.model.errors import LookalikeError
 
-from ..query.tables import Format
+from ..query.tables import FORMAT_HELP, Format
 from .options import ConfigFile, Overrides, expand, load_config
 
 
@@ -44,7 +44,7 @@ def duplicates(
             help="Judge by this score alone, without a look at pictures. Default: duplicates.min_score."
         ),
     ] = None,
-    format: Annotated[Format, typer.Option(help="Format of the table.")] = "parquet",
+    format: Annotated[Format, typer.Option(help=FORMAT_HELP)] = "parquet",
     set: Overrides = None,
 ) -> None:
     """Find equal and near-equal pictures: OUT/duplicates (group, item_id, keep, kind, score and more).
@@ -68,6 +68,7 @@ def duplicates(
         precision=settings.precision if precision is None else precision,
         min_score=None if precision is not None else settings.min_score if min_score is None else min_score,
         sample=settings.sample,
+        pairs=settings.pairs,
         table_format=format,
     )
     other = load_config(against) if against else None

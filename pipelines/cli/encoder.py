@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
 from ..sources.records import DIRECTORY
+from .groups import Group
 from .options import expand, load_config
 from .steps import AugmentationOption, ExpansionOption, RerankingOption
 
-encoder_app = typer.Typer(help="Make and look at encoder bundles.", no_args_is_help=True)
+BundleFolder = Annotated[
+    Path, typer.Argument(metavar="ENCODER", callback=expand, help="Folder of the bundle.")
+]
+encoder_app = Group(help="Make and look at encoder bundles.")
 
 
 @encoder_app.command()
@@ -53,7 +59,7 @@ def build(
         int | None,
         typer.Option(
             help="Dimensions to project to; 0 keeps the network's own, as does a training run without "
-            "--projection. Default: 256."
+            "--projection. Default: 256, or what the sample has images for."
         ),
     ] = None,
     projection: Annotated[
@@ -126,6 +132,7 @@ def build(
         name=name or choice.title,
         pooling=pooling,
         dim=(choice.default_dim(projection) if dim is None else dim) or None,
+        fewer_dims=dim is None,
         projection=projection,
         shrinkage=shrinkage,
         test_time_augmentation=TestTimeAugmentation(flip, tuple(scale or (1.0,))),
@@ -148,8 +155,32 @@ def build(
 
 
 @encoder_app.command()
+def show(
+    folder: BundleFolder,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also how fast each variant is on this machine; some seconds.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
+) -> None:
+    """Tell what is in an encoder bundle: network, dimensions, preprocessing, variants, steps, calibration, size.
+
+    Every file is compared with its digest on the way.
+
+    Example: lookalike encoder show encoders/lite0 --measure
+    """
+    from ..encoder.show import show as run
+    from ..encoder.show import show_json, show_report
+
+    shown = run(folder, measure=measure)
+    if as_json:
+        print(json.dumps(show_json(shown), indent=1))
+    else:
+        say(*show_report(shown))
+
+
+@encoder_app.command()
 def tune(
-    folder: Annotated[Path, typer.Argument(metavar="ENCODER", callback=expand, help="Folder of the bundle.")],
+    folder: BundleFolder,
     database_augmentation: AugmentationOption = None,
     query_expansion: ExpansionOption = None,
     reranking: RerankingOption = None,
@@ -164,11 +195,80 @@ def tune(
     """
     from lookalike.model.encoder.manifest import fingerprint, read_manifest
 
+    from ..encoder.show import calibration_beside, calibration_line
     from ..encoder.tune import change, parsed
 
     settings = change(folder, parsed(database_augmentation, query_expansion, reranking))
+    manifest = read_manifest(folder)
     say(
         f"encoder      {folder}",
-        f"fingerprint  {fingerprint(read_manifest(folder))}",
+        f"fingerprint  {fingerprint(manifest)}",
         f"steps        {settings}",
     )
+    calibration, fits_not = calibration_beside(folder, manifest)
+    if calibration:
+        say(f"calibration  {calibration_line(calibration, fits_not)}")
+
+
+@encoder_app.command()
+def text(
+    folder: Annotated[Path, typer.Argument(metavar="ENCODER", callback=expand, help="Folder of the bundle.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Learn from this field of the corpus, a few words such as classes or colours; `directory` is the "
+            "folder's name.",
+        ),
+    ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Learn from this field of the corpus: titles or descriptions."),
+    ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=expand, help="Shards (or a folder) to learn from. Default: those of the job file."
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=2, help="Images of the corpus to learn from.")] = 20_000,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", callback=expand, help="Job file whose `corpus` tells how to read."),
+    ] = None,
+) -> None:
+    """Add a text encoder to a bundle, so that queries may be English words.
+
+    Without a field, texts go by the names of the classes that the network was trained to tell: EfficientNet-Lite, as it
+    comes. Needs the packages of the extra `text`, here and nowhere else. Image vectors, stores and indexes stay as they
+    are. docs/recipes/words.md says what words find.
+
+    Example: lookalike encoder text encoders/lite0 --labels directory --corpus shards/
+    """
+    from ..encoder.build import Sample
+    from ..encoder.text import add_class_names, add_texts
+    from ..sources import SourceOptions
+
+    field = labels or captions
+    if labels and captions:
+        raise LookalikeError("Expected one of --labels and --captions. Received: both")
+    if not field:
+        if corpus:
+            raise LookalikeError("Expected --labels or --captions with --corpus. Received: neither")
+        summary = add_class_names(folder)
+    else:
+        job = load_config(config) if config else None
+        paths = corpus or (job and job.corpus.shards)
+        if not paths:
+            raise LookalikeError(
+                "Expected --corpus or --config, whose images have the texts. Received: neither"
+            )
+        options = job.corpus.source_options() if job else SourceOptions()
+        summary = add_texts(folder, "labels" if labels else "captions", Sample(paths, options, images, field))
+    made = summary.manifest
+    say(f"encoder      {folder}", f"fingerprint  {made.encoder}", f"text         {made.fingerprint}")
+    if made.kind == "class names":
+        say(f"words        go by the names of {len(made.names):,} classes")
+    else:
+        say(f"words        learnt from {made.texts:,} {made.kind} of {made.images:,} images: {made.field}")
+        say(f"left out     {summary.without_text:,} images without one, {summary.unreadable:,} unreadable")

@@ -9,7 +9,7 @@ import typer
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
-from ..query.tables import Format
+from ..query.tables import FORMAT_HELP, Format
 from ..sources import FileFormat
 from ..sources.types import TYPES, arrow_type
 from .options import IN_PART, ConfigFile, Overrides, expand, load_config
@@ -86,11 +86,9 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
     job = load_config(config, set)
-    from ..embedding.missing import embed_missing
-    from ..store.leftovers import writing
+    from ..api.jobs import Job
 
-    with writing(job, "embed"):
-        summary = embed_missing(job, ctx.args)
+    summary = Job(job).embed(ctx.args)
     _print_embedded(job, summary)
     _exit_if_in_part(summary)
 
@@ -111,17 +109,9 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
     job = load_config(config, set)
-    from ..embedding.gone_files import naming_gone
-    from ..embedding.plan import make_plan
-    from ..index.job import index as run
-    from ..query.tuning_queries import tuning_queries
-    from ..store.leftovers import writing
+    from ..api.jobs import Job
 
-    with writing(job, "index") as still_mine:
-        asked = tuning_queries(job)
-        plan = make_plan(job, trust="metadata")
-        with naming_gone(job.store, plan):
-            summary = run(job, plan, ctx.args, still_mine, asked)
+    summary = Job(job).index(ctx.args)
     _print_indexed(job, summary)
 
 
@@ -184,11 +174,18 @@ def query(
         str, typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for the two tables.")
     ],
     k: Annotated[int | None, typer.Option("-k", min=1, help="Matches a query. Default: query.k.")] = None,
-    format: Annotated[Format, typer.Option(help="Format of the tables.")] = "parquet",
-    exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector, for certainty.")] = False,
+    format: Annotated[Format, typer.Option(help=FORMAT_HELP)] = "parquet",
+    exact: Annotated[
+        bool | None,
+        typer.Option("--exact/--no-exact", help="Compare with every vector. Default: query.exact."),
+    ] = None,
     exclude_self: Annotated[
-        bool, typer.Option("--exclude-self", help="Leave out the item whose id is the query's own.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--exclude-self/--keep-self",
+            help="Leave out the item whose id is the query's own. Default: query.exclude_self.",
+        ),
+    ] = None,
     min_probability: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Leave out matches below; needs `evaluate --calibrate`."),
@@ -225,6 +222,8 @@ def query(
 
     Once `lookalike evaluate --calibrate` was run, results have a column `probability` behind `score`.
 
+    OUT/query.json tells how they were made: `lookalike report OUT` makes a page of them, to look at.
+
     Every query of the input is in exactly one of the two tables. With Beam's flags, behind `--`, workers answer, which
     must see the queries, the store and OUT; the tables are the same.
 
@@ -252,12 +251,12 @@ def query(
         "per_group": per_group,
         "diversify": diversify,
     }
-    conditions = Conditions.of(job.query, {name: value for name, value in given.items() if value is not None})
+    conditions = Conditions.of(job.query, given)
     options = QueryOptions(
         k or job.query.k,
         format,
-        exact=exact,
-        exclude_self=exclude_self,
+        exact=job.query.exact if exact is None else exact,
+        exclude_self=job.query.exclude_self if exclude_self is None else exclude_self,
         conditions=conditions,
         combine=combine,
         min_probability=min_probability,

@@ -10,6 +10,7 @@ import time
 from typing import Any, Literal
 
 from lookalike.model.printable import json_printable, masked, printable, printable_lines
+from lookalike.model.waiting import CLEAR
 
 LogFormat = Literal["text", "json"]
 """Lines for people, or an object a line for machines."""
@@ -40,6 +41,15 @@ class _Json(logging.Formatter):
         return json_printable(json.dumps(entry, ensure_ascii=False))
 
 
+class _ToStandardError(logging.StreamHandler):
+    """On a terminal a message takes the place of what is being waited for."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.stream.isatty():
+            self.stream.write(CLEAR)
+        super().emit(record)
+
+
 def current_format() -> LogFormat:
     """`text` or `json`, as set up."""
     handlers = logging.getLogger().handlers
@@ -56,7 +66,7 @@ def set_up(log_format: LogFormat = "text", verbose: bool = False) -> None:
     # Before TensorFlow is imported: it prints dozens of lines about the processor otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStandardError(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text("%(asctime)s %(message)s", "%H:%M:%S"))
     # Libraries that log without a name of their own, such as Beam on what it was installed without.
     handler.addFilter(lambda record: verbose or record.name != "root" or record.levelno >= logging.ERROR)
@@ -64,3 +74,9 @@ def set_up(log_format: LogFormat = "text", verbose: bool = False) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logging.getLogger("lookalike").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def only_errors() -> None:
+    """From now on nothing is logged but errors, and `runner.progress` shows nothing."""
+    for name in (None, "lookalike"):
+        logging.getLogger(name).setLevel(logging.ERROR)

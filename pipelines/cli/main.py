@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from lookalike.model.errors import GateError, LookalikeError
-from lookalike.model.printable import printable, say
+from lookalike.model.printable import say
 
 from ..filesystem import files
 from ..filesystem.encoding import restart_in_utf8
@@ -22,43 +19,22 @@ from . import logs, native
 from .duplicates import duplicates
 from .encoder import encoder_app
 from .evaluate import evaluate
+from .explain import explain
 from .export import export
+from .groups import OWN_PROCESS, QUIET, Group
+from .init import init
 from .jobs import BEAM, embed, index, nightly, pack, query
 from .logs import LogFormat
 from .options import expand
 from .pandas_aside import leave_pandas_aside
+from .report import report
 from .standing import standing
 from .store import exclude_app, generations_app
 from .train import train
 
-
-class _Commands(TyperGroup):
-    """The commands; what typer says of arguments that it does not know has words of the user's in it."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        with _printable_errors():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _printable_errors():
-            return super().invoke(ctx)
-
-
-@contextlib.contextmanager
-def _printable_errors() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "format_message"):  # typer keeps to itself the class of what it prints
-            vars(error)["message"] = printable(vars(error)["message"])
-        raise
-
-
-app = typer.Typer(
-    cls=_Commands,
+app = Group(
     help="Batch image retrieval: embed image shards with a CNN on Apache Beam, index them with ScaNN, "
     "answer files of queries.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -70,11 +46,9 @@ EXIT_CODES = (
     "Exit codes: 0 done; 2 it could not be done, and the message tells how to mend it; 3 done, but a shard could "
     "be read only in part, no query could be answered, or a standing query could not; 4 done, but an id that was "
     "named is nowhere; 10 to 18 a gate failed, nothing was published; 130 interrupted, 143 terminated. "
-    "docs/operations.md tells which gate has which code."
+    "docs/reference/exit-codes.md tells which gate has which code."
 )
 INTERRUPTED, TERMINATED = 130, 143
-OWN_PROCESS = object()
-"""Of a context: nothing runs in this process but the command, so that its standard error is the command's."""
 
 
 def _version(asked: bool) -> None:
@@ -90,16 +64,20 @@ def main_options(
     ctx: typer.Context,
     log: Annotated[LogFormat, typer.Option(help="Log lines for people, or JSON for machines.")] = "text",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what the libraries say.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=QUIET)] = False,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
     ] = False,
 ) -> None:
     logs.set_up(log, verbose)
+    if quiet:
+        logs.only_errors()
     if ctx.obj is OWN_PROCESS:
         ctx.with_resource(native.captured())
         leave_pandas_aside()
 
 
+app.command()(init)
 app.command()(pack)
 app.command(context_settings=BEAM)(embed)
 app.command(context_settings=BEAM)(index)
@@ -108,7 +86,9 @@ app.command(context_settings=BEAM)(query)
 app.command(context_settings=BEAM)(standing)
 app.command(context_settings=BEAM)(duplicates)
 app.command()(evaluate)
+app.command()(explain)
 app.command()(export)
+app.command()(report)
 app.command()(train)
 
 
@@ -124,8 +104,15 @@ def demo(
         Path, typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for everything.")
     ] = Path("demo"),
     config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", callback=expand, help="The job file.")
-    ] = Path("config/demo.yaml"),
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            callback=expand,
+            help="The job file. Default: config/demo.yaml, or the one that comes with the package.",
+        ),
+    ] = None,
 ) -> None:
     """Try it all on views of some photographs: pack, build the encoder, run nightly, query, tell the score.
 
@@ -133,9 +120,11 @@ def demo(
 
     Example: lookalike demo --images photos/
     """
+    from ..config.examples import example
     from ..demo.run import demo as run
 
-    run(out, config, images)
+    near = Path("config/demo.yaml")
+    run(out, config or (near if near.is_file() else example("demo.yaml")), images)
 
 
 def main(arguments: list[str] | None = None) -> None:

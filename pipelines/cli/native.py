@@ -20,6 +20,7 @@ from typing import NoReturn
 
 _END = b"\0end of the log\n"
 """What the parent writes last; without it, the parent has crashed."""
+_ONLY_ERRORS = b"\0only errors from now on\n"
 _NOISE = re.compile(r"I\d{4} |\S+ \S+: I |INFO|WARNING: All log messages before absl::InitializeLog")
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+", re.IGNORECASE)
 _MOST_KINDS = 50
@@ -59,6 +60,11 @@ def captured() -> Iterator[None]:
         sys.stderr = before
 
 
+def only_errors() -> None:
+    """Within `captured`: nothing more is told but a process's last words."""
+    os.write(2, b"\n" + _ONLY_ERRORS)
+
+
 def _move_handlers(before: object, after: object) -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is before:
@@ -86,6 +92,9 @@ def _serve(readable: int, real: int, writable: int) -> NoReturn:
                 if line + b"\n" == _END:
                     lines.end()
                     os._exit(0)
+                if line + b"\n" == _ONLY_ERRORS:
+                    logging.disable(logging.WARNING)
+                    continue
                 lines.add(line)
             if len(rest) > _LONGEST:
                 lines.add(rest)

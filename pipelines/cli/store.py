@@ -15,19 +15,18 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
 from ..filesystem import files
+from .groups import Group
 from .options import IN_PART, UNKNOWN, ConfigFile, Overrides, expand, load_config
 
-generations_app = typer.Typer(
+generations_app = Group(
     help="What was published: list it, serve another one, delete old ones, check every file.",
-    no_args_is_help=True,
 )
-exclude_app = typer.Typer(
+exclude_app = Group(
     help="Take items down: no query returns them from now on, and the next run leaves them out.",
-    no_args_is_help=True,
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of a generation.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of items.")]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Name of a generation.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of items.")]
 IdsFile = Annotated[
     str | None,
     typer.Option("--from", metavar="FILE", callback=expand, help="A file with an id on each line."),
@@ -157,14 +156,17 @@ def prune(
 def verify(config: ConfigFile, name: Name = None, as_json: AsJson = False, set: Overrides = None) -> None:
     """Read every file of all generations (or of one) and compare it with its digest. Exits with 3 if one differs.
 
+    Without a name, what is kept of standing queries is read as well.
+
     Example: lookalike generations verify -c config/nightly.yaml
     """
+    from ..standing.verify import damage
     from ..store import generations
     from ..store.verify import verify as run
 
     store = load_config(config, set).store
     checked = generations.names(store) if name is None else [name]
-    problems = run(store, name)
+    problems = [*run(store, name), *(damage(store) if name is None else ())]
     if as_json:
         _print_json({"generations": checked, "problems": problems})
     else:

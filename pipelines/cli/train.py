@@ -31,7 +31,7 @@ def train(
     A run that was interrupted goes on from its last checkpoint when the same command is given again, and ends with
     the same weights.
 
-    docs/training.md has every key of the job file.
+    docs/reference/training-file.md has every key of the job file.
 
     Example: lookalike train -c config/train-head.yaml --set corpus.shards=photos/ --set validation.shards=more/
     """

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images import MAX_PIXELS
@@ -16,7 +25,7 @@ from ..filesystem.paths import FolderPath, WrittenPath
 from ..sources import ShardFormat, SourceOptions
 from ..sources.base import MAX_BYTES, OUR_COLUMNS
 from ..sources.types import TYPES, arrow_type
-from .job_file import read_job
+from .job_file import make_job, read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -39,7 +48,8 @@ def _bytes(size: object) -> object:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
-Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+_SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1), WithJsonSchema(_SIZE_SCHEMA)]
 """Bytes, from a number or from a text with a unit."""
 
 
@@ -52,6 +62,8 @@ def _check_type(kind: str) -> str:
 
 
 MetadataType = Annotated[str, AfterValidator(_check_type)]
+_OF_IDS = ("string", "int64", "uint64")
+"""Types of metadata whose values may be ids of items."""
 
 
 class Corpus(Section):
@@ -72,11 +84,18 @@ class Corpus(Section):
         None, description="TFRecord feature, Parquet column or WebDataset extension of the image"
     )
     metadata: dict[str, MetadataType] = Field(
-        default_factory=dict, description="fields carried through to the result tables, name -> type"
+        default_factory=dict,
+        description="fields carried to the result tables, name: type; one that no record has is refused",
+    )
+    group: str | None = Field(
+        None,
+        description="a field of metadata: records of one value of it are pictures of one item, which answers name once",
     )
     images_per_shard: Count = Field(1024, description="mean size of the virtual shards of a folder")
     max_pixels: Count = Field(MAX_PIXELS, description="larger images are refused from their header")
-    max_bytes: Count = Field(MAX_BYTES, description="larger records are refused before they are read")
+    max_bytes: Count = Field(
+        MAX_BYTES, description="larger records are refused before they are read or unpacked"
+    )
     follow_links: bool = Field(False, description="whether links may lead out of the corpus folder")
     trust: Literal["metadata", "content"] = Field(
         "metadata",
@@ -94,6 +113,18 @@ class Corpus(Section):
                 f"a name that is no column of our own ({', '.join(OUR_COLUMNS)}) is expected, not {taken[0]!r}"
             )
         return metadata
+
+    @field_validator("group")
+    @classmethod
+    def _check_group(cls, group: str | None, info: ValidationInfo) -> str | None:
+        metadata = info.data.get("metadata", {})
+        if group is not None and metadata.get(group) not in _OF_IDS:
+            known = [name for name, kind in metadata.items() if kind in _OF_IDS]
+            raise ValueError(
+                f"a field of corpus.metadata of text or whole numbers ({', '.join(known) or 'none is there'}) is "
+                f"expected, not {group!r}"
+            )
+        return group
 
     def source_options(self) -> SourceOptions:
         """What the readers need of this."""
@@ -152,6 +183,11 @@ class Query(Section):
     """Defaults of the query job."""
 
     k: Count = Field(10, description="matches a query")
+    exact: bool = Field(False, description="compare with every vector")
+    exclude_self: bool = Field(
+        False,
+        description="leave out the item whose id is the query's own; with corpus.group, all its pictures",
+    )
     min_probability: Fraction | None = Field(
         None,
         description="matches of a lower probability are left out; needs `lookalike evaluate --calibrate`; default none",
@@ -162,7 +198,9 @@ class Query(Section):
         None, description="greatest distance of a match, with metric: euclidean"
     )
     group_by: str | None = Field(
-        None, description="field of the metadata; of one value of it at most per_group items are matches"
+        None,
+        description="field of the metadata; of one value of it at most per_group items are matches; default "
+        "corpus.group",
     )
     per_group: Count = Field(1, description="matches of one value of group_by")
     diversify: Fraction | None = Field(
@@ -194,8 +232,6 @@ class Standing(Query):
 
     name: Annotated[str, AfterValidator(_check_name)] = Field(description="of its folder in STORE/standing")
     queries: WrittenPath = Field(description="in any form that `lookalike query` takes")
-    exact: bool = Field(False, description="compare with every vector")
-    exclude_self: bool = Field(False, description="leave out the item whose id is the query's own")
 
     def over(self, query: Query) -> Standing:
         """The same with the keys of `query` that it has not itself."""
@@ -218,6 +254,10 @@ class Duplicates(Section):
         None, description="least score of a copy, without a look at pictures; default: pictures are compared"
     )
     sample: Count = Field(500, description="pictures that copies are made of, to learn what copies are like")
+    pairs: Count = Field(
+        200_000,
+        description="whose pictures are compared at most, the nearest first; how many copies that misses is told",
+    )
 
 
 class Gates(Section):
@@ -267,10 +307,12 @@ class Config(Section):
     corpus: Corpus
     encoder: FolderPath = Field(description="folder of the encoder bundle (`lookalike encoder build`)")
     store: FolderPath = Field(description="folder of the artifacts: embeddings, indexes, generations")
-    metric: Literal["cosine", "euclidean"] = "cosine"
+    metric: Literal["cosine", "euclidean"] = Field(
+        "cosine", description="what a score is: a cosine, higher is nearer, or a distance, lower is nearer"
+    )
     embed: Embed = Embed()
     index: Index = Index()
-    query: Query = Query()
+    query: Query = Field(Query(), validate_default=True)
     standing: list[Standing] = Field(
         default_factory=list, description="files of queries that every night answers"
     )
@@ -278,6 +320,14 @@ class Config(Section):
     gates: Gates = Gates()
     retention: Retention = Retention()
     prices: Prices = Prices()
+
+    @field_validator("query")
+    @classmethod
+    def _grouped(cls, query: Query, info: ValidationInfo) -> Query:
+        corpus: Corpus | None = info.data.get("corpus")
+        if corpus is None or corpus.group is None or "group_by" in query.model_fields_set:
+            return query
+        return query.model_copy(update={"group_by": corpus.group})
 
     @field_validator("standing")
     @classmethod
@@ -291,3 +341,12 @@ class Config(Section):
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
     """Reads a job file; see `job_file.read_job`."""
     return read_job(Config, path, overrides)
+
+
+Given: TypeAlias = "Config | Mapping[str, Any] | str | PathLike[str]"
+"""A job as a program gives it: the path of its file, what would stand in one, or what was read from one."""
+
+
+def make_config(given: Given, keys: Mapping[str, Any] | None = None) -> Config:
+    """The job of a program; see `job_file.make_job`."""
+    return make_job(Config, given, keys or {})

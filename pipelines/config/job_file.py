@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from lookalike.model.errors import LookalikeError
 
+from ..filesystem.paths import expanded, written
 from .yaml_text import Place, YamlError, decoded, read_yaml
 
 Job = TypeVar("Job", bound=BaseModel)
@@ -29,6 +31,51 @@ def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = No
     Raises:
         LookalikeError: naming the key, what was found and what is allowed.
     """
+    data, lines = _read(path)
+    for override in overrides or ():
+        _override(data, lines, override)
+    return _checked(kind, data, lines, str(path))
+
+
+def make_job(
+    kind: type[Job], given: Job | Mapping[str, Any] | str | os.PathLike[str], keys: Mapping[str, Any]
+) -> Job:
+    """A job of a program.
+
+    Args:
+        kind: the keys it may have.
+        given: the path of a YAML file, or what would stand in one, in which paths may be Path objects, or a job.
+        keys: dotted key -> value, instead of what is given.
+
+    Raises:
+        LookalikeError: naming the key, what was found and what is allowed.
+    """
+    if isinstance(given, kind) and not keys:
+        return given
+    lines: dict[Place, int] = {}
+    named = "the job"
+    if isinstance(given, BaseModel):
+        data = given.model_dump(mode="json", exclude_unset=True)
+    elif isinstance(given, Mapping):
+        data = _plain(given)
+    else:
+        named = expanded(os.fspath(given))
+        data, lines = _read(named)
+    for key, value in keys.items():
+        _put(data, lines, key, _plain(value), f"{key}={value}")
+    return _checked(kind, data, lines, named)
+
+
+def _plain(value: Any) -> Any:
+    """A value of a program as YAML would give it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return written(os.fspath(value)) if isinstance(value, os.PathLike) else value
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[Place, int]]:
     try:
         data, lines = read_yaml(decoded(Path(path).read_bytes()))
     except OSError as error:
@@ -38,13 +85,14 @@ def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = No
     if not isinstance(data, dict):
         received = {type(None): "nothing", list: "a list"}.get(type(data), repr(data))
         raise LookalikeError(f"Expected keys such as `corpus:` in {path}. Received: {received}")
-    lines = dict(lines)
-    for override in overrides or ():
-        _override(data, lines, override)
+    return data, dict(lines)
+
+
+def _checked(kind: type[Job], data: dict[str, Any], lines: Mapping[Place, int], named: str) -> Job:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise LookalikeError(f"{path}: " + "; ".join(_sentences(kind, error.errors(), lines))) from None
+        raise LookalikeError(f"{named}: " + "; ".join(_sentences(kind, error.errors(), lines))) from None
 
 
 def _override(data: dict[str, Any], lines: dict[Place, int], override: str) -> None:
@@ -53,16 +101,21 @@ def _override(data: dict[str, Any], lines: dict[Place, int], override: str) -> N
         raise LookalikeError(
             f"Expected --set key=value, such as index.recall_target=0.95. Received: {override}"
         )
+    try:
+        value, _ = read_yaml(text)
+    except YamlError as error:
+        raise LookalikeError(f"--set {override}: the value is not YAML: {error}") from None
+    _put(data, lines, key, value, f"--set {override}")
+
+
+def _put(data: dict[str, Any], lines: dict[Place, int], key: str, value: Any, told: str) -> None:
     place = tuple(key.split("."))
     *path, last = place
     for part in path:
         data = data.setdefault(part, {})
         if not isinstance(data, dict):
-            raise LookalikeError(f"--set {override}: `{part}` is a single value and has no keys")
-    try:
-        data[last], _ = read_yaml(text)
-    except YamlError as error:
-        raise LookalikeError(f"--set {override}: the value is not YAML: {error}") from None
+            raise LookalikeError(f"{told}: `{part}` is a single value and has no keys")
+    data[last] = value
     for known in [known for known in lines if known[: len(place)] == place]:
         del lines[known]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lookalike.model.cores import cores
 from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.extras import install
 
 from ..sources import folder
 from ..sources.base import IMAGE_EXTENSIONS
@@ -49,7 +50,7 @@ def built_in_photographs() -> dict[str, Path]:
         if spec is None or spec.origin is None:
             raise LookalikeError(
                 f"The photographs of the demo come with scikit-image and scikit-learn. Expected both to be "
-                f"installed (pip install 'lookalike[demo]'), or --images FOLDER. Received: no {package}"
+                f"installed ({install('demo')}), or --images FOLDER. Received: no {package}"
             )
         found |= {name.rpartition(".")[0]: Path(spec.origin).parent / below / name for name in names.split()}
     return dict(sorted(found.items()))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,18 +18,22 @@ import pyarrow.parquet as pq
 from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config, load_config
 from ..config.yaml_text import yaml_text
 from ..embedding.report import embed_report
 from ..encoder.build import NetworkChoice, Sample, build_encoder, default_variant
 from ..filesystem import files
-from ..filesystem.paths import written
+from ..filesystem.paths import expanded, written
 from ..index.report import generation_report
 from ..nightly.run import nightly
+from ..pages.answers import AnswersOptions
+from ..pages.job import report, report_text
 from ..query.job import QueryOptions, query
 from ..query.report import query_report
 from ..sources.pack import pack
+from ..sources.records import DIRECTORY
 from ..store.generation import CURRENT, generation_folder
 from ..store.notes import embeddings_folder, read_rejects
 from .catalogue import (
@@ -88,7 +95,8 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     pictures, queries, shards, encoder = (out / name for name in (IMAGES, QUERIES, "shards", "encoder"))
 
     with _step(1, f"Make a catalogue: {len(photographs)} photographs, {each} views of each, broken files"):
-        count, unreadable = make_catalogue(out, photographs, each)
+        with waiting(f"making {len(photographs) * each:,} views"):
+            count, unreadable = make_catalogue(out, photographs, each)
         for name, reason in (*left_out, *unreadable):
             say(f"left out     {name}: {reason}")
         say(f"images       {pictures}: {count:,} views, and broken files in {pictures / BROKEN}")
@@ -128,6 +136,11 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         answered = query(config, str(queries), str(out / "answers"), QueryOptions(config.query.k))
         print(query_report(answered))
 
+    command = ("report", out / "answers", "--relevance", DIRECTORY)
+    with _step(6, "Make a page of the answers, to look at", *command):
+        page = report(str(out / "answers"), None, None, AnswersOptions(relevance=DIRECTORY))
+        print(report_text(page))
+
     summary = DemoSummary(
         views=count,
         scores=score(pq.read_table(answered.results)),
@@ -136,10 +149,11 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         seconds=time.perf_counter() - started,
     )
     places = {
+        "page": f"{page.page}: open it in a browser",
         "results": answered.results,
         "failures": answered.failures,
         "embeddings": f"{embeddings}/*.parquet",
-        "rejects": f"{embeddings}/*.rejects.parquet",
+        "rejects": f"{embeddings}/rejects/*.parquet",
         "index": ", ".join(files.join(config.store, ref.path) for ref in published.generation.indexes),
         "generation": f"{generation}/manifest.json, named by {files.join(config.store, CURRENT)}",
         "encoder": f"{encoder}/encoder.json",
@@ -148,14 +162,17 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     again = {
         _words("nightly", *job): "again: all is there, nothing is computed twice",
         _words("query", "FOLDER", "-o", "answers", "--format", "csv", *job): "images of your own as queries",
+        _words("report", "answers"): "a page of the answers, with pictures",
         "demo --images FOLDER": "the same as this on photographs of your own",
     }
     print("What came of it", *_result_lines(summary), sep="\n  ")
     print("\nWhere everything lies", *(f"{name:12} {place}" for name, place in places.items()), sep="\n  ")
     print(
-        "\nWhat to try next", *(f"lookalike {words}\n      {why}" for words, why in again.items()), sep="\n  "
+        f"\nWhat to try next{_before_all()}",
+        *(f"lookalike {words}\n      {why}" for words, why in again.items()),
+        sep="\n  ",
     )
-    print(f"\nDone in {summary.seconds:.0f} s.")
+    print(f"\nDone in {summary.seconds:.0f} s. To look at what was found, open {page.page} in a browser.")
     return summary
 
 
@@ -185,9 +202,26 @@ def _config(config_file: Path, out: Path) -> tuple[Config, list[str]]:
         # As YAML, which is what --set reads: a path such as `1` or `a: b` needs quotes.
         f"{key}={yaml_text(value, width=10_000).splitlines()[0]}"
         for (key, value), is_now in zip(wanted.items(), now, strict=True)
-        if value != is_now
+        if not _says(is_now, value)
     ]
     return load_config(config_file, overrides), overrides
+
+
+def _says(now: object, wanted: str) -> bool:
+    """Whether a job says what is wanted; of a path, in whatever words."""
+    return now == wanted or (isinstance(now, str) and _absolute(now) == _absolute(wanted))
+
+
+def _absolute(path: str) -> str:
+    return path if files.is_remote(path) else os.path.abspath(expanded(path))
+
+
+def _before_all() -> str:
+    """What has to be typed before a shell finds `lookalike`, if it does not."""
+    activate = os.path.join(sys.prefix, "bin", "activate")
+    if shutil.which("lookalike") or not os.path.exists(activate):
+        return ""
+    return f", after: source {shlex.quote(os.path.relpath(activate))}"
 
 
 def make_room(out: Path) -> None:

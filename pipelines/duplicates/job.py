@@ -24,15 +24,16 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..filesystem import files
 from ..query.answering import discard
-from ..query.tables import Format
+from ..query.tables import Format, table_name
 from ..store import exclusions, generations
 from .catalogues import Catalogue, check_comparable, numbered
 from .completing import complete
 from .copies import made_copies
 from .facts import Corpus, make_items
 from .keeping import check_field, keeper
+from .limiting import Others, limit, missed
 from .neighbours import Nearness
-from .pairs import accept, accept_all, add_all, compare, look_at, make_near_pairs
+from .pairs import accept, accept_all, add_all, compare, look_at, make_near_pairs, paired_vectors
 from .report import DuplicatesSummary, threshold_json
 from .results import join_copies, make_groups, order_items, write_groups
 from .run import Run, opened
@@ -51,13 +52,15 @@ class DuplicatesOptions:
         precision: wished of what is found, above 0, at most 1.
         min_score: least score of a pair, by which alone it is judged then; None compares pictures.
         sample: pictures that copies are made of.
-        table_format: parquet, csv or jsonl.
+        pairs: whose pictures are compared at most.
+        table_format: parquet, csv, jsonl or excel.
     """
 
     keep: str = "largest"
     precision: float = 0.95
     min_score: float | None = None
     sample: int = 500
+    pairs: int = 200_000
     table_format: Format = "parquet"
 
 
@@ -82,7 +85,7 @@ def duplicates(
         OSError: if a file cannot be read or written; then there is no table.
     """
     rule = keeper(options.keep)
-    table = files.join(out, f"{TABLE}.{options.table_format}")
+    table = files.join(out, table_name(TABLE, options.table_format))
     seconds: defaultdict[str, float] = defaultdict(float)
     jobs = [config, *([against] if against else [])]
     with contextlib.ExitStack() as stack:
@@ -101,17 +104,20 @@ def duplicates(
         shards = numbered(catalogues)
         with _timed(seconds, "neighbours"):
             wanted = _wanted(made, options.min_score, served.metric)
-            paired = make_near_pairs(run, catalogues, shards, wanted)
+            make_near_pairs(run, catalogues, shards, wanted)
+            others = limit(run, options.pairs) if made else Others()
+            paired = paired_vectors(run)
         corpora = [Corpus(catalogue) for catalogue in catalogues]
         with _timed(seconds, "facts"):
             make_items(run, corpora, shards, paired, rule)
         threshold: Threshold | None = None
-        not_compared = looked_at = 0
+        not_compared = looked_at = unseen = 0
         with _timed(seconds, "pictures"):
             if made:
                 found = look_at(run, corpora)
-                threshold = chosen(made, found, options.precision)
+                threshold = chosen(made, found, options.precision, others.near)
                 not_compared, looked_at = accept(run, threshold.correlation), len(found)
+                unseen = missed(run, others)
                 judge = partial(_look_at_more, run, threshold)
             else:
                 accept_all(run)
@@ -134,6 +140,8 @@ def duplicates(
                 wished=options.precision,
                 not_compared=not_compared,
                 pairs=looked_at,
+                others=others,
+                unseen=unseen,
                 table=table,
                 seconds=seconds,
             )

@@ -31,8 +31,8 @@ _PLACES = pa.schema([("item", pa.int64()), ("look", pa.int64()), ("pixels", pa.s
 
 def make_near_pairs(
     run: Run, catalogues: Sequence[Catalogue], shards: Sequence[NumberedShard], wanted: Nearness
-) -> np.ndarray:
-    """Makes `near_pairs`; gives the numbers of the vectors in it, int64, ascending.
+) -> None:
+    """Makes `near_pairs`.
 
     Raises:
         LookalikeError: if the index is damaged.
@@ -66,7 +66,11 @@ def make_near_pairs(
         f"OR row_number() OVER (PARTITION BY asked ORDER BY near DESC, found) <= {LOOKED_AT}) GROUP BY ALL"
     )
     connection.execute("DROP TABLE directed")
-    found = connection.execute("SELECT one FROM near_pairs UNION SELECT other FROM near_pairs ORDER BY 1")
+
+
+def paired_vectors(run: Run) -> np.ndarray:
+    """The numbers of the vectors in `near_pairs`, int64, ascending."""
+    found = run.connection.execute("SELECT one FROM near_pairs UNION SELECT other FROM near_pairs ORDER BY 1")
     return np.asarray(found.fetchnumpy()["one"], np.int64)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lookalike.model.printable import printable_lines
 
+from .limiting import Others
 from .results import Groups
 from .threshold import Threshold
 
@@ -27,6 +28,8 @@ class DuplicatesSummary:
         pairs: pairs of near vectors that were looked at.
         table: path of the table.
         seconds: stage -> seconds.
+        others: those that were not.
+        unseen: about how many of these are copies.
     """
 
     generation: str
@@ -40,6 +43,8 @@ class DuplicatesSummary:
     pairs: int
     table: str
     seconds: dict[str, float]
+    others: Others = field(default_factory=Others)
+    unseen: int = 0
 
 
 def threshold_json(summary: DuplicatesSummary) -> bytes:
@@ -53,6 +58,8 @@ def threshold_json(summary: DuplicatesSummary) -> bytes:
         "min_correlation": found and found.correlation,
         "estimated_precision": found and found.precision,
         "recall": found and dict(found.recall),
+        "pairs_not_looked_at": summary.others.pairs - summary.others.sampled,
+        "copies_not_looked_at": summary.unseen,
     }
     return json.dumps(data, indent=1).encode() + b"\n"
 
@@ -76,6 +83,11 @@ def duplicates_report(summary: DuplicatesSummary) -> str:
             f"threshold    correlation {found.correlation:.4f} of {summary.pairs:,} pairs; precision {precision}"
         )
         lines.append(f"recall       of made copies: {recall}")
+        if (others := summary.others).pairs:
+            lines.append(
+                f"not seen     {others.pairs:,} pairs are less near than those: a look at {others.sampled:,} of them "
+                f"tells of some {summary.unseen:,} copies more (duplicates.pairs)"
+            )
         if found.precision is not None and found.precision < summary.wished:
             lines.append(
                 f"NOTICE       no threshold was found for a precision of {summary.wished:g}: look at the groups first"

@@ -77,13 +77,14 @@ class Threshold:
     recall: Mapping[str, float]
 
 
-def chosen(made: MadeCopies, found: np.ndarray, wished: float) -> Threshold:
+def chosen(made: MadeCopies, found: np.ndarray, wished: float, beyond: float | None = None) -> Threshold:
     """The threshold for a wished precision, and if none reaches it the one that comes nearest.
 
     Args:
         made: what copies are like.
         found: correlations of all pairs that were looked at, but those of equal bytes: (pairs,).
         wished: precision, from 0 to 1.
+        beyond: how near a pair must be more than to be looked at; None for `made.wanted.least`, from which on they are.
     """
     every = np.concatenate(list(made.correlation.values()))
     least = min(float(np.quantile(of_kind, _WORST)) for of_kind in made.correlation.values())
@@ -99,16 +100,17 @@ def chosen(made: MadeCopies, found: np.ndarray, wished: float) -> Threshold:
     good = np.flatnonzero(precision >= wished)
     at = int(good[0]) if len(good) else int(np.argmax(precision))
     correlation = float(candidates[at])
-    return Threshold(correlation, float(precision[at]) if true else None, recalls(made, correlation))
+    return Threshold(correlation, float(precision[at]) if true else None, recalls(made, correlation, beyond))
 
 
-def recalls(made: MadeCopies, correlation: float) -> dict[str, float]:
-    """Kind of copy -> share of the made ones that is found with this threshold."""
+def recalls(made: MadeCopies, correlation: float, beyond: float | None = None) -> dict[str, float]:
+    """Kind of copy -> share of the made ones that is found with this threshold; see `chosen`."""
     least = made.wanted.least
-    return {
-        kind: float(((made.near[kind] >= least) & (made.correlation[kind] >= correlation)).mean())
-        for kind in made.near
-    }
+    found = {}
+    for kind, near in made.near.items():
+        is_looked_at = near >= least if beyond is None else near > beyond
+        found[kind] = float((is_looked_at & (made.correlation[kind] >= correlation)).mean())
+    return found
 
 
 def _false_above(found: np.ndarray, least: float, at: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from lookalike.model.encoder.export import BuildSummary, BundleRecipe, Example, 
 from lookalike.model.encoder.openvino import AMX, best_instructions
 from lookalike.model.errors import LookalikeError
 from lookalike.model.networks import Backbone, backbone
+from lookalike.model.waiting import waiting
 
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.records import DIRECTORY, Record, Reject, class_of
@@ -180,5 +181,6 @@ def build_encoder(
         raise LookalikeError(
             f"Expected a label only for lda. Received: {sample.label}, projection {recipe.projection}"
         )
-    opened = network.opened(recipe.pooling)
+    with waiting(f"opening the network {network.name}"):
+        opened = network.opened(recipe.pooling)
     return build_bundle(out, opened, sample_images(sample), recipe)

@@ -12,14 +12,17 @@ import pyarrow as pa
 
 from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.errors import LookalikeError
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config
 from ..filesystem import files
+from ..index.conditions import WHERE
 from ..index.opening import open_vectors
 from ..index.post_processing import steps_of
 from ..index.shard import IndexShard
 from ..query.blocks import Block, unique
 from ..query.inputs import content_blocks, id_blocks, item_blocks, kind_of
+from ..query.look_up import LookUpIds
 from ..query.query_files import query_table
 from ..runner.progress import Pace
 from ..sources.records import DIRECTORY
@@ -109,7 +112,10 @@ def evaluate(
     settings = settings or Settings()
     with generations.reading(config.store) as generation:
         steps = steps_of(config, generation)
-        shards = open_vectors(config.store, generation)
+        if kind_of(path) == "table" and query_table(path).has_text:
+            steps = steps.model_copy(update={"query_expansion": None, "reranking": None})
+        with waiting("opening the vectors"):
+            shards = open_vectors(config.store, generation)
         corpus = RankedCorpus(shards, generation.metric, exclusions.excluded_ids(config.store))
         if not len(corpus):
             raise LookalikeError(f"Expected items to rank. Received: none in generation {generation.name}")
@@ -190,9 +196,14 @@ def _relevance(
 def _blocks(config: Config, path: str, generation: Generation, shards: list[IndexShard]) -> Iterator[Block]:
     kind = kind_of(path)
     table = query_table(path) if kind == "table" else None
+    if table and WHERE in table.columns.names:
+        raise LookalikeError(
+            f"Expected queries without filters: every item is ranked. Received: {path}, with a column {WHERE}"
+        )
+    how = LookUpIds(None, exclusions.excluded_ids(config.store), "mean", generation.metric)
     if table and table.content == "item_id":
-        return unique(item_blocks(table, shards, generation, "mean"))
-    return unique(id_blocks(path, shards) if kind == "ids" else content_blocks(path, config, generation))
+        return unique(item_blocks(table, shards, generation, how))
+    return unique(id_blocks(path, shards, how) if kind == "ids" else content_blocks(path, config, generation))
 
 
 def _measure_block(method: _Method, block: Block, by_setup: Mapping[str, Measurements]) -> None:

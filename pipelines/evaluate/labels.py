@@ -116,20 +116,38 @@ def read_labels(
         raise LookalikeError(
             f"Expected a field of single values, but no float64, as the class. Received: {name}, {metadata[name]}"
         )
-    kind = inputs.kind_of(path)
-    if kind == "ids":
+    if inputs.kind_of(path) == "ids":
         values = dict(zip(items.items[ITEM_ID].to_pylist(), items.items[name].to_pylist(), strict=True))
-    elif kind == "vectors":
-        values = _of_vectors(name, table_files(path), None, arrow_type(metadata[name]))
-    elif kind == "table":
-        values = _of_table(name, path, metadata[name])
     else:
-        values = _of_images(name, path, corpus, metadata[name])
+        values = query_labels(name, path, corpus, metadata[name])
     # Empty text is no class, as in training.
     values = {query_id: value for query_id, value in values.items() if value not in (None, "")}
     if not values:
         raise LookalikeError(f"Expected queries with the field {name}. Received: none in {path}")
     return make_labels(name, items.items[name], values.get)
+
+
+def query_labels(name: str, path: str, corpus: Corpus, type_name: str) -> dict[str, Any]:
+    """Query id -> value of a field, of queries that are not asked by ids of items.
+
+    Args:
+        name: of the field.
+        path: of the queries.
+        corpus: tells how image shards are read.
+        type_name: of the field, as in a job file.
+
+    Raises:
+        LookalikeError: if the queries have no such field.
+        OSError: if they cannot be read.
+    """
+    kind = inputs.kind_of(path)
+    if kind == "ids":
+        raise LookalikeError(f"Expected queries that have the field {name}. Received: ids of items in {path}")
+    if kind == "vectors":
+        return _of_vectors(name, table_files(path), None, arrow_type(type_name))
+    if kind == "table":
+        return _of_table(name, path, type_name)
+    return _of_images(name, path, corpus, type_name)
 
 
 def _of_images(name: str, path: str, corpus: Corpus, kind: str) -> dict[str, Any]:

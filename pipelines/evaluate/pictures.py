@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 import pyarrow as pa
@@ -16,28 +16,35 @@ from ..query import inputs
 from ..query.inputs import query_options
 from ..query.query_files import image_shards
 from ..sources import Shard, SourceOptions, find_shards, read_records
+from ..sources.fields import escape
+from ..sources.roots import relative_path
 from ..store.generation import Generation
 from ..store.generations import served_notes
 from ..store.notes import EmbeddedShard
 
 
 def item_pictures(config: Config, generation: Generation, item_ids: Collection[str]) -> dict[str, bytes]:
-    """Item id -> encoded image, of those that the shards still hold. Only shards that hold one are read.
+    """Item id -> encoded image, as `each_item_picture` gives them."""
+    return dict(each_item_picture(config, generation, item_ids))
+
+
+def each_item_picture(
+    config: Config, generation: Generation, item_ids: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Id and encoded image of items that the shards still hold. Only shards that hold one are read.
 
     Raises:
         LookalikeError: if the shards are gone.
         OSError: if one, or an embedding file, cannot be read.
     """
-    wanted = _first_shards(config.store, served_notes(config.store, generation), item_ids)
+    wanted = first_shards(config.store, served_notes(config.store, generation), item_ids)
     options = config.corpus.source_options()
-    found: dict[str, bytes] = {}
     for shard in find_shards(config.corpus.shards, options) if wanted else ():
         if shard.name in wanted:
-            found |= _read([shard], options, wanted[shard.name])
-    return found
+            yield from _read([shard], options, wanted[shard.name])
 
 
-def _first_shards(
+def first_shards(
     store: str, notes: Iterable[EmbeddedShard], item_ids: Collection[str]
 ) -> dict[str, set[str]]:
     """Shard -> those of some ids that it serves: of an id in several shards the first one does."""
@@ -58,23 +65,39 @@ def _first_shards(
 def query_pictures(
     config: Config, generation: Generation, path: str, query_ids: Collection[str]
 ) -> dict[str, bytes]:
-    """Query id -> encoded image; none for queries that are vectors, or of a table. Raises as `item_pictures`."""
+    """Query id -> encoded image, as `each_query_picture` gives them."""
+    return dict(each_query_picture(config, generation, path, query_ids))
+
+
+def each_query_picture(
+    config: Config, generation: Generation, path: str, query_ids: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Id and encoded image of queries; none for those that are vectors, or of a table. Raises as for items."""
     kind = inputs.kind_of(path)
     if kind == "ids":
-        return item_pictures(config, generation, query_ids)
-    if kind != "images":
-        return {}
-    options = query_options(config.corpus)
-    return _read(image_shards(path, options), options, set(query_ids))
+        yield from each_item_picture(config, generation, query_ids)
+    elif kind == "images":
+        options = query_options(config.corpus)
+        yield from _read(image_shards(path, options), options, query_ids)
 
 
-def _read(shards: Iterable[Shard], options: SourceOptions, ids: set[str]) -> dict[str, bytes]:
-    options = replace(options, metadata={})
-    found: dict[str, bytes] = {}
+def _read(
+    shards: Iterable[Shard], options: SourceOptions, ids: Collection[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Of one id the first picture."""
+    options, missing = replace(options, metadata={}), set(ids)
     for shard in shards:
-        for record in read_records(shard, options):
-            if len(found) == len(ids):
-                return found
-            if record.item_id in ids:
-                found.setdefault(record.item_id, record.image)
-    return found
+        for record in read_records(_only(shard, options, missing), options):
+            if not missing:
+                return
+            if record.item_id in missing:
+                missing.remove(record.item_id)
+                yield record.item_id, record.image
+
+
+def _only(shard: Shard, options: SourceOptions, ids: Collection[str]) -> Shard:
+    """Of a folder whose ids are paths, the files with some ids, as no other need be read; of all else the whole."""
+    if not shard.root or options.item_id != "key":
+        return shard
+    wanted = [file for file in shard.files if escape(relative_path(shard.root, file.path)) in ids]
+    return replace(shard, files=tuple(wanted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from lookalike.model.printable import printable_lines
 from ..filesystem import files
 from ..runner.tables import make_table, table_as_text
 from .calibration import lines_of
+from .headline import headline
 from .job import Evaluation
 from .measurements import Settings
 from .summary import GROUPS, SEED, ClassSizes, Side, comparisons, per_class, summary
@@ -27,6 +29,7 @@ JSON, TEXT = "evaluation.json", "evaluation.txt"
 PER_QUERY, PER_CLASS, LEFT_OUT = "per_query.parquet", "per_class.parquet", "left_out.parquet"
 _PLOT = re.compile(r"(precision-recall|(per_class|hardest|calibration)(-.*)?)\.png")
 """What `plots` draws."""
+_WIDTH = 80
 _OTHER_CORPUS = 1.2
 """Mean numbers of relevant items that are further apart than this factor are told of."""
 
@@ -144,6 +147,10 @@ def as_text(report: Mapping[str, Any]) -> str:
     """The figures as tables for people."""
     parts = []
     for evaluation in report["evaluations"]:
+        if evaluation["metrics"]:
+            whose = f"{evaluation['job']}: " if len(report["evaluations"]) > 1 else ""
+            opening = f"{whose}{headline(evaluation['metrics'], report['settings']['k'])}"
+            parts.append(printable_lines([*textwrap.wrap(opening, _WIDTH), ""]))
         parts += [printable_lines(_head(evaluation, report["settings"])), _metrics_table(evaluation)]
         if found := evaluation["calibration"]:
             lines, rows = lines_of(found)

@@ -94,7 +94,7 @@ def export(config: Config, out: str, form: Format = "parquet", name: str | None 
         content = Content(generation.dim, generation.metadata, made_by)
         pace, items, excluded = Pace(), 0, 0
         with opened(folder, form, content, done) as add:
-            for rows, vectors, left_out in _served(config.store, generation):
+            for rows, vectors, left_out in each_served(config.store, generation):
                 add(rows, vectors)
                 items, excluded = items + len(rows), excluded + left_out
                 if pace.due():
@@ -127,7 +127,7 @@ def _names(rows: dict[str, int]) -> list[str]:
     return names if len(names) < 4 else [names[0], "...", names[-1]]
 
 
-def _served(store: str, generation: Generation) -> Iterator[tuple[pa.Table, np.ndarray, int]]:
+def each_served(store: str, generation: Generation) -> Iterator[tuple[pa.Table, np.ndarray, int]]:
     """Rows of items, their vectors, and before the first of an index shard how many of it are taken down."""
     taken_down = exclusions.excluded_ids(store)
     step = max(1, _NUMBERS_AT_ONCE // generation.dim)

@@ -82,7 +82,7 @@ def opened(folder: str, form: Format, content: Content, done: dict[str, int]) ->
 
         def add(items: pa.Table, added: np.ndarray) -> None:
             nonlocal rows
-            ids.write_table(_columns(items, None, ids.schema))
+            ids.write_table(columns_of(items, None, ids.schema))
             vectors.write(added.astype("<f4").tobytes() if form == "npy" else _fvecs(added))
             rows += len(items)
 
@@ -109,7 +109,7 @@ class _Parts:
         most = max(1, PART_BYTES // (4 * self.content.dim))
         if self.writer is None or self.done[self.name] + len(items) > most:
             self._next()
-        self.writer.write_table(_columns(items, vectors, self.writer.schema))
+        self.writer.write_table(columns_of(items, vectors, self.writer.schema))
         self.done[self.name] += len(items)
 
     def end(self, kind: Any, error: Any, trace: Any) -> bool | None:
@@ -140,7 +140,8 @@ def _parquet(path: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         yield writer
 
 
-def _columns(items: pa.Table, vectors: np.ndarray | None, schema: pa.Schema) -> pa.Table:
+def columns_of(items: pa.Table, vectors: np.ndarray | None, schema: pa.Schema) -> pa.Table:
+    """Items, and their vectors if the schema has them, as `Content.schema` says."""
     columns = []
     for one in schema:
         if one.name == EMBEDDING and vectors is not None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.extras import install
 from lookalike.model.imports import one_at_a_time
 
 _FILES = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
@@ -42,8 +43,8 @@ def options() -> dict[str, Any]:
         if has_keys or not has_files:
             return {}
         raise LookalikeError(
-            "~/.aws is read by a package that is not installed: pip install lookalike[s3], or set AWS_ACCESS_KEY_ID "
-            "and AWS_SECRET_ACCESS_KEY"
+            f"~/.aws is read by a package that is not installed: {install('s3')}, or set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
         ) from None
     try:
         session = boto3.session.Session()

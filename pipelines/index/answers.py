@@ -76,10 +76,19 @@ def ask(
     conditions: Conditions = NO_CONDITIONS,
     columns: pa.Table | None = None,
     with_vectors: bool = False,
+    marks_own: bool = False,
 ) -> Answers:
     """What open shards answer; arguments as `search.search`, and whether the items' vectors are wanted."""
     matches = search(
-        shards, queries, k, exact=exact, excluded=excluded, skip=skip, conditions=conditions, columns=columns
+        shards,
+        queries,
+        k,
+        exact=exact,
+        excluded=excluded,
+        skip=skip,
+        conditions=conditions,
+        columns=columns,
+        marks_own=marks_own,
     )
     near = np.full((len(queries), k), -np.inf, np.float32)
     near[matches.query, matches.rank - 1] = nearness(matches.score, shards[0].manifest.metric)

@@ -58,8 +58,9 @@ class Conditions:
 
     @classmethod
     def of(cls, settings: Query, instead: Mapping[str, Any] | None = None) -> Conditions:
-        """Those of a job file, some of them replaced."""
-        return cls(**{one.name: getattr(settings, one.name) for one in fields(cls)} | dict(instead or {}))
+        """Those of a job file, replaced by what is not None."""
+        given = {name: value for name, value in (instead or {}).items() if value is not None}
+        return cls(**{one.name: getattr(settings, one.name) for one in fields(cls)} | given)
 
     def check(self, metadata: Mapping[str, str], metric: Metric) -> None:
         """Checks them against what is served, before anything is searched.

@@ -186,10 +186,12 @@ def _parser() -> duckdb.DuckDBPyConnection:
 
 def _expression(cursor: duckdb.DuckDBPyConnection, text: str) -> Any:
     """The syntax tree of a text that is one expression, whole and alone."""
+    if not text.strip():
+        raise _RefusedError("it is empty")
     depth = itertools.accumulate((c == "(") - (c == ")") for c in text)
-    if len(text) > _LONGEST or max(depth, default=0) > _DEEPEST:
+    if len(text.encode()) > _LONGEST or max(depth, default=0) > _DEEPEST:
         raise _RefusedError(
-            f"it is longer than {_LONGEST:,} characters, or nested deeper than {_DEEPEST} brackets"
+            f"it is longer than {_LONGEST:,} bytes, or nested deeper than {_DEEPEST} brackets"
         )
     # "a FROM x" can be selected, but not within brackets; "a) FROM x WHERE (b" within them, but not alone.
     statement = f"SELECT (\n{text}\n)"

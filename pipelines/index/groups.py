@@ -30,6 +30,12 @@ def codes_of(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.where(codes < 0, -1 - np.arange(len(codes)), codes)
 
 
+def texts_of(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Values as the text by which a query names a group."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return whole.cast(pa.string())
+
+
 def first_of_groups(codes: np.ndarray, per_group: int) -> np.ndarray:
     """Which are among the first `per_group` of their code in a row: int64 (q, w) -> bool (q, w)."""
     order = np.argsort(codes, axis=1, kind="stable")

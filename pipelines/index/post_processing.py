@@ -31,6 +31,7 @@ from ..store.index_manifest import ITEM_ID, Metric
 from .answers import Answers, ask
 from .conditions import NO_CONDITIONS, Conditions
 from .diversity import diverse_order
+from .own_groups import left_out
 from .scores import checked
 from .shard import IndexShard
 
@@ -84,12 +85,14 @@ class Pass:
         skips_own: whether the item whose id is the query's own is left out.
         with_vectors: whether the items' vectors are needed.
         conditions: that matches meet.
+        marks_own: whether the query's own item comes first, so that `own_groups.left_out` knows its group.
     """
 
     k: int
     skips_own: bool
     with_vectors: bool
     conditions: Conditions = NO_CONDITIONS
+    marks_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Asked:
         exact: compare with every vector.
         conditions: that matches meet. Query expansion draws to what is near whether it meets them or not; re-ranking
             orders those that do, and diversity chooses last.
+        item_group: the field whose value pictures of one item have in common; with `exclude_self` all pictures of the
+            query's own item are left out where matches are grouped by it. None for none.
     """
 
     k: int
@@ -110,6 +115,14 @@ class Asked:
     exclude_self: bool = False
     exact: bool = False
     conditions: Conditions = NO_CONDITIONS
+    item_group: str | None = None
+
+    @property
+    def leaves_group_out(self) -> bool:
+        """Whether all pictures of the query's own item are left out."""
+        return (
+            self.exclude_self and self.item_group is not None and self.conditions.group_by == self.item_group
+        )
 
     @property
     def passes(self) -> list[Pass]:
@@ -121,7 +134,10 @@ class Asked:
         if reranking := self.steps.reranking:
             # One more, as the query's own item may be among them.
             wide, with_vectors = max(wide, reranking.short_list + 1), True
-        return [*passes, Pass(wide, self.exclude_self, with_vectors, self.conditions)]
+        if self.leaves_group_out:
+            wide += self.conditions.per_group  # so many places has the group that is left out
+        last = Pass(wide, self.exclude_self, with_vectors, self.conditions, self.leaves_group_out)
+        return [*passes, last]
 
     def block(self, dim: int) -> int:
         """How many queries are asked at once at most: they fit into 64 MiB, and their answers into some 100 MB."""
@@ -156,6 +172,7 @@ class Asked:
             conditions=one.conditions,
             columns=columns if number == len(self.passes) - 1 else None,
             with_vectors=one.with_vectors,
+            marks_own=one.marks_own,
         )
 
     def next_queries(self, queries: np.ndarray, answers: Answers) -> np.ndarray:
@@ -170,6 +187,10 @@ class Asked:
 
     def finished(self, queries: np.ndarray, ids: Sequence[str], answers: Answers) -> Answers:
         """`pool` matches, from the answers of all shards in the last search, whose queries these are."""
+        if self.leaves_group_out:
+            assert self.conditions.grouping is not None
+            last = self.passes[-1].k - self.conditions.per_group
+            answers = left_out(answers, ids, self.conditions.grouping.field, last)
         if reranking := self.steps.reranking:
             return _reranked(checked(queries, "cosine"), ids, answers, reranking, self.pool)
         return answers

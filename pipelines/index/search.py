@@ -47,6 +47,7 @@ def search(
     skip: Sequence[str | None] | pa.Array | None = None,
     conditions: Conditions = NO_CONDITIONS,
     columns: pa.Table | None = None,
+    marks_own: bool = False,
 ) -> Matches:
     """The `k` nearest items of each query over all shards.
 
@@ -63,6 +64,7 @@ def search(
         skip: an id for each query, or None, that does not appear in that query's result.
         conditions: that matches meet, diversity aside. `k` are found as long as so many meet them.
         columns: of the queries, a row for each, for filters; None for none.
+        marks_own: put the item that a query skips before all others; see `own_groups`.
 
     Raises:
         LookalikeError: for shards that do not go together, for a filter that is none, and as `Searcher.search`.
@@ -76,9 +78,20 @@ def search(
         found = nearest_in(
             shard, number, queries, k, exact, gone_from(shard, excluded), skip, conditions, columns
         )
-        best = found if best is None else first_of(shards, [best, found], k, conditions.grouping)
+        parts = [found] if best is None else [best, found]
+        if marks_own:
+            assert skip is not None
+            parts.append(_marked(shard, number, skip))
+        best = found if len(parts) == 1 else first_of(shards, parts, k, conditions.grouping)
     assert best is not None
     return _matches(best, shards[0].manifest.metric)
+
+
+def _marked(shard: IndexShard, number: int, own: Sequence[str | None] | pa.Array) -> Candidates:
+    """The item with each query's own id, if this shard has it, nearer than all others."""
+    row = shard.rows_of(own if isinstance(own, pa.Array) else pa.array(own, pa.string()))[:, None]
+    near = np.where(row >= 0, np.float32(np.inf), np.float32(-np.inf))
+    return Candidates(near, np.full(row.shape, number), row)
 
 
 def _check_together(shards: Sequence[IndexShard]) -> None:

@@ -20,6 +20,9 @@ from ..index.post_processing import Asked
 from ..sources.types import arrow_type
 from ..store.generation import Generation
 from .carried import carried_columns, carried_fields
+from .failure_kinds import Counted, FailureKinds
+from .look_up import LookUpIds
+from .note import note_path
 from .probability import COLUMN, Probability
 from .query_table import QueryTable
 from .table_blocks import Combine
@@ -59,6 +62,18 @@ class Served:
         return schema.with_metadata(made_by)
 
     @property
+    def look_up_ids(self) -> LookUpIds:
+        """How ids of items are looked up."""
+        group = self.config.corpus.group
+        known = group if group in self.generation.metadata else None
+        return LookUpIds(known, self.excluded, self.combine, self.generation.metric, self.block)
+
+    @property
+    def in_words(self) -> bool:
+        """Whether queries ask in words, which are far from all pictures, and whose scores are their own."""
+        return self.table is not None and self.table.has_text
+
+    @property
     def block(self) -> int:
         """How many queries are asked at once at most."""
         return self.asked.block(self.generation.dim)
@@ -66,10 +81,12 @@ class Served:
 
 @dataclass
 class Done:
-    """What has been done so far: numbers of queries and matches, stage of failure -> queries, stage -> seconds."""
+    """What has been done so far: numbers of queries and matches, stage of failure -> queries, kinds of their errors,
+    stage -> seconds."""
 
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    kinds: FailureKinds = field(default_factory=FailureKinds)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @contextlib.contextmanager
@@ -147,17 +164,17 @@ def written(
         tables.enter_context(_neither_alone(failures))
         found = tables.enter_context(open_table(results, schema, table_format))
         failed = tables.enter_context(open_table(failures, FAILURES_SCHEMA, table_format))
-        yield found, failed
+        yield found, Counted(failed, done.kinds)
         with done.timed("write"):
             tables.close()
 
 
 def discard(results: str, failures: str) -> None:
-    """Deletes the tables of before. Raises LookalikeError where a folder has the place of one."""
+    """Deletes the tables of before and their note. Raises LookalikeError where a folder has the place of a table."""
     for table in (results, failures):
         if files.is_folder(table):
             raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
-    files.delete([results, failures])
+    files.delete([results, failures, note_path(results.rpartition("/")[0])])
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -70,6 +71,23 @@ def joined(blocks: Iterator[Block], rows: int, count: int) -> Iterator[Block]:
             numbers.append(block.numbers)
             failures += block.failures
         yield Block(ids, vectors[: len(ids)], np.concatenate(numbers), failures)
+
+
+def parted(block: Block, size: int) -> Iterator[Block]:
+    """A block in parts of at most `size` rows, but for a query that has more; each with the failures among its own."""
+    starts = np.flatnonzero(block.is_first)
+    begin, failures = 0, list(block.failures)
+    while len(block.ids) - begin > size:
+        cuts = starts[(starts > begin) & (starts <= begin + size)]
+        cut = int(cuts[-1]) if len(cuts) else int(min(starts[starts > begin], default=len(block.ids)))
+        if cut == len(block.ids):
+            break
+        before = bisect_left(failures, (int(block.numbers[cut]),))
+        rows = np.arange(len(block.ids))
+        yield with_failures(block.only((rows >= begin) & (rows < cut)), failures[:before])
+        begin, failures = cut, failures[before:]
+    rest = np.arange(len(block.ids)) >= begin
+    yield with_failures(block.only(rest), failures) if begin else block
 
 
 def duplicate(number: int, query_id: str) -> Failure:

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..index.members import LookedUp
 from ..runner.work_list import WorkList
 from .blocks import Block, Failure
-from .inputs import looked_up
+from .look_up import looked_up, looked_up_items
 from .row_files import read_rows
-from .table_blocks import Combine, looked_up_items
+from .table_blocks import Combine
 
 Line = tuple[int, str, bool]
 """A line of a file of ids: its number, its text, and whether it is an id."""
@@ -26,19 +27,27 @@ class IdBlock(NamedTuple):
     Attributes:
         names: the ids.
         numbers: int64 (ids,), ascending, each once in the block.
-        asked: their vectors, float32 (ids, dim), NaN for unknown ones -> the queries.
+        asked: what they stand for -> the queries.
     """
 
     names: list[str]
     numbers: np.ndarray
-    asked: Callable[[np.ndarray], Block]
+    asked: Callable[[LookedUp], Block]
 
 
 @dataclass(frozen=True)
 class ListedIds:
-    """The lines of a text file."""
+    """The lines of a text file.
+
+    Attributes:
+        lines: of it.
+        combine: how the pictures of a group are one query.
+        metric: of the index.
+    """
 
     lines: WorkList[Line]
+    combine: Combine
+    metric: str
 
     def blocks(self, piece: int, size: int) -> Iterator[IdBlock]:
         """The ids of a piece, at most so many at once. Raises OSError."""
@@ -51,7 +60,10 @@ class ListedIds:
                 if not is_id
             ]
             names, numbers = [text for _, text in good], np.array([number for number, _ in good], np.int64)
-            yield IdBlock(names, numbers, functools.partial(looked_up, names, numbers, failures))
+            asked = functools.partial(
+                looked_up, names, numbers, failures, combine=self.combine, metric=self.metric
+            )
+            yield IdBlock(names, numbers, asked)
 
 
 @dataclass(frozen=True)

@@ -19,22 +19,22 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config, Corpus
 from ..filesystem.text import lines
 from ..index.post_processing import BLOCK
-from ..index.query_blocks import QueryBlock
-from ..index.search import vectors_by_id
 from ..index.shard import IndexShard
 from ..sources import Shard, SourceOptions, read_records
 from ..sources.fields import escape
 from ..sources.records import Record, Reject
 from ..store.generation import Generation
-from .blocks import Block, Failure, unsearchable, with_failures
+from .blocks import Block, Failure, parted, unsearchable
+from .look_up import LookUpIds, looked_up, looked_up_items
 from .query_files import image_shards, kind_of_parquet, query_table, table_files
 from .query_table import QueryTable, form_of
-from .table_blocks import Combine, asked_rows, looked_up_items
+from .table_blocks import Combine, asked_rows
 from .table_rows import read_table
 from .vector_files import vector_blocks
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
+    from lookalike.model.text.encoder import TextEncoder
 
 IMAGE_BLOCK = 512
 """The same for queries that are images: encoding takes far longer, and answers should appear while it lasts."""
@@ -169,10 +169,11 @@ def _next_batch(records: Iterator[Record], most: int, most_bytes: int) -> list[R
     return batch
 
 
-def id_blocks(path: str, shards: Sequence[IndexShard], size: int = BLOCK) -> Iterator[Block]:
-    """Queries from a text file of ids of indexed items; see `text_ids`."""
-    for names, numbers, failures in text_ids(path, size):
-        yield looked_up(names, numbers, failures, vectors_by_id(shards, pa.array(names, pa.string())))
+def id_blocks(path: str, shards: Sequence[IndexShard], how: LookUpIds) -> Iterator[Block]:
+    """Queries from a text file of ids; see `text_ids`."""
+    for names, numbers, failures in text_ids(path, how.at_once):
+        found = how.in_open(shards, pa.array(names, pa.string()))
+        yield from parted(looked_up(names, numbers, failures, found, how.combine, how.metric), how.size)
 
 
 def text_ids(path: str, size: int = BLOCK) -> Iterator[tuple[list[str], np.ndarray, list[Failure]]]:
@@ -193,19 +194,6 @@ def text_ids(path: str, size: int = BLOCK) -> Iterator[tuple[list[str], np.ndarr
                 shown = line.decode("utf-8", "backslashreplace")
                 failures.append(Failure(number, shown, "id", "the id is not UTF-8"))
         yield names, np.array(numbers, np.int64), failures
-
-
-def looked_up(
-    names: list[str], numbers: np.ndarray, failures: Sequence[Failure], vectors: np.ndarray
-) -> Block:
-    """A block of the ids that have vectors; NaN is what an unknown one has in `vectors`, float32 (ids, dim)."""
-    found = np.isfinite(vectors).all(axis=1)
-    missing = [
-        Failure(int(numbers[i]), names[i], "lookup", "no indexed item has this id")
-        for i in np.flatnonzero(~found)
-    ]
-    kept = QueryBlock(names, vectors, numbers).only(found)
-    return with_failures(kept, sorted([*failures, *missing]))
 
 
 def content_blocks(
@@ -230,7 +218,7 @@ def content_blocks(
         return table_blocks(query_table(path), config, generation, "mean", suspect=suspect, size=size)
     if kind == "vectors":
         return vector_blocks(table_files(path), generation.dim, metric, generation.encoder, size)
-    open_encoder = functools.partial(_matching_encoder, config, generation)
+    open_encoder = functools.partial(matching_encoder, config, generation)
     return image_blocks(path, config.corpus, metric, open_encoder, suspect=suspect, size=size)
 
 
@@ -243,7 +231,7 @@ def table_blocks(
     suspect: bool = False,
     size: int = BLOCK,
 ) -> Iterator[Block]:
-    """Queries of a table that ask with pictures or vectors, for which the index need not be open.
+    """Queries of a table that ask with pictures, vectors or words, for which the index need not be open.
 
     Args:
         table: to read.
@@ -253,26 +241,23 @@ def table_blocks(
         size: rows in a block at most, but for a query that has more.
 
     Raises:
-        LookalikeError: as `read_table`, or if the encoder is not that of the index.
+        LookalikeError: as `read_table`, or if the encoder is not that of the index, or reads no words.
     """
-    open_encoder = functools.partial(_matching_encoder, config, generation) if table.has_pictures else None
+    open_encoder = functools.partial(matching_encoder, config, generation) if table.has_pictures else None
     size = min(size, IMAGE_BLOCK) if table.has_pictures else size
-    rows = read_table(table, size, generation.dim, generation.encoder)
+    words = open_words(table, config, generation)
+    rows = read_table(table, size, generation.dim, generation.encoder, words)
     options = query_options(config.corpus)
     return asked_rows(rows, open_encoder, options, combine, generation.metric, suspect=suspect)
 
 
 def item_blocks(
-    table: QueryTable,
-    shards: Sequence[IndexShard],
-    generation: Generation,
-    combine: Combine,
-    size: int = BLOCK,
+    table: QueryTable, shards: Sequence[IndexShard], generation: Generation, how: LookUpIds
 ) -> Iterator[Block]:
     """Queries of a table that ask with indexed items. Raises as `read_table`."""
-    for rows in read_table(table, size, generation.dim, generation.encoder):
-        vectors = vectors_by_id(shards, rows.column(2).combine_chunks())
-        yield looked_up_items(rows, vectors, combine, generation.metric)
+    for rows in read_table(table, how.at_once, generation.dim, generation.encoder):
+        found = how.in_open(shards, rows.column(2).combine_chunks())
+        yield from parted(looked_up_items(rows, found, how.combine, how.metric), how.size)
 
 
 def check_encoder(config: Config, generation: Generation) -> None:
@@ -287,7 +272,18 @@ def check_encoder(config: Config, generation: Generation) -> None:
         )
 
 
-def _matching_encoder(config: Config, generation: Generation) -> Encoder:
+def open_words(table: QueryTable, config: Config, generation: Generation) -> TextEncoder | None:
+    """The text encoder of a job; None for a table without words. Raises LookalikeError if the job has none."""
+    if not table.has_text:
+        return None
+    from lookalike.model.text.encoder import TextEncoder
+
+    check_encoder(config, generation)
+    return TextEncoder.load(config.encoder, generation.encoder)
+
+
+def matching_encoder(config: Config, generation: Generation) -> Encoder:
+    """The encoder of a job, opened. Raises LookalikeError as `check_encoder`, or if it is no whole bundle."""
     from lookalike.model.encoder.bundle import Encoder
 
     check_encoder(config, generation)

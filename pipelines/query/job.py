@@ -12,12 +12,13 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config
 from ..filesystem import files
@@ -30,19 +31,22 @@ from ..index.query_blocks import QueryBlock
 from ..index.shard import IndexShard
 from ..runner.progress import Pace
 from ..store import exclusions, generations
+from ..store.generation import Generation
 from ..store.notes import table_of
 from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
 from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table_blocks
 from .matching import CheckFilters, is_filtered, without_matches
+from .note import write_note
 from .probability import probability_of
 from .query_files import query_table
+from .query_table import QueryTable
 from .report import QuerySummary
 from .several_pictures import one_answer_each
 from .stages import answer_in_stages, is_long
 from .table_blocks import Combine
-from .tables import FORMATS, Format
+from .tables import FORMATS, Format, table_name
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ class QueryOptions:
 
     Attributes:
         k: matches a query, at least 1.
-        table_format: of the two tables: parquet, csv or jsonl.
+        table_format: of the two tables: parquet, csv, jsonl or excel.
         exact: search by brute force.
         exclude_self: leave out the item whose id is the query's own.
         conditions: that matches meet; None for those of the job.
@@ -87,7 +91,7 @@ def query(
     Args:
         config: the job; its store and encoder are used.
         path: image shards, a folder or a photograph, a query table, files of vectors, or a `.txt` file of item ids.
-        out: folder for `results.FORMAT` and `failures.FORMAT`.
+        out: folder for the tables `results` and `failures`, and the note of how they were made (see `note`).
         options: how to answer.
         flags: Beam's flags; with any, workers do it, which must see the queries, the store and `out`.
 
@@ -96,8 +100,8 @@ def query(
         OSError: if the tables cannot be written; then neither is there.
     """
     done = Done()
-    results = files.join(out, f"results.{options.table_format}")
-    failures = files.join(out, f"failures.{options.table_format}")
+    results = files.join(out, table_name("results", options.table_format))
+    failures = files.join(out, table_name("failures", options.table_format))
     started = time.perf_counter()
     kind = kind_of(path)
     table = query_table(path) if kind == "table" else None
@@ -106,16 +110,8 @@ def query(
         generations.reading(config.store) as generation,
         _attempt(out) if has_pictures else contextlib.nullcontext(False) as suspect,
     ):
-        steps = steps_of(config, generation)
-        conditions = options.conditions or Conditions.of(config.query)
-        conditions.check(generation.metadata, generation.metric)
-        asked = Asked(options.k, steps, options.exclude_self, options.exact, conditions)
-        combine = options.combine or config.query.combine
-        least = config.query.min_probability if options.min_probability is None else options.min_probability
-        probability = probability_of(config, generation, steps, least, options.k)
-        excluded = exclusions.excluded_ids(config.store)
-        served = Served(config, generation, asked, excluded, table, combine, probability)
-        if flags or _is_large(served) or is_long(path, kind):
+        served = serving(config, generation, options, table)
+        if flags or is_large(served) or is_long(path, kind):
             answer_in_stages(
                 served, path, kind, out, (results, failures), options.table_format, done, flags, suspect
             )
@@ -123,22 +119,73 @@ def query(
             with _opened(served, path, kind, suspect, started, done) as (shards, blocks):
                 checked = map(CheckFilters.of(served), blocks)
                 blocks = _not_empty(_timed(unique(checked), done), path)
+                far = (
+                    None
+                    if options.exact or served.in_words
+                    else FarQueries([shard.manifest for shard in shards])
+                )
                 with written(results, failures, served.schema, options.table_format, done) as opened:
-                    _answer(served, shards, blocks, opened, done)
-    return QuerySummary(
+                    answer(served, shards, blocks, opened, done, far)
+                if far:
+                    far.tell()
+    summary = QuerySummary(
         generation=generation.name,
-        steps=steps,
+        steps=served.asked.steps,
         answered=done.counts["answered"],
         failed=done.counts["failed"],
         reasons=dict(done.reasons),
+        why=done.kinds.line(),
         matches=done.counts["matches"],
         results=results,
         failures=failures,
         seconds=dict(done.seconds),
     )
+    write_note(out, config, path, summary)
+    return summary
 
 
-def _is_large(served: Served) -> bool:
+def serving(
+    config: Config, generation: Generation, options: QueryOptions, table: QueryTable | None = None
+) -> Served:
+    """What answers queries so.
+
+    Args:
+        config: the job; what `options` leaves open is as it says.
+        generation: what is served.
+        options: how to answer.
+        table: the query table that is answered, if it is one.
+
+    Raises:
+        LookalikeError: for conditions that what is served does not allow.
+        OSError: if the store cannot be read.
+    """
+    steps = steps_of(config, generation)
+    in_words = table is not None and table.has_text
+    if in_words:
+        steps = steps.model_copy(update={"query_expansion": None, "reranking": None})
+    conditions = options.conditions or Conditions.of(config.query)
+    conditions.check(generation.metadata, generation.metric)
+    least = config.query.min_probability if options.min_probability is None else options.min_probability
+    items = max(1, generation.counts["items"])
+    k = min(options.k, items)
+    conditions = replace(conditions, per_group=min(conditions.per_group, items))
+    if in_words and least is not None:
+        raise LookalikeError(
+            "Expected queries that are pictures for --min-probability, which scores of words have not. "
+            "Received: a table with a column text"
+        )
+    return Served(
+        config,
+        generation,
+        Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group),
+        exclusions.excluded_ids(config.store),
+        table,
+        options.combine or config.query.combine,
+        None if in_words else probability_of(config, generation, steps, least, options.k),
+    )
+
+
+def is_large(served: Served) -> bool:
     """Whether the index shards do not fit into memory together."""
     refs, limit = served.generation.indexes, served.config.query.memory
     return len(refs) > 1 and len(fitting(served.config.store, refs, limit, exact=served.asked.exact)) > 1
@@ -179,13 +226,11 @@ def _opened(
                 blocks = content_blocks(path, config, generation, suspect=suspect, size=served.block)
             # The first queries are read, or the encoder opened, while the index is.
             coming = _ahead(background, blocks)
-        shards = [open_index(config.store, ref) for ref in served.generation.indexes]
+        with waiting("opening the index"):
+            shards = [open_index(config.store, ref) for ref in served.generation.indexes]
         if by_id:
-            found = (
-                item_blocks(table, shards, generation, served.combine, served.block)
-                if table
-                else id_blocks(path, shards, served.block)
-            )
+            how = served.look_up_ids
+            found = item_blocks(table, shards, generation, how) if table else id_blocks(path, shards, how)
             coming = _ahead(background, found)
         done.seconds["open"] = time.perf_counter() - started
         yield shards, coming
@@ -215,24 +260,38 @@ def _timed(blocks: Iterator[Block], done: Done) -> Iterator[Block]:
 
 def _not_empty(blocks: Iterator[Block], path: str) -> Iterator[Block]:
     """The same blocks, the first of them read. Raises LookalikeError if there is none."""
-    first = next(blocks, None)
+    with waiting("reading the first queries"):
+        first = next(blocks, None)
     if first is None:
         raise LookalikeError(f"Expected queries. Received: none in {path}")
     return itertools.chain([first], blocks)
 
 
-def _answer(
+def answer(
     served: Served,
     shards: Sequence[IndexShard],
-    blocks: Iterator[Block],
+    blocks: Iterable[Block],
     tables: tuple[Any, Any],
     done: Done,
+    far: FarQueries | None = None,
 ) -> None:
+    """Answers queries block by block.
+
+    Args:
+        served: what answers.
+        shards: all that is served, open.
+        blocks: the queries, each id once.
+        tables: of results and of failures, each with a method `write_table`.
+        done: counts what is done.
+        far: looks at what was found, unless all is searched exactly.
+
+    Raises:
+        LookalikeError: as the search does.
+    """
     found, failed = tables
     asked, generation = served.asked, served.generation
     conditions = asked.conditions
     pace = Pace()
-    far = None if asked.exact else FarQueries([shard.manifest for shard in shards])
     schema, probability = served.schema, served.probability
 
     def write(block: QueryBlock, answers: Answers) -> None:
@@ -271,5 +330,3 @@ def _answer(
         with done.timed("write"):
             if written:
                 written.result()
-    if far:
-        far.tell()

@@ -15,7 +15,7 @@ from ..filesystem.parquet import damage_named
 from ..sources import Shard, SourceOptions, find_shards
 from ..sources.base import IMAGE_EXTENSIONS
 from ..sources.folder import virtual_shards
-from .query_table import BOX, QUERY_ID, WHERE, QueryTable, form_of, open_table
+from .query_table import BOX, QUERY_ID, TEXT, WHERE, QueryTable, form_of, open_table
 from .vector_files import ID_COLUMNS, VECTOR_COLUMNS, vector_column_of
 
 
@@ -53,7 +53,7 @@ def kind_of_parquet(path: str) -> Literal["images", "vectors", "table"]:
         return "table"
     if any(_is_bytes(field.type) for field in schema):
         return "images"
-    return "table" if vector or names & {"path", "item_id"} else "images"
+    return "table" if vector or names & {"path", "item_id", TEXT} else "images"
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

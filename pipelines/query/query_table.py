@@ -23,7 +23,7 @@ from .vector_files import ID_COLUMNS, vector_column_of
 
 logger = logging.getLogger(__name__)
 Form = Literal["csv", "jsonl", "parquet", "npy"]
-Content = Literal["path", "image", "item_id", "vector"]
+Content = Literal["path", "image", "item_id", "vector", "text"]
 FORMS: dict[str, Form] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
@@ -33,6 +33,9 @@ FORMS: dict[str, Form] = {
 }
 """Ending -> form."""
 QUERY_ID, BOX, WHERE = "query_id", "box", "where"
+TEXT, TEXT_WEIGHT = "text", "text_weight"
+ASKED_WITH, UNDERSTOOD_AS = "asked_with", "understood_as"
+"""Columns of results of a table that asks in words: what each query was, and as what its text was understood."""
 MOST_ROW = 64 << 20
 """Bytes of a line of JSON, or of a row of CSV, in which a picture may stand in base64."""
 _VECTORS = ("vector", "embedding")
@@ -50,7 +53,9 @@ class QueryTable:
         column: that has it.
         id_column: that has the ids; None where they are row numbers.
         has_box: whether a column `box` says which part of a picture is meant.
-        columns: of `QueryBlock.columns`.
+        columns: of `QueryBlock.columns`: those of the files, and behind them `told`.
+        has_text: whether queries ask in words, alone or beside a picture.
+        has_weight: whether a column says how much words weigh beside a picture.
     """
 
     files: tuple[FileInfo, ...]
@@ -60,6 +65,18 @@ class QueryTable:
     id_column: str | None
     has_box: bool
     columns: pa.Schema
+    has_text: bool = False
+    has_weight: bool = False
+
+    @property
+    def told(self) -> list[str]:
+        """The columns that are in no file: `words` fills them."""
+        return [ASKED_WITH, UNDERSTOOD_AS] if self.has_text else []
+
+    @property
+    def in_files(self) -> list[pa.Field]:
+        """The fields of `columns` that are read."""
+        return list(self.columns)[: len(self.columns) - len(self.told)]
 
     @property
     def has_pictures(self) -> bool:
@@ -119,14 +136,20 @@ def _understood(
         # An embedding file is a table of queries, too.
         of_content.pop("item_id", None)
         id_column = id_column or next((name for name in ID_COLUMNS if name in columns), None)
+    if TEXT in columns and not of_content:
+        of_content["text"] = TEXT
     if len(of_content) != 1:
         raise LookalikeError(
-            f"{path}: expected one column that queries ask with: path, image, item_id or vector. Received: "
+            f"{path}: expected one column that queries ask with: path, image, item_id, vector or text. Received: "
             f"{_listed(columns)}. "
             + ("Rename what is only to be carried" if of_content else "Rename one of them")
         )
     ((content, column),) = of_content.items()
-    ours = {column, id_column, WHERE, *([BOX] if content in ("path", "image") else [])}
+    is_picture = content in ("path", "image")
+    has_text = TEXT in columns and (is_picture or content == "text")
+    has_weight = has_text and is_picture and TEXT_WEIGHT in columns
+    ours = {column, id_column, WHERE, *([BOX] if is_picture else []), *([TEXT_WEIGHT] if has_weight else [])}
+    ours -= {TEXT}
     if content == "item_id":
         id_column = id_column or "item_id"
     fields = []
@@ -145,8 +168,14 @@ def _understood(
             )
         else:
             fields.append(pa.field(name, carried))
-    has_box = BOX in columns and content in ("path", "image")
-    return QueryTable(listed, form, content, column, id_column, has_box, pa.schema(fields))
+    if has_text:
+        kind = columns[TEXT]
+        if kind is None or not (is_text(kind) or pa.types.is_null(kind)):
+            raise LookalikeError(f"{path}: expected text in the column {TEXT}. Received: {kind}")
+        fields += [pa.field(ASKED_WITH, pa.string()), pa.field(UNDERSTOOD_AS, pa.string())]
+    has_box = BOX in columns and is_picture
+    schema = pa.schema(fields)
+    return QueryTable(listed, form, content, column, id_column, has_box, schema, has_text, has_weight)
 
 
 def carried_type(kind: pa.DataType) -> pa.DataType | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from lookalike.model.errors import LookalikeError
@@ -15,16 +14,16 @@ from lookalike.model.errors import LookalikeError
 from ..embedding import attempts
 from ..filesystem import files
 from ..filesystem.paths import anchored
+from ..index.members import Members, members_of, settled
 from ..index.opening import open_vectors_of, opened_in_turn
-from ..index.pieces import fitting
+from ..index.pieces import fitting, read_ids
 from ..index.query_blocks import QueryBlock, read_queries, write_queries
-from ..index.search import vectors_by_id
 from ..runner import progress
 from ..sources import Shard, SourceOptions
 from ..sources.fields import escape
 from ..store.encoders import open_kept
 from ..store.generation import IndexRef
-from .blocks import Block, Failure
+from .blocks import Block, Failure, parted
 from .id_lists import ListedIds, ListedRows
 from .inputs import encoded_blocks
 from .matching import CheckFilters
@@ -225,6 +224,9 @@ class LookUp:
         dim: length of a vector.
         memory: see `pieces.Search`.
         block: queries in a block at most.
+        at_once: ids that are looked up at once at most.
+        group: see `members_of`.
+        excluded: file of ids that were taken down; see `pieces.Search`.
     """
 
     folder: str
@@ -233,19 +235,27 @@ class LookUp:
     dim: int
     memory: int | None
     block: int
+    at_once: int
+    group: str | None = None
+    excluded: str | None = None
+
+    @property
+    def taken_down(self) -> pa.Array:
+        """The ids of `excluded`."""
+        return read_ids(self.excluded) if self.excluded else pa.array([], pa.string())
 
     def __call__(self, pieces: Iterable[IdPiece]) -> None:
         """Raises LookalikeError for a damaged index, OSError where the file system fails."""
+        excluded = self.taken_down
         for piece in pieces:
             groups = fitting(self.store, piece.refs, self.memory)
             for turn, shards in enumerate(opened_in_turn(self.store, groups, open_vectors_of)):
                 for number in piece.pieces:
                     path = files.join(_found(self.folder, number), f"{piece.number:03}-{turn:03}")
                     with write_queries(path, self.dim) as add:
-                        for one in self.ids.blocks(number, self.block):
-                            vectors = vectors_by_id(shards, pa.array(one.names, pa.string()))
-                            known = np.isfinite(vectors).all(axis=1)
-                            add(QueryBlock(one.names, vectors, one.numbers).only(known))
+                        for one in self.ids.blocks(number, self.at_once):
+                            ids = pa.array(one.names, pa.string())
+                            add(_as_block(members_of(shards, ids, self.group, excluded)))
 
 
 @dataclass(frozen=True)
@@ -258,17 +268,31 @@ class GatherVectors:
     def __call__(self, pieces: Iterable[int]) -> None:
         """Raises OSError."""
         up = self.look_up
+        excluded = up.taken_down
         for number in pieces:
             name = f"{number:08}"
             if is_done(up.folder, name):
                 continue
             found = [read_queries([file.path]) for file in files.list_files(_found(up.folder, number))]
             with write_part(up.folder, name, up.dim) as add:
-                for one in up.ids.blocks(number, up.block):
-                    vectors = np.full((len(one.names), up.dim), np.nan, np.float32)
-                    for known in map(next, found):
-                        vectors[np.searchsorted(one.numbers, known.numbers)] = known.vectors
-                    add(self.check(one.asked(vectors)))
+                for one in up.ids.blocks(number, up.at_once):
+                    parts = [_as_members(block) for block in map(next, found)]
+                    looked_up = settled(parts, pa.array(one.names, pa.string()), excluded)
+                    for block in parted(one.asked(looked_up), up.block):
+                        add(self.check(block))
+
+
+def _as_block(found: Members) -> QueryBlock:
+    """Members as they are written down."""
+    columns = pa.table({"is_item": found.is_item})
+    return QueryBlock(found.item_ids.to_pylist(), found.vectors, found.place, columns=columns)
+
+
+def _as_members(block: QueryBlock) -> Members:
+    """What `_as_block` was given."""
+    assert block.columns is not None
+    is_item = block.columns["is_item"].combine_chunks().to_numpy(zero_copy_only=False)
+    return Members(block.numbers, pa.array(block.ids, pa.string()), is_item, block.vectors)
 
 
 def _found(folder: str, number: int) -> str:

@@ -24,6 +24,7 @@ class QuerySummary:
         results, failures: paths of the tables.
         seconds: stage (open, encode, search, write) -> seconds; where the index was opened once, those that the search
             waited for queries that were being read, and for rows that were being written.
+        why: queries failed, the commonest reasons first; see `FailureKinds.line`.
     """
 
     generation: str
@@ -35,6 +36,10 @@ class QuerySummary:
     results: str
     failures: str
     seconds: dict[str, float]
+    why: str = ""
+
+    def __str__(self) -> str:
+        return query_report(self)
 
     @property
     def searched(self) -> int:
@@ -51,9 +56,8 @@ def query_report(summary: QuerySummary) -> str:
     ]
     if summary.steps.any:
         lines.append(f"steps        {summary.steps}")
-    if summary.reasons:
-        stages = ", ".join(f"{count:,} at {stage}" for stage, count in summary.reasons.items())
-        lines.append(f"failed       {stages}")
+    if summary.why:
+        lines.append(f"failed       {summary.why}")
     seconds = ", ".join(f"{stage} {value:,.2f}" for stage, value in summary.seconds.items())
     lines.append(f"seconds      {seconds}")
     lines.append(f"results      {summary.results} ({summary.matches:,} rows)")

@@ -92,6 +92,15 @@ class _Run:
         """Into how many pieces work is cut at most."""
         return pieces_at_most(self.flags)
 
+    def excluded(self) -> str | None:
+        """The file of ids that never appear, written when it is asked for first; None for none."""
+        path = files.join(self.folder, "excluded")
+        if not len(self.served.excluded):
+            return None
+        if not files.exists(path):
+            write_ids(path, self.served.excluded)
+        return path
+
     def list_of(self, name: str, elements: Sequence[Any], decode: Any) -> WorkList[Any]:
         """A list of work in the run's folder."""
         as_json = (element.to_json() for element in elements)
@@ -162,7 +171,7 @@ def _read(run: _Run, path: str, kind: Kind, suspect: bool) -> list[Part]:
         listed = listed_rows(run.folder, served, served.table)
         _look_up(run, listed, len(listed.files))
         return read_parts(run.folder)
-    if served.table and served.table.content == "vector":
+    if served.table and served.table.content in ("vector", "text"):
         write_parts(run.folder, served, served.table)
         return read_parts(run.folder)
     if kind in ("images", "table"):
@@ -203,14 +212,24 @@ def _look_up_lines(run: _Run, path: str) -> None:
     listed = files.join(run.folder, "work", "ids")
     most = min(MOST_FILES, -(-count // ROWS))
     ids: WorkList[Line] = write_work_list(listed, _lines(path), count, tuple, most)
-    _look_up(run, ListedIds(ids), ids.pieces)
+    served = run.served
+    _look_up(run, ListedIds(ids, served.combine, served.generation.metric), ids.pieces)
 
 
 def _look_up(run: _Run, ids: ListedIds | ListedRows, count: int) -> None:
     """Makes parts of ids that are listed in so many pieces."""
     served = run.served
+    how = served.look_up_ids
     work_on = LookUp(
-        run.folder, served.config.store, ids, served.generation.dim, served.config.query.memory, served.block
+        run.folder,
+        served.config.store,
+        ids,
+        served.generation.dim,
+        served.config.query.memory,
+        how.size,
+        how.at_once,
+        how.group,
+        run.excluded(),
     )
     sets = _sets(run)
     numbers = tuple(range(count))
@@ -253,9 +272,6 @@ def _searched(run: _Run, parts: Sequence[Part]) -> list[Group]:
     asked, config = served.asked, served.config
     groups = _grouped(run, parts)
     sets = _sets(run)
-    excluded = files.join(folder, "excluded") if len(served.excluded) else None
-    if excluded:
-        write_ids(excluded, served.excluded)
     queries = sum(part.queries for part in parts)
     found: list[Group] = []
     for number in range(len(asked.passes)):
@@ -276,7 +292,7 @@ def _searched(run: _Run, parts: Sequence[Part]) -> list[Group]:
             for one in found
         ]
         search = Search(
-            config.store, asked, number, config.query.memory, excluded, files.join(folder, "progress")
+            config.store, asked, number, config.query.memory, run.excluded(), files.join(folder, "progress")
         )
         shards = sum(len(piece.refs) for piece in pieces)
         with run.shown("searching", shards, queries * len(served.generation.indexes), "answers"):
@@ -313,5 +329,5 @@ def _put_together(
         failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in FAILED))
         while block := list(islice(failures, BLOCK)):
             failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
-    if not run.served.asked.exact:
+    if not (run.served.asked.exact or run.served.in_words):
         run.far.tell()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from lookalike.model.errors import LookalikeError
 from lookalike.model.images.boxes import Box, PartOfImage
 
 from ..filesystem import files
@@ -19,7 +17,9 @@ from ..index.query_blocks import QueryBlock
 from ..index.scores import checked
 from ..sources import SourceOptions
 from .blocks import Block, Failure, unsearchable, with_failures
+from .fetching import UnreadableError, fetch
 from .table_rows import carried_of
+from .words import mixed
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
@@ -28,11 +28,6 @@ Combine = Literal["best", "mean"]
 Errors = dict[int, tuple[str, str]]
 """Row -> stage and error."""
 _FETCHED_AT_ONCE = 8
-NO_ITEM = "no indexed item has this id"
-
-
-class _UnreadableError(Exception):
-    """A picture that cannot be fetched; the message is the reason."""
 
 
 def asked_rows(
@@ -44,7 +39,8 @@ def asked_rows(
     *,
     suspect: bool = False,
 ) -> Iterator[Block]:
-    """The queries of rows that ask with pictures, for which the encoder is opened, or with vectors, where it is None.
+    """The queries of rows that ask with pictures, for which the encoder is opened, or where it is None with vectors or
+    words.
 
     Arguments are those of `encoded_rows`.
     """
@@ -79,8 +75,8 @@ def encoded_rows(
         batch: list[bytes | PartOfImage] = []
         places: list[int] = []
         boxes = rows.column(3)
-        for row, data in _pictures(rows, options):
-            if isinstance(data, _UnreadableError):
+        for row, data in pictures_of(rows, options):
+            if isinstance(data, UnreadableError):
                 errors[row] = ("read", str(data))
                 continue
             edges = boxes[row].as_py()
@@ -98,57 +94,30 @@ def encoded_rows(
         places = waiting.popleft()
         vectors[places] = found.vectors
         errors |= {places[i]: ("decode", error) for i, error in found.errors.items()}
-    return block_of(rows, vectors, errors, combine, metric, refused="encode")
+    return block_of(rows, mixed(vectors, rows), errors, combine, metric, refused="encode")
 
 
-def _pictures(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | _UnreadableError]]:
+def pictures_of(rows: pa.Table, options: SourceOptions) -> Iterator[tuple[int, bytes | UnreadableError]]:
     """The encoded pictures of the rows that have no error yet, remote ones fetched some at a time."""
-    asking = np.flatnonzero(rows.column(4).is_null().to_numpy()).tolist()
     values = rows.column(2)
+    asking = np.flatnonzero(rows.column(4).is_null().to_numpy() & values.is_valid().to_numpy()).tolist()
     if pa.types.is_large_binary(values.type):
         for row in asking:
             data = values[row].as_py()
             too_large = len(data) > options.max_bytes
-            yield row, _UnreadableError(options.too_large(len(data))) if too_large else data
+            yield row, UnreadableError(options.too_large(len(data))) if too_large else data
         return
     paths = (values[row].as_py() for row in asking)
-    yield from zip(asking, files.each_read(paths, _fetching(options), _FETCHED_AT_ONCE), strict=True)
-
-
-def _fetching(options: SourceOptions) -> Callable[[str], bytes | _UnreadableError]:
-    def fetch(path: str) -> bytes | _UnreadableError:
-        try:
-            if not files.is_remote(path):
-                # A named pipe would wait for a writer.
-                mode = os.stat(path.removeprefix("file://")).st_mode
-                if not stat.S_ISREG(mode):
-                    return _UnreadableError(f"{'a folder' if stat.S_ISDIR(mode) else 'no file'}: {path}")
-            with files.open_read(path) as file:
-                size = files.look_at(path, file).size
-                return (
-                    _UnreadableError(options.too_large(size))
-                    if size > options.max_bytes
-                    else file.read(size + 1)
-                )
-        except OSError as error:
-            return _UnreadableError(files.reason(error))
-        except (LookalikeError, ValueError) as error:
-            return _UnreadableError(f"{error}: {path!r}")
-
-    return fetch
+    yield from zip(
+        asking, files.each_read(paths, partial(fetch, options=options), _FETCHED_AT_ONCE), strict=True
+    )
 
 
 def with_vectors(rows: pa.Table, combine: Combine, metric: str) -> Block:
-    """The queries of rows that ask with vectors."""
+    """The queries of rows that ask with vectors, or with words, which are vectors by now."""
     values = rows.column(2).combine_chunks()
     vectors = values.flatten().to_numpy().reshape(len(rows), -1)
     return block_of(rows, vectors, {}, combine, metric, refused="vector")
-
-
-def looked_up_items(rows: pa.Table, vectors: np.ndarray, combine: Combine, metric: str) -> Block:
-    """The queries of rows that ask with items, of which `vectors`, float32 (rows, dim), has NaN for unknown ones."""
-    errors = dict.fromkeys(np.flatnonzero(np.isnan(vectors).any(axis=1)).tolist(), ("lookup", NO_ITEM))
-    return block_of(rows, vectors, errors, combine, metric, refused="vector")
 
 
 def block_of(
@@ -183,11 +152,11 @@ def block_of(
     columns = None if carried is None else carried.take(pa.array(first))
     good = QueryBlock(ids, vectors, numbers, columns=columns).only(~np.isin(numbers, list(failed)))
     if combine == "mean":
-        good = _means(good, metric, failed)
+        good = means(good, metric, failed)
     return with_failures(good, sorted(failed.values()))
 
 
-def _means(block: QueryBlock, metric: str, failed: dict[int, Failure]) -> QueryBlock:
+def means(block: QueryBlock, metric: str, failed: dict[int, Failure]) -> QueryBlock:
     """One vector a query: for cosine the mean of unit vectors, by which items are in the order of their mean score."""
     numbers, first, counts = np.unique(block.numbers, return_index=True, return_counts=True)
     one = block.only(np.isin(np.arange(len(block.ids)), first))

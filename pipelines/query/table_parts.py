@@ -1,4 +1,5 @@
-"""The first stage of a query job for a query table: its rows in files that workers read, or, of vectors, the parts."""
+"""The first stage of a query job for a query table: its rows in files that workers read, or, of vectors and
+words, the parts."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from ..filesystem import files
 from ..sources import Shard
 from .answering import Served
 from .id_lists import ListedRows
-from .inputs import IMAGE_BLOCK
+from .inputs import IMAGE_BLOCK, open_words
 from .matching import CheckFilters
 from .parts import write_part
 from .query_table import QueryTable
@@ -33,12 +34,13 @@ def rows_as_shards(folder: str, served: Served, table: QueryTable) -> list[Shard
 
 def listed_rows(folder: str, served: Served, table: QueryTable) -> ListedRows:
     """The same of a table that asks with items. Raises as `read_table`."""
-    written = write_rows(_folder(folder), _blocks(served, table, served.block), ROWS)
+    written = write_rows(_folder(folder), _blocks(served, table, served.look_up_ids.at_once), ROWS)
     return ListedRows(tuple(info.path for info in written), served.combine, served.generation.metric)
 
 
 def write_parts(folder: str, served: Served, table: QueryTable) -> None:
-    """Makes the parts of a table that asks with vectors, which only have to be read. Raises as `read_table`."""
+    """Makes the parts of a table that asks with vectors, which only have to be read, or with words. Raises as
+    `read_table`."""
     blocks, check = _blocks(served, table, served.block), CheckFilters.of(served)
     for number, first in enumerate(blocks):
         with write_part(folder, f"{number:08}", served.generation.dim) as add:
@@ -51,7 +53,9 @@ def write_parts(folder: str, served: Served, table: QueryTable) -> None:
 
 
 def _blocks(served: Served, table: QueryTable, size: int) -> Iterator[pa.Table]:
-    return read_table(table, size, served.generation.dim, served.generation.encoder)
+    generation = served.generation
+    words = open_words(table, served.config, generation)
+    return read_table(table, size, generation.dim, generation.encoder, words)
 
 
 def _folder(folder: str) -> str:

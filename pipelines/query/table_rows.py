@@ -7,7 +7,7 @@ be written down for workers as it is. No query is cut in two by a block.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,19 +20,23 @@ from ..filesystem.files import FileInfo
 from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..filesystem.text import lines, open_text
+from ..index.members import MOST_PICTURES
 from ..sources.fields import shown
 from ..sources.text_tables import json_rows, read_csv
 from ..sources.types import UnfitError, arrow_type, convert
-from .query_table import BOX, MOST_ROW, QueryTable, is_text
+from .query_table import BOX, MOST_ROW, TEXT_WEIGHT, QueryTable, is_text
 from .table_cells import Problems, as_list, edges_of, images_of, place_of, text_cell, utf8_of, vectors_of
 from .vector_arrays import vector_arrays
 from .vector_files import check_made_by, check_pages, ids_of, plain_column
+from .words import words_of
 
-OURS = ("query_id", "number", "value", "box", "stage", "error")
+if TYPE_CHECKING:
+    from lookalike.model.text.encoder import TextEncoder
+
+OURS = ("query_id", "number", "value", "box", "stage", "error", "words", "weight")
 """Of a block: id of the query, its number (that of its first row), what it asks with, the edges of the box (left, top,
-right, bottom), and of a row that asks nothing the stage and the error."""
-MOST_PICTURES = 100
-"""Rows of one query: each is searched for."""
+right, bottom), of a row that asks nothing the stage and the error, and of words beside a picture their vector and
+weight."""
 _MOST_BYTES = 64 << 20
 _FEW, _MANY = 16, 4096
 """Rows that are read from Parquet at a time, with images and without."""
@@ -41,7 +45,9 @@ _LISTS = ("list<string>", "list<int64>", "list<float64>")
 _JSON_KINDS = {arrow_type(kind): kind for kind in ("string", "bool", "int64", "uint64", "float64", *_LISTS)}
 
 
-def read_table(table: QueryTable, size: int, dim: int, fingerprint: str) -> Iterator[pa.Table]:
+def read_table(
+    table: QueryTable, size: int, dim: int, fingerprint: str, words: TextEncoder | None = None
+) -> Iterator[pa.Table]:
     """The rows in blocks of at most `size`, and of at most some 64 MiB, but for a query that has more.
 
     Args:
@@ -49,12 +55,13 @@ def read_table(table: QueryTable, size: int, dim: int, fingerprint: str) -> Iter
         size: rows in a block.
         dim: length of a vector.
         fingerprint: of the encoder whose vectors may be asked with.
+        words: encodes texts; None where their vectors are not wanted.
 
     Raises:
         LookalikeError: if a file is damaged; nothing behind the place can be read.
         OSError: if one cannot be read.
     """
-    return _in_blocks(_Reader(table, dim, fingerprint).rows(), size)
+    return _in_blocks(_Reader(table, dim, fingerprint, words).rows(), size)
 
 
 def carried_of(rows: pa.Table) -> pa.Table | None:
@@ -83,8 +90,9 @@ def _in_blocks(coming: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
 class _Reader:
     """Reads a table once; it knows the query that the last row belonged to."""
 
-    def __init__(self, table: QueryTable, dim: int, fingerprint: str) -> None:
+    def __init__(self, table: QueryTable, dim: int, fingerprint: str, words: TextEncoder | None) -> None:
         self._table = table
+        self._words = words
         self._dim = dim
         self._fingerprint = fingerprint
         self._start = 0
@@ -106,7 +114,7 @@ class _Reader:
 
     def _json_lines(self, info: FileInfo) -> Iterator[dict[str, Any]]:
         ours = self._ours()
-        kinds = {field.name: field.type for field in self._table.columns}
+        kinds = {field.name: field.type for field in self._table.in_files}
         step = _FEW if self._table.content == "image" else _MANY
         for block in _in_steps(info.path, step):
             columns: dict[str, Any] = {name: [row.get(name) for _, row in block] for name in ours}
@@ -118,7 +126,7 @@ class _Reader:
 
     def _parquet(self, info: FileInfo) -> Iterator[dict[str, Any]]:
         table = self._table
-        names = [*self._ours(), *table.columns.names]
+        names = list(dict.fromkeys([*self._ours(), *(field.name for field in table.in_files)]))
         with files.open_read(info.path) as file, damage_named(info.path):
             schema = pq.read_schema(file)
             texts = [name for name in names if is_text(schema.field(name).type)]
@@ -140,9 +148,9 @@ class _Reader:
 
     def _ours(self) -> list[str]:
         table = self._table
-        return list(
-            dict.fromkeys([*filter(None, [table.id_column]), table.column, *([BOX] if table.has_box else [])])
-        )
+        boxes = [BOX] if table.has_box else []
+        weights = [TEXT_WEIGHT] if table.has_weight else []
+        return list(dict.fromkeys([*filter(None, [table.id_column]), table.column, *boxes, *weights]))
 
     def _as_rows(self, columns: dict[str, Any], info: FileInfo) -> pa.Table:
         table = self._table
@@ -150,7 +158,17 @@ class _Reader:
         problems = Problems()
         ids = self._ids(columns, problems)
         numbers, kept = self._numbers(ids, problems)
-        values = self._values(columns[table.column], problems, info.path)
+        words = None
+        if table.has_text:
+            words = words_of(table, columns, ids, self._words, self._dim, problems)
+        if words and table.content == "text":
+            values = words.vectors
+        else:
+            pictures = Problems()
+            values = self._values(columns[table.column], pictures, info.path)
+            for row, why in pictures.errors.items():
+                if not words or row not in words.alone:
+                    problems.fail(row, *why)
         boxes: Sequence[Any] = [None] * count
         if table.has_box:
             boxes = [edges_of(box, row, problems) for row, box in enumerate(as_list(columns[BOX]))]
@@ -162,7 +180,9 @@ class _Reader:
             pa.array(boxes, _BOX_TYPE),
             pa.array([stage for stage, _ in told], pa.string()),
             pa.array([error for _, error in told], pa.string()),
-            *(_as_carried(columns[one.name], one.type) for one in table.columns),
+            *([words.vectors, words.weights] if words else [pa.nulls(count), pa.nulls(count)]),
+            *(_as_carried(columns[one.name], one.type) for one in table.in_files),
+            *(words.told if words else []),
         ]
         self._start += count
         rows = pa.Table.from_arrays(arrays, names=[*OURS, *table.columns.names])

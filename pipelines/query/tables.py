@@ -1,7 +1,8 @@
-"""Result and failure tables as Parquet, CSV or JSON Lines: written whole or not at all."""
+"""Result and failure tables as Parquet, CSV, JSON Lines or CSV for spreadsheets: written whole or not at all."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import math
@@ -15,10 +16,22 @@ import pyarrow.parquet as pq
 from ..filesystem import files
 from ..sources.types import plain
 
-Format = Literal["parquet", "csv", "jsonl"]
+Format = Literal["parquet", "csv", "jsonl", "excel"]
 _ROWS = 1 << 17
 """Rows of a row group in Parquet."""
 FORMATS: tuple[Format, ...] = get_args(Format)
+FORMAT_HELP = "csv is exact, for programs; excel is CSV whose text a spreadsheet takes for no formula."
+_ACTS_IN_A_CELL = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+"""How text begins that a spreadsheet may take for a formula: OWASP, "CSV Injection"."""
+
+
+def table_name(name: str, table_format: Format) -> str:
+    """The file of a table: its name, and an ending by which programs know what it is.
+
+    >>> table_name("results", "jsonl"), table_name("results", "excel")
+    ('results.jsonl', 'results.excel.csv')
+    """
+    return f"{name}.{'excel.csv' if table_format == 'excel' else table_format}"
 
 
 class _JsonLines:
@@ -73,6 +86,45 @@ def _csv_text(value: Any) -> str | None:
     return None if value is None else str(plain(value))
 
 
+class _Excel(_Csv):
+    """CSV that a spreadsheet opens as what it is: told to be UTF-8 by its first bytes, and without formulas.
+
+    Text that would be one has a `'` before it, names of columns included, so that ids are those that `unguarded` gives.
+    """
+
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        file.write(codecs.BOM_UTF8)
+        self._plain = schema
+        super().__init__(file, pa.schema([pa.field(_guarded(f.name), f.type) for f in schema]))
+
+    def write_table(self, table: pa.Table) -> None:
+        columns = [
+            pa.array(map(_guarded, column.to_pylist()), pa.string())
+            if pa.types.is_string(field.type)
+            else column
+            for field, column in zip(self._plain, table.columns, strict=True)
+        ]
+        super().write_table(pa.table(columns, names=list(map(_guarded, table.column_names))))
+
+
+def _guarded(text: str | None) -> str | None:
+    return f"'{text}" if _is_to_guard(text) else text
+
+
+def unguarded(text: str | None) -> str | None:
+    """The text that a cell of `--format excel` was made of.
+
+    >>> unguarded("'=1"), unguarded("''=1"), unguarded("'tis")
+    ('=1', "'=1", "'tis")
+    """
+    return text[1:] if text and text.startswith("'") and _is_to_guard(text) else text
+
+
+def _is_to_guard(text: str | None) -> bool:
+    # A mark of the text's own gets another one, so that a cell can be read back.
+    return text is not None and text.lstrip("'").startswith(_ACTS_IN_A_CELL)
+
+
 class _Regrouped:
     """Hands rows on in tables of `_ROWS`, so that the bytes of a file do not depend on how its rows came."""
 
@@ -115,6 +167,8 @@ def open_table(path: str, schema: pa.Schema, table_format: Format) -> Iterator[A
             writer: Any = pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=repeating)
         elif table_format == "csv":
             writer = _Csv(file, schema)
+        elif table_format == "excel":
+            writer = _Excel(file, schema)
         else:
             writer = _JsonLines(file)
         regrouped = _Regrouped(writer)

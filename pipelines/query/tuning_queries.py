@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
+from lookalike.model.text.encoder import TextEncoder
 
 from ..config.job import Config
 from ..embedding.plan import Plan
@@ -81,7 +82,9 @@ def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
     if kind == "images":
         return image_blocks(path, config.corpus, config.metric, functools.partial(_encoder, config))
     table = query_table(path)
-    rows = read_table(table, IMAGE_BLOCK if table.has_pictures else BLOCK, plan.dim, plan.fingerprint)
+    words = TextEncoder.load(config.encoder, plan.fingerprint) if table.has_text else None
+    size = IMAGE_BLOCK if table.has_pictures else BLOCK
+    rows = read_table(table, size, plan.dim, plan.fingerprint, words)
     if table.content == "item_id":
         return _of_items(config, plan, map(_named_items, rows))
     open_encoder = functools.partial(_encoder, config) if table.has_pictures else None

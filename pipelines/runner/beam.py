@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.extras import install
 from lookalike.model.imports import importing
 
 from ..filesystem import files
@@ -190,7 +191,7 @@ def _options(flags: Sequence[str]) -> Any:
 
     defaults = job_server.defaults()
     if any(flag.startswith("--dask_") or flag.lower().removeprefix("--runner=") in _DASK for flag in flags):
-        with importing("Dask (`pip install lookalike[dask]`)"):
+        with importing("Dask", remedy=install("dask")):
             import apache_beam.runners.dask.dask_runner
             import distributed
 

@@ -16,12 +16,15 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from lookalike.model.waiting import PATIENCE, awaited, shown_elsewhere
+
 from ..filesystem import files
+from .time_left import TimeLeft
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -119,6 +122,8 @@ class _Run:
 
     def state(self, counts: Counter[str], elapsed: float) -> str:
         """How far it is, as text; `elapsed` in seconds."""
+        if not counts:
+            return awaited() or "starting"
         done, rate = counts[self.what], counts[self.what] / max(elapsed, 1e-9)
         return (
             f"{counts['shards']:,} of {self.shards:,} shards, {done:,} {self.what}, {rate:,.0f} {self.what}/s"
@@ -136,8 +141,11 @@ def shown(title: str, folder: str, shards: int, work: int, what: str) -> Iterato
         work: what the workers' `work` counts will add up to, in any unit; the time left is told from it.
         what: the count whose rate is shown, such as `images`.
     """
+    if not logger.isEnabledFor(logging.INFO):
+        show: Callable[[_Run, threading.Event], None] = _nothing
+    else:
+        show = _bar if sys.stderr.isatty() else _lines
     stop = threading.Event()
-    show = _bar if sys.stderr.isatty() else _lines
     run = _Run(title, folder, shards, work, what)
     thread = threading.Thread(target=show, args=(run, stop), daemon=True)
     thread.start()
@@ -150,41 +158,36 @@ def shown(title: str, folder: str, shards: int, work: int, what: str) -> Iterato
             files.delete([folder])
 
 
+def _nothing(run: _Run, stop: threading.Event) -> None:
+    """For who wants errors alone."""
+
+
 def _lines(run: _Run, stop: threading.Event) -> None:
-    started = time.monotonic()
+    if stop.wait(PATIENCE):
+        return
+    logger.info("%s: %s shards to look at", run.title, f"{run.shards:,}")
+    started, left = time.monotonic(), TimeLeft(run.work)
     while not stop.wait(LOG_SECONDS):
-        counts, elapsed = added_up(run.folder), time.monotonic() - started
-        left = time_left(elapsed, counts["work"], run.work)
-        logger.info("%s: %s, %s left", run.title, run.state(counts, elapsed), left)
+        counts, now = added_up(run.folder), time.monotonic()
+        logger.info("%s: %s", run.title, left.behind(run.state(counts, now - started), now, counts["work"]))
 
 
 def _bar(run: _Run, stop: threading.Event) -> None:
-    started = time.monotonic()
+    started, left = time.monotonic(), TimeLeft(run.work)
     with bar() as progress:
         task = progress.add_task(run.title, total=run.work, state="")
         while not stop.wait(0.5):
-            counts = added_up(run.folder)
-            state = run.state(counts, time.monotonic() - started)
+            counts, now = added_up(run.folder), time.monotonic()
+            state = left.behind(run.state(counts, now - started), now, counts["work"])
             progress.update(task, completed=min(counts["work"], run.work), state=state)
 
 
-def bar() -> Progress:
+@contextlib.contextmanager
+def bar() -> Iterator[Progress]:
     """A progress bar on the terminal that vanishes in the end; its tasks have a field `state`, shown behind it."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-
-
-def time_left(elapsed: float, done: int, total: int) -> str:
-    """The time a run still needs at its rate so far, as text; `?` before anything is done.
-
-    >>> time_left(30, 1, 3)
-    '1:00'
-    """
-    if not done:
-        return "?"
-    seconds = round(elapsed * max(0, total - done) / done)
-    hours, rest = divmod(seconds, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[state]}"))
+    with shown_elsewhere(), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield progress

@@ -9,6 +9,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import IO, Any
 
 import pyarrow as pa
@@ -78,12 +79,12 @@ _Rows = Iterator[tuple[_Image, bytes, dict[str, Any]]]
 
 
 def pack(
-    images: str,
-    out: str,
+    images: str | PathLike[str],
+    out: str | PathLike[str],
     *,
-    format: str,
+    format: str = "tfrecord",
     images_per_shard: int = 1000,
-    metadata: str | None = None,
+    metadata: str | PathLike[str] | None = None,
     types: Mapping[str, str] | None = None,
 ) -> PackSummary:
     """Writes the images below a folder, sorted by relative path, into shards `shard-5e0f61d2c8a4.*`.
@@ -97,6 +98,11 @@ def pack(
     TFRecord feature `image/filename`, `item_id` in a WebDataset's `.json` (see `webdataset.packed_key`), Parquet
     column `item_id`. Metadata are stored
     exactly; in TFRecord what is no text, bool or int64 is stored as text, as a float there has 32 bits.
+
+    >>> import lookalike
+    >>> done = lookalike.pack("photos", "packed", format="webdataset")
+    >>> done.images, len(done.shards), done.skipped
+    (5, 1, ())
 
     Args:
         images: the folder, local or a URL.
@@ -116,7 +122,7 @@ def pack(
     if images_per_shard < 1:
         raise LookalikeError(f"images_per_shard: expected 1 or more. Received: {images_per_shard}")
     require_utf8()
-    images, out = images.removeprefix("file://"), out.removeprefix("file://")
+    images, out = (fspath(path).removeprefix("file://") for path in (images, out))
     if not files.is_folder(images):
         raise LookalikeError(f"images: expected a folder. Received: {images}")
     listed = [(relative_path(images, file.path), file) for file in list_corpus(images, follow_links=False)]
@@ -125,7 +131,7 @@ def pack(
     if not plan:
         raise LookalikeError(f"No image in the folder {images}")
     packing = _PACKINGS[format]
-    table = read_metadata(metadata, types or {}, packing.reserved) if metadata else NO_METADATA
+    table = read_metadata(fspath(metadata), types or {}, packing.reserved) if metadata else NO_METADATA
     parts = {
         f"shard-{name}{packing.extension}": plan[part]
         for name, part in cut([image.item_id for image in plan], images_per_shard)

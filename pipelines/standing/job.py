@@ -20,12 +20,14 @@ from dataclasses import asdict, fields
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
+from lookalike.model.text.bundle import read_text_manifest
 
 from ..config.job import Config, Standing
 from ..filesystem import files
 from ..index.post_processing import steps_of
-from ..query.inputs import query_options
+from ..query.inputs import kind_of, query_options
 from ..query.job import QueryOptions, query
+from ..query.query_files import query_table
 from ..store import exclusions
 from ..store.calibrations import calibration_of
 from ..store.generation import Generation, read_current
@@ -157,15 +159,24 @@ def _options(standing: Standing) -> QueryOptions:
 def _made_from(config: Config, standing: Standing, generation: Generation) -> dict[str, str]:
     """What decides the answers, by digests; the digest of the file is taken before it is read."""
     reading = [asdict(query_options(config.corpus)), config.corpus.max_pixels]
+    reading += [config.corpus.group] if config.corpus.group else []
     steps = steps_of(config, generation)
     calibration, _ = calibration_of(config.store, config.encoder, generation, steps)
     return {
+        **_words(config, standing),
         "generation": generation.name,
         "queries": _digest_of(standing.queries),
         "options": sha256_json([standing.model_dump(exclude={"name", "queries", "memory"}), reading]),
         "steps": sha256_json([steps.model_dump(), calibration and calibration.model_dump()]),
         "excluded": sha256_json(exclusions.excluded_ids(config.store).to_pylist()),
     }
+
+
+def _words(config: Config, standing: Standing) -> dict[str, str]:
+    """The fingerprint of the text encoder, where queries are words."""
+    if kind_of(standing.queries) != "table" or not query_table(standing.queries).has_text:
+        return {}
+    return {"words": read_text_manifest(config.encoder).fingerprint}
 
 
 def _digest_of(path: str) -> str:

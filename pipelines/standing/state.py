@@ -104,14 +104,14 @@ def read_latest(store: str, name: str) -> tuple[Latest, Answers] | None:
         data = files.read_bytes(path)
     except FileNotFoundError:
         return None
-    latest = _parsed(Latest, data, path)
+    latest = parsed(Latest, data, path)
     path = standing_folder(store, name, latest.answers, MANIFEST)
     try:
         data = files.read_bytes(path)
     except FileNotFoundError:
         raise LookalikeError(f"{path} is not there") from None
     files.check_digest(path, data, latest.sha256)
-    answers = _parsed(Answers, data, path)
+    answers = parsed(Answers, data, path)
     if not _is_whole(standing_folder(store, name), answers):
         raise LookalikeError(f"Expected the tables of {path} beside it. Received: others, or none")
     return latest, answers
@@ -121,13 +121,14 @@ def read_answers(store: str, name: str, folder: str) -> Answers | None:
     """Answers that are all there; None if they are not."""
     path = standing_folder(store, name, folder, MANIFEST)
     try:
-        answers = _parsed(Answers, files.read_bytes(path), path)
+        answers = parsed(Answers, files.read_bytes(path), path)
     except (FileNotFoundError, LookalikeError):
         return None
     return answers if _is_whole(standing_folder(store, name), answers) else None
 
 
-def _parsed(kind: type[Kept], data: bytes, path: str) -> Kept:
+def parsed(kind: type[Kept], data: bytes, path: str) -> Kept:
+    """`Latest` or `Answers` from the bytes of their file. Raises LookalikeError if they are damaged."""
     try:
         return pydantic.TypeAdapter(kind).validate_json(data)
     except pydantic.ValidationError as error:
@@ -142,7 +143,7 @@ def _is_whole(folder: str, answers: Answers) -> bool:
 def write_answers(store: str, name: str, answers: Answers) -> None:
     """Writes the manifest of answers whose tables are there; what else is in their folder goes. Raises OSError."""
     folder = standing_folder(store, name, answers.name)
-    files.delete(files.join(folder, entry) for entry in _entries(folder) - {*_TABLES, MANIFEST})
+    files.delete(files.join(folder, entry) for entry in entries(folder) - {*_TABLES, MANIFEST})
     files.write_bytes(files.join(folder, MANIFEST), _json(answers))
 
 
@@ -175,11 +176,11 @@ def make_latest(store: str, name: str, answers: Answers, before: Latest | None, 
 def delete_others(store: str, name: str, latest: Latest) -> None:
     """Deletes what is neither the last answers nor kept with them. Raises OSError."""
     folder = standing_folder(store, name)
-    left = _entries(folder) - {*latest.kept, latest.answers, LATEST}
+    left = entries(folder) - {*latest.kept, latest.answers, LATEST}
     files.delete(files.join(folder, entry) for entry in sorted(left))
 
 
-def _entries(folder: str) -> set[str]:
+def entries(folder: str) -> set[str]:
     """Names of the files and folders right below a folder."""
     if not files.is_remote(folder):
         local = folder.removeprefix("file://")

@@ -13,7 +13,8 @@ from typing import Any
 from lookalike.model import imports
 from lookalike.model.training.loop import Step
 
-from ..runner.progress import LOG_SECONDS, bar, time_left
+from ..runner.progress import LOG_SECONDS, bar
+from ..runner.time_left import TimeLeft
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +33,17 @@ class Shown:
         self._writer: Any = None
         with self._events():
             self._writer = tf.summary.create_file_writer(tensorboard)
-        self._bar = bar() if sys.stderr.isatty() else None
+        self._opened = contextlib.ExitStack()
+        self._bar: Any = None
         self._task: Any = None
 
     def __enter__(self) -> Shown:
-        if self._bar:
-            self._bar.start()
+        if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):
+            self._bar = self._opened.enter_context(bar())
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._opened.close()
         if self._writer:
             with self._events():
                 self._writer.close()
@@ -64,7 +65,7 @@ class Shown:
 
     def begin(self, done: int, steps: int) -> None:
         """See `model.training.loop.Listener`."""
-        self._before, self._steps, self._images = done, steps, 0
+        self._images, self._left = 0, TimeLeft(steps)
         self._started = self._logged = time.monotonic()
         self._compiled = False
         if self._bar:
@@ -75,7 +76,7 @@ class Shown:
         now = time.monotonic()
         if not self._compiled:
             # The first step compiles as well: counted in, it would say that hours are left.
-            self._compiled, self._before, self._started = True, step.done, now
+            self._compiled, self._started = True, now
         else:
             self._images += step.images
         elapsed = now - self._started
@@ -83,13 +84,13 @@ class Shown:
             f"epoch {step.epoch} of {step.epochs}, step {step.step} of {step.steps}, loss {step.loss:.3f}, "
             f"{self._images / max(elapsed, 1e-9):,.1f} images/s"
         )
+        state = self._left.behind(state, now, step.done)
         self._scalars(step.done, {"step/loss": step.loss})
         if self._bar:
             self._bar.update(self._task, completed=step.done, state=state)
         elif now - self._logged >= LOG_SECONDS:
             self._logged = now
-            left = time_left(elapsed, step.done - self._before, self._steps - self._before)
-            logger.info("training: %s, %s left", state, left)
+            logger.info("training: %s", state)
 
     def epoch(self, row: dict[str, Any]) -> None:
         """See `model.training.loop.Listener`."""

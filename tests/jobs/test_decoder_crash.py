@@ -60,5 +60,6 @@ def test_the_next_query_job_fails_the_query_that_ended_the_last_one(copied: Job)
     assert set(copied.results["query_id"].to_pylist()) == {"good.jpg", "other.jpg"}
     assert sorted(path.name for path in (copied.folder / "out").iterdir()) == [
         "failures.parquet",
+        "query.json",
         "results.parquet",
     ]

@@ -1,6 +1,6 @@
 """Random sequences of nights against a model: same ids, same vectors, same answers, nothing encoded twice.
 
-What is real and what stands in is told in `nightly_store`. The slow test runs 125 sequences; all ten thousand take
+What is real and what stands in is told in `nightly_store`. The slow test runs 20 sequences; all ten thousand take
 two processes:
 
     LOOKALIKE_SEQUENCES=5000 LOOKALIKE_SEED=1 pytest -m slow -v --durations=0 tests/jobs/test_nightly_model.py
@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.support.nightly_machine import NightlyMachine
 from tests.support.nightly_stand_ins import stand_ins
 
-SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "30"))
+SEQUENCES = int(os.environ.get("LOOKALIKE_SEQUENCES", "20"))
 SEED = int(os.environ.get("LOOKALIKE_SEED", "0"))
 AT_ONCE = 250
 
@@ -46,7 +46,7 @@ def run_sequences(count, number):
 
 
 def test_the_store_is_what_the_model_says_after_any_sequence_of_nights():
-    run_sequences(10, 0)
+    run_sequences(4, 0)
 
 
 @pytest.mark.slow

@@ -285,7 +285,11 @@ def test_the_same_bytes_in_blocks_in_stages_and_with_workers(mine, content, monk
         done = mine.query(path, *K, *arguments)
         assert done.code == 0, done
         folder = mine.folder / "out"
-        assert sorted(one.name for one in folder.iterdir()) == ["failures.parquet", "results.parquet"]
+        assert sorted(one.name for one in folder.iterdir()) == [
+            "failures.parquet",
+            "query.json",
+            "results.parquet",
+        ]
         return [(folder / f"{name}.parquet").read_bytes() for name in ("results", "failures")]
 
     expected = tables()

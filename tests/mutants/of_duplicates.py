@@ -15,6 +15,14 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("WHERE a.place <> b.place", "WHERE false", "many copies of one picture are several groups"),
     ],
+    "pipelines/duplicates/limiting.py": [
+        wrong("ORDER BY near DESC, one, other", "ORDER BY near, one, other", "the least near are looked at"),
+        wrong(
+            "seen * (others.pairs - others.sampled) / others.sampled",
+            "seen",
+            "copies that are not seen are not told",
+        ),
+    ],
     "pipelines/duplicates/grouping.py": [
         wrong(
             "            if not joins[first[start]]:\n",

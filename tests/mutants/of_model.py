@@ -166,20 +166,39 @@ CHANGES: dict[str, list[Change]] = {
             "tests/model/images/test_test_time_augmentation.py",
         ),
         wrong(
-            "self._scales, image, max_pixels=self._max_pixels, suspect=suspect",
+            "self._scales, image, max_pixels=self.max_pixels, suspect=suspect",
             "self._scales, image, suspect=suspect",
             "corpus.max_pixels is not looked at",
         ),
         worse(
-            "self._scales, image, max_pixels=self._max_pixels, suspect=suspect",
-            "self._scales, image, max_pixels=self._max_pixels",
+            "self._scales, image, max_pixels=self.max_pixels, suspect=suspect",
+            "self._scales, image, max_pixels=self.max_pixels",
             "an image that ended a worker ends the next, too",
             "tests/model/encoder/test_bundle.py",
         ),
         wrong(
-            "vectors = features if self._projection is None else self._projection.apply(features)",
+            "vectors = features if self.projection is None else self.projection.apply(features)",
             "vectors = features",
             "the projection is left out",
+        ),
+    ],
+    "model/explaining/similarity.py": [
+        wrong(
+            "powers.mean(axis=(0, 1)) ** (1 / power - 1)",
+            "powers.mean(axis=(0, 1)) ** (1 / power)",
+            "the parts of GeM pooling do not add up",
+        ),
+        wrong(
+            "parts - projection.mean_.astype(np.float64) / places",
+            "parts - projection.mean_.astype(np.float64)",
+            "the mean is subtracted once for each place",
+        ),
+    ],
+    "model/explaining/pooled_network.py": [
+        wrong(
+            "np.stack(alone) - nothing * (1 - 1 / places)",
+            "np.stack(alone)",
+            "the bias of a layer counts once for each place, and every network with one is taken for a bent one",
         ),
     ],
     "model/encoder/export.py": [
@@ -248,7 +267,7 @@ CHANGES: dict[str, list[Change]] = {
             "shrinkage goes the other way",
         ),
         worse(
-            "    if dim > min(features.shape):",
+            "    if dim > min(images, features):",
             "    if dim > features.shape[1]:",
             "a projection of more dimensions than images is fitted",
         ),

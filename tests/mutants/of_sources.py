@@ -346,6 +346,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/query/tables.py": [
+        wrong(
+            "if text and text.startswith(_ACTS_IN_A_CELL) else text",
+            "if False else text",
+            "a spreadsheet runs what an id says",
+        ),
         worse(
             "return None if isinstance(value, float) and not math.isfinite(value) else value",
             "return value",

@@ -15,11 +15,13 @@ from tests.support.places import ROOT, module_name
 from tests.test_rooms import IMPORTS, MODULES
 
 from . import (
+    of_api,
     of_duplicates,
     of_embedding,
     of_filesystem,
     of_index,
     of_model,
+    of_pages,
     of_runner,
     of_search,
     of_sources,
@@ -40,7 +42,9 @@ ALL: list[tuple[str, Change]] = [
         of_search,
         of_standing,
         of_duplicates,
+        of_pages,
         of_model,
+        of_api,
     )
     for file, changes in part.CHANGES.items()
     for change in changes

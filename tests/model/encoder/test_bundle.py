@@ -225,9 +225,9 @@ def test_the_files_of_a_variant_decide_its_fingerprint(full_manifest, variant):
 def test_the_float_network_is_always_asked_with_as_many_images(encoder, monkeypatch):
     """A product's rounding depends on the number of rows."""
     opened = Encoder.load(encoder, variant="float")
-    serve, seen = opened._network._model.serve, []
+    serve, seen = opened.network._model.serve, []
     monkeypatch.setattr(
-        opened._network._model, "serve", lambda batch: seen.append(len(batch)) or serve(batch), raising=False
+        opened.network._model, "serve", lambda batch: seen.append(len(batch)) or serve(batch), raising=False
     )
     for count in (1, BATCH):
         encode(opened, [picture(number) for number in range(count)])

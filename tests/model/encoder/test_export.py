@@ -149,7 +149,7 @@ def test_pixels_enter_the_int8_network_as_they_are(tmp_path):
     samples = [Example(cv2.imencode(".png", pixels)[1].tobytes()) for pixels in greys]
     build_bundle(tmp_path / "grey", Backbone(tiny_network(), SPEC), samples, BundleRecipe("grey", dim=16))
     opened = Encoder.load(tmp_path / "grey", variant="int8")
-    network = opened._network
+    network = opened.network
     quantization = network._interpreter().input_scale
     levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1).reshape(1, 16, 16, 3)
     np.testing.assert_array_equal(network._quantised(levels, quantization, opened.preprocess), levels)

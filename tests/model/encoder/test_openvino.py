@@ -268,7 +268,7 @@ def test_without_the_package_there_is_one_sentence_that_says_what_to_install(mon
     module = getattr(imports, package)
     module.cache_clear()
     try:
-        with pytest.raises(LookalikeError, match=r"Received: none; pip install 'lookalike\[openvino\]'"):
+        with pytest.raises(LookalikeError, match=r"Received: none; pip install nncf==3"):
             module()
     finally:
         monkeypatch.undo()

@@ -39,6 +39,27 @@ def test_encoder_build_makes_a_bundle_from_shards(tiny, job, pictures):
     )
 
 
+@pytest.mark.parametrize(("images", "dim"), [(24, 23), (40, 32), (2, 1)])
+def test_a_small_sample_gets_the_dimensions_that_fit_unless_they_were_asked_for(tiny, job, images, dim):
+    job.pack({f"{i}.jpg": picture(i) for i in range(images)})
+    done = run("encoder", "build", job.folder / "new", "--sample", job.shards)
+    assert done.code == 0
+    assert (
+        f"{dim} dimensions instead of 256: the sample has {images} readable images, the network 32 features"
+        in done.err
+    )
+    assert f"dimensions   {dim}\n" in done.out
+    assert Encoder.load(job.folder / "new").dim == dim
+
+
+def test_too_many_dimensions_are_refused_before_the_calibration(tiny, job, pictures, monkeypatch):
+    job.pack(pictures)
+    monkeypatch.setattr("lookalike.model.encoder.export._export", None)
+    done = run("encoder", "build", job.folder / "new", "--sample", job.shards, "--dim", 25)
+    assert done.code == 2
+    assert "at least 25" in done.sentence
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

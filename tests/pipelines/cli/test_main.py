@@ -14,8 +14,10 @@ from tests.conftest import run
 
 COMMANDS = [
     *(
+        "init",
         "pack",
         "encoder build",
+        "encoder show",
         "encoder tune",
         "train",
         "embed",

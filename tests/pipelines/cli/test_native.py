@@ -122,3 +122,13 @@ def test_a_signal_ends_a_command_with_one_sentence(number, code, what):
     assert (
         done.stderr == f"lookalike: error: {what}; what is finished is kept, run the same command to go on\n"
     )
+
+
+def test_a_quiet_command_keeps_what_libraries_print_to_itself():
+    code = RUN.format(body=f"{TALK}; raise LookalikeError('our own')", options=[]).replace(
+        '"-c"', '"-q", "-c"'
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (2, "lookalike: error: our own\n")

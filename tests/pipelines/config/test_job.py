@@ -3,9 +3,11 @@
 from dataclasses import asdict, fields
 
 import pytest
+import typer
 import yaml
 
-from lookalike.config.job import load_config
+from lookalike.cli.main import app
+from lookalike.config.job import Duplicates, Query, load_config
 from lookalike.sources import SourceOptions
 from tests.support.job_files import LEAST, changed, loader, refused
 from tests.support.places import CONFIG
@@ -139,3 +141,39 @@ def test_a_mistake_in_a_standing_query_is_named_with_its_place(load, entries, sa
 def test_a_mistake_in_a_standing_query_is_told_with_its_line(load):
     text = "corpus: {shards: a}\nencoder: e\nstore: s\nstanding:\n- name: new\n  queries: q.txt\n  k: many\n"
     assert "line 7: `standing.0.k`" in refused(load, text)
+
+
+OF_ONE_CALL = {
+    *("config", "set", "out", "queries", "format", "generation", "against", "name", "as_json", "quiet"),
+}
+"""Files, formats and names of one call, which are no settings of a job."""
+
+
+@pytest.mark.parametrize(
+    ("command", "section"),
+    [("query", Query), ("standing", Query), ("duplicates", Duplicates), ("export", None)],
+)
+def test_every_option_that_decides_an_answer_is_a_key_of_the_job_file(command, section):
+    options = {one.name for one in typer.main.get_command(app).commands[command].params}
+    assert options - OF_ONE_CALL <= (section.model_fields.keys() if section else set())
+
+
+def test_answers_are_grouped_by_what_makes_pictures_one_item(load):
+    shop = changed(corpus={"metadata": {"product": "int64", "kind": "string"}, "group": "product"})
+    assert load(shop).query.group_by == "product"
+    assert load(shop | {"query": {"k": 3, "per_group": 2}}).query.group_by == "product"
+    assert load(shop | {"query": {"group_by": "kind"}}).query.group_by == "kind"
+    assert load(shop | {"query": {"group_by": None}}).query.group_by is None
+    standing = load(shop | {"standing": [{"name": "a", "queries": "q.csv"}]})
+    assert standing.standing[0].over(standing.query).group_by == "product"
+    assert load(LEAST).query.group_by is None
+
+
+@pytest.mark.parametrize("field", ["colour", "tags", "price"])
+def test_what_cannot_name_an_item_makes_no_pictures_one(load, tmp_path, field):
+    kinds = {"tags": "list<string>", "price": "float64", "product": "uint64"}
+    sentence = refused(load, changed(corpus={"metadata": kinds, "group": field}))
+    assert (
+        f"a field of corpus.metadata of text or whole numbers (product) is expected, not '{field}'"
+        in sentence
+    )

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.duplicates import job as module
+from lookalike.duplicates import limiting
 from lookalike.duplicates.results import KINDS, SCHEMA
 from tests.conftest import Job, Outcome, run
 from tests.support.drawn import as_file, drawn
@@ -253,3 +254,15 @@ def test_a_job_that_fails_leaves_no_table(mine, monkeypatch) -> None:
     assert mine.run("duplicates", "--out", mine.folder / "found").code == 2
     assert not (mine.folder / "found" / "duplicates.parquet").exists()
     assert not list((mine.folder / "found").glob(".duplicates-*"))
+
+
+def test_few_pairs_may_be_looked_at_and_what_that_misses_is_told(mine, monkeypatch) -> None:
+    monkeypatch.setattr(limiting, "SAMPLED", 3)
+    done = mine.run("duplicates", "--out", mine.folder / "found", "--set", "duplicates.pairs=2")
+    assert done.code == 0, done
+    assert "a look at 3 of them tells of some" in done.out
+    rows = pq.read_table(mine.folder / "found" / "duplicates.parquet").to_pylist()
+    assert "00.png" in gone(rows)  # equal vectors are no pair
+    assert len(gone(rows)) < 5
+    again = found(mine, "--set", "duplicates.pairs=2")
+    assert again == rows

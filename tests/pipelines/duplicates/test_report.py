@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from lookalike.duplicates.limiting import Others
 from lookalike.duplicates.report import DuplicatesSummary, duplicates_report, threshold_json
 from lookalike.duplicates.results import Groups
 from lookalike.duplicates.threshold import Threshold
@@ -38,6 +39,16 @@ def test_what_was_wished_and_not_reached_is_told_and_what_was_not_compared() -> 
     assert "NOTICE       no threshold was found for a precision of 0.99" in told
     assert "NOTICE       3 pairs not compared" in told
     assert "against      other, of which all that is kept is" in told
+
+
+def test_what_was_not_looked_at_is_told() -> None:
+    told = replace(LOOKED, others=Others(5000, 1000, 0.91), unseen=8)
+    assert duplicates_report(told).splitlines()[4] == (
+        "not seen     5,000 pairs are less near than those: a look at 1,000 of them tells of some 8 copies more "
+        "(duplicates.pairs)"
+    )
+    said = json.loads(threshold_json(told))
+    assert (said["pairs_not_looked_at"], said["copies_not_looked_at"]) == (4000, 8)
 
 
 def test_the_threshold_as_json() -> None:

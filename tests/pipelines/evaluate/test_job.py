@@ -189,6 +189,15 @@ def test_what_cannot_be_measured_is_told(zoo, asked, relevance, settings, said):
         evaluate(zoo.loaded, asked(["cat/q"]), relevance, settings)
 
 
+def test_queries_with_filters_of_their_own_are_refused_as_every_item_is_ranked(zoo, tmp_path):
+    path = tmp_path / "asked.csv"
+    path.write_text("query_id,item_id,where\na,cat/00.jpg,number < 3\n")
+    with pytest.raises(
+        LookalikeError, match=r"Expected queries without filters.*asked\.csv, with a column where"
+    ):
+        evaluate(zoo.loaded, str(path), "directory")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not CLOTHING.is_dir(), reason=f"no photographs in {CLOTHING}")
 @pytest.mark.timeout(1800)

@@ -65,3 +65,18 @@ def test_shards_that_are_gone_are_told(published, generation, tmp_path):
     corpus = published.loaded.corpus.model_copy(update={"shards": str(tmp_path / "gone")})
     with pytest.raises(LookalikeError, match="gone"):
         item_pictures(published.loaded.model_copy(update={"corpus": corpus}), generation, ["p00.jpg"])
+
+
+def test_of_a_folder_no_other_file_is_read(published, generation, pictures, tmp_path, monkeypatch):
+    for name in ("p01.jpg", "p02.jpg", "ä <b>.jpg"):
+        (tmp_path / name).write_bytes(pictures["p01.jpg"])
+    read = []
+    reader = pictures_module.read_records
+    monkeypatch.setattr(
+        pictures_module,
+        "read_records",
+        lambda shard, options: read.extend(shard.files) or reader(shard, options),
+    )
+    found = query_pictures(published.loaded, generation, str(tmp_path), ["ä <b>.jpg"])
+    assert found == {"ä <b>.jpg": pictures["p01.jpg"]}
+    assert [Path(file.path).name for file in read] == ["ä <b>.jpg"]

@@ -103,3 +103,18 @@ def test_a_comparison_shows_the_difference_and_what_makes_it_doubtful():
     assert "difference   other - job: 2 queries in pairs" in text
     assert "the number of relevant items of 1 queries differs (2.0 and 5.5 in the mean)" in text
     assert "+0.0000" in text
+
+
+def test_the_text_opens_with_what_matters_and_names_the_job_where_there_are_several():
+    table = per_query(
+        ["a", "b"], ["cat", "dog"], map=[0.5, 1.0], **{"hit_rate@1": [0.0, 1.0], "hit_rate@10": [1.0, 1.0]}
+    )
+    one, two = evaluation(table), evaluation(table, name="other")
+    opening = as_text(made(one)[0]).split("\n\n")[0]
+    assert " ".join(opening.split()).startswith(
+        "Of 100 queries 50 (0 to 100) find a right match at rank 1, 100 "
+    )
+    assert all(len(line) <= 80 for line in opening.splitlines())
+    text = as_text(made(one, two)[0])
+    assert text.startswith("job: Of 100 queries")
+    assert "\nother: Of 100 queries" in text

@@ -73,7 +73,7 @@ def test_a_profile_that_does_not_exist_is_told(home):
 
 
 def test_files_without_boto3_are_told(home, without_boto3):
-    with pytest.raises(LookalikeError, match=r"pip install lookalike\[s3\]"):
+    with pytest.raises(LookalikeError, match=r"pip install boto3"):
         files.read_bytes("s3://bucket/x")
 
 

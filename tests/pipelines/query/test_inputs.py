@@ -12,6 +12,7 @@ import pytest
 from lookalike.index import post_processing
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.query import inputs
+from lookalike.query.look_up import LookUpIds
 from lookalike.sources.pack import pack
 from tests.conftest import picture
 from tests.support.index_shards import shard_of
@@ -214,7 +215,8 @@ def test_text_holds_ids_and_a_folder_images_whatever_its_name(tmp_path):
 def test_ids_of_lines_are_looked_up_in_every_shard(tmp_path):
     shards = [shard_of(["a", "b"], [[1, 0], [0, 1]]), shard_of(["c"], [[0.6, 0.8]])]
     (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfc\r\n\nnone\na")
-    (block,) = inputs.id_blocks(str(tmp_path / "ids.txt"), shards)
+    how = LookUpIds(None, pa.array([], pa.string()), "best", "cosine")
+    (block,) = inputs.id_blocks(str(tmp_path / "ids.txt"), shards, how)
     assert block.ids == ["c", "a"]
     np.testing.assert_allclose(block.vectors, [[0.6, 0.8], [1, 0]], atol=1e-7)
     assert block.failures == [(2, "none", "lookup", "no indexed item has this id")]

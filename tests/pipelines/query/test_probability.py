@@ -51,7 +51,7 @@ def test_the_same_bytes_however_it_is_done_and_only_what_is_probable(copied, que
     assert copied.results.equals(whole.filter(pc.greater_equal(whole["probability"], np.float32(0.6))))
     assert 0 < len(copied.results) < len(whole)
     without = 30 - len(set(copied.results["query_id"].to_pylist()))
-    assert f"failed       {without} at match" in done.out
+    assert f"failed       {without}: no item meets the conditions" in done.out
     assert f"({len(copied.results):,} rows)" in done.out
     copied.set(query={"min_probability": 0.6})
     assert copied.query(queries).code == 0

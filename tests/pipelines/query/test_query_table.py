@@ -63,11 +63,11 @@ def test_what_columns_mean(tmp_path, content, name, expected):
 @pytest.mark.parametrize(
     ("content", "name", "said"),
     [
-        ("", "t.csv", "item_id or vector. Received: no column. Rename one of them"),
+        ("", "t.csv", "item_id, vector or text. Received: no column. Rename one of them"),
         (
             "file,query_id\n",
             "t.csv",
-            "path, image, item_id or vector. Received: file, query_id. Rename one of them",
+            "path, image, item_id, vector or text. Received: file, query_id. Rename one of them",
         ),
         ("path,item_id\n", "t.csv", "Received: path, item_id. Rename what is only to be carried"),
         ("path,vector\n", "t.csv", "Received: path, vector. Rename what is only to be carried"),

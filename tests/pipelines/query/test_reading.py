@@ -69,11 +69,14 @@ def test_images_that_ended_a_worker_are_suspect_when_they_are_read_again(tmp_pat
 
 def test_vectors_that_several_workers_found_go_to_the_queries_that_asked(tmp_path):
     lines = [(0, "a", True), (1, "none", True), (3, "b", True), (4, "c", True)]
-    listed = ListedIds(write_work_list(str(tmp_path / "ids"), lines, 4, tuple, 1))
-    for name, ids, numbers in (("000-000", ["c"], [4]), ("001-000", ["a", "b"], [0, 3])):
+    listed = ListedIds(write_work_list(str(tmp_path / "ids"), lines, 4, tuple, 1), "best", "cosine")
+    # z is of a group that is called a.
+    for name, ids, numbers in (("000-000", ["c", "z"], [3, 0]), ("001-000", ["a", "b"], [0, 2])):
         with write_queries(str(tmp_path / "found" / "00000000" / name), 1) as add:
-            add(QueryBlock(ids, np.float32([[ord(one)] for one in ids]), np.array(numbers)))
-    reading.GatherVectors(reading.LookUp(str(tmp_path), "none", listed, 1, None, 9))([0])
+            columns = pa.table({"is_item": [one != "z" for one in ids]})
+            vectors = np.float32([[ord(one)] for one in ids])
+            add(QueryBlock(ids, vectors, np.array(numbers), columns=columns))
+    reading.GatherVectors(reading.LookUp(str(tmp_path), "none", listed, 1, None, 9, 9))([0])
     (block,) = read_queries([queries_of(str(tmp_path), 0, "00000000")])
     assert (block.ids, block.vectors.ravel().tolist()) == (["a", "b", "c"], [*map(ord, "abc")])
     assert [f.query_id for f in read_failures(str(tmp_path), "failures", "00000000")] == ["none"]

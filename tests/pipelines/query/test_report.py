@@ -26,9 +26,10 @@ def test_reasons_and_steps_have_a_line_where_there_are_any():
             ONE,
             failed=3,
             reasons={"decode": 2, "id": 1},
+            why="2: empty file; 1: the id is not UTF-8",
             steps=PostProcessing(query_expansion=QueryExpansion(k=5)),
         )
     )
     assert "queries      1,203 read = 1,200 answered + 3 failed\n" in text
-    assert "failed       2 at decode, 1 at id\n" in text
+    assert "failed       2: empty file; 1: the id is not UTF-8\n" in text
     assert "steps        query expansion 5,3\n" in text

@@ -52,7 +52,11 @@ def tables(job, queries, *arguments, form="parquet"):
     done = job.query(queries, *arguments, form=form)
     assert done.code == 0, done
     folder = job.folder / "out"
-    assert sorted(path.name for path in folder.iterdir()) == [f"failures.{form}", f"results.{form}"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"failures.{form}",
+        "query.json",
+        f"results.{form}",
+    ]
     return [(folder / f"{name}.{form}").read_bytes() for name in ("results", "failures")]
 
 
@@ -234,7 +238,7 @@ def test_a_kill_in_the_middle_leaves_no_half_tables(out):
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        held = [path for path in (out.folder / "out").iterdir() if not path.name.startswith(".")]
+        held = (out.folder / "out").glob("[!.]*.parquet")
         assert {path.read_bytes() for path in held} <= set(expected)
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     found = [(out.folder / "out" / f"{name}.parquet").read_bytes() for name in ("results", "failures")]

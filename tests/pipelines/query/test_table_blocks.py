@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.query.table_blocks import block_of, encoded_rows, looked_up_items, with_vectors
+from lookalike.query.table_blocks import block_of, encoded_rows, with_vectors
 from lookalike.sources import SourceOptions
 from tests.conftest import picture
 
@@ -24,6 +24,8 @@ def rows(values, ids=None, numbers=None, stages=None, boxes=None, **columns) -> 
             "box": pa.array(boxes or [None] * count, pa.list_(pa.int32(), 4)),
             "stage": pa.array(stages or [None] * count, pa.string()),
             "error": pa.array(["wrong" if one else None for one in stages or [None] * count], pa.string()),
+            "words": pa.nulls(count),
+            "weight": pa.nulls(count),
             **columns,
         }
     )
@@ -116,11 +118,3 @@ def test_rows_of_nothing_but_failures_make_a_block_of_them(combine):
     table = rows(vectors((1, 0), (1, 0)), stages=["id", "id"])
     block = block_of(table, np.zeros((2, 2), np.float32), {}, combine, "cosine", "vector")
     assert (block.ids, block.vectors.shape, len(block.failures)) == ([], (0, 2), 2)
-
-
-def test_unknown_items_fail():
-    block = looked_up_items(rows(["a", "b"]), np.float32([[np.nan, np.nan], [1, 0]]), "best", "cosine")
-    assert (block.ids, [tuple(f) for f in block.failures]) == (
-        ["1"],
-        [(0, "0", "lookup", "no indexed item has this id")],
-    )

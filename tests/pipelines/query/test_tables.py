@@ -1,5 +1,6 @@
 """Tables appear whole or not at all."""
 
+import csv
 import json
 import math
 
@@ -28,6 +29,28 @@ def test_parquet_keeps_every_value(tmp_path):
 def test_csv_quotes_text_and_leaves_nulls_empty(tmp_path):
     write(tmp_path / "t", "csv", TABLE)
     assert (tmp_path / "t").read_text() == '"id","score"\n"a""b",1.5\n"ü,\n",nan\n,inf\n'
+
+
+def test_csv_for_a_spreadsheet_is_told_as_utf8_and_holds_no_formula(tmp_path):
+    ids = ["=1+1", "+1", "-1", "@a", "\t=1", "\r=1", "＝1", "ü", " =1", "a=1", "", None]
+    table = pa.table({"=id": ids, "score": pa.array([-1.5] * len(ids)), "tags": [["=1"]] * len(ids)})
+    with open_table(str(tmp_path / "t"), table.schema, "excel") as writer:
+        writer.write_table(table)
+    data = (tmp_path / "t").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")
+    with open(tmp_path / "t", encoding="utf-8-sig", newline="") as file:
+        names, *rows = csv.reader(file)
+    assert names == ["'=id", "score", "tags"]
+    assert [row[0] for row in rows] == [f"'{one}" for one in ids[:7]] + [*ids[7:11], ""]
+    assert {(row[1], row[2]) for row in rows} == {("-1.5", '["=1"]')}
+
+
+def test_csv_for_programs_keeps_every_character(tmp_path):
+    ids = ["=1+1", "@a", "ü"]
+    table = pa.table({"=id": ids})
+    with open_table(str(tmp_path / "t"), table.schema, "csv") as writer:
+        writer.write_table(table)
+    assert (tmp_path / "t").read_text() == '"=id"\n"=1+1"\n"@a"\n"ü"\n'
 
 
 def test_json_lines_hold_no_nan(tmp_path):

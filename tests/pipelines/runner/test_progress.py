@@ -3,6 +3,7 @@
 import io
 import logging
 import threading
+from collections import Counter
 
 import pytest
 
@@ -13,24 +14,8 @@ from lookalike.runner.progress import (
     WorkerNote,
     added_up,
     shown,
-    time_left,
     worker_note,
 )
-
-
-@pytest.mark.parametrize(
-    ("elapsed", "done", "total", "text"),
-    [
-        (30, 1, 3, "1:00"),
-        (9, 0, 3, "?"),
-        (10, 3, 3, "0:00"),
-        (10, 5, 3, "0:00"),
-        (3600, 1, 3, "2:00:00"),
-        (1, 2, 3, "0:00"),
-    ],
-)
-def test_time_left_is_told_from_the_rate_so_far(elapsed, done, total, text):
-    assert time_left(elapsed, done, total) == text
 
 
 def test_notes_of_several_workers_add_up(tmp_path):
@@ -102,6 +87,7 @@ def test_progress_is_shown_and_the_notes_are_gone_in_the_end(tmp_path, monkeypat
 
     monkeypatch.setattr(progress._Run, "state", noticed)
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
     monkeypatch.setattr("sys.stderr", Console())
     folder = tmp_path / "runs" / "x"
     with (
@@ -112,7 +98,23 @@ def test_progress_is_shown_and_the_notes_are_gone_in_the_end(tmp_path, monkeypat
         assert told.wait(10)
     assert not folder.exists()
     if not terminal:
+        assert caplog.messages[0] == "embedding: 4 shards to look at"
         assert "embedding: 1 of 4 shards, 20 images" in caplog.text
+
+
+def test_who_wants_errors_alone_sees_no_progress(tmp_path, caplog):
+    before = set(threading.enumerate())
+    with caplog.at_level(logging.ERROR, "lookalike"), shown("x", str(tmp_path / "x"), 1, 1, "images"):
+        while set(threading.enumerate()) - before:
+            pass
+    assert not caplog.messages
+
+
+def test_before_the_first_note_what_is_waited_for_is_shown(monkeypatch):
+    run = progress._Run("embedding", "", 4, 100, "images")
+    assert run.state(Counter(), 1) == "starting"
+    monkeypatch.setattr(progress, "awaited", lambda: "importing TensorFlow")
+    assert run.state(Counter(), 1) == "importing TensorFlow"
 
 
 def test_an_error_inside_comes_out_and_the_thread_ends(tmp_path):

@@ -44,7 +44,7 @@ def put(store: str, number: int, previous: str | None = None) -> Answers:
 
 
 def listed(store: str) -> set[str]:
-    return state._entries(state.standing_folder(store, "s"))
+    return state.entries(state.standing_folder(store, "s"))
 
 
 def test_the_last_answers_are_those_that_were_named_last(store):

@@ -8,7 +8,7 @@ import yaml
 
 from lookalike.model.errors import LookalikeError
 from lookalike.train.config import load_train_config
-from tests.support.places import CONFIG, DOCS
+from tests.support.places import CONFIG
 
 EXAMPLES = sorted((CONFIG).glob("train-*.yaml"))
 LEAST = {"run": "runs/x", "corpus": {"shards": "shards"}}
@@ -28,34 +28,6 @@ def test_the_example_files_are_right(path):
 def test_there_are_five_examples():
     names = ["baseline", "drawn", "finetune", "head", "medical"]
     assert [path.stem for path in EXAMPLES] == [f"train-{name}" for name in names]
-
-
-def test_the_page_on_training_has_every_key_with_its_default(tmp_path):
-    page = (DOCS / "training.md").read_text()
-    rows = [line.split("|")[1:3] for line in page.partition("## All keys")[2].splitlines() if "| `" in line]
-    told = {}
-    for names, default in rows:
-        first, *others = names.replace("`", "").strip().split(", ")
-        section = first.rpartition(".")[0]
-        for name in (first, *(f"{section}.{other}" for other in others)):
-            told[name] = default.replace("`", "").strip()
-    there = {}
-    for key, value in load(tmp_path).model_dump().items():
-        nested = isinstance(value, dict) and key != "corpus"
-        there |= {f"{key}.{k}": v for k, v in value.items()} if nested else {key: value}
-    assert set(told) == set(there)
-    in_words = {
-        "run",
-        "corpus",
-        "network.weights",
-        "network.preprocessing",
-        "loss.options",
-        "validation.share",
-    }
-    for key in set(told) - in_words:
-        value = there[key]
-        expected = "" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
-        assert told[key] == expected, key
 
 
 def test_all_but_run_and_shards_has_a_default(tmp_path):

@@ -29,4 +29,4 @@ def test_without_a_terminal_a_log_line_tells_the_time_left(tmp_path, caplog, mon
             shown.step(Step(1, 2, done, 3, done, 0.5, 8))
         monkeypatch.undo()
     # The first step is compiling: 8 images in the 10 s after it, and 4 steps are left.
-    assert "step 2 of 3, loss 0.500, 0.8 images/s, 0:40 left" in caplog.text
+    assert "step 2 of 3, loss 0.500, 0.8 images/s, about 40 s left" in caplog.text

@@ -1,0 +1,40 @@
+"""Arrays from .npz files that may come from anyone."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import LookalikeError
+
+_NOT_ARRAYS = (
+    *(ValueError, KeyError, OSError, EOFError, NotImplementedError, MemoryError, RuntimeError),
+    *(SyntaxError, TypeError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise for a file that is no .npz, or a damaged one."""
+
+
+def read_npz(data: bytes, path: str | Path, what: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name; never unpickles.
+
+    Args:
+        data: the whole file.
+        path: of it, for the sentence.
+        what: it should hold, for the sentence.
+
+    Raises:
+        LookalikeError: if it is another file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # Packed, a file of 1 MB could become one of 1 GB.
+            if any(member.file_size > len(data) for member in archive.infolist()):
+                raise ValueError("arrays that are larger than the file")
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _NOT_ARRAYS as error:
+        raise LookalikeError(f"Expected {what} in {path}. Received: {error}") from None

@@ -1,0 +1,54 @@
+"""The report job: finds out what a place holds, and makes the page of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import printable_lines
+
+from ..config.job import Config
+from ..filesystem import files
+from .answers import AnswersOptions, answers_page
+from .page import write_page
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """A page that was made: its path, its size in bytes, and what is in it."""
+
+    page: str
+    size: int
+    told: Mapping[str, str]
+
+
+def report(place: str, config: Config | None, page: str | None, options: AnswersOptions) -> ReportSummary:
+    """Makes the page of what a place holds.
+
+    Args:
+        place: a folder of answers.
+        config: the job; None for what is noted there.
+        page: path of the page; None for `report.html` in the place.
+        options: of a page of answers.
+
+    Raises:
+        LookalikeError: if the place holds nothing that there is a page of, or for what else the user can mend.
+        OSError: if something cannot be read, or the page not be written.
+    """
+    page = page or files.join(place, PAGE)
+    made = answers_page(place, page, config, options)
+    if made is None:
+        raise LookalikeError(
+            f"Expected a folder of answers, as `lookalike query` writes it. Received: {place}"
+        )
+    write_page(page, made.html)
+    return ReportSummary(page, len(made.html.encode()), made.told)
+
+
+def report_text(summary: ReportSummary) -> str:
+    """The summary for people."""
+    lines = [f"{name:12} {value}" for name, value in summary.told.items()]
+    return printable_lines([*lines, f"{'page':12} {summary.page} ({summary.size / 1e6:.1f} MB)"])

@@ -1,0 +1,96 @@
+"""The pictures of items and queries for an album, read from the image shards again, and why some are not there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+
+from lookalike.model.errors import LookalikeError
+from lookalike.model.images.boxes import PartOfImage
+
+from ..config.job import Config
+from ..evaluate.pictures import each_item_picture, each_query_picture
+from ..filesystem import files
+from ..query.inputs import kind_of, query_options
+from ..query.query_files import query_table
+from ..query.table_pictures import table_items, table_pictures
+from ..runner.progress import Pace
+from ..store.generation import Generation
+from .album import ITEM, QUERY, Album
+
+logger = logging.getLogger(__name__)
+_VECTOR = "the query is a vector"
+
+
+def add_items(album: Album, config: Config, generation: Generation, item_ids: Collection[str]) -> None:
+    """Adds the pictures of items. A corpus that is gone, or cannot be read, is told in their place.
+
+    Args:
+        album: takes them, by the ids.
+        config: the job; its shards and store are read.
+        generation: that serves the items.
+        item_ids: wanted.
+    """
+    album.without(ITEM, "the shards no longer hold it")
+    pictures = each_item_picture(config, generation, item_ids)
+    album.add(ITEM, _as_far_as(pictures, album, ITEM), config.corpus.max_pixels)
+
+
+def add_queries(
+    album: Album, config: Config, generation: Generation, path: str | None, query_ids: Collection[str]
+) -> None:
+    """Adds the pictures of queries, as `add_items` does of items.
+
+    Args:
+        album: takes them, by the ids.
+        config: the job, which tells how queries are read.
+        generation: that serves the items, by which queries may ask.
+        path: of the queries; None where it is not known.
+        query_ids: wanted.
+    """
+    if path is None:
+        album.without(QUERY, "--queries was not given")
+        return
+    album.without(QUERY, "the queries no longer hold it")
+    pictures = _of_queries(album, config, generation, path, query_ids)
+    album.add(QUERY, _as_far_as(pictures, album, QUERY), config.corpus.max_pixels)
+
+
+def _of_queries(
+    album: Album, config: Config, generation: Generation, path: str, query_ids: Collection[str]
+) -> Iterator[tuple[str, bytes | PartOfImage]]:
+    table = query_table(path) if kind_of(path) == "table" else None
+    if table is None:
+        if kind_of(path) == "vectors":
+            album.without(QUERY, _VECTOR)
+        yield from each_query_picture(config, generation, path, query_ids)
+    elif table.content == "vector":
+        album.without(QUERY, _VECTOR)
+    elif table.content == "item_id":
+        items = table_items(table, query_ids)
+        asked: dict[str, list[str]] = {}
+        for query_id, item_id in items.items():
+            asked.setdefault(item_id, []).append(query_id)
+        for item_id, picture in each_item_picture(config, generation, asked):
+            yield from ((query_id, picture) for query_id in asked[item_id])
+    else:
+        yield from table_pictures(table, query_options(config.corpus), query_ids)
+
+
+def _as_far_as(
+    pictures: Iterator[tuple[str, bytes | PartOfImage]], album: Album, kind: str
+) -> Iterator[tuple[str, bytes | PartOfImage]]:
+    """The same until one cannot be read, and then why."""
+    pace = Pace()
+    try:
+        for count, picture in enumerate(pictures, 1):
+            yield picture
+            if pace.due():
+                logger.info("%s pictures read", f"{count:,}")
+    except (LookalikeError, OSError) as error:
+        logger.warning("pictures are missing: %s", _reason(error))
+        album.without(kind, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return files.reason(error) if isinstance(error, OSError) else str(error)

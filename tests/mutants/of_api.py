@@ -1,0 +1,47 @@
+"""Changes to what `import lookalike` gives to a program."""
+
+from __future__ import annotations
+
+from .change import Change, worse, wrong
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/api/images.py": [
+        wrong(
+            "rows[:, 1:] = pixels.reshape(height, -1)",
+            "rows[:, 1:] = pixels[..., ::-1].reshape(height, -1)",
+            "red and blue of an array change places",
+        ),
+        wrong(
+            "ImageOps.exif_transpose(image)",
+            "image",
+            "a PIL image lies on its side",
+        ),
+    ],
+    "pipelines/api/encoders.py": [
+        wrong(
+            "found |= {before + i: error for",
+            "found |= {i: error for",
+            "an error behind the first batch is told of another image",
+        ),
+    ],
+    "pipelines/api/queries.py": [
+        wrong(
+            "        start += len(vectors)\n",
+            "",
+            "images behind the first batch have the numbers of others",
+            "tests/pipelines/api/test_stores.py",
+        ),
+    ],
+    "pipelines/api/stores.py": [
+        wrong(
+            "if query_ids is not None and next(names, None) is not None:",
+            "if False:",
+            "ids that are too many pass for those of other queries",
+        ),
+        worse(
+            "        self._open.close()\n",
+            "",
+            "a store that is closed keeps a generation from being pruned",
+        ),
+    ],
+}

@@ -1,0 +1,71 @@
+"""Changes to the pages that people look at."""
+
+from __future__ import annotations
+
+from .change import Change, loses, wrong
+
+CHANGES: dict[str, list[Change]] = {
+    "pipelines/pages/album.py": [
+        wrong(
+            "        if len(address) > self._room:\n",
+            "        if False:\n",
+            "a page grows without bound",
+        ),
+    ],
+    "pipelines/pages/answer_rows.py": [
+        wrong(
+            "        number = before + np.cumsum(rank == 1) - 1\n",
+            "        number = np.cumsum(rank == 1) - 1\n",
+            "a query has the matches of another one",
+        ),
+        wrong(
+            "        first = np.flatnonzero(here & (rank <= MATCHES))\n",
+            "        first = np.flatnonzero(here)\n",
+            "a page holds as many matches as the tables",
+        ),
+    ],
+    "pipelines/pages/choosing.py": [
+        wrong("        free[chosen] = False\n", "", "a query is shown twice"),
+        wrong(
+            "take(FAR, far if limit is None else far[near[far] < limit])",
+            "take(FAR, far)",
+            "what is near stands among what has nothing near",
+        ),
+    ],
+    "pipelines/pages/new_items.py": [
+        wrong(
+            "    return candidates - {item_id for ids in went.values() for item_id in ids}\n",
+            "    return candidates\n",
+            "an item that moved to another shard is new",
+        ),
+    ],
+    "pipelines/pages/overview.py": [
+        wrong(
+            "self.second[start + int(np.searchsorted(first, row)) - 1] = score[row]",
+            "self.second[start + int(np.searchsorted(first, row)) - (start == 0)] = score[row]",
+            "the second match is another query's",
+        ),
+    ],
+    "pipelines/pages/page.py": [
+        wrong("        autoescape=True,\n", "        autoescape=False,\n", "an id is a script"),
+        wrong(
+            "return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value",
+            "return value",
+            "an id turns the direction of what follows",
+        ),
+    ],
+    "pipelines/pages/pictures.py": [
+        loses(
+            "    except (LookalikeError, OSError) as error:\n",
+            "    except ZeroDivisionError as error:\n",
+            "there is no page of answers whose shards are gone",
+        ),
+    ],
+    "pipelines/query/note.py": [
+        wrong(
+            '        "queries": anchored(queries),\n',
+            '        "queries": queries,\n',
+            "queries are looked for where the page is made",
+        ),
+    ],
+}
