@@ -222,6 +222,8 @@ def query(
 
     Once `lookalike evaluate --calibrate` was run, results have a column `probability` behind `score`.
 
+    OUT/query.json tells how they were made: `lookalike report OUT` makes a page of them, to look at.
+
     Every query of the input is in exactly one of the two tables. With Beam's flags, behind `--`, workers answer, which
     must see the queries, the store and OUT; the tables are the same.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lookalike.model.errors import LookalikeError
+
 from .options import Overrides, expand, load_config
 
 
@@ -58,5 +60,7 @@ def report(
     from ..pages.job import report as run
     from ..pages.job import report_text
 
+    if set and config is None:
+        raise LookalikeError("Expected --config with --set. Received: --set alone")
     job = load_config(config, set) if config else None
     print(report_text(run(place, job, page, AnswersOptions(queries, relevance, rows))))

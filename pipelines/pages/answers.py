@@ -133,7 +133,7 @@ def _page(
         counts=_counts(overview, tables, page),
         chart=_chart(overview, generation),
         sections=[(name, *_words(name, chosen, relevance, overview), shown) for name, shown in sections],
-        chosen=chosen,
+        all_near=chosen.limit if not chosen.sections[FAR] else None,
         relevance=relevance,
         right=_right(overview),
         has_new=new is not None,

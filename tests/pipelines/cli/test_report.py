@@ -17,3 +17,8 @@ def test_a_folder_of_nothing_is_one_sentence(tmp_path) -> None:
     done = run("report", tmp_path)
     assert done.code == 2
     assert done.sentence.startswith("Expected a folder of answers")
+
+
+def test_keys_of_a_job_file_that_is_not_named_are_refused(tmp_path) -> None:
+    done = run("report", tmp_path, "--set", "store=elsewhere")
+    assert (done.code, done.sentence) == (2, "Expected --config with --set. Received: --set alone")

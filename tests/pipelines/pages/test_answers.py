@@ -14,6 +14,7 @@ import pytest
 from lookalike.model.errors import LookalikeError
 from lookalike.pages.answers import AnswersOptions, answers_page
 from lookalike.pages.job import report
+from lookalike.query.tables import FORMATS
 from tests.conftest import Job
 from tests.support.browser import browser, opened
 
@@ -188,3 +189,49 @@ def test_answers_of_a_generation_that_is_gone_say_so(copied, pictures) -> None:
 
 def test_a_folder_without_answers_has_no_page(tmp_path) -> None:
     assert answers_page(str(tmp_path), "page.html", None, AnswersOptions()) is None
+
+
+def test_tables_of_every_format_make_the_same_page(copied, pictures) -> None:
+    queries = copied.query_file({"q.jpg": pictures["p01.jpg"], "r.png": pictures["p03.png"], "bad.jpg": b"?"})
+    pages = []
+    for form in FORMATS:
+        shutil.rmtree(copied.folder / "out", ignore_errors=True)
+        assert copied.query(queries, "-k", 3, form=form).code == 0
+        made = answers_page(str(copied.folder / "out"), "page.html", None, AnswersOptions())
+        assert made
+        pages.append(made.html.replace(f".{form}", ".form"))
+    assert pages[0] == pages[1] == pages[2]
+
+
+def test_where_nothing_was_answered_there_is_a_page_of_what_failed(copied) -> None:
+    assert copied.query(copied.query_file({"bad.jpg": b"?", "worse.jpg": b""})).code == 3
+    made = answers_page(str(copied.folder / "out"), "page.html", None, AnswersOptions())
+    assert made
+    assert "2 queries were not answered" in made.html
+    assert "bad.jpg" in made.html
+    assert '<li class="row"' not in made.html
+
+
+@pytest.mark.slow
+def test_distances_are_told_as_such(copied, pictures) -> None:
+    copied.set(metric="euclidean", store=str(copied.folder / "other"))
+    copied.nightly()
+    assert copied.query(copied.query_file({"q.jpg": pictures["p01.jpg"]}), "-k", 3).code == 0
+    made = answers_page(str(copied.folder / "out"), "page.html", None, AnswersOptions())
+    assert made
+    assert "Least distance at most" in made.html
+    assert 'data-sign="-1"' in made.html
+    assert made.html.count("same picture") == 1  # by its file, not by its distance of 0
+
+
+@pytest.mark.parametrize(
+    ("farthest", "told"), [(-1.0, "no query has nothing near"), (1.1, "farther than 1.100")]
+)
+def test_what_the_index_was_tuned_with_tells_what_is_near(
+    hostile, monkeypatch, farthest: float, told: str
+) -> None:
+    monkeypatch.setattr("lookalike.pages.answers._farthest", lambda *_: farthest)
+    made = answers_page(str(hostile.folder / "out"), "page.html", None, AnswersOptions())
+    assert made
+    assert told in made.html
+    assert ('id="far"' in made.html) == (farthest > 0)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from fnmatch import fnmatch
+from pathlib import Path
 
 import jinja2
 import pytest
+import tomllib
 
 from lookalike.pages import page
 from lookalike.pages.page import render, write_page
+from tests.support.places import ROOT
 
 HOSTILE = "<script>alert(1)</script>\"'>\u202e\n<img src=x onerror=alert(2)>"
 
@@ -62,3 +66,12 @@ def test_a_page_forbids_itself_all_but_its_own(template) -> None:
 def test_a_page_is_written_whole(tmp_path) -> None:
     write_page(str(tmp_path / "page.html"), "<p>ü</p>")
     assert (tmp_path / "page.html").read_bytes() == "<p>ü</p>".encode()
+
+
+def test_all_that_a_page_is_made_of_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["lookalike.pages"]
+    made_of = [path for path in Path(TEMPLATES).rglob("*") if path.is_file()]
+    assert made_of
+    for path in made_of:
+        assert any(fnmatch(str(path.relative_to(Path(TEMPLATES).parent)), one) for one in patterns), path
