@@ -14,11 +14,13 @@ from .options import Overrides, expand, load_config
 
 def report(
     place: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="PLACE", callback=expand, help="Folder that `query` or `duplicates` wrote to."
+            metavar="PLACE",
+            callback=expand,
+            help="Folder that `query` or `duplicates` wrote to, or a store. Default: the store of -c.",
         ),
-    ],
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -45,20 +47,25 @@ def report(
     ] = None,
     page: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="PAGE", callback=expand, help="Default: PLACE/report.html."),
+        typer.Option("--out", "-o", metavar="PAGE", callback=expand, help="Default: report.html in PLACE."),
     ] = None,
     rows: Annotated[
         int, typer.Option(min=1, help="Queries or groups on the page; the tables have all.")
     ] = 400,
     set: Overrides = None,
 ) -> None:
-    """Make a page of answers, to look at: one HTML file with pictures.
+    """Make a page to look at: one HTML file with pictures, of answers, duplicates or the last night of a store.
 
-    It opens from the disk in any browser, asks for nothing from a network, and can be sent to others as it is. It shows
-    counts, how near the best matches are, the surest answers, the most doubtful, those with nothing near, then the
-    others, what failed and why, and items that are found by many queries.
+    It opens from the disk in any browser, asks for nothing from a network, and can be sent to others as it is. Of
+    answers it shows counts, how near the best matches are, the surest answers, the most doubtful, those with nothing
+    near, then the others, what failed and why, and items that are found by many queries.
+
+    Of duplicates it shows each group with what is kept; of a night what was rejected, the state of the catalogue, and
+    the nights before. For their pictures a store needs -c.
 
     Example: lookalike report answers/ --relevance directory
+
+    Example: lookalike report -c config/nightly.yaml
     """
     from ..pages.answers import AnswersOptions
     from ..pages.job import report as run
@@ -67,4 +74,7 @@ def report(
     if set and config is None:
         raise LookalikeError("Expected --config with --set. Received: --set alone")
     job = load_config(config, set) if config else None
+    place = place or (job.store if job else None)
+    if place is None:
+        raise LookalikeError("Expected PLACE, or --config with a store. Received: neither")
     print(report_text(run(place, job, page, AnswersOptions(queries, relevance, rows))))

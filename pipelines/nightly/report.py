@@ -74,6 +74,8 @@ class RunReport:
         pictures: what a look at some pictures of the image shards that were read found; None without any.
         health: what a sample of the items finds; None where nothing was published.
         standing: name of a standing query -> what became of it.
+        pruned: generations that were deleted, the files that went with them, and their bytes; empty where pruning was
+            not due.
     """
 
     started: str
@@ -106,6 +108,7 @@ class RunReport:
     pictures: Pictures | None = None
     health: Health | None = None
     standing: dict[str, StandingSummary] = field(default_factory=dict)
+    pruned: dict[str, int] = field(default_factory=dict)
 
 
 def now() -> str:

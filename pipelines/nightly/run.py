@@ -101,10 +101,11 @@ def _run(
     if indexed.published or may_be_due(config.store, keep.generations):
         pruning = time.perf_counter()
         try:
-            prune(config.store, keep.generations, keep.days)
+            pruned = prune(config.store, keep.generations, keep.days)
         except OSError as error:
             served = f"{indexed.generation.name} is served, but old generations could not be deleted"
             raise LookalikeError(f"{served}: {files.reason(error)}") from error
+        report.pruned = {"generations": len(pruned.deleted), "files": pruned.files, "bytes": pruned.bytes}
         report.seconds["prune"] = time.perf_counter() - pruning
     report.seconds["all"] = time.perf_counter() - started
     return embedded, indexed, standing

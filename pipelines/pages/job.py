@@ -10,8 +10,10 @@ from lookalike.model.printable import printable_lines
 
 from ..config.job import Config
 from ..filesystem import files
+from ..nightly.report import reports_folder
 from .answers import AnswersOptions, answers_page
 from .duplicates import duplicates_page
+from .night import night_page
 from .page import write_page
 
 PAGE = "report.html"
@@ -30,21 +32,28 @@ def report(place: str, config: Config | None, page: str | None, options: Answers
     """Makes the page of what a place holds.
 
     Args:
-        place: a folder of answers.
+        place: a folder of answers or of duplicates, or a store.
         config: the job; None for what is noted there.
-        page: path of the page; None for `report.html` in the place.
-        options: of a page of answers.
+        page: path of the page; None for `report.html` in the place, or among the reports of a store.
+        options: of a page of answers; of them duplicates take `rows`.
 
     Raises:
         LookalikeError: if the place holds nothing that there is a page of, or for what else the user can mend.
         OSError: if something cannot be read, or the page not be written.
     """
-    page = page or files.join(place, PAGE)
-    made = answers_page(place, page, config, options) or duplicates_page(place, page, config, options.rows)
+    beside = page or files.join(place, PAGE)
+    made = answers_page(place, beside, config, options) or duplicates_page(
+        place, beside, config, options.rows
+    )
+    if made is None:
+        beside = page or files.join(reports_folder(place), PAGE)
+        made = night_page(place, config)
     if made is None:
         raise LookalikeError(
-            f"Expected a folder that `lookalike query` or `lookalike duplicates` wrote to. Received: {place}"
+            "Expected a folder that `lookalike query` or `duplicates` wrote to, or a store with the report of a night. "
+            f"Received: {place}"
         )
+    page = beside
     write_page(page, made.html)
     return ReportSummary(page, len(made.html.encode()), made.told)
 

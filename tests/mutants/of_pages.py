@@ -42,6 +42,16 @@ CHANGES: dict[str, list[Change]] = {
             "an item that moved to another shard is new",
         ),
     ],
+    "pipelines/pages/night_reports.py": [
+        wrong("[-most:]", "[:most]", "the page is of a night long gone"),
+    ],
+    "pipelines/pages/reject_examples.py": [
+        wrong(
+            'if one["item_id"] and one["item_id"] not in down:',
+            'if one["item_id"]:',
+            "a reject that is taken down is shown",
+        ),
+    ],
     "pipelines/pages/overview.py": [
         wrong(
             "self.second[start + int(np.searchsorted(first, row)) - 1] = score[row]",

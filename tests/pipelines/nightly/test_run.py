@@ -216,6 +216,9 @@ def test_old_generations_are_pruned_by_retention(job, pictures):
         job.nightly("--set", f"index.recall_target={target}", "--set", "retention.generations=2")
     assert len(list((job.store / "generations").iterdir())) == 2
     assert len(list((job.store / "indexes").iterdir())) == 2
+    told = report(job)["pruned"]
+    assert told["generations"] == 1
+    assert min(told["files"], told["bytes"]) > 1
 
 
 def test_generations_younger_than_retention_days_are_kept(job, pictures):
