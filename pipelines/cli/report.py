@@ -15,7 +15,9 @@ from .options import Overrides, expand, load_config
 def report(
     place: Annotated[
         str,
-        typer.Argument(metavar="ANSWERS", callback=expand, help="Folder that `query` wrote its tables to."),
+        typer.Argument(
+            metavar="PLACE", callback=expand, help="Folder that `query` or `duplicates` wrote to."
+        ),
     ],
     config: Annotated[
         Path | None,
@@ -24,7 +26,7 @@ def report(
             "-c",
             metavar="FILE",
             callback=expand,
-            help="The job file. Default: the job that answered.",
+            help="The job file. Default: the job noted in PLACE.",
         ),
     ] = None,
     queries: Annotated[
@@ -43,9 +45,11 @@ def report(
     ] = None,
     page: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="PAGE", callback=expand, help="Default: ANSWERS/report.html."),
+        typer.Option("--out", "-o", metavar="PAGE", callback=expand, help="Default: PLACE/report.html."),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Queries on the page; the tables have all.")] = 400,
+    rows: Annotated[
+        int, typer.Option(min=1, help="Queries or groups on the page; the tables have all.")
+    ] = 400,
     set: Overrides = None,
 ) -> None:
     """Make a page of answers, to look at: one HTML file with pictures.

@@ -145,7 +145,7 @@ def duplicates(
                 table=table,
                 seconds=seconds,
             )
-            files.write_bytes(files.join(out, THRESHOLD), threshold_json(summary))
+            files.write_bytes(files.join(out, THRESHOLD), threshold_json(summary, config, against))
             write_groups(run, table, options.table_format, made_by)
     return summary
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from lookalike.model.printable import printable_lines
 
+from ..config.job import Config
+from ..config.noted import noted
 from .limiting import Others
 from .results import Groups
 from .threshold import Threshold
@@ -47,8 +49,8 @@ class DuplicatesSummary:
     unseen: int = 0
 
 
-def threshold_json(summary: DuplicatesSummary) -> bytes:
-    """What decided what is a copy, for `threshold.json`."""
+def threshold_json(summary: DuplicatesSummary, config: Config, against: Config | None) -> bytes:
+    """What decided what is a copy, and whose pictures they are, for `threshold.json`."""
     found = summary.threshold
     data = {
         "generation": summary.generation,
@@ -60,6 +62,8 @@ def threshold_json(summary: DuplicatesSummary) -> bytes:
         "recall": found and dict(found.recall),
         "pairs_not_looked_at": summary.others.pairs - summary.others.sampled,
         "copies_not_looked_at": summary.unseen,
+        "job": noted(config),
+        "against_job": against and noted(against),
     }
     return json.dumps(data, indent=1).encode() + b"\n"
 

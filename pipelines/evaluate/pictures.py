@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
@@ -37,7 +37,13 @@ def each_item_picture(
         LookalikeError: if the shards are gone.
         OSError: if one, or an embedding file, cannot be read.
     """
-    wanted = first_shards(config.store, served_notes(config.store, generation), item_ids)
+    yield from pictures_in(
+        config, first_shards(config.store, served_notes(config.store, generation), item_ids)
+    )
+
+
+def pictures_in(config: Config, wanted: Mapping[str, Collection[str]]) -> Iterator[tuple[str, bytes]]:
+    """Id and encoded image, decodable or not, of records that shards hold: shard -> ids. Raises as for items."""
     options = config.corpus.source_options()
     for shard in find_shards(config.corpus.shards, options) if wanted else ():
         if shard.name in wanted:

@@ -81,6 +81,7 @@ class Album:
     Attributes:
         shown: pictures that were handed out.
         left_out: pictures that were asked for when there was no room.
+        sizes: kind and id -> bytes of the file that a picture was read from.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -88,6 +89,7 @@ class Album:
         self._made: dict[tuple[str, str], Thumbnail | str] = {}
         self._without: dict[str, str] = {}
         self.shown = self.left_out = 0
+        self.sizes: dict[tuple[str, str], int] = {}
 
     def add(
         self, kind: str, pictures: Iterable[tuple[str, bytes | PartOfImage]], max_pixels: int = MAX_PIXELS
@@ -103,8 +105,9 @@ class Album:
         waiting: deque[tuple[str, int, Future[Thumbnail | str]]] = deque()
 
         def take() -> None:
-            name, _, made = waiting.popleft()
+            name, size, made = waiting.popleft()
             self._made.setdefault((kind, name), made.result())
+            self.sizes.setdefault((kind, name), size)
 
         with ThreadPoolExecutor(cores()) as pool:
             for name, data in pictures:
@@ -119,6 +122,10 @@ class Album:
     def without(self, kind: str, reason: str) -> None:
         """Tells why pictures of a kind that were not added are not there."""
         self._without[kind] = reason
+
+    def refuse(self, kind: str, names: Iterable[str], reason: str) -> None:
+        """Tells why some pictures are not to be shown, whether they are added or not."""
+        self._made.update({(kind, name): reason for name in names})
 
     def show(self, kind: str, name: str) -> Picture:
         """The picture of an id for the next place in the page; where there is none, with a reason instead."""

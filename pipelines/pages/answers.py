@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
-from ..filesystem import files
 from ..query.note import QueryNote, read_note
 from ..store import generations
 from ..store.generation import Generation
@@ -19,9 +15,10 @@ from .album import ITEM, MOST_BYTES, Album
 from .answer_rows import RowMaker, ids_of, rows_of, sections_of
 from .charts import Chart, histogram
 from .choosing import DOUBTFUL, FAR, MISTAKES, OTHERS, SUREST, Chosen, choose
+from .generation_shown import opened
 from .new_items import new_items
 from .overview import Overview, look_over
-from .page import plural, render
+from .page import link, plural, render
 from .pictures import add_items, add_queries
 from .rejects import look_at_rejects
 from .relevance import Relevance, relevance_of
@@ -81,14 +78,8 @@ def answers_page(
                 f"Expected -c with the job file, as nothing in {folder} tells it. Received: none"
             )
         config = note.config
-    with _generation(config.store, note) as generation:
+    with opened(config.store, note.generation if note else None) as generation:
         return _page(tables, page, config, note, generation, options)
-
-
-def _generation(store: str, note: QueryNote | None) -> contextlib.AbstractContextManager[Generation]:
-    """Opens the generation that answered; where it is not known, or gone, the one that is served now."""
-    is_there = note is not None and note.generation in generations.names(store)
-    return generations.reading(store, note.generation if note and is_there else None)
 
 
 def _page(
@@ -133,15 +124,15 @@ def _page(
         counts=_counts(overview, tables, page),
         chart=_chart(overview, generation),
         sections=[(name, *_words(name, chosen, relevance, overview), shown) for name, shown in sections],
-        all_near=chosen.limit if not chosen.sections[FAR] else None,
+        all_near=chosen.limit if overview.answered and not chosen.far else None,
         relevance=relevance,
         right=_right(overview),
         has_new=new is not None,
         is_cosine=generation.metric == "cosine",
         hubs=[(item, n, album.show(ITEM, item)) for item, n in overview.hubs if n > 1],
         rejects=rejects,
-        results=_link(tables.results, page),
-        failures=_link(tables.failures, page),
+        results=link(tables.results, page),
+        failures=link(tables.failures, page),
         left_out=album.left_out,
     )
     told = {
@@ -164,19 +155,9 @@ def _farthest(store: str, generation: Generation) -> float | None:
 def _counts(overview: Overview, tables: AnswerTables, page: str) -> list[tuple[int, str, str | None]]:
     return [
         (overview.answered + overview.failed, "queries read", None),
-        (overview.answered, "answered", _link(tables.results, page)),
-        (overview.failed, "failed", _link(tables.failures, page)),
+        (overview.answered, "answered", link(tables.results, page)),
+        (overview.failed, "failed", link(tables.failures, page)),
     ]
-
-
-def _link(table: str, page: str) -> str | None:
-    """The address of a table from where the page is; None where one of both is remote and the other is not."""
-    folder, name = os.path.split(table)
-    if os.path.dirname(page) == folder:
-        return "./" + quote(name)
-    if files.is_remote(table) or files.is_remote(page):
-        return None
-    return "./" + quote(os.path.relpath(table, os.path.dirname(os.path.abspath(page))))
 
 
 def _chart(overview: Overview, generation: Generation) -> Chart | None:

@@ -11,6 +11,7 @@ from lookalike.model.printable import printable_lines
 from ..config.job import Config
 from ..filesystem import files
 from .answers import AnswersOptions, answers_page
+from .duplicates import duplicates_page
 from .page import write_page
 
 PAGE = "report.html"
@@ -39,10 +40,10 @@ def report(place: str, config: Config | None, page: str | None, options: Answers
         OSError: if something cannot be read, or the page not be written.
     """
     page = page or files.join(place, PAGE)
-    made = answers_page(place, page, config, options)
+    made = answers_page(place, page, config, options) or duplicates_page(place, page, config, options.rows)
     if made is None:
         raise LookalikeError(
-            f"Expected a folder of answers, as `lookalike query` writes it. Received: {place}"
+            f"Expected a folder that `lookalike query` or `lookalike duplicates` wrote to. Received: {place}"
         )
     write_page(page, made.html)
     return ReportSummary(page, len(made.html.encode()), made.told)

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -59,6 +60,16 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     ('1 query', '1,200 matches', '2 rows')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def link(table: str, page: str) -> str | None:
+    """The address of a file from where a page is; None where one of both is remote and the other is not."""
+    folder, name = os.path.split(table)
+    if os.path.dirname(page) == folder:
+        return "./" + quote(name)
+    if files.is_remote(table) or files.is_remote(page):
+        return None
+    return "./" + quote(os.path.relpath(table, os.path.dirname(os.path.abspath(page))))
 
 
 @functools.cache

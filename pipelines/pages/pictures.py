@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.boxes import PartOfImage
 
@@ -15,6 +18,7 @@ from ..query.inputs import kind_of, query_options
 from ..query.query_files import query_table
 from ..query.table_pictures import table_items, table_pictures
 from ..runner.progress import Pace
+from ..store import exclusions
 from ..store.generation import Generation
 from .album import ITEM, QUERY, Album
 
@@ -22,18 +26,25 @@ logger = logging.getLogger(__name__)
 _VECTOR = "the query is a vector"
 
 
-def add_items(album: Album, config: Config, generation: Generation, item_ids: Collection[str]) -> None:
-    """Adds the pictures of items. A corpus that is gone, or cannot be read, is told in their place.
+def add_items(
+    album: Album, config: Config, generation: Generation, item_ids: Collection[str], kind: str = ITEM
+) -> None:
+    """Adds the pictures of items. A corpus that is gone, or cannot be read, is told in their place, and what is taken
+    down is not shown.
 
     Args:
         album: takes them, by the ids.
         config: the job; its shards and store are read.
         generation: that serves the items.
         item_ids: wanted.
+        kind: what the album calls them.
     """
-    album.without(ITEM, "the shards no longer hold it")
-    pictures = each_item_picture(config, generation, item_ids)
-    album.add(ITEM, _as_far_as(pictures, album, ITEM), config.corpus.max_pixels)
+    album.without(kind, "the shards no longer hold it")
+    wanted = pa.array(list(item_ids), pa.string())
+    is_down = pc.is_in(wanted, exclusions.excluded_ids(config.store))
+    album.refuse(kind, wanted.filter(is_down).to_pylist(), "it is taken down")
+    pictures = each_item_picture(config, generation, wanted.filter(pc.invert(is_down)).to_pylist())
+    album.add(kind, as_far_as(pictures, album, kind), config.corpus.max_pixels)
 
 
 def add_queries(
@@ -53,7 +64,7 @@ def add_queries(
         return
     album.without(QUERY, "the queries no longer hold it")
     pictures = _of_queries(album, config, generation, path, query_ids)
-    album.add(QUERY, _as_far_as(pictures, album, QUERY), config.corpus.max_pixels)
+    album.add(QUERY, as_far_as(pictures, album, QUERY), config.corpus.max_pixels)
 
 
 def _of_queries(
@@ -77,7 +88,7 @@ def _of_queries(
         yield from table_pictures(table, query_options(config.corpus), query_ids)
 
 
-def _as_far_as(
+def as_far_as(
     pictures: Iterator[tuple[str, bytes | PartOfImage]], album: Album, kind: str
 ) -> Iterator[tuple[str, bytes | PartOfImage]]:
     """The same until one cannot be read, and then why."""

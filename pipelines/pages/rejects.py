@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..store.generation import Generation
 from ..store.generations import served_notes
@@ -44,7 +46,7 @@ def look_at_rejects(store: str, generation: Generation) -> Rejects:
     first: dict[tuple[str, str], str] = {}
     examples: dict[tuple[str, str], list[str]] = {}
     for row in read_rejects(store, some):
-        kind = (row["stage"], _NUMBER.sub("#", row["error"]))
+        kind = kind_of(row)
         counts[kind] += 1
         first.setdefault(kind, row["error"])
         kept = examples.setdefault(kind, [])
@@ -53,3 +55,8 @@ def look_at_rejects(store: str, generation: Generation) -> Rejects:
     order = sorted(counts, key=lambda kind: (-counts[kind], kind))
     reasons = tuple(Reason(kind[0], first[kind], counts[kind], tuple(examples[kind])) for kind in order)
     return Rejects(generation.counts.get("rejected", 0), counts.total(), reasons)
+
+
+def kind_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    """What rejects for the same reason have in common: the stage, and the sentence but for its numbers."""
+    return row["stage"], _NUMBER.sub("#", row["error"])

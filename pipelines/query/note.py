@@ -12,14 +12,13 @@ import pydantic
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
+from ..config.noted import from_note, noted
 from ..filesystem import files
 from ..filesystem.paths import anchored
 from .report import QuerySummary
 
 NOTE = "query.json"
 FORMAT = 1
-_KEPT = {"corpus", "encoder", "store", "metric"}
-"""What it takes of a job to find the pictures of its items and queries."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,6 @@ class QueryNote:
 
 def write_note(out: str, config: Config, queries: str, summary: QuerySummary) -> None:
     """Writes the note, with paths that do not depend on where the command was run. Raises OSError."""
-    shards = config.corpus.shards
-    shards = anchored(shards) if isinstance(shards, str) else [anchored(one) for one in shards]
-    corpus = config.corpus.model_copy(update={"shards": shards})
-    job = config.model_copy(update={"corpus": corpus})
     data = {
         "format": FORMAT,
         "queries": anchored(queries),
@@ -54,7 +49,7 @@ def write_note(out: str, config: Config, queries: str, summary: QuerySummary) ->
             "failed": summary.failed,
             "matches": summary.matches,
         },
-        "job": job.model_dump(mode="json", include=_KEPT, exclude_defaults=True),
+        "job": noted(config),
     }
     files.write_bytes(note_path(out), json.dumps(data, indent=1, ensure_ascii=False).encode() + b"\n")
 
@@ -71,8 +66,7 @@ def read_note(out: str) -> QueryNote | None:
         return None
     try:
         data: dict[str, Any] = json.loads(files.read_bytes(path))
-        config = Config.model_validate_json(json.dumps(data["job"]))
-        return QueryNote(data["queries"], data["generation"], data["counts"], config)
+        return QueryNote(data["queries"], data["generation"], data["counts"], from_note(data["job"]))
     except (ValueError, KeyError, TypeError, pydantic.ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise LookalikeError(

@@ -32,6 +32,9 @@ CHANGES: dict[str, list[Change]] = {
             "what is near stands among what has nothing near",
         ),
     ],
+    "pipelines/pages/duplicate_groups.py": [
+        wrong("ORDER BY keep DESC, ", "ORDER BY ", "a copy stands where what is kept should"),
+    ],
     "pipelines/pages/new_items.py": [
         wrong(
             "    return candidates - {item_id for ids in went.values() for item_id in ids}\n",
@@ -55,6 +58,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/pages/pictures.py": [
+        wrong(
+            'album.refuse(kind, wanted.filter(is_down).to_pylist(), "it is taken down")\n',
+            "pass\n",
+            "what is taken down is said to be gone",
+        ),
         loses(
             "    except (LookalikeError, OSError) as error:\n",
             "    except ZeroDivisionError as error:\n",

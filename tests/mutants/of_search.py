@@ -190,6 +190,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/tuning.py": [
         wrong(
+            "best, best_cost = exactly(k, target), min(exact_cost(shape), below)",
+            "best, best_cost = exactly(k, target), exact_cost(shape)",
+            "an index is built in the dearer of two ways",
+        ),
+        wrong(
             "enough = tried.recall_lower >= target",
             "enough = tried.recall >= target",
             "the target is reached by luck",

@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from lookalike.config.job import Config
 from lookalike.duplicates.limiting import Others
 from lookalike.duplicates.report import DuplicatesSummary, duplicates_report, threshold_json
 from lookalike.duplicates.results import Groups
 from lookalike.duplicates.threshold import Threshold
 
+CONFIG = Config.model_validate({"corpus": {"shards": "a"}, "encoder": "b", "store": "c"})
 LOOKED = DuplicatesSummary(
     generation="20260101T000000Z-1",
     against=None,
@@ -47,16 +49,18 @@ def test_what_was_not_looked_at_is_told() -> None:
         "not seen     5,000 pairs are less near than those: a look at 1,000 of them tells of some 8 copies more "
         "(duplicates.pairs)"
     )
-    said = json.loads(threshold_json(told))
+    said = json.loads(threshold_json(told, CONFIG, None))
     assert (said["pairs_not_looked_at"], said["copies_not_looked_at"]) == (4000, 8)
 
 
 def test_the_threshold_as_json() -> None:
-    told = json.loads(threshold_json(LOOKED))
+    told = json.loads(threshold_json(LOOKED, CONFIG, None))
     assert told["min_correlation"] == 0.9416
     assert told["recall"]["cropped"] == 0.98
     assert told["min_score"] is None
-    told = json.loads(threshold_json(replace(LOOKED, threshold=None, min_score=0.9)))
+    assert told["job"]["corpus"]["shards"].endswith("/a")
+    assert told["against_job"] is None
+    told = json.loads(threshold_json(replace(LOOKED, threshold=None, min_score=0.9), CONFIG, None))
     assert told["min_score"] == 0.9
     assert told["recall"] is None
     assert told["wished_precision"] is None

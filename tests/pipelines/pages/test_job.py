@@ -22,6 +22,6 @@ def test_a_page_lies_beside_the_answers_or_where_it_is_wanted(copied, pictures, 
 
 
 def test_a_place_that_holds_nothing_of_ours_is_refused(tmp_path) -> None:
-    with pytest.raises(LookalikeError, match="folder of answers"):
+    with pytest.raises(LookalikeError, match="Expected a folder that"):
         report(str(tmp_path), None, None, AnswersOptions())
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.query.blocks import Block, Failure, parted, unique, unsearchable
+from lookalike.query.blocks import Block, Failure, joined, parted, unique, unsearchable
 
 
 def test_an_id_that_came_in_an_earlier_block_is_a_failure_and_blocks_of_nothing_are_left_out():
@@ -56,3 +56,23 @@ def test_a_block_in_parts_is_the_same_and_no_query_is_cut_in_two(rows, size):
     told = [sorted([*part.numbers.tolist(), *(one.number for one in part.failures)]) for part in parts]
     assert [n for part in told for n in part] == sorted(n for part in told for n in part)
     assert len({n for part in parts for n in set(part.numbers.tolist())}) == len(set(ids))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_joined_blocks_hold_the_same_queries_in_the_same_order(count):
+    numbers = [[0, 1, 2], [4, 5], [], [9]]
+    blocks = [
+        Block([str(n) for n in of], np.full((len(of), 2), np.float32(place)), np.array(of, np.int64))
+        for place, of in enumerate(numbers)
+    ]
+    failures = [Failure(3, "3", "vector", "no"), Failure(7, "7", "id", "no")]
+    blocks[1].failures.append(failures[0])
+    blocks[2].failures.append(failures[1])
+    found = list(joined(iter(blocks), 3, count))
+    assert len(found) == -(-4 // count)
+    assert [name for block in found for name in block.ids] == ["0", "1", "2", "4", "5", "9"]
+    assert [failure for block in found for failure in block.failures] == failures
+    for block in found:
+        assert block.ids == [str(n) for n in block.numbers]
+    expected = np.repeat([0, 1, 3], [3, 2, 1])[:, None] * np.ones(2)
+    np.testing.assert_array_equal(np.concatenate([block.vectors for block in found]), expected)
