@@ -83,7 +83,7 @@ bench: $(READY)
 # The pages of docs/ as a site, in build/site; those of the reference that follow from the code are written anew.
 docs: $(READY)
 	$(BIN)/python docs/reference/make.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo 'build/site/index.html'
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.
