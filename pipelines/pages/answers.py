@@ -124,7 +124,7 @@ def _page(
         counts=_counts(overview, tables, page),
         chart=_chart(overview, generation),
         sections=[(name, *_words(name, chosen, relevance, overview), shown) for name, shown in sections],
-        all_near=chosen.limit if not chosen.sections[FAR] else None,
+        all_near=chosen.limit if overview.answered and not chosen.far else None,
         relevance=relevance,
         right=_right(overview),
         has_new=new is not None,

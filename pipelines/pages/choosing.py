@@ -22,11 +22,13 @@ class Chosen:
         sections: name -> positions of queries, in the order in which they are shown; none is in two.
         left_out: queries that were answered and are in no section.
         limit: the score that what is in `FAR` does not reach; None where nothing tells one.
+        far: queries that do not reach it, shown or not; 0 without one.
     """
 
     sections: Mapping[str, tuple[int, ...]]
     left_out: int
     limit: float | None
+    far: int = 0
 
 
 def choose(
@@ -73,4 +75,5 @@ def choose(
     take(DOUBTFUL, doubtful)
     take(OTHERS, np.flatnonzero(free), rows)
     shown = {name: sections[name] for name in (MISTAKES, SUREST, DOUBTFUL, FAR, OTHERS)}
-    return Chosen(shown, len(near) - sum(map(len, shown.values())), farthest)
+    beyond = 0 if limit is None else int((near < limit).sum())
+    return Chosen(shown, len(near) - sum(map(len, shown.values())), farthest, beyond)

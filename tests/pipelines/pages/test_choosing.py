@@ -41,6 +41,7 @@ def test_with_probabilities_doubtful_is_what_is_nearest_to_one_half() -> None:
 def test_nothing_is_near_only_beyond_what_tuning_queries_reached() -> None:
     assert choose(overview(), "cosine", rows=100, farthest=0.15, few=2).sections[FAR] == (5,)
     assert choose(overview(), "cosine", rows=100, farthest=0.05, few=2).sections[FAR] == ()
+    assert choose(overview(), "cosine", rows=100, farthest=0.05, few=2).far == 0
     assert choose(overview(), "euclidean", rows=100, farthest=0.85, few=2).sections[FAR] == (0,)
 
 
@@ -68,3 +69,9 @@ def test_the_others_are_in_the_order_of_the_queries() -> None:
 def test_few_queries_and_equal_ones_are_each_shown_once(best: list[float]) -> None:
     found = choose(overview(best, [np.nan] * len(best)), "cosine", rows=100).sections
     assert sorted(number for numbers in found.values() for number in numbers) == list(range(len(best)))
+
+
+def test_what_has_nothing_near_is_counted_though_there_is_no_room_for_it() -> None:
+    chosen = choose(overview(right=[0] * 8), "cosine", rows=1, farthest=0.3)
+    assert chosen.sections[FAR] == ()
+    assert chosen.far == 2
