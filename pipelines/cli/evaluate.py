@@ -107,10 +107,12 @@ def evaluate(
 
     Example: lookalike evaluate -c a.yaml -c b.yaml --queries shop/ --queries street/ --relevance directory -o out/
     """
+    from ..config.noted import noted
     from ..evaluate.job import evaluate as run
     from ..evaluate.measurements import Settings
     from ..evaluate.report import as_text, make_report, read_sides, write_report
     from ..evaluate.summary import ClassSizes
+    from ..filesystem.paths import anchored
     from ..store.calibrations import keep_calibration
 
     if text:
@@ -145,6 +147,10 @@ def evaluate(
         found += evaluations
         configs += [job] * len(evaluations)
     report, tables = make_report(found, relevant, settings, sizes, earlier, resamples=resamples)
+    report["jobs"] = {
+        name: {"job": noted(job), "queries": anchored(path)}
+        for name, job, path in zip(names, jobs, asked, strict=True)
+    }
     write_report(out, report, tables)
     print(as_text(report))
     if against and not report["comparisons"]:

@@ -18,7 +18,7 @@ def report(
         typer.Argument(
             metavar="PLACE",
             callback=expand,
-            help="Folder that `query` or `duplicates` wrote to, or a store. Default: the store of -c.",
+            help="Folder of `query`, `duplicates` or `evaluate`, or a store. Default: that of -c.",
         ),
     ] = None,
     config: Annotated[
@@ -57,14 +57,15 @@ def report(
     ] = 0,
     set: Overrides = None,
 ) -> None:
-    """Make a page to look at: one HTML file with pictures, of answers, duplicates or the last night of a store.
+    """Make a page to look at: one HTML file with pictures, of answers, duplicates, an evaluation or a night.
 
     It opens from the disk in any browser, asks for nothing from a network, and can be sent to others as it is. Of
     answers it shows counts, how near the best matches are, the surest answers, the most doubtful, those with nothing
     near, then the others, what failed and why, and items that are found by many queries.
 
-    Of duplicates it shows each group with what is kept; of a night what was rejected, the state of the catalogue, and
-    the nights before. For their pictures a store needs -c.
+    Of duplicates it shows each group with what is kept; of an evaluation what one encoder finds and another does not;
+    of the last night of a store what was rejected, the state of the catalogue and the nights before, with -c with
+    their pictures.
 
     Example: lookalike report answers/ --relevance directory
 

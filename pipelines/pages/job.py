@@ -13,6 +13,7 @@ from ..filesystem import files
 from ..nightly.report import reports_folder
 from .answers import AnswersOptions, answers_page
 from .duplicates import duplicates_page
+from .evaluation import evaluation_page
 from .night import night_page
 from .page import write_page
 
@@ -32,30 +33,31 @@ def report(place: str, config: Config | None, page: str | None, options: Answers
     """Makes the page of what a place holds.
 
     Args:
-        place: a folder of answers or of duplicates, or a store.
+        place: a folder of answers, of duplicates or of an evaluation, or a store.
         config: the job; None for what is noted there.
         page: path of the page; None for `report.html` in the place, or among the reports of a store.
-        options: of a page of answers; of them duplicates take `rows`.
+        options: of a page of answers; the others take what they have of it, too.
 
     Raises:
         LookalikeError: if the place holds nothing that there is a page of, or for what else the user can mend.
         OSError: if something cannot be read, or the page not be written.
     """
     beside = page or files.join(place, PAGE)
-    made = answers_page(place, beside, config, options) or duplicates_page(
-        place, beside, config, options.rows
+    made = (
+        answers_page(place, beside, config, options)
+        or duplicates_page(place, beside, config, options.rows)
+        or evaluation_page(place, beside, config, options.queries, options.rows)
     )
     if made is None:
         beside = page or files.join(reports_folder(place), PAGE)
         made = night_page(place, config)
     if made is None:
         raise LookalikeError(
-            "Expected a folder that `lookalike query` or `duplicates` wrote to, or a store with the report of a night. "
-            f"Received: {place}"
+            "Expected a folder that `lookalike query`, `duplicates` or `evaluate` wrote to, or a store with the report "
+            f"of a night. Received: {place}"
         )
-    page = beside
-    write_page(page, made.html)
-    return ReportSummary(page, len(made.html.encode()), made.told)
+    write_page(beside, made.html)
+    return ReportSummary(beside, len(made.html.encode()), made.told)
 
 
 def report_text(summary: ReportSummary) -> str:

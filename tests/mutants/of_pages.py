@@ -32,6 +32,12 @@ CHANGES: dict[str, list[Change]] = {
             "what is near stands among what has nothing near",
         ),
     ],
+    "pipelines/pages/compared_queries.py": [
+        wrong(
+            "sides[1].take(places.drop_null())]", "sides[1]]", "a query stands beside another one's matches"
+        ),
+        wrong("right[1] & ~right[0]", "right[1]", "what both find is said to be found by one"),
+    ],
     "pipelines/pages/duplicate_groups.py": [
         wrong("ORDER BY keep DESC, ", "ORDER BY ", "a copy stands where what is kept should"),
     ],
