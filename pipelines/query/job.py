@@ -159,10 +159,8 @@ def serving(
         LookalikeError: for conditions that what is served does not allow.
         OSError: if the store cannot be read.
     """
-    steps = steps_of(config, generation)
     in_words = table is not None and table.has_text
-    if in_words:
-        steps = steps.model_copy(update={"query_expansion": None, "reranking": None})
+    steps = steps_of(config, generation, in_words)
     conditions = options.conditions or Conditions.of(config.query)
     conditions.check(generation.metadata, generation.metric)
     least = config.query.min_probability if options.min_probability is None else options.min_probability
