@@ -25,7 +25,7 @@ endef
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	@echo 'Setting up $(VENV), once: Python packages, 1.7 GB to download and 5 GB on the disk. It takes some minutes.'
+	@echo 'Setting up $(VENV), once: Python packages, about 1.3 GB to download and 4 GB on the disk. It takes some minutes.'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt \
 	  --editable '.[dev,demo,openvino,text]' | $(TELL)
@@ -83,7 +83,7 @@ bench: $(READY)
 # The pages of docs/ as a site, in build/site; those of the reference that follow from the code are written anew.
 docs: $(READY)
 	$(BIN)/python docs/reference/make.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo 'build/site/index.html'
 
 # After a change of dependencies in pyproject.toml: install without pins, then write down what came.

@@ -6,6 +6,10 @@ The catalogue is train/; relevant is the same class. A calibration is fitted wit
 each asked for without itself, and tried on validation/, at `query.k` 10, and at 100, which it was not fitted for. It is
 then tried, unchanged, on two other catalogues: a tenth of train/, and train/ as pencil drawings, which
 `domain_images.py` makes, asked for with validation/ as pencil drawings; and fitted anew there.
+
+How much of the error on validation/ is chance, a second table tells: the error (equal width) of samples of as many of
+the catalogue's own queries; of validation/'s queries, drawn with repetition; and on validation/ of calibrations that
+are fitted to the catalogue's queries, drawn with repetition.
 """
 
 from __future__ import annotations
@@ -15,16 +19,19 @@ import tempfile
 from pathlib import Path
 
 import common
+import numpy as np
 from domains import draw
 
 from lookalike.config.job import Config
-from lookalike.evaluate.calibration import figures
+from lookalike.evaluate.calibration import Calibrated, figures
 from lookalike.evaluate.job import evaluate
 from lookalike.evaluate.measurements import Settings
 from lookalike.model.encoder.calibration import Calibration, calibration_json
 from lookalike.model.encoder.manifest import CALIBRATION
+from lookalike.model.measuring.calibration import METHODS, equal_width
 from lookalike.nightly.run import nightly
 
+K = 10
 ROWS = [
     "the catalogue's items, cross-validated",
     "validation",
@@ -57,12 +64,14 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []
+        self.found: list[Calibrated] = []
 
     def add(self, job: Config, queries: Path, *, fit: bool = False) -> Calibration:
         """The next row; what was fitted for it."""
         (found,) = evaluate(job, str(queries), "directory", Settings(calibrate=fit))
         assert found.calibrated
         told = figures(found.calibrated)
+        self.found.append(found.calibrated)
         self.rows.append(
             {
                 "queries": ROWS[len(self.rows)],
@@ -91,8 +100,45 @@ def tenth(source: Path, target: Path) -> None:
             shutil.copy(path, target / folder.name)
 
 
-def measure(data: Path, encoder: Path, work: Path) -> list[dict[str, object]]:
-    """All rows."""
+def stability(train: Calibrated, validation: Calibrated, draws: int = 1000) -> list[dict[str, object]]:
+    """What the error on validation might have been; each query has K pairs, one behind the other."""
+    random = np.random.default_rng(0)
+    near, relevant, probability = (
+        getattr(train, of).reshape(-1, K) for of in ("near", "relevant", "probability")
+    )
+    there, asked = validation.relevant.reshape(-1, K), validation.near.reshape(-1, K)
+    told, few = validation.probability.reshape(-1, K), len(there)
+
+    def error(probability: np.ndarray, relevant: np.ndarray) -> float:
+        return equal_width(probability.ravel(), relevant.ravel()).error
+
+    def sample() -> float:
+        rows = random.choice(len(near), few, replace=False)
+        return error(probability[rows], relevant[rows])
+
+    def repeated() -> float:
+        rows = random.integers(0, few, few)
+        return error(told[rows], there[rows])
+
+    def fitted_anew() -> float:
+        rows = random.integers(0, len(near), len(near))
+        fitted = METHODS[train.calibration.fitted.method](near[rows].ravel(), relevant[rows].ravel())
+        return error(fitted.apply(asked.ravel()), there)
+
+    rows: list[dict[str, object]] = []
+    for name, draw_one, count in (
+        (f"samples of {few} of the catalogue's queries", sample, draws),
+        ("validation's queries, drawn with repetition", repeated, draws),
+        ("fitted to the catalogue's queries, drawn with repetition", fitted_anew, draws // 30),
+    ):
+        errors = np.array([draw_one() for _ in range(count)])
+        low, high = np.quantile(errors, [0.05, 0.95])
+        rows.append({"error of": name, "mean": errors.mean(), "from": low, "to": high, "draws": count})
+    return rows
+
+
+def measure(data: Path, encoder: Path, work: Path) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """All rows of both tables."""
     table, train, validation = Table(), data / "train", data / "validation"
     job = served(train, encoder, work / "store")
     calibration = table.add(job, items_of(train, work), fit=True)
@@ -109,7 +155,7 @@ def measure(data: Path, encoder: Path, work: Path) -> list[dict[str, object]]:
         other = served(work / corpus, encoder, work / f"store-{corpus}")
         table.add(other, queries)
         table.add(other, queries, fit=True)
-    return table.rows
+    return table.rows, stability(table.found[0], table.found[1])
 
 
 def main() -> None:
@@ -123,8 +169,9 @@ def main() -> None:
             shutil.copytree(arguments.encoder, encoder)
         else:
             common.build_default_encoder(encoder, arguments.data)
-        rows = measure(arguments.data, encoder, Path(work))
-    common.show([("Probabilities, clothing photographs, relevant is the same class", rows)], arguments.json)
+        rows, draws = measure(arguments.data, encoder, Path(work))
+    title = "Probabilities, clothing photographs, relevant is the same class"
+    common.show([(title, rows), ("Expected calibration error", draws)], arguments.json)
 
 
 if __name__ == "__main__":

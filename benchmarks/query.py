@@ -7,7 +7,7 @@ Clustered vectors go through the real embedding files, index job and query job. 
   search()       the same through merging, ties and exact scores
   query job      from the file of queries to the file of results, both Parquet, once the index is open
   with opening   the same, the opening of the index counted
-Each starts from an index that was just opened. While the job opens it, it reads its first 16,384 queries.
+Each starts from an index that was just opened. While the job opens it, it reads its first 65,536 queries.
 """
 
 from __future__ import annotations

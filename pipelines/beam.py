@@ -9,19 +9,19 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 import numpy as np
 
+from lookalike.model.encoder.manifest import fingerprint, read_manifest
 from lookalike.model.errors import LookalikeError
 
 from .api.encoders import Encoder, open_encoder
 from .api.stores import Store
 from .config.job import Corpus, Given, make_config
 from .config.job_file import make_job
-from .filesystem.paths import anchored, expanded
+from .filesystem.paths import AnyPath, anchored, plain
 from .sources import Reject, Shard, SourceOptions, find_shards, read_shard
 from .store.generation import read_current
 
@@ -52,7 +52,7 @@ class ReadImages(beam.PTransform):
         LookalikeError: for a key that is none; and, when it is applied, if no shard matches.
     """
 
-    def __init__(self, shards: str | PathLike[str] | list[str], **corpus: Any) -> None:
+    def __init__(self, shards: AnyPath | list[str], **corpus: Any) -> None:
         super().__init__()
         self._corpus = make_job(Corpus, {"shards": shards, **corpus}, {})
 
@@ -95,13 +95,15 @@ class Embed(beam.PTransform):
         options: keywords of `open_encoder`.
 
     Raises:
-        LookalikeError: when it is applied, for Beam's Dask runner, which loses the last batch; when it runs, for what
-            is no image at all, or no whole encoder.
+        LookalikeError: for a folder that is no encoder; when it is applied, for Beam's Dask runner, which loses the
+            last batch; when it runs, for what is no image at all, or where a worker sees another encoder.
     """
 
-    def __init__(self, encoder: str | PathLike[str], **options: Any) -> None:
+    def __init__(self, encoder: AnyPath, **options: Any) -> None:
         super().__init__()
-        self._encode = _Encode(anchored(expanded(fspath(encoder))), tuple(sorted(options.items())))
+        folder = anchored(plain(encoder))
+        expected = fingerprint(read_manifest(folder), options.get("variant"))
+        self._encode = _Encode(folder, expected, tuple(sorted(options.items())))
 
     def expand(self, images: Any) -> Any:
         work_on = beam.ParDo(self._encode).with_outputs(REJECTS, main="vectors")
@@ -109,14 +111,20 @@ class Embed(beam.PTransform):
 
 
 class _Encode(beam.DoFn):
-    def __init__(self, folder: str, options: tuple[tuple[str, Any], ...]) -> None:
+    def __init__(self, folder: str, expected: str, options: tuple[tuple[str, Any], ...]) -> None:
         self._folder = folder
+        self._expected = expected
         self._options = options
 
     def process(self, batch: Iterable[tuple[Any, Image]]) -> Iterator[Any]:
         ids, images = zip(*batch, strict=True)
         with _opening:
             encoder = _encoder(self._folder, self._options)
+        if encoder.fingerprint != self._expected:
+            raise LookalikeError(
+                f"Expected the encoder {self._expected[:16]} in {self._folder}, as where the pipeline was made. "
+                f"Received: {encoder.fingerprint[:16]}"
+            )
         vectors, errors = encoder.encode(images, errors="collect")
         yield from _told(ids, vectors, errors)
 

@@ -48,6 +48,7 @@ MORE = {
 NOT_RUN = {
     "demo": "takes a minute",
     "embed": "starts processes of its own",
+    "init": "asks for a file that is not there yet",
     "generations show": "names a generation of somebody's store",
     "train": "trains for minutes",
 }

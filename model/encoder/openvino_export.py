@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +37,15 @@ def quantise(
     Raises:
         LookalikeError: if OpenVINO or NNCF is not installed, or the network has a layer that is not allowed.
     """
-    openvino, nncf = imports.openvino(), imports.nncf()
+    with _logging_kept():
+        openvino, nncf = imports.openvino(), imports.nncf()
     shown = pixels[np.arange(-(-len(pixels) // batch) * batch) % len(pixels)]
     batches = [preprocess.normalize(shown[at : at + batch]) for at in range(0, len(shown), batch)]
     logging.getLogger("nncf").setLevel(logging.ERROR)
     try:
         with (
             quiet(),
+            _logging_kept(),
             limited(instructions),
             contextlib.redirect_stdout(io.StringIO()),
             tempfile.TemporaryDirectory(prefix="lookalike-") as folder,
@@ -70,3 +73,20 @@ def quantise(
         raise LookalikeError(
             f"OpenVINO cannot compute the network in eight bits; --variant int8 is without it. Received: {reason}"
         ) from None
+
+
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Undoes what OpenVINO's converter and NNCF do to this process's log.
+
+    The one sets the root logger to errors alone and filters it, the other makes all later loggers of its own class:
+    after an encoder was built, no warning was seen.
+    """
+    root, kind = logging.getLogger(), logging.getLoggerClass()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
+        logging.setLoggerClass(kind)

@@ -172,7 +172,7 @@ def read_map(bundle: str | Path, manifest: TextManifest) -> ClassNames | Tower:
     if manifest.kind == "class names":
         shapes: dict[str, tuple[int, ...]] = {"texts": (count, DIM), "directions": (count, dim)}
     else:
-        hidden = len(arrays.get("inner_bias", ()))
+        hidden = np.size(arrays.get("inner_bias", ()))
         shapes = {"inner": (DIM, hidden), "inner_bias": (hidden,), "outer": (hidden, dim)}
         shapes |= {"outer_bias": (dim,), "texts": (count, DIM)}
     for name, shape in shapes.items():

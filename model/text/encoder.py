@@ -15,7 +15,7 @@ from ..encoder.npz import read_npz
 from ..errors import LookalikeError
 from .bundle import MAP, NETWORK, VOCABULARY, TextManifest, read_map, read_text_file, read_text_manifest
 from .class_names import ClassNames
-from .minilm import DIM, MiniLM
+from .minilm import DIM, PIECES, MiniLM
 from .tower import Tower
 from .wordpiece import WordPiece, shortened
 
@@ -126,10 +126,13 @@ class TextReader:
 
 
 def word_piece(data: bytes) -> WordPiece:
-    """The tokens of a file of pieces. Raises LookalikeError if it is none."""
+    """The tokens of a file of pieces. Raises LookalikeError if it is none, or has more than the network knows."""
     try:
-        return WordPiece(data.decode().removesuffix("\n").split("\n"))
-    except (UnicodeDecodeError, KeyError) as error:
+        pieces = data.decode().removesuffix("\n").split("\n")
+        if len(pieces) > PIECES:
+            raise ValueError(f"{len(pieces):,} pieces")
+        return WordPiece(pieces)
+    except (ValueError, KeyError) as error:
         raise LookalikeError(f"Expected the pieces of a text encoder. Received: {error}") from None
 
 

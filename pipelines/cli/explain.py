@@ -37,9 +37,8 @@ def explain(
 ) -> None:
     """Show why two pictures have their score: which places of each agree, as a map over both, and as lines.
 
-    The shares of the places add up to the score where the encoder's network pools its features and is linear behind
-    that, as all networks that come with this package but `baseline`. Of others each place is covered in turn.
-    docs/recipes/explain.md tells how to read it.
+    The shares of all places add up to the score, but for networks that are not linear behind their pooling, whose
+    places are covered in turn; the output says which. docs/recipes/explain.md tells how to read it.
 
     Example: lookalike explain -c config/nightly.yaml photo.jpg dress/0001.jpg -o why.png
     """

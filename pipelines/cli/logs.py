@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -45,8 +46,9 @@ class _ToStandardError(logging.StreamHandler):
     """On a terminal a message takes the place of what is being waited for."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self.stream.isatty():
-            self.stream.write(CLEAR)
+        with contextlib.suppress(OSError, ValueError):  # what is wrong with it, `emit` tells
+            if self.stream.isatty():
+                self.stream.write(CLEAR)
         super().emit(record)
 
 

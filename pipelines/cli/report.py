@@ -52,6 +52,9 @@ def report(
     rows: Annotated[
         int, typer.Option(min=1, help="Queries or groups on the page; the tables have all.")
     ] = 400,
+    explain: Annotated[
+        int, typer.Option(min=0, max=50, help="Of so many answers, show why the first match is one.")
+    ] = 0,
     set: Overrides = None,
 ) -> None:
     """Make a page to look at: one HTML file with pictures, of answers, duplicates, an evaluation or a night.
@@ -78,4 +81,4 @@ def report(
     place = place or (job.store if job else None)
     if place is None:
         raise LookalikeError("Expected PLACE, or --config with a store. Received: neither")
-    print(report_text(run(place, job, page, AnswersOptions(queries, relevance, rows))))
+    print(report_text(run(place, job, page, AnswersOptions(queries, relevance, rows, explain))))

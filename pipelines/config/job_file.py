@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from lookalike.model.errors import LookalikeError
 
-from ..filesystem.paths import expanded, written
+from ..filesystem.paths import AnyPath, plain, written
 from .yaml_text import Place, YamlError, decoded, read_yaml
 
 Job = TypeVar("Job", bound=BaseModel)
@@ -37,9 +37,7 @@ def read_job(kind: type[Job], path: str | Path, overrides: list[str] | None = No
     return _checked(kind, data, lines, str(path))
 
 
-def make_job(
-    kind: type[Job], given: Job | Mapping[str, Any] | str | os.PathLike[str], keys: Mapping[str, Any]
-) -> Job:
+def make_job(kind: type[Job], given: Job | Mapping[str, Any] | AnyPath, keys: Mapping[str, Any]) -> Job:
     """A job of a program.
 
     Args:
@@ -59,7 +57,7 @@ def make_job(
     elif isinstance(given, Mapping):
         data = _plain(given)
     else:
-        named = expanded(os.fspath(given))
+        named = plain(given)
         data, lines = _read(named)
     for key, value in keys.items():
         _put(data, lines, key, _plain(value), f"{key}={value}")

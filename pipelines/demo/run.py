@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +18,14 @@ import pyarrow.parquet as pq
 from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
+from lookalike.model.waiting import waiting
 
 from ..config.job import Config, load_config
 from ..config.yaml_text import yaml_text
 from ..embedding.report import embed_report
 from ..encoder.build import NetworkChoice, Sample, build_encoder, default_variant
 from ..filesystem import files
-from ..filesystem.paths import written
+from ..filesystem.paths import expanded, written
 from ..index.report import generation_report
 from ..nightly.run import nightly
 from ..pages.answers import AnswersOptions
@@ -91,7 +95,8 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     pictures, queries, shards, encoder = (out / name for name in (IMAGES, QUERIES, "shards", "encoder"))
 
     with _step(1, f"Make a catalogue: {len(photographs)} photographs, {each} views of each, broken files"):
-        count, unreadable = make_catalogue(out, photographs, each)
+        with waiting(f"making {len(photographs) * each:,} views"):
+            count, unreadable = make_catalogue(out, photographs, each)
         for name, reason in (*left_out, *unreadable):
             say(f"left out     {name}: {reason}")
         say(f"images       {pictures}: {count:,} views, and broken files in {pictures / BROKEN}")
@@ -148,7 +153,7 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
         "results": answered.results,
         "failures": answered.failures,
         "embeddings": f"{embeddings}/*.parquet",
-        "rejects": f"{embeddings}/*.rejects.parquet",
+        "rejects": f"{embeddings}/rejects/*.parquet",
         "index": ", ".join(files.join(config.store, ref.path) for ref in published.generation.indexes),
         "generation": f"{generation}/manifest.json, named by {files.join(config.store, CURRENT)}",
         "encoder": f"{encoder}/encoder.json",
@@ -163,7 +168,9 @@ def demo(out: Path, config_file: Path, images: Path | None = None) -> DemoSummar
     print("What came of it", *_result_lines(summary), sep="\n  ")
     print("\nWhere everything lies", *(f"{name:12} {place}" for name, place in places.items()), sep="\n  ")
     print(
-        "\nWhat to try next", *(f"lookalike {words}\n      {why}" for words, why in again.items()), sep="\n  "
+        f"\nWhat to try next{_before_all()}",
+        *(f"lookalike {words}\n      {why}" for words, why in again.items()),
+        sep="\n  ",
     )
     print(f"\nDone in {summary.seconds:.0f} s. To look at what was found, open {page.page} in a browser.")
     return summary
@@ -195,9 +202,26 @@ def _config(config_file: Path, out: Path) -> tuple[Config, list[str]]:
         # As YAML, which is what --set reads: a path such as `1` or `a: b` needs quotes.
         f"{key}={yaml_text(value, width=10_000).splitlines()[0]}"
         for (key, value), is_now in zip(wanted.items(), now, strict=True)
-        if value != is_now
+        if not _says(is_now, value)
     ]
     return load_config(config_file, overrides), overrides
+
+
+def _says(now: object, wanted: str) -> bool:
+    """Whether a job says what is wanted; of a path, in whatever words."""
+    return now == wanted or (isinstance(now, str) and _absolute(now) == _absolute(wanted))
+
+
+def _absolute(path: str) -> str:
+    return path if files.is_remote(path) else os.path.abspath(expanded(path))
+
+
+def _before_all() -> str:
+    """What has to be typed before a shell finds `lookalike`, if it does not."""
+    activate = os.path.join(sys.prefix, "bin", "activate")
+    if shutil.which("lookalike") or not os.path.exists(activate):
+        return ""
+    return f", after: source {shlex.quote(os.path.relpath(activate))}"
 
 
 def make_room(out: Path) -> None:

@@ -76,5 +76,5 @@ def embed_report(summary: EmbedSummary, folder: str) -> str:
     lines += unfinished_lines(summary.unfinished, summary.late)
     lines.append(f"embeddings   {folder}")
     if any(note.rejected or note.duplicates for note in embedded):
-        lines.append(f"rejected     {folder}/*.rejects.parquet")
+        lines.append(f"rejected     {folder}/rejects/")
     return printable_lines(lines)

@@ -26,6 +26,7 @@ from ..store.notes import (
     embeddings_folder,
     is_whole,
     reject_row,
+    rejects_of,
     slug,
     table_of,
 )
@@ -132,9 +133,10 @@ class EmbeddingWriter:
             and before.rejected + before.duplicates == len(self._rejects)
             and is_whole(self._store, before.rejects_path, before.rejects_sha256)
         ):
-            rejects_sha256 = before.rejects_sha256
+            rejects_path, rejects_sha256 = before.rejects_path, before.rejects_sha256
         else:
-            rejects_sha256 = self._write_rejects(f"{base}.rejects.parquet")
+            rejects_path = rejects_of(f"{base}.parquet")
+            rejects_sha256 = self._write_rejects(rejects_path)
         return {
             "shard": self._shard,
             "encoder": self._encoder,
@@ -142,7 +144,7 @@ class EmbeddingWriter:
             "options": options,
             "path": f"{base}.parquet",
             "sha256": sha256,
-            "rejects_path": f"{base}.rejects.parquet",
+            "rejects_path": rejects_path,
             "rejects_sha256": rejects_sha256,
         }
 

@@ -141,7 +141,7 @@ def _encoded(figure: Figure, picture_format: PictureFormat, dpi: int) -> bytes:
     return buffer.getvalue()
 
 
-def _short(text: str, length: int = 38) -> str:
+def _short(text: str, length: int = 32) -> str:
     """Both ends of a long name in one line; $ would begin a formula."""
     text = printable(text)
     if len(text) > length:

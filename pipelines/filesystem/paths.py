@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, PlainSerializer
 
@@ -47,6 +47,21 @@ def expanded(path: str) -> str:
             f"There is no home folder {home}. Write ./~ for a name that begins so. Received: {path}"
         )
     return written + slash + _VARIABLE.sub(lambda found: _value(found, path), rest)
+
+
+AnyPath: TypeAlias = "str | os.PathLike[str]"
+"""A path or a URL, as a program gives it."""
+
+
+def plain(path: AnyPath) -> str:
+    """A path as a program gives it: text as `expanded`, a Path object as it is.
+
+    >>> os.environ["NIGHT"] = "/srv/night"
+    >>> import pathlib
+    >>> plain("$NIGHT/store"), plain(pathlib.Path("$NIGHT/store"))
+    ('/srv/night/store', '$NIGHT/store')
+    """
+    return expanded(path) if isinstance(path, str) else os.fspath(path)
 
 
 def _value(found: re.Match[str], path: str) -> str:

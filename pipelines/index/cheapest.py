@@ -58,7 +58,7 @@ def build(
         searcher = Searcher(held, metric, parameters, (), threads, scann)
         if best is None:
             trials = trials_for(searcher, options, asked)
-        searcher.settings, searcher.farthest = tune(searcher, options, trials)
+        searcher.settings, searcher.farthest = tune(searcher, options, trials, least)
         if best is None or price(shape, searcher.settings, options.k) < least:
             best, least = searcher, price(shape, searcher.settings, options.k)
     assert best is not None

@@ -33,7 +33,8 @@ def diverse_order(
         int64 (q, min(k, w)): which place comes first, second, and so on; places without a match come last.
     """
     queries = np.arange(len(near))
-    relevance = balance * -np.sort(-near.astype(np.float64), axis=1)
+    relevance = -np.sort(-near.astype(np.float64), axis=1)
+    relevance = balance * np.where(np.isfinite(relevance), relevance, 0)  # what is none is not `left`
     like = np.full(near.shape, -np.inf)
     left = rows >= 0
     order = np.empty((len(near), min(k, near.shape[1])), np.int64)

@@ -67,16 +67,19 @@ def members_of(shards: Sequence[IndexShard], ids: pa.Array, group: str | None, e
         shards: at least one.
         ids: text, null or empty for none.
         group: the field whose values name groups; None where only items are named.
-        excluded: ids of items that were taken down: none is asked with.
+        excluded: ids of items that were taken down: no group asks with them.
     """
     found = []
+    names_group = np.full(len(ids), group is not None)
     for shard in shards:
-        gone = gone_from(shard, excluded)
         rows = shard.rows_of(ids)
-        place = np.flatnonzero((rows >= 0) & ~np.isin(rows, gone))
+        place = np.flatnonzero(rows >= 0)
+        names_group[place] = False
         found.append((shard, place, rows[place], np.ones(len(place), bool)))
-        if group is not None:
-            place, rows = _rows_of_groups(shard, ids, group, gone)
+    if group is not None and names_group.any():
+        groups = pc.if_else(pa.array(names_group), ids.cast(pa.string()), None)
+        for shard in shards:
+            place, rows = _rows_of_groups(shard, groups, group, gone_from(shard, excluded))
             found.append((shard, place, rows, np.zeros(len(place), bool)))
     return Members(
         np.concatenate([place for _, place, _, _ in found]),
@@ -90,7 +93,6 @@ def _rows_of_groups(
     shard: IndexShard, ids: pa.Array, group: str, gone: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions of ids and rows of the items in their groups, of each group one more than may be asked with."""
-    ids = ids.cast(pa.string())
     distinct = pc.drop_null(ids.filter(pc.not_equal(ids, ""))).unique()
     code = pc.index_in(texts_of(shard.items[group]), distinct, skip_nulls=True).fill_null(-1)
     code = code.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -127,11 +129,11 @@ def settled(parts: Sequence[Members], ids: pa.Array, excluded: pa.Array) -> Look
     )
     as_items = np.zeros(len(ids), bool)
     as_items[found.place[found.is_item]] = True
-    found = found.only(found.is_item | ~as_items[found.place])
+    taken_down = pc.is_in(ids.cast(pa.string()), excluded, skip_nulls=True).to_numpy(zero_copy_only=False)
+    found = found.only((found.is_item | ~as_items[found.place]) & ~taken_down[found.place])
     counts = np.bincount(found.place, minlength=len(ids))
     errors = dict.fromkeys(np.flatnonzero(counts == 0).tolist(), NO_ITEM)
-    taken_down = pc.is_in(ids.cast(pa.string()), excluded, skip_nulls=True).to_numpy(zero_copy_only=False)
-    errors |= dict.fromkeys(np.flatnonzero((counts == 0) & taken_down).tolist(), TAKEN_DOWN)
+    errors |= dict.fromkeys(np.flatnonzero(taken_down).tolist(), TAKEN_DOWN)
     too_many = f"expected at most {MOST_PICTURES} pictures of one query. Received: a group of more pictures"
     errors |= dict.fromkeys(np.flatnonzero(counts > MOST_PICTURES).tolist(), too_many)
     found = found.only(counts[found.place] <= MOST_PICTURES)

@@ -18,6 +18,7 @@ from .passing import by_filter
 from .scores import checked, nearness, pair_scores
 from .shard import IndexShard
 from .shown import ShownItems, items_of
+from .slices import in_slices
 from .tuning import Shape, cost, depth_for, is_exact
 
 _CANDIDATES = 1 << 23
@@ -106,21 +107,28 @@ def _nearest_in(
     if among:
         fetch = k + 1 + shown.skips
         radius *= 2  # of those that pass, seen from their own mean
+
+    def judge(places: np.ndarray, *found: np.ndarray) -> np.ndarray:
+        """Puts what was found for some queries, whose places these are, in its place; gives those not settled."""
+        candidates, horizon = _judged(shard, found, fetch, wanted, shown, places, among)
+        first = _first_items(shard, candidates, places, wanted, shown)
+        width = first.near.shape[1]
+        last = np.full(len(places), -np.inf, np.float32)
+        full = (most[places] > 0) & (most[places] <= width)
+        last[full] = first.near[full, most[places][full] - 1]
+        settled = (most[places] == 0) | _settled(horizon, np.maximum(last, wanted.floor), metric, radius)
+        near[places[settled], :width], row[places[settled], :width] = first.near[settled], first.row[settled]
+        return places[~settled]
+
     pending = np.arange(len(queries))
     while len(pending):
-        unsettled = []
+        unsettled: list[np.ndarray] = []
         step = max(1, _CANDIDATES // fetch)
         for start in range(0, len(pending), step):
             block = pending[start : start + step]
-            found, horizon = _ask(shard, queries[block], fetch, wanted, shown, block, among)
-            found = _first_items(shard, found, block, wanted, shown)
-            last = np.full(len(block), -np.inf, np.float32)
-            full = (most[block] > 0) & (most[block] <= found.near.shape[1])
-            last[full] = found.near[full, most[block][full] - 1]
-            settled = (most[block] == 0) | _settled(horizon, np.maximum(last, wanted.floor), metric, radius)
-            unsettled.append(block[~settled])
-            block, width = block[settled], found.near.shape[1]
-            near[block, :width], row[block, :width] = found.near[settled], found.row[settled]
+            asked = queries if len(block) == len(queries) else queries[block]
+            found = _ask(shard, asked, fetch, wanted, shown, among)
+            unsettled += in_slices(judge, shard.searcher.threads, block, asked, *found)
         pending = np.concatenate(unsettled)
         fetch *= 2
         if not among and shown.filtered and _is_comparing_cheaper(shard, shown, fetch, wanted.exact):
@@ -172,15 +180,34 @@ def _first_items(
 
 
 def _ask(
+    shard: IndexShard, queries: np.ndarray, fetch: int, wanted: _Wanted, shown: ShownItems, among: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Up to `fetch` vectors of a shard for each query: rows and scores as `Searcher.search` gives them.
+
+    Args:
+        among: whether they are compared with all that pass the filter.
+    """
+    width = max(1, min(fetch, _held(shard, shown, among)))
+    if among:
+        queries = checked(queries, shard.manifest.metric)
+        return nearest_among(shard.searcher, shown.numbers, queries, width)
+    return shard.searcher.search(queries, width, exact=wanted.exact)
+
+
+def _held(shard: IndexShard, shown: ShownItems, among: bool) -> int:
+    return len(shown.numbers) if among else len(shard.searcher)
+
+
+def _judged(
     shard: IndexShard,
-    queries: np.ndarray,
+    found: Sequence[np.ndarray],
     fetch: int,
     wanted: _Wanted,
     shown: ShownItems,
     positions: np.ndarray,
     among: bool,
 ) -> tuple[Candidates, np.ndarray]:
-    """Up to `fetch` vectors of a shard, nearest first; those without an item that may appear are left out.
+    """What was found, nearest first by the one formula; those without an item that may appear are left out.
 
     Beside them how near one can be that is not named: float32 (q,).
 
@@ -188,26 +215,20 @@ def _ask(
     finds decide, and of those it misses more than of the first; so what it finds is relied on for the nearer half.
 
     Args:
+        found: queries, and what `_ask` gave for them.
         positions: int64 (q,), of these queries among all.
-        among: whether they are compared with all that pass the filter.
     """
     metric = shard.manifest.metric
-    searcher = shard.searcher
-    held = len(shown.numbers) if among else len(searcher)
-    width = min(fetch, held)
-    if among:
-        row, score = nearest_among(searcher, shown.numbers, checked(queries, metric), max(1, width))
-    else:
-        row, score = searcher.search(queries, max(1, width), exact=wanted.exact)
+    queries, row, score = found
     if not wanted.exact and not among:
         # ScaNN's score of a pair differs in the last bit with its position and with the queries around it (0.4 % and
-        # 0.001 % of pairs, measured). Scoring all again takes 12 of 290 ms for 10,000 queries.
-        score = pair_scores(searcher.vectors, checked(queries, metric), row, metric, searcher.threads)
+        # 0.001 % of pairs, measured).
+        score = pair_scores(shard.searcher.vectors, checked(queries, metric), row, metric)
     near = nearness(score, metric)
     horizon = np.full(len(queries), -np.inf, np.float32)
-    if width < held:
+    if fetch < _held(shard, shown, among):
         halved = (shown.filtered or shown.in_groups) and not (among or wanted.exact)
-        counted = near[:, : max(1, width // 2)] if halved else near
+        counted = near[:, : max(1, fetch // 2)] if halved else near
         horizon = np.where(np.isneginf(counted), np.float32(np.inf), counted).min(axis=1)
     if not shown.all_shown:
         near[shown.counts(positions, row) == 0] = -np.inf

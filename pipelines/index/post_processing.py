@@ -40,8 +40,10 @@ _NUMBERS = 1 << 23
 """Numbers held at once; 64 MiB in double precision."""
 _ROWS = 1 << 20
 """Matches held at once."""
-BLOCK = 16384
-"""Queries that are searched at once, if their answers are not too wide; 16 MiB of 256-dimensional vectors."""
+BLOCK = 65536
+"""Queries that are searched at once, if neither they nor their answers are too wide. A tree without codes takes all of
+them through a leaf together: of 16,384 each took 18.2 us of processor, of 65,536 16.2 (200,000 vectors of 256
+dimensions)."""
 
 
 def steps_of(config: Config, generation: Generation) -> PostProcessing:
@@ -138,9 +140,9 @@ class Asked:
         return [*passes, last]
 
     def block(self, dim: int) -> int:
-        """How many queries are asked at once at most, so that their answers fit into some 100 MB."""
+        """How many queries are asked at once at most: they fit into 64 MiB, and their answers into some 100 MB."""
         rows = min((_NUMBERS * 4 // dim if one.with_vectors else _ROWS) // one.k for one in self.passes)
-        return max(1, min(BLOCK, rows))
+        return max(1, min(BLOCK, _NUMBERS * 2 // dim, rows))
 
     def asked_in(
         self,

@@ -122,8 +122,11 @@ def pair_scores(
             else:
                 np.clip(np.einsum("qd,qwd->qw", queries[part], gathered), -1, 1, out=scores[part])
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(score, range(threads)))
+    if threads == 1:
+        score(0)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(score, range(threads)))
     scores[rows < 0] = np.nan
     return scores
 

@@ -102,12 +102,13 @@ class Searcher:
             exact = exact or is_exact(len(self), wanted)
             depth = None if exact else depth_for(self.settings, max(1, wanted - _SLACK))
             far = self._too_far(queries)
+            near: Any = slice(None)
             if far.any():
                 rows[far, :wanted], scores[far, :wanted] = self._compared(queries[far], wanted)
-            asked = queries[~far] if far.any() else queries
-            if len(asked):
+                near = ~far
+            if len(asked := queries[near]):
                 found = self._approximate(asked, wanted, *depth) if depth else self._exact(asked, wanted)
-                rows[~far, :wanted], scores[~far, :wanted] = found
+                rows[near, :wanted], scores[near, :wanted] = found
         return rows, scores
 
     def _too_far(self, queries: np.ndarray) -> np.ndarray:

@@ -147,7 +147,9 @@ Measure = Callable[[int, int, float], Mapping[str, Recall]]
 """(leaves_to_search, pre_reorder, least) -> kind of query -> recall; of no other kind once one is below `least`."""
 
 
-def choose(shape: Shape, measure: Measure, *, k: int, target: float) -> SearchSettings:
+def choose(
+    shape: Shape, measure: Measure, *, k: int, target: float, below: float = math.inf
+) -> SearchSettings:
     """The cheapest setting on a grid whose recall is at least `target` with 95 % confidence, for every kind of query.
 
     Recall grows with both numbers, so the border between enough and too little is a staircase: of the fewest leaves
@@ -158,16 +160,24 @@ def choose(shape: Shape, measure: Measure, *, k: int, target: float) -> SearchSe
         measure: gives the recalls at `k`.
         k: results a query.
         target: recall, 0 to 1.
+        below: what a query may cost; settings that cost as much or more are not looked at.
 
     Returns:
-        The setting; exact search if none reaches the target for less than that costs.
+        The setting; exact search if none reaches the target for less than that costs, and for less than `below`.
     """
+    best, best_cost = exactly(k, target), min(exact_cost(shape), below)
     leaf_steps = [s for s in _LEAF_STEPS if s < shape.leaves] + [shape.leaves]
     most = max(_MOST_CANDIDATES, 16 * k)
     reorder_steps = [step for step in (math.ceil(k * s) for s in _REORDER_STEPS) if step <= most]
     if not shape.codes:
         reorder_steps = [k]
-    best, best_cost = exactly(k, target), exact_cost(shape)
+    if below < math.inf:
+        reorder_steps = [step for step in reorder_steps if cost(shape, leaf_steps[0], step) < below]
+        leaf_steps = [
+            step for step in leaf_steps if reorder_steps and cost(shape, step, reorder_steps[0]) < below
+        ]
+        if not leaf_steps:
+            return best
 
     def is_enough(leaves: int, pre_reorder: int) -> bool:
         nonlocal best, best_cost
@@ -192,9 +202,11 @@ def choose(shape: Shape, measure: Measure, *, k: int, target: float) -> SearchSe
             columns = bisect.bisect_left(
                 range(columns - 1), True, key=lambda column: is_enough(leaves, reorder_steps[column])
             )
-    if not best.pre_reorder:
-        is_enough(leaf_steps[-1], reorder_steps[-1])
     deepest, pre_reorder = leaf_steps[-1], reorder_steps[-1]
+    if not best.pre_reorder and cost(shape, deepest, pre_reorder) < best_cost:
+        is_enough(deepest, pre_reorder)
+    if below < math.inf:
+        return best
     while not best.pre_reorder and cost(shape, deepest, 2 * pre_reorder) < best_cost:
         pre_reorder *= 2
         is_enough(deepest, pre_reorder)
@@ -260,7 +272,7 @@ def trials_for(searcher: Tunable, options: BuildOptions, asked: np.ndarray | Non
 
 
 def tune(
-    searcher: Tunable, options: BuildOptions, trials: Mapping[str, Trial]
+    searcher: Tunable, options: BuildOptions, trials: Mapping[str, Trial], below: float = math.inf
 ) -> tuple[tuple[SearchSettings, ...], float | None]:
     """Settings for a trained index, measured against exact search.
 
@@ -268,6 +280,8 @@ def tune(
         searcher: with ScaNN's approximate search.
         options: the recall target, and a k to tune for.
         trials: queries of each kind, as `trials_for` makes them.
+        below: what a query for the k of the options may cost, see `price`. Where it costs more, settings for other k
+            are not looked for, if it is known that soon.
 
     Returns:
         The settings, one for each k, ascending; and `IndexManifest.farthest`.
@@ -280,7 +294,7 @@ def tune(
         return tuple(exactly(k, target) for k in ks), None
     shape = Shape.of(count, searcher.dim, searcher.parameters)
 
-    def tuned(k: int) -> SearchSettings:
+    def tuned(k: int, below: float = math.inf) -> SearchSettings:
         def measure(leaves: int, pre_reorder: int, least: float) -> dict[str, Recall]:
             found: dict[str, Recall] = {}
             for kind, trial in trials.items():
@@ -289,7 +303,12 @@ def tune(
                     break
             return found
 
-        return choose(shape, measure, k=k, target=target)
+        return choose(shape, measure, k=k, target=target, below=below)
 
+    known: dict[int, SearchSettings] = {}
+    if below < math.inf and options.k <= ks[0]:
+        known[ks[0]] = tuned(ks[0], below)
+        if not known[ks[0]].pre_reorder:
+            return (known[ks[0]],), None
     far = float(np.quantile(np.concatenate([trial.best for trial in trials.values()]), _FAR))
-    return tuple(tuned(k) for k in ks), far if searcher.metric == "cosine" else -far
+    return tuple(known.get(k) or tuned(k) for k in ks), far if searcher.metric == "cosine" else -far

@@ -60,6 +60,7 @@ class Row:
         facts: name and value of what the query table told.
         matches: the first ones, in order of rank.
         more: matches that are only in the table.
+        why: address of a picture that explains the first match; None if that was not asked for, or cannot be.
     """
 
     query_id: str
@@ -69,6 +70,7 @@ class Row:
     facts: Facts
     matches: Sequence[Match]
     more: int = 0
+    why: str | None = None
 
 
 @dataclass
@@ -108,6 +110,7 @@ class RowMaker:
         is_cosine: whether higher scores are nearer.
         relevance: tells what is relevant; None where nothing does.
         new: items that are new; None where that is not known.
+        why: id of a query -> address of a picture that explains its first match.
     """
 
     album: Album
@@ -116,6 +119,7 @@ class RowMaker:
     is_cosine: bool
     relevance: Relevance | None = None
     new: Collection[str] | None = None
+    why: Mapping[str, str] = field(default_factory=dict)
 
     def make(self, found: Found) -> Row:
         """The row of a query from its rows of the results."""
@@ -132,6 +136,7 @@ class RowMaker:
             facts=facts,
             matches=matches,
             more=found.count - len(rows),
+            why=self.why.get(query_id),
         )
 
     def _match(self, row: Mapping[str, Any], asked: Picture) -> Match:

@@ -15,6 +15,7 @@ from .album import ITEM, MOST_BYTES, Album
 from .answer_rows import RowMaker, ids_of, rows_of, sections_of
 from .charts import Chart, histogram
 from .choosing import DOUBTFUL, FAR, MISTAKES, OTHERS, SUREST, Chosen, choose
+from .explanations import explain_pairs
 from .generation_shown import opened
 from .new_items import new_items
 from .overview import Overview, look_over
@@ -36,12 +37,14 @@ class AnswersOptions:
         queries: path of the queries; None for what is noted beside the answers.
         relevance: field, `directory` or file that tells what is relevant; None for nothing.
         rows: queries on the page at most.
+        explain: rows whose first match is explained; at most `explanations.MOST`.
         most_bytes: of its pictures.
     """
 
     queries: str | None = None
     relevance: str | None = None
     rows: int = ROWS
+    explain: int = 0
     most_bytes: int = MOST_BYTES
 
 
@@ -99,7 +102,10 @@ def _page(
     order = [number for numbers in chosen.sections.values() for number in numbers]
     rows = rows_of(tables, order)
     query_ids, item_ids = ids_of(rows, order)
-    album = Album(options.most_bytes)
+    first = [rows[number].rows[0] for number in order[: options.explain]]
+    pairs = {str(row["query_id"]): str(row["item_id"]) for row in first}
+    why = explain_pairs(config, generation, queries, pairs) if pairs else {}
+    album = Album(options.most_bytes - sum(map(len, why.values())))
     add_queries(album, config, generation, queries, query_ids)
     hubs = [item for item, _ in overview.hubs]
     add_items(album, config, generation, dict.fromkeys([*item_ids, *hubs]))
@@ -111,6 +117,7 @@ def _page(
         generation.metric == "cosine",
         relevance,
         new,
+        why,
     )
     sections = list(sections_of(chosen.sections, rows, make))
     rejects = look_at_rejects(config.store, generation)
@@ -140,6 +147,8 @@ def _page(
         "pictures": f"{album.shown:,}"
         + (f", {album.left_out:,} more are left out" if album.left_out else ""),
     }
+    if options.explain:
+        told["explained"] = f"{len(why):,} of {plural(len(pairs), 'first match', 'first matches')}"
     return PageSummary(html, told)
 
 

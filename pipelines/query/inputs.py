@@ -282,6 +282,15 @@ def open_words(table: QueryTable, config: Config, generation: Generation) -> Tex
     return TextEncoder.load(config.encoder, generation.encoder)
 
 
+def words_fingerprint(config: Config, path: str) -> str | None:
+    """The fingerprint of the text encoder, where queries are words. Raises LookalikeError if the job has none."""
+    if kind_of(path) != "table" or not query_table(path).has_text:
+        return None
+    from lookalike.model.text.bundle import read_text_manifest
+
+    return read_text_manifest(config.encoder).fingerprint
+
+
 def matching_encoder(config: Config, generation: Generation) -> Encoder:
     """The encoder of a job, opened. Raises LookalikeError as `check_encoder`, or if it is no whole bundle."""
     from lookalike.model.encoder.bundle import Encoder

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
@@ -166,6 +166,9 @@ def serving(
     conditions = options.conditions or Conditions.of(config.query)
     conditions.check(generation.metadata, generation.metric)
     least = config.query.min_probability if options.min_probability is None else options.min_probability
+    items = max(1, generation.counts["items"])
+    k = min(options.k, items)
+    conditions = replace(conditions, per_group=min(conditions.per_group, items))
     if in_words and least is not None:
         raise LookalikeError(
             "Expected queries that are pictures for --min-probability, which scores of words have not. "
@@ -174,7 +177,7 @@ def serving(
     return Served(
         config,
         generation,
-        Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group),
+        Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group),
         exclusions.excluded_ids(config.store),
         table,
         options.combine or config.query.combine,

@@ -89,7 +89,7 @@ def _csv_text(value: Any) -> str | None:
 class _Excel(_Csv):
     """CSV that a spreadsheet opens as what it is: told to be UTF-8 by its first bytes, and without formulas.
 
-    Text that would be one has a `'` before it, names of columns included, so that ids are not exact.
+    Text that would be one has a `'` before it, names of columns included, so that ids are those that `unguarded` gives.
     """
 
     def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
@@ -108,7 +108,21 @@ class _Excel(_Csv):
 
 
 def _guarded(text: str | None) -> str | None:
-    return f"'{text}" if text and text.startswith(_ACTS_IN_A_CELL) else text
+    return f"'{text}" if _is_to_guard(text) else text
+
+
+def unguarded(text: str | None) -> str | None:
+    """The text that a cell of `--format excel` was made of.
+
+    >>> unguarded("'=1"), unguarded("''=1"), unguarded("'tis")
+    ('=1', "'=1", "'tis")
+    """
+    return text[1:] if text and text.startswith("'") and _is_to_guard(text) else text
+
+
+def _is_to_guard(text: str | None) -> bool:
+    # A mark of the text's own gets another one, so that a cell can be read back.
+    return text is not None and text.lstrip("'").startswith(_ACTS_IN_A_CELL)
 
 
 class _Regrouped:

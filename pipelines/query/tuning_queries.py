@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
-from lookalike.model.text.encoder import TextEncoder
 
 from ..config.job import Config
 from ..embedding.plan import Plan
@@ -23,7 +22,7 @@ from ..filesystem.parquet import damage_named
 from ..index.post_processing import BLOCK
 from ..index.tuning import AskedQueries
 from .blocks import Block, Failure
-from .inputs import IMAGE_BLOCK, image_blocks, kind_of, query_options, text_ids
+from .inputs import IMAGE_BLOCK, image_blocks, kind_of, query_options, text_ids, words_fingerprint
 from .query_files import query_table, table_files
 from .table_blocks import asked_rows
 from .table_rows import read_table
@@ -31,6 +30,7 @@ from .vector_files import vector_blocks
 
 if TYPE_CHECKING:
     from lookalike.model.encoder.bundle import Encoder
+    from lookalike.model.text.encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ def tuning_queries(config: Config) -> AskedQueries | None:
     if not listed:
         raise LookalikeError(f"index.tuning_queries: expected queries. Received: the empty folder {path}")
     digest = sha256_json([files.sha256(file.path) for file in listed])
+    if words := words_fingerprint(config, path):
+        digest = sha256_json([digest, words])
     return AskedQueries(digest, functools.partial(_vectors, config, path))
 
 
@@ -82,13 +84,19 @@ def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
     if kind == "images":
         return image_blocks(path, config.corpus, config.metric, functools.partial(_encoder, config))
     table = query_table(path)
-    words = TextEncoder.load(config.encoder, plan.fingerprint) if table.has_text else None
+    words = _text_encoder(config, plan) if table.has_text else None
     size = IMAGE_BLOCK if table.has_pictures else BLOCK
     rows = read_table(table, size, plan.dim, plan.fingerprint, words)
     if table.content == "item_id":
         return _of_items(config, plan, map(_named_items, rows))
     open_encoder = functools.partial(_encoder, config) if table.has_pictures else None
     return asked_rows(rows, open_encoder, query_options(config.corpus), config.query.combine, config.metric)
+
+
+def _text_encoder(config: Config, plan: Plan) -> TextEncoder:
+    from lookalike.model.text.encoder import TextEncoder
+
+    return TextEncoder.load(config.encoder, plan.fingerprint)
 
 
 def _encoder(config: Config) -> Encoder:

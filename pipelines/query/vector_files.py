@@ -17,11 +17,13 @@ from ..filesystem import files
 from ..filesystem.parquet import damage_named
 from ..index.post_processing import BLOCK
 from ..sources.parquet_pages import pages_of, row_groups_of
-from .blocks import Block, Failure, unsearchable
+from .blocks import Block, Failure, joined, unsearchable
 
 _MOST_PAGE, _MOST_BESIDE, _MOST_ID = 256 << 20, 64 << 20, 16 << 10
 """Of a Parquet file that somebody sends: bytes of a page unpacked, numbers that are no vectors of the right length in a
 row group, and bytes of an id. A few kilobytes may unpack to gigabytes of the same number or text."""
+_READ_AT_ONCE, _ROWS = 1 << 20, 4096
+"""Bytes, and rows, that are read at once."""
 VECTOR_COLUMNS = ("embedding", "vector", "query")
 ID_COLUMNS = ("query_id", "item_id", "id")
 
@@ -93,20 +95,35 @@ def vectors_of_groups(
         present = pq.read_schema(file).names
         id_column = next((name for name in ID_COLUMNS if name in present), None)
         as_dictionary = [id_column] if id_column else None
-        parquet = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=as_dictionary)
+        # Not a row group at once, nor by threads of Arrow's own: memory that was just used is used again.
+        parquet = pq.ParquetFile(
+            file,
+            page_checksum_verification=True,
+            read_dictionary=as_dictionary,
+            pre_buffer=False,
+            buffer_size=_READ_AT_ONCE,
+        )
         check_made_by(parquet, info.path, fingerprint)
         groups = range(parquet.num_row_groups) if groups is None else groups
         columns = [column] if id_column is None else [id_column, column]
         check_pages(parquet, info, cast(BinaryIO, file), columns, column, dim, groups)
         start = sum(parquet.metadata.row_group(n).num_rows for n in range(min(groups, default=0)))
-        for batch in parquet.iter_batches(batch_size=size, row_groups=list(groups), columns=columns):
-            numbers = range(before + start, before + start + len(batch))
-            names = [str(number) for number in numbers]
-            unusable: dict[int, str] = {}
-            if id_column is not None:
-                names, unusable = ids_of(_short(batch[id_column], info.path), numbers)
-            yield _checked(names, batch[column], dim, metric, unusable, start)
-            start += len(batch)
+        batches = parquet.iter_batches(
+            min(size, _ROWS), row_groups=list(groups), columns=columns, use_threads=False
+        )
+
+        def blocks() -> Iterator[Block]:
+            at = start
+            for batch in batches:
+                numbers = range(before + at, before + at + len(batch))
+                names = [str(number) for number in numbers]
+                unusable: dict[int, str] = {}
+                if id_column is not None:
+                    names, unusable = ids_of(_short(batch[id_column], info.path), numbers)
+                yield _checked(names, batch[column], dim, metric, unusable, at)
+                at += len(batch)
+
+        yield from joined(blocks(), min(size, _ROWS), max(1, size // _ROWS))
 
 
 def check_made_by(parquet: pq.ParquetFile, path: str, fingerprint: str) -> None:

@@ -81,7 +81,7 @@ def words_of(
                 vectors[row] = found.vectors[place]
         if found.cut:
             logger.warning(
-                "%s texts are longer than what is read of one; the first is that of query %s",
+                "of %s texts, which are longer than what is read, only the beginning counts: first of query %s",
                 f"{len(found.cut):,}",
                 ids[asking[found.cut[0]]],
             )

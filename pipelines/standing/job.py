@@ -24,7 +24,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config, Standing
 from ..filesystem import files
 from ..index.post_processing import steps_of
-from ..query.inputs import query_options
+from ..query.inputs import query_options, words_fingerprint
 from ..query.job import QueryOptions, query
 from ..store import exclusions
 from ..store.calibrations import calibration_of
@@ -160,7 +160,9 @@ def _made_from(config: Config, standing: Standing, generation: Generation) -> di
     reading += [config.corpus.group] if config.corpus.group else []
     steps = steps_of(config, generation)
     calibration, _ = calibration_of(config.store, config.encoder, generation, steps)
+    words = words_fingerprint(config, standing.queries)
     return {
+        **({"words": words} if words else {}),
         "generation": generation.name,
         "queries": _digest_of(standing.queries),
         "options": sha256_json([standing.model_dump(exclude={"name", "queries", "memory"}), reading]),

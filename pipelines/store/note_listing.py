@@ -21,10 +21,18 @@ import pyarrow.compute as pc
 from ..filesystem import files
 from .note_file import NoteFile, place_of, read_note_file, seal, with_files, write_note_file
 from .note_table import NoteTable
-from .notes import AGAIN, DamagedNoteError, EmbeddedShard, embeddings_folder, note_path, parse_note
+from .notes import (
+    AGAIN,
+    DamagedNoteError,
+    EmbeddedShard,
+    embedding_of,
+    embeddings_folder,
+    note_path,
+    parse_note,
+    rejects_beside,
+    rejects_of,
+)
 
-_FILES = {".json": "note", ".rejects.parquet": "rejects", ".parquet": "embeddings"}
-"""Endings of a shard's three files; the longer of two comes first."""
 _BATCH = 1 << 14
 
 
@@ -139,7 +147,7 @@ class _Listed:
 
 
 def _listed(folder: str) -> _Listed:
-    places = {kind: array("Q") for kind in _FILES.values()}
+    places = {kind: array("Q") for kind in ("note", "rejects", "embeddings")}
     sizes = array("q")
     names: list[pa.Array] = []
     modified: list[pa.Array] = []
@@ -151,13 +159,16 @@ def _listed(folder: str) -> _Listed:
         waiting.clear()
 
     for file in files.each_file(folder):
-        for ending, kind in _FILES.items():
-            if file.path.endswith(ending):
-                places[kind].append(place_of(file.path.removesuffix(ending) + ".json"))
-                if kind == "note":
-                    sizes.append(file.size)
-                    waiting.append(file)
-                break
+        embedding = embedding_of(file.path)
+        if file.path.endswith(".json"):
+            kind = "note"
+            sizes.append(file.size)
+            waiting.append(file)
+        elif file.path.endswith(".parquet"):
+            kind = "embeddings" if file.path == embedding else "rejects"
+        else:
+            continue
+        places[kind].append(place_of(note_path(embedding)))
         if len(waiting) == _BATCH:
             flush()
     flush()
@@ -207,7 +218,8 @@ def _found(among: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _read(paths: Sequence[str]) -> Iterator[EmbeddedShard]:
     for path, data in zip(paths, files.read_many(paths), strict=True):
         note = parse_note(data, path)
-        beside = "/".join(path.split("/")[-3:]).removesuffix(".json")
-        if (note.path, note.rejects_path) != (f"{beside}.parquet", f"{beside}.rejects.parquet"):
+        embedding = embedding_of("/".join(path.split("/")[-3:]))
+        rejects = (rejects_of(embedding), rejects_beside(embedding))
+        if note.path != embedding or note.rejects_path not in rejects:
             raise DamagedNoteError(f"{path} is the note of another file, {note.path}; {AGAIN}")
         yield note

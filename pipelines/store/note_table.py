@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from .notes import COUNTS, DamagedNoteError, EmbeddedShard, parse_note, slug
+from .notes import COUNTS, DamagedNoteError, EmbeddedShard, parse_note, rejects_beside, rejects_of, slug
 
 _STAGES = ("read", "decode", "network", "write")
 _DIGESTS = ("digest", "sha256", "rejects_sha256")
@@ -42,12 +42,13 @@ SCHEMA = pa.schema(
         ("damaged", pa.string()),
         ("bytes", pa.int64()),
         *((name, pa.int32()) for name in _SECONDS),
+        ("rejects_beside", pa.bool_()),
         ("whole", pa.string()),
     ]
 )
 """`key` is what distinguishes the files of shards of one name; `whole` the JSON of a note that fits no other column."""
-_FORMAT = (b"lookalike.notes", b"1")
-"""In the schema of a file: of the columns, and of the notes that they tell."""
+_FORMAT, _BESIDE = (b"lookalike.notes", b"2"), b"1"
+"""In the schema of a file: of the columns, and of the notes that they tell. In the first, all rejects lie beside."""
 _BATCH = 4096
 _ROW_GROUP = 1 << 16
 _HEX = re.compile(r"([0-9a-f]{2})*")
@@ -145,8 +146,11 @@ def read_note_table(
     )
     try:
         table = pq.read_table(file, page_checksum_verification=True, pre_buffer=False)
-        if (table.schema.metadata or {}).get(_FORMAT[0]) != _FORMAT[1]:
+        version = (table.schema.metadata or {}).get(_FORMAT[0])
+        if version not in (_FORMAT[1], _BESIDE):
             raise LookalikeError(f"{path} holds no notes, or those of another version")
+        if version == _BESIDE:
+            table = table.append_column("rejects_beside", pa.repeat(pa.scalar(True), len(table)))
         table = table.select(schema.names).cast(schema)
         table.validate(full=True)
         _check(table)
@@ -183,7 +187,8 @@ def _row(note: EmbeddedShard) -> tuple[Any, ...]:
 
 def _compact(note: EmbeddedShard) -> tuple[Any, ...] | None:
     key = note.path.removesuffix(".parquet")[-16:]
-    if (note.path, note.rejects_path) != _paths(note.encoder, note.shard, key):
+    path = _path(note.encoder, note.shard, key)
+    if note.path != path or note.rejects_path not in (rejects_of(path), rejects_beside(path)):
         return None
     try:
         texts = [note.token, *(getattr(note, name) for name in _DIGESTS), key]
@@ -201,13 +206,13 @@ def _compact(note: EmbeddedShard) -> tuple[Any, ...] | None:
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
     reasons = json.dumps(note.reasons) if note.reasons else None
-    told = (reasons, note.damaged, note.bytes)
-    return note.shard, token, *digests, note.encoder, note.options, key_bytes, *counts, *told, *seconds, None
+    told: tuple[Any, ...] = (reasons, note.damaged, note.bytes)
+    told += (*seconds, note.rejects_path == rejects_beside(path))
+    return note.shard, token, *digests, note.encoder, note.options, key_bytes, *counts, *told, None
 
 
-def _paths(encoder: str, shard: str, key: str) -> tuple[str, str]:
-    base = f"embeddings/{encoder[:16]}/{slug(shard)}-{key}"
-    return f"{base}.parquet", f"{base}.rejects.parquet"
+def _path(encoder: str, shard: str, key: str) -> str:
+    return f"embeddings/{encoder[:16]}/{slug(shard)}-{key}.parquet"
 
 
 def _seconds(units: Iterable[int]) -> dict[str, float]:
@@ -218,11 +223,11 @@ def _notes(table: pa.Table) -> Iterator[EmbeddedShard]:
     columns = (table[name].to_pylist() for name in SCHEMA.names)
     for row in zip(*columns, strict=True):
         shard, token, digest, sha256, rejects, encoder, options, key, *counts = row[:13]
-        reasons, damaged, size, *seconds, whole = row[13:]
+        reasons, damaged, size, *seconds, beside, whole = row[13:]
         if whole is not None:
             yield EmbeddedShard(**json.loads(whole))
             continue
-        path, rejects_path = _paths(encoder, shard, key.hex())
+        path = _path(encoder, shard, key.hex())
         yield EmbeddedShard(
             shard,
             token.hex(),
@@ -231,7 +236,7 @@ def _notes(table: pa.Table) -> Iterator[EmbeddedShard]:
             options,
             path,
             sha256.hex(),
-            rejects_path,
+            rejects_beside(path) if beside else rejects_of(path),
             rejects.hex(),
             **dict(zip(COUNTS, counts, strict=True)),
             reasons=json.loads(reasons) if reasons else {},

@@ -1,8 +1,11 @@
 """The embedding file of one image shard, its rejects, and the note that says both are finished.
 
-Three files share a name made from the shard's content, the encoder and the reader's options:
-`NAME.parquet`, `NAME.rejects.parquet` and, written last, `NAME.json`. Without the last the others do not count.
-Notes have carried a format since the second one; those of the first name shards as they were listed.
+Three files share a name made from the shard's content, the encoder and the reader's options: `NAME.parquet`,
+`rejects/NAME.parquet` and, written last, `NAME.json`. Without the last the others do not count. Rejects have a folder
+of their own, so that `*.parquet` is all embedding files and nothing else.
+
+Notes have carried a format since the second one; those of the first name shards as they were listed, and of those up to
+the second the rejects lie beside, as `NAME.rejects.parquet`. What is there stays where it is.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from ..filesystem.parquet import damage_named
 from ..sources.records import Reject
 from ..sources.types import arrow_type
 
-FORMAT = 2
+FORMAT = 3
 """Of the notes that are written; older ones are read."""
 REJECTS_SCHEMA = pa.schema(
     [
@@ -38,6 +41,8 @@ REJECTS_SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
+_REJECTS = "rejects"
+_ENDING = re.compile(r"(\.rejects\.parquet|\.parquet|\.json)$")
 COUNTS = ("read", "embedded", "reused", "rejected", "duplicates")
 
 
@@ -88,6 +93,31 @@ _NOTE = pydantic.TypeAdapter(EmbeddedShard)
 def embeddings_folder(store: str, fingerprint: str) -> str:
     """Where a store keeps the embedding files of an encoder."""
     return files.join(store, "embeddings", fingerprint[:16])
+
+
+def rejects_of(path: str) -> str:
+    """Where the rejects of an embedding file lie, both relative to the store.
+
+    >>> rejects_of("embeddings/e/a-1.parquet")
+    'embeddings/e/rejects/a-1.parquet'
+    """
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{_REJECTS}/{name}"
+
+
+def rejects_beside(path: str) -> str:
+    """Where those of notes up to format 2 lie."""
+    return f"{path.removesuffix('.parquet')}.rejects.parquet"
+
+
+def embedding_of(path: str) -> str:
+    """The embedding file that one of a shard's three files belongs to, finished or not; the shape of the path stays.
+
+    >>> [embedding_of(f"embeddings/e/{name}") for name in ("a.json", "a.rejects.parquet", "rejects/a.parquet")]
+    ['embeddings/e/a.parquet', 'embeddings/e/a.parquet', 'embeddings/e/a.parquet']
+    """
+    folder, _, name = path.rpartition("/")
+    return f"{folder.removesuffix(f'/{_REJECTS}')}/{_ENDING.sub('', name)}.parquet"
 
 
 def embedding_schema(dim: int, metadata: Mapping[str, str]) -> pa.Schema:

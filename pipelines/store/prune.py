@@ -27,7 +27,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -50,13 +49,13 @@ from .generations import MANIFEST
 from .lock import flocked
 from .note_file import without
 from .note_table import read_note_table
+from .notes import embedding_of, rejects_beside, rejects_of
 
 logger = logging.getLogger(__name__)
 
 TOMBSTONE = "pruned.json"
 GRACE_SECONDS = 3600.0
 _DAY = 86400.0
-_EMBEDDING = re.compile(r"(\.rejects\.parquet|\.parquet|\.json)$")
 
 
 @dataclass(frozen=True)
@@ -305,10 +304,10 @@ def _artifacts(root: str, wanted: Keys) -> dict[str, list[FileInfo]]:
     found: defaultdict[str, list[FileInfo]] = defaultdict(list)
     for kind in ("indexes", "embeddings"):
         for file in files.each_file(files.join(root, kind)):
-            folder, name = file.path.split("/")[-2:]
-            path = f"embeddings/{folder}/{_EMBEDDING.sub('', name)}.parquet"
             if kind == "indexes":
-                path = f"indexes/{folder}"
+                path = f"indexes/{file.path.split('/')[-2]}"
+            else:
+                path = "/".join(["embeddings", *embedding_of(file.path).split("/")[-2:]])
             if _key(path) not in wanted:
                 found[path].append(file)
     encoders = files.join(root, FOLDER)
@@ -341,7 +340,8 @@ def _delete_artifacts(root: str, paths: Collection[str]) -> None:
     folders: list[str] = []
     for path, base in bases.items():
         if path.startswith("embeddings/"):
-            embeddings += [f"{base}.parquet", f"{base}.rejects.parquet"]
+            embedding = f"{base}.parquet"
+            embeddings += [embedding, rejects_of(embedding), rejects_beside(embedding)]
         else:
             folders.append(base)
     files.delete_files(embeddings)
@@ -358,4 +358,5 @@ def _mark(path: str, base: str) -> str:
 
 def _sync(paths: Iterable[str]) -> None:
     for folder in sorted({os.path.dirname(path) for path in paths if not files.is_remote(path)}):
-        files.sync(folder)
+        with contextlib.suppress(FileNotFoundError):  # of rejects: a store of before has none
+            files.sync(folder)

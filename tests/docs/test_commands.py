@@ -10,12 +10,14 @@ import re
 import shlex
 import shutil
 import subprocess
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 import typer
 
 from lookalike.cli.main import app
+from tests.conftest import SPEC, run
 from tests.support.page_shell import Shell
 from tests.support.page_world import new_user, shop
 from tests.support.pages import PAGES, Block, Command, blocks, name
@@ -23,6 +25,8 @@ from tests.support.places import CONFIG, ROOT
 
 FROM_NOTHING = ("README.md", "docs/tutorial.md")
 """Pages that begin with a folder of photographs and nothing else."""
+EACH_FOR_ITSELF = ("docs/reference/commands.md",)
+"""Pages whose blocks do not go on from each other."""
 OF_OTHER_TESTS = ("docs/python.md",)
 """Pages in Python, with tests of their own."""
 ON_THIS_MACHINE = {"/backup/": "backup/"}
@@ -61,16 +65,21 @@ def shell(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory, make_encoder):
-    """Two folders, from nothing and after some nights; building an encoder gives the tiny one. To be copied."""
+    """Folders: from nothing; after nights of a folder of photographs; of a catalogue with metadata. To be copied.
+
+    Building an encoder gives the tiny one.
+    """
     from lookalike.encoder import build
     from lookalike.evaluate import plots
     from lookalike.model.networks import Backbone
-    from tests.conftest import SPEC
 
     folder = tmp_path_factory.mktemp("worlds")
     summary = make_encoder(folder / "tiny")
     new_user(folder / "new")
     shop(folder / "shop", folder / "tiny")
+    shutil.copytree(folder / "shop", folder / "folder", symlinks=True)
+    with chdir(folder / "folder"):
+        assert run("generations", "rollback", "-c", "shop.yaml").code == 0
 
     def copied(out, _backbone, examples, _recipe):
         assert any(examples)
@@ -88,16 +97,24 @@ def worlds(tmp_path_factory, make_encoder):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({block.page for block in ALL if not block.why}))
 def test_every_command_of_a_page_does_what_it_shows(page, worlds, shell, tmp_path, no_network):
-    world = tmp_path / "world"
-    shutil.copytree(worlds / ("new" if page in FROM_NOTHING else "shop"), world, symlinks=True)
-    names: dict[str, object] = {}
-    for block in ALL:
-        for command in block.commands if block.page == page and not block.why else ():
+    here = [block for block in ALL if block.page == page and not block.why]
+    for number, block in enumerate(here):
+        if not number or page in EACH_FOR_ITSELF:
+            world, names = tmp_path / f"world{number}", {}
+            shutil.copytree(worlds / _begins_with(page), world, symlinks=True)
+        for command in block.commands:
             if block.python:
                 source = f"import os; os.chdir({str(world)!r})\n{command.line}"
                 exec(compile(source, place(block), "exec"), names)
             else:
                 _run(command, block, shell, world)
+
+
+def _begins_with(page: str) -> str:
+    """The world of a page."""
+    if page in FROM_NOTHING:
+        return "new"
+    return "folder" if "-c shop.yaml" in (ROOT / page).read_text("utf-8") else "shop"
 
 
 def _run(command: Command, block: Block, shell: Shell, world: Path) -> None:

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+import typer
 
+from lookalike.cli.main import app
 from tests.support.pages import PAGES, anchors, links, name
 from tests.support.places import ROOT
 
@@ -46,3 +48,9 @@ def test_every_page_that_the_code_names_is_there():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 110
+
+
+def test_the_readme_has_every_command():
+    page = (ROOT / "README.md").read_text("utf-8")
+    missing = [name for name in typer.main.get_command(app).commands if not re.search(rf"`{name}\b", page)]
+    assert missing == []

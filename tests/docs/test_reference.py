@@ -72,7 +72,8 @@ def test_every_command_has_its_options_and_an_example(make):
     page = make.pages()["commands.md"]
     assert page.count("\n## `") == page.count("\n```\nlookalike ")
     section = page.partition("\n## `query`\n")[2].partition("\n## ")[0]
-    assert "| `--format <parquet/csv/jsonl>` | `parquet` | Format of the tables. |" in section
+    assert "| `--format <parquet/csv/jsonl/excel>` | `parquet` | csv is exact, for programs; excel" in section
+    assert "| `--combine <best/mean>` |  | Rows of one query_id" in section
     assert "QUERIES" in section
 
 

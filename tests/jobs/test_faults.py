@@ -105,7 +105,7 @@ WRITES = {
     "the lock": ("pwrite", "LOCK"),
     "an embedding file": ("open", "embeddings/*/.*.tfrecord.tmp-*"),
     "the end of an embedding file": ("fsync", "embeddings/*/.*.tfrecord.tmp-*"),
-    "rejects": ("open", "embeddings/*/*.rejects.parquet.tmp-*"),
+    "rejects": ("open", "embeddings/*/rejects/*.parquet.tmp-*"),
     "a note": ("open", "embeddings/*/*.json.tmp-*"),
     "an index file": ("open", "indexes/.*.tmp-*/dataset.npy"),
     "an index's manifest": ("open", "indexes/.*.tmp-*/manifest.json"),

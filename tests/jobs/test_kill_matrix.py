@@ -224,8 +224,9 @@ def _copy(prepared: Path, place: Path) -> Path:
 
 def _finished(store: Path) -> dict[str, tuple[int, int]]:
     """Files of finished shards -> what changes if they are written again."""
-    bases = [str(note).removesuffix(".json") for note in store.glob("embeddings/*/*.json")]
-    paths = [base + ending for base in bases for ending in (".parquet", ".rejects.parquet", ".json")]
+    notes = list(store.glob("embeddings/*/*.json"))
+    files = [note.with_suffix(".parquet") for note in notes]
+    paths = [str(path) for path in (*notes, *files, *(file.parent / "rejects" / file.name for file in files))]
     return {
         path: ((stat := os.stat(path)).st_ino, stat.st_mtime_ns) for path in paths if os.path.exists(path)
     }

@@ -312,20 +312,20 @@ def test_a_plan_of_2500_shards_lists_the_corpus_only(server, published, bucket, 
         assert server.kinds()["LIST"] == 3 + 8
 
 
-def delete_behind(server, job: Job, ending: str) -> str:
+def delete_behind(server, job: Job, which: str) -> str:
     """Deletes a file of one of the job's shards; gives the shard's name."""
     note = make_plan(job.loaded).notes[1]
     bucket = job.settings["store"].split("/")[2]
-    key = f"store/{note.path.removesuffix('.parquet')}{ending}"
+    key = f"store/{getattr(note, which)}"
     server.client.delete_object(Bucket=bucket, Key=key)
     server.reset()
     return note.shard
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [".parquet", ".rejects.parquet"])
-def test_what_was_deleted_behind_a_night_is_embedded_by_the_night_that_needs_it(server, copied, ending):
-    shard = delete_behind(server, copied, ending)
+@pytest.mark.parametrize("which", ["path", "rejects_path"])
+def test_what_was_deleted_behind_a_night_is_embedded_by_the_night_that_needs_it(server, copied, which):
+    shard = delete_behind(server, copied, which)
     before = current(copied)
     assert "still served" in copied.nightly().out  # which needs no embedding file
     assert not lists(server, "embeddings/")

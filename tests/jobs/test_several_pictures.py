@@ -94,6 +94,10 @@ def test_exclude_self_leaves_the_whole_item_out(shop):
     assert others[first] == [match for match in every[first] if match[0] != own]
     assert others["102"] == [match for match in every["102"] if match[0] != 102]
     assert len(others[first]) == 5
+    others = answers(shop, ids(shop, first), "--exclude-self", "--per-group", 10**13, k=10**13)
+    assert sorted(match[0] for match in others[first]) == sorted(
+        product for product in range(100, 106) if product != own for _ in range(4)
+    )
 
 
 @pytest.mark.parametrize("combine", ["best", "mean"])

@@ -125,7 +125,7 @@ def test_tables_keep_the_names_as_they_are(night):
     with open(next(job.folder.rglob("results.csv")), newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row["query_id"] for row in rows} == {row["item_id"] for row in rows} == set(IDS)
-    (rejects,) = job.folder.rglob("*.rejects.parquet")
+    (rejects,) = job.folder.rglob("rejects/*.parquet")
     assert f"broken{ACTS}.jpg" in pq.read_table(rejects)["item_id"][0].as_py()
 
 

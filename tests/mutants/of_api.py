@@ -7,8 +7,8 @@ from .change import Change, worse, wrong
 CHANGES: dict[str, list[Change]] = {
     "pipelines/api/images.py": [
         wrong(
-            "{3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}",
-            "{}",
+            "rows[:, 1:] = pixels.reshape(height, -1)",
+            "rows[:, 1:] = pixels[..., ::-1].reshape(height, -1)",
             "red and blue of an array change places",
         ),
         wrong(
@@ -30,6 +30,18 @@ CHANGES: dict[str, list[Change]] = {
             "",
             "images behind the first batch have the numbers of others",
             "tests/pipelines/api/test_stores.py",
+        ),
+    ],
+    "pipelines/beam.py": [
+        wrong(
+            "        if encoder.fingerprint != self._expected:",
+            "        if False:",
+            "vectors of two encoders are mixed",
+        ),
+        wrong(
+            'errors = {int(row["query_id"]): row["error"] for row in failed.to_pylist()}',
+            "errors: dict[int, str] = {}",
+            "a vector that cannot be searched for has no matches and no reason",
         ),
     ],
     "pipelines/api/stores.py": [

@@ -309,6 +309,13 @@ CHANGES: dict[str, list[Change]] = {
             "tests/pipelines/nightly/test_run.py",
         ),
     ],
+    "pipelines/store/note_table.py": [
+        wrong(
+            "rejects_beside(path) if beside else rejects_of(path),",
+            "rejects_of(path),",
+            "rejects of a store that an earlier version filled are not found",
+        ),
+    ],
     "pipelines/store/notes.py": [
         wrong(
             "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS})",

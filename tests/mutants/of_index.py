@@ -70,8 +70,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/nearest.py": [
         wrong(
-            "settled = (most[block] == 0) | _settled(horizon, np.maximum(last, wanted.floor), metric, radius)",
-            "settled = np.ones(len(block), bool)",
+            "settled = (most[places] == 0) | _settled(horizon, np.maximum(last, wanted.floor), metric, radius)",
+            "settled = np.ones(len(places), bool)",
             "fewer than k are found where groups or filters leave more",
         ),
         wrong(
@@ -98,7 +98,7 @@ CHANGES: dict[str, list[Change]] = {
             "ties across the last place are broken by chance under euclidean",
         ),
         wrong(
-            "score = pair_scores(searcher.vectors, checked(queries, metric), row, metric, searcher.threads)",
+            "score = pair_scores(shard.searcher.vectors, checked(queries, metric), row, metric)",
             "pass",
             "copies of one picture have two scores",
         ),
@@ -109,7 +109,7 @@ CHANGES: dict[str, list[Change]] = {
             "tests/pipelines/index/test_conditions.py",
         ),
         wrong(
-            "counted = near[:, : max(1, width // 2)] if halved else near",
+            "counted = near[:, : max(1, fetch // 2)] if halved else near",
             "counted = near",
             "recall falls where what passes a filter is far",
         ),
@@ -413,8 +413,8 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/members.py": [
         wrong(
-            "found = found.only(found.is_item | ~as_items[found.place])",
-            "found = found.only(found.is_item | True)",
+            "found = found.only((found.is_item | ~as_items[found.place]) & ~taken_down[found.place])",
+            "found = found.only(~taken_down[found.place])",
             "an id that is of an item and of a group asks with both",
         ),
         wrong("code[gone] = -1", "pass", "a group asks with a picture that was taken down"),
@@ -451,8 +451,8 @@ CHANGES: dict[str, list[Change]] = {
             "what was taken down is shown",
         ),
         wrong(
-            "Asked(options.k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)",
-            "Asked(options.k, steps, False, options.exact, conditions, config.corpus.group)",
+            "Asked(k, steps, options.exclude_self, options.exact, conditions, config.corpus.group)",
+            "Asked(k, steps, False, options.exact, conditions, config.corpus.group)",
             "a query finds itself",
         ),
         loses(

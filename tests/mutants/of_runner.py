@@ -30,6 +30,13 @@ CHANGES: dict[str, list[Change]] = {
             "only the first piece of the work is done",
         ),
     ],
+    "pipelines/runner/time_left.py": [
+        worse(
+            "if new <= 0 or elapsed < ENOUGH_SECONDS or not enough:",
+            "if new <= 0:",
+            "the first second of a run of two minutes tells hours",
+        ),
+    ],
     "pipelines/runner/progress.py": [
         worse(
             "if self._written and not files.exists(self._path):",

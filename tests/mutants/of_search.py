@@ -190,6 +190,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/tuning.py": [
         wrong(
+            "best, best_cost = exactly(k, target), min(exact_cost(shape), below)",
+            "best, best_cost = exactly(k, target), exact_cost(shape)",
+            "an index is built in the dearer of two ways",
+        ),
+        wrong(
             "enough = tried.recall_lower >= target",
             "enough = tried.recall >= target",
             "the target is reached by luck",
@@ -409,6 +414,18 @@ CHANGES: dict[str, list[Change]] = {
             "    for ref in indexes:\n",
             "    for ref in indexes[:1]:\n",
             "only the first index shard must reach its recall",
+        ),
+    ],
+    "pipelines/query/words.py": [
+        wrong(
+            "unit_length((1 - share) * unit_length(vectors[beside]) + share * words[beside])",
+            "unit_length(share * unit_length(vectors[beside]) + (1 - share) * words[beside])",
+            "a picture weighs what the words should",
+        ),
+        wrong(
+            "if place in found.errors:",
+            "if False:",
+            "a text that cannot be read is asked with nothing",
         ),
     ],
     "pipelines/query/far_queries.py": [

@@ -333,19 +333,24 @@ CHANGES: dict[str, list[Change]] = {
             "    if False:",
             "vectors of another encoder are answered",
         ),
-        wrong("            start += len(batch)\n", "", "row numbers begin again with every block"),
+        wrong("                at += len(batch)\n", "", "row numbers begin again with every block"),
         worse(
             "            column.validate(full=True)\n",
             "",
             "a query id that is not UTF-8 ends the run",
         ),
         wrong(
-            "parquet = pq.ParquetFile(file, page_checksum_verification=True, read",
-            "parquet = pq.ParquetFile(file, page_checksum_verification=False, read",
+            "            page_checksum_verification=True,\n",
+            "            page_checksum_verification=False,\n",
             "damaged vectors are answered",
         ),
     ],
     "pipelines/query/tables.py": [
+        wrong(
+            'return text is not None and text.lstrip("\'").startswith(_ACTS_IN_A_CELL)',
+            "return False",
+            "a spreadsheet runs what an id says",
+        ),
         worse(
             "return None if isinstance(value, float) and not math.isfinite(value) else value",
             "return value",

@@ -110,8 +110,19 @@ def test_dask_is_refused_as_it_would_lose_the_last_batch(encoder):
         _ = images | lookalike.beam.Embed(encoder)
 
 
+def test_a_worker_that_sees_another_encoder_is_refused(encoder, other_encoder, tmp_path):
+    (tmp_path / "encoder").symlink_to(encoder)
+    embed = lookalike.beam.Embed(tmp_path / "encoder")
+    (tmp_path / "encoder").unlink()
+    (tmp_path / "encoder").symlink_to(other_encoder)
+    with pytest.raises(LookalikeError, match=r"as where the pipeline was made. Received: "):
+        list(embed._encode.process([("a", b"")]))
+
+
 def test_what_is_wrong_is_told_before_anything_runs(tmp_path, published):
     with pytest.raises(LookalikeError, match="unknown key `item`; did you mean `item_id`"):
         lookalike.beam.ReadImages("shards", item="key")
+    with pytest.raises(LookalikeError, match="Expected an encoder"):
+        lookalike.beam.Embed(tmp_path)
     with pytest.raises(LookalikeError, match="Nothing has been published"):
         lookalike.beam.Search({**published.settings, "store": str(tmp_path)})

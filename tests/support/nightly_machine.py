@@ -294,8 +294,8 @@ class NightlyMachine(Nights):
         path = self.file_of(kind, pick)
         assert path is not None
         if kind != "index":
-            base = path.name.removesuffix(path.suffix).removesuffix(".rejects")
-            for key in self.model.notes_at(self.note_at(path.with_name(f"{base}.json"))):
+            note = path.parent.parent / path.name if kind == "rejects" else path
+            for key in self.model.notes_at(self.note_at(note.with_suffix(".json"))):
                 del self.model.notes[key]
         path.unlink()
         assert any(path.name in problem for problem in verify(STORE))

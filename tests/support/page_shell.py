@@ -25,6 +25,9 @@ sys.stderr.write(err)
 sys.exit(code)
 """
 
+IDLE = ("apt-get", "journalctl", "pip", "sudo", "systemctl", "useradd")
+"""Programs that do nothing here: they change the machine, or are not on every one."""
+
 
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
@@ -47,11 +50,14 @@ class Shell:
         programs = folder / "bin"
         programs.mkdir()
         client = _CLIENT.format(python=sys.executable, address=str(folder / "s"))
-        for name, text in {"lookalike": client, "journalctl": "#!/bin/sh\n"}.items():
+        for name, text in {"lookalike": client, **dict.fromkeys(IDLE, "#!/bin/sh\n")}.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         first = [str(programs), os.path.dirname(sys.executable)]
-        self._environment = os.environ | {"PATH": os.pathsep.join([*first, os.environ["PATH"]])}
+        self._environment = os.environ | {
+            "PIP_NO_INDEX": "1",
+            "PATH": os.pathsep.join([*first, os.environ["PATH"]]),
+        }
 
     def __call__(self, line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Runs a line in a folder; output and errors are one text."""

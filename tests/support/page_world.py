@@ -20,17 +20,24 @@ PHOTOS = {
         "07cddef1-1fc8-47e4-a28a-613e60912590",
         "19e4de0d-fb90-47c2-83b4-37e3652c5a16",
         "bed38b7f-0a9e-46af-864c-a790aebcc330",
+        "0001",
         *map(str, range(7)),
     ],
     HAT: ["014b2a1b-c5a0-469b-b115-bc02b2001db5", *map(str, range(6))],
     SHOES: ["24535295-abe3-4613-91f6-a7fe87954662", *map(str, range(6))],
-    "cats": ["17", "18"],
+    "pants": ["37a0cfa8-0f10-405a-8d48-838a3d687620"],
+    "cats": ["16", "17", "18"],
+    "": ["P0100-front", "P0100-detail", "P0200-front", "P0200-detail"],
 }
-TYPES = {"category": "string", "price": "float64", "product": "string", "sales": "int64"}
+"""By folder. Some have the ids that a page names."""
+TYPES = {"category": "string", "kind": "string", "price": "float64", "product": "string", "sales": "int64"}
 STANDING = [{"name": name, "queries": "wanted", "k": 5} for name in ("wanted", "new-arrivals")]
 CATALOGUES = ("nightly", "job", "other", "before", "after", "a", "b", "street", "photographs", "drawings")
 """Job files on the catalogue, by the names that pages give them."""
+FEW = ("asked", "one", "wanted")
+"""Folders of two photographs that ask."""
 QUESTIONS = (
+    "validation",
     "shop",
     "street",
     "shop-queries",
@@ -59,33 +66,38 @@ def shop(folder: Path, encoder: Path) -> None:
     """The same some nights later: encoder, store, job files, questions."""
     new_user(folder)
     shutil.copytree(encoder, folder / "encoders" / "lite0")
+    (folder / "encoder").symlink_to("encoders/lite0")
     photos = sorted(path.relative_to(folder / "photos") for path in (folder / "photos").rglob("*.jpg"))
     with open(folder / "photos.csv", "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", *TYPES])
         for number, path in enumerate(photos):
-            table.writerow([path, path.parent.name, 10 + 3 * number, f"p{number // 2}", number])
+            category = path.parent.name or HAT
+            table.writerow([path, category, category, 10 + 3 * number, path.name.partition("-")[0], number])
     write_job(folder / "shop.yaml", {"shards": "photos"})
     for name in CATALOGUES:
         write_job(folder / f"{name}.yaml", {"shards": "catalogue/*.tfrecord", "metadata": TYPES})
     shutil.copy(folder / "nightly.yaml", folder / "config" / "nightly.yaml")
-    for number, (category, kind) in enumerate(
-        [(DRESS, "wanted"), (SHOES, "wanted"), (DRESS, "one"), (SHOES, "one")]
-    ):
-        write(folder / kind / f"{category}.jpg", 300 + number)
+    for number, name in enumerate(FEW):
+        write(folder / name / "dress.jpg", 300 + number)
+        write(folder / name / "shoes.jpg", 310 + number)
     for number, name in enumerate(QUESTIONS):
         for category in PHOTOS:
             write(folder / name / category / "asked.jpg", 400 + number)
+    for number, name in enumerate(("photo", "a", "b")):
+        write(folder / f"{name}.jpg", 510 + number)
+    write(folder / "validation" / "pants" / "012d1ca9-baaf-4b01-8b60-955f3408b1b7.jpg", 501)
     (folder / "ids.txt").write_text("cats/18.jpg\n")
-    (folder / "mistakes.txt").write_text("cats/17.jpg\n")
+    (folder / "mistakes.txt").write_text("cats/16.jpg\n")
     with chdir(folder):
         metadata = ["--metadata", "photos.csv", *(f"--type={name}={kind}" for name, kind in TYPES.items())]
         for command in (
             ["pack", "photos", "catalogue", *metadata],
-            ["pack", "photos", "validation", *metadata],
             ["pack", "photos", "shards"],
             ["nightly", "-c", "shop.yaml"],
             ["nightly", "-c", "nightly.yaml"],
+            ["query", "-c", "nightly.yaml", "queries", "-o", "answers"],
+            ["exclude", "add", "-c", "nightly.yaml", "--from", "mistakes.txt"],
         ):
             done = run(*command)
             assert done.code == 0, done

@@ -35,7 +35,7 @@ from lookalike.store.generation import (
 )
 from lookalike.store.generations import served_notes
 from lookalike.store.hidden import written_rows
-from lookalike.store.notes import COUNTS, EmbeddedShard, write_note
+from lookalike.store.notes import COUNTS, EmbeddedShard, note_path, write_note
 
 ENCODER = "e" * 64
 DIM = 4
@@ -180,8 +180,8 @@ class SmallStore:
 
     def files_of(self, generation: Generation) -> set[str]:
         """The files that a generation is made of."""
-        bases = [note.path.removesuffix(".parquet") for note in served_notes(self.path, generation)]
-        of_shards = {base + end for base in bases for end in (".parquet", ".rejects.parquet", ".json")}
+        notes = served_notes(self.path, generation)
+        of_shards = {path for n in notes for path in (n.path, n.rejects_path, note_path(n.path))}
         folders = [f"generations/{generation.name}", *(ref.path for ref in generation.indexes)]
         return of_shards.union(*({f for f in self.files if f.startswith(d + "/")} for d in folders))
 

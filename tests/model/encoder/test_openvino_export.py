@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from types import SimpleNamespace
@@ -112,3 +113,11 @@ def test_a_bundle_that_this_machine_could_not_open_is_refused_before_anything_is
     with pytest.raises(LookalikeError, match="a processor with amx"):
         make_encoder(tmp_path / "new", variant="openvino", instructions="amx")
     assert not (tmp_path / "new").exists()
+
+
+def test_making_one_leaves_the_log_of_the_process_alone(tmp_path):
+    _export(tiny_network(), tmp_path)
+    root = logging.getLogger()
+    before = (root.level, root.filters[:], root.handlers[:], logging.getLoggerClass())
+    quantise(tmp_path, parse_spec(SPEC), PIXELS, BATCH, "avx2")
+    assert (root.level, root.filters, root.handlers, logging.getLoggerClass()) == before

@@ -10,6 +10,7 @@ from lookalike.model.encoder.export import BundleRecipe, Example, build_bundle
 from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.explaining.explainer import Explainer
 from lookalike.model.explaining.occlusion import blurred, replaced
+from lookalike.model.explaining.removal import removal_areas
 from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
 from lookalike.model.networks import Backbone, backbone
 from tests.conftest import SPEC, picture, tiny_network
@@ -108,7 +109,7 @@ def test_what_cannot_be_explained_is_refused(encoder):
 
 
 @pytest.mark.slow
-def test_shares_of_real_photographs_add_up(tmp_path, monkeypatch):
+def test_shares_of_real_photographs_add_up_and_the_greatest_are_missed_most(tmp_path, monkeypatch):
     if not CLOTHING.exists():
         pytest.skip("needs ../shared/data/clothing")
     # The int8 network is not asked.
@@ -118,8 +119,13 @@ def test_shares_of_real_photographs_add_up(tmp_path, monkeypatch):
     recipe = BundleRecipe("lite0", dim=32, variant="float")
     build_bundle(tmp_path / "lite0", backbone("efficientnet_lite0"), map(Example, photographs[::2]), recipe)
     explainer = Explainer.load(tmp_path / "lite0")
-    for number in range(1, 160, 16):
+    gained = []
+    for number in range(1, 160, 20):
         query, match = photographs[number], photographs[number + 2]
         found = explainer.explain(query, match)
         vectors = explainer.encoder.encode_batch([query, match]).vectors.astype(np.float64)
         assert abs(found.pairs.sum() - vectors[0] @ vectors[1]) < 1e-5
+        end, score_of = blurred(found.query_pixels), explainer.score_with(vectors[1])
+        areas = removal_areas(found.query_pixels, end, found.query_map, score_of, steps=7, orders=2)
+        gained.append(areas.at_random - areas.by_share)
+    assert np.mean(gained) > 0.01, gained

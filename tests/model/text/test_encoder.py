@@ -10,6 +10,7 @@ import pytest
 
 from lookalike.model.encoder.manifest import fingerprint, read_manifest
 from lookalike.model.errors import LookalikeError
+from lookalike.model.text.bundle import vocabulary
 from lookalike.model.text.class_names import ClassNames
 from lookalike.model.text.encoder import TextEncoder, word_piece
 from lookalike.model.text.minilm import DIM
@@ -72,6 +73,6 @@ def test_texts_may_go_by_names_of_classes(opened):
 
 def test_meanings_have_their_own_length_and_pieces_must_be_whole():
     assert reader().read(["hat"]).vectors.shape == (1, DIM)
-    for data in (b"\xff", b"a\nb\n"):
+    for data in (b"\xff", b"a\nb\n", vocabulary() + b"one\nmore"):
         with pytest.raises(LookalikeError, match="pieces of a text encoder"):
             word_piece(data)

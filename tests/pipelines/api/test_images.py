@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookalike.api import images
 from lookalike.api.images import each_image, file_of
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.decode import decode
@@ -37,6 +38,11 @@ def test_pixels_lose_nothing():
     assert np.abs(read(RANDOM) - on_white(RANDOM)).max() <= 1
 
 
+def test_more_pixels_than_a_png_holds_are_a_reason(monkeypatch):
+    monkeypatch.setattr(images, "_MOST_BYTES", 100)
+    assert str(file_of(RANDOM, 0)) == "7 x 9 pixels are too many for a PNG"
+
+
 def test_pixels_need_not_lie_in_a_row():
     turned = RANDOM[::-1, ::2, 2::-1]
     assert not turned.flags.c_contiguous
@@ -62,6 +68,13 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     if mode in ("PA", "RGBa"):
         return image.convert("RGBA").convert(mode) if mode == "RGBa" else image.convert("P").convert("PA")
     return image.convert(mode)
+
+
+def test_a_transparent_colour_of_a_pil_image_is_white():
+    image = Image.fromarray(RANDOM[..., :3]).quantize(8)
+    image.info["transparency"] = image.getpixel((0, 0))
+    assert (read(image)[0, 0] == 255).all()
+    assert (read(image)[np.asarray(image) != image.getpixel((0, 0))] != 255).any()
 
 
 def test_a_pil_image_of_16_bits_keeps_them():

@@ -1,9 +1,13 @@
 """Queries of a program, in blocks."""
 
+import warnings
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from lookalike.api.queries import names_of, vector_blocks
+import lookalike
+from lookalike.api.queries import image_blocks, names_of, vector_blocks
 from lookalike.model.errors import LookalikeError
 
 
@@ -29,3 +33,26 @@ def test_numbers_are_wanted():
     for wrong in ("abc", [[True] * 3], None, [[1j] * 3], np.zeros((2, 3, 1))):
         with pytest.raises(LookalikeError, match="Expected vectors"):
             blocks(wrong)
+
+
+def test_arrow_vectors_need_not_be_whole_or_of_one_length():
+    column = pa.array([[9, 9, 9], [1, 0, 0], [0, 1, 0]], pa.list_(pa.float32(), 3))[1:]
+    for given in (column, pa.chunked_array([column[:1], column[1:]]), column.cast(pa.list_(pa.float64()))):
+        assert blocks(given)[0].vectors.tolist() == [[1, 0, 0], [0, 1, 0]]
+    with pytest.raises(LookalikeError, match="Expected vectors"):
+        blocks(pa.array([[1, 0, 0], None], pa.list_(pa.float32(), 3)))
+
+
+def test_images_are_searched_for_many_at_a_time(encoder, pictures):
+    images = [*pictures.values(), b""] * 22
+    found = list(image_blocks(images, names_of(None), lookalike.open_encoder(encoder), "cosine"))
+    assert [len(block.ids) + len(block.failures) for block in found] == [512, 38]
+    assert [failure.number for block in found for failure in block.failures] == list(range(24, 550, 25))
+    assert [int(name) for block in found for name in block.ids] == [n for n in range(550) if n % 25 != 24]
+
+
+def test_numbers_too_large_for_float32_fail_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (block,) = blocks(np.array([[1e300, 0, 0], [1, 0, 0]]))
+    assert [failure.number for failure in block.failures] == [0]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import lookalike
+from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.query.tables import open_table
 from lookalike.store import exclusions
@@ -182,6 +183,12 @@ def test_another_encoder_than_that_of_the_index_is_refused(copied, other_encoder
         opened.search(b"")
 
 
+def test_a_file_of_any_name_is_a_job(copied, tmp_path):
+    assert copied.loaded.store
+    (tmp_path / "nightly.conf").write_bytes(copied.config.read_bytes())
+    assert len(lookalike.open_store(tmp_path / "nightly.conf")) == 24
+
+
 def test_an_empty_folder_is_no_store(tmp_path):
     with pytest.raises(LookalikeError, match="Nothing has been published"):
         lookalike.open_store(tmp_path)
@@ -191,3 +198,18 @@ def test_an_index_that_is_too_large_is_left_to_the_job(copied, pictures):
     copied.set(index={"shard_vectors": 6}, query={"memory": 1}).nightly()
     with pytest.raises(LookalikeError, match=r"fits into query.memory. Received: .*Job.query"):
         lookalike.open_store(copied.config).search(ids="p00.jpg")
+
+
+@pytest.mark.slow
+def test_a_store_and_images_may_be_behind_a_url(server, bucket, published, pictures):
+    url = f"s3://{bucket}/store"
+    for path in published.store.rglob("*"):
+        if path.is_file():
+            files.write_bytes(f"{url}/{path.relative_to(published.store)}", path.read_bytes())
+    files.write_bytes(f"s3://{bucket}/p.jpg", pictures["p00.jpg"])
+    with lookalike.open_store(url) as store:
+        assert store.search(f"s3://{bucket}/p.jpg", k=1)["item_id"].to_pylist() == ["p00.jpg"]
+        assert store.items().num_rows == 24
+    job = lookalike.open_job({**published.settings, "store": url})
+    job.query(published.folder / "images", f"s3://{bucket}/out", k=2)
+    assert lookalike.read_answers(f"s3://{bucket}/out").results.num_rows == 48

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -76,3 +77,24 @@ def test_machines_get_the_time_in_utc_and_an_exception_in_one_line(capsys):
 def test_the_format_that_was_set_up_can_be_asked_for(name):
     set_up(name)
     assert current_format() == name
+
+
+def test_a_terminal_shows_a_message_in_the_place_of_what_is_waited_for(monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    set_up()
+    logging.getLogger("lookalike.some.job").info("done")
+    assert re.fullmatch(r"\r\x1b\[K\d\d:\d\d:\d\d done\n", screen.getvalue())
+
+
+def test_a_log_that_was_closed_stops_no_work(monkeypatch):
+    closed = io.StringIO()
+    monkeypatch.setattr("sys.stderr", closed)
+    set_up()
+    closed.close()
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    logging.getLogger("lookalike.some.job").info("done")

@@ -100,3 +100,34 @@ def test_the_whole_demo_finds_photographs_of_ones_own_and_can_be_run_again(tmp_p
         assert page.read_text("utf-8").count('<li class="row"') == 24
         assert "337 read = 330 embedded + 0 reused + 7 rejected + 0 duplicate" in told
     assert len(list((out / "store" / "generations").iterdir())) == 1
+
+
+def test_what_the_job_file_says_already_is_not_said_again(tmp_path, monkeypatch):
+    from lookalike.demo.run import _config
+
+    monkeypatch.chdir(tmp_path)
+    job = tmp_path / "demo.yaml"
+    job.write_text(
+        "corpus: {shards: demo/shards, metadata: {photo: string}}\nencoder: demo/encoder\nstore: demo/store\n"
+    )
+    assert _config(job, Path("demo"))[1] == []
+    assert _config(job, Path("else"))[1] == [
+        "corpus.shards=else/shards",
+        "encoder=else/encoder",
+        "store=else/store",
+    ]
+
+
+def test_a_shell_that_does_not_find_the_command_is_told_what_to_type(tmp_path, monkeypatch):
+    from lookalike.demo import run as module
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module.sys, "prefix", str(tmp_path / ".venv"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert module._before_all() == ""
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    assert module._before_all() == ", after: source .venv/bin/activate"
+    (tmp_path / "lookalike").touch()
+    (tmp_path / "lookalike").chmod(0o755)
+    assert module._before_all() == ""

@@ -142,11 +142,11 @@ def bundle(job, pictures, monkeypatch):
 def test_a_bundle_that_is_run_again_embeds_nothing_and_counts_nothing_twice(job, bundle):
     task, plan, met = bundle
     embed_module.EmbedShards(task)(plan.missing)
-    before = {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*")}
+    before = {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*.*")}
     for _ in range(2):
         embed_module.EmbedShards(task)([*plan.missing, *plan.missing])
     assert sum(met) == 24
-    assert {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*")} == before
+    assert {path: path.stat().st_mtime_ns for path in job.store.rglob("embeddings/*/*.*")} == before
     summary = summarise(job.loaded, plan, read_outcomes(task.run_folder), 1.0)
     assert (summary.counts["read"], summary.counts["embedded"], len(summary.embedded)) == (24, 24, 3)
 
@@ -311,10 +311,10 @@ def test_a_failure_names_the_shard_that_was_written_and_leaves_nothing_of_any(jo
 def test_shards_that_are_read_otherwise_get_other_files_and_those_of_before_stay(job, other):
     one_shard(job, tfrecord(*((b"p%d" % i, picture(i)) for i in range(4))), "a.tfrecord")
     assert job.run("embed").code == 0
-    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
+    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.*")}
     job.set(corpus=other)
     assert "1 embedded, 0 finished before" in job.run("embed").out
-    after = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
+    after = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.*")}
     assert after.items() >= before.items()
     assert len(list(job.store.glob("embeddings/*/*.json"))) == 2
 

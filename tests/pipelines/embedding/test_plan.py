@@ -22,11 +22,11 @@ from tests.support.shards import counts, tfrecord
 def test_only_a_changed_shard_is_embedded_again(job, pictures):
     shards = job.pack(pictures)
     assert job.run("embed").code == 0
-    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
+    before = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.*")}
     Path(shards[1]).write_bytes(tfrecord((b"new", picture(77))))
     done = job.run("embed")
     assert "1 embedded, 2 finished before" in done.out
-    after = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*")}
+    after = {path: path.read_bytes() for path in job.store.glob("embeddings/*/*.*")}
     assert after.items() >= before.items(), "what was finished is never modified"
     (note,) = (json.loads(after[path]) for path in after.keys() - before.keys() if path.suffix == ".json")
     assert note["shard"] == os.path.basename(shards[1])

@@ -31,7 +31,7 @@ def test_a_run_tells_its_speed_and_the_work_of_all_shards():
     assert (
         "seconds      2.0 in all, 500 images/s; of work: read 1.0, decode 2.0, network 4.0, write 0.5" in text
     )
-    assert text.endswith("embeddings   store/embeddings/e\nrejected     store/embeddings/e/*.rejects.parquet")
+    assert text.endswith("embeddings   store/embeddings/e\nrejected     store/embeddings/e/rejects/")
 
 
 def test_where_nothing_was_rejected_no_list_of_rejects_is_named():

@@ -10,7 +10,7 @@ import pytest
 
 from lookalike.encoder import text as job_of_texts
 from lookalike.model.encoder.manifest import fingerprint, manifest_digest, read_manifest
-from lookalike.model.text import minilm
+from lookalike.model.text import minilm, tower
 from lookalike.model.text.bundle import read_text_manifest
 from lookalike.model.text.encoder import TextEncoder
 from tests.conftest import run
@@ -20,6 +20,7 @@ from tests.support.texts import drawn_network
 @pytest.fixture(autouse=True)
 def drawn(monkeypatch):
     monkeypatch.setattr(minilm, "packaged_weights", drawn_network)
+    monkeypatch.setattr(tower, "_LEAST_STEPS", 30)
 
 
 def added(bundle, *options: object):

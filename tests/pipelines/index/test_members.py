@@ -43,6 +43,11 @@ def test_nothing_is_asked_with_what_was_taken_down():
     assert names(["gone"], pa.array(["gone"]))[1] == {0: TAKEN_DOWN}
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_item_that_was_taken_down_does_not_become_the_group_of_its_name(apart):
+    assert names(["a"], pa.array(["a"]), apart) == ([], {0: TAKEN_DOWN})
+
+
 def test_only_items_are_named_where_there_are_no_groups():
     asked = pa.array(["x", "a"])
     found = settled([members_of(shards(), asked, None, NONE)], asked, NONE)

@@ -88,7 +88,11 @@ def test_of_what_an_approximate_search_finds_under_a_filter_the_nearer_half_is_r
     wanted = nearest._Wanted(5, False, np.float32(-np.inf), None)
     for passing, last in ((None, 19), (np.ones(COUNT, bool), 9)):
         shown = ShownItems(shard, np.empty(0, np.int64), None, passing)
-        found, horizon = nearest._ask(shard, queries, 20, wanted, shown, np.arange(len(queries)), among=False)
+        answers = nearest._ask(shard, queries, 20, wanted, shown, among=False)
+        positions = np.arange(len(queries))
+        found, horizon = nearest._judged(
+            shard, [queries, *answers], 20, wanted, shown, positions, among=False
+        )
         np.testing.assert_allclose(horizon, found.near[:, last], atol=1e-5)
 
 

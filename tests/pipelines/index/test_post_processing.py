@@ -310,7 +310,7 @@ def test_the_evaluation_uses_and_names_the_steps(tuned):
 
 def test_augmentation_rebuilds_the_index_once_and_leaves_the_embedding_files(tuned):
     before = tuned.generation
-    files = {path: path.read_bytes() for path in tuned.store.glob("embeddings/*/*")}
+    files = {path: path.read_bytes() for path in tuned.store.glob("embeddings/*/*.*")}
     tune(tuned, "--query-expansion", "3")
     assert dry_run(tuned.loaded).rebuilt == 0
     assert "unchanged" in tuned.nightly().out
@@ -323,7 +323,7 @@ def test_augmentation_rebuilds_the_index_once_and_leaves_the_embedding_files(tun
     assert after["indexes"][0]["path"] != before["indexes"][0]["path"]
     assert dry_run(tuned.loaded).rebuilt == 0
     assert "unchanged" in tuned.nightly().out
-    assert {path: path.read_bytes() for path in tuned.store.glob("embeddings/*/*")} == files
+    assert {path: path.read_bytes() for path in tuned.store.glob("embeddings/*/*.*")} == files
 
     ids = tuned.embeddings["item_id"].to_pylist()
     plain = np.stack(tuned.embeddings["embedding"].to_numpy(zero_copy_only=False))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lookalike.index.cheapest import build
+from lookalike.index.scores import checked
 from lookalike.index.tuning import (
     BuildOptions,
     Shape,
@@ -12,6 +13,8 @@ from lookalike.index.tuning import (
     exactly,
     parameters_for,
     price,
+    trials_for,
+    tune,
     ways_to_build,
 )
 from lookalike.store.index_manifest import Recall, SearchSettings
@@ -104,6 +107,34 @@ def test_a_setting_that_costs_more_than_comparing_all_is_none():
 )
 def test_the_depth_for_a_k_lies_between_those_of_its_neighbours_and_grows_beyond_them(k, depth):
     assert depth_for([settings_for(10, 4, 40), settings_for(100, 10, 400)], k) == depth
+
+
+@pytest.mark.parametrize("needed", [(1, 15), (3, 200), (12, 40), (40, 1000), (600, 60)])
+def test_below_a_price_the_same_is_chosen_or_nothing_and_what_costs_more_is_not_tried(needed):
+    shape = Shape(100_000, 64, 600)
+    chosen = choose(shape, measured(recall_model(*needed)), k=10, target=0.99)
+    least = cost(shape, chosen.leaves_to_search, chosen.pre_reorder)
+    for below, expected in ((least, exactly(10, 0.99)), (np.nextafter(least, np.inf), chosen)):
+        seen: list[tuple[int, int]] = []
+        measure = measured(recall_model(*needed), seen)
+        assert choose(shape, measure, k=10, target=0.99, below=below) == expected
+        assert all(cost(shape, 1, candidates) < below for _, candidates in seen)
+        assert all(cost(shape, leaves, 15) < below for leaves, _ in seen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [10, 20])
+def test_a_second_way_to_build_is_tuned_as_the_first_or_given_up(k):
+    random = np.random.default_rng(0)
+    vectors = checked(random.standard_normal((4_000, 8)).astype(np.float32), "cosine")
+    options = BuildOptions(0.9, threads=2, algorithm="tree", k=k)
+    searcher = build(vectors, "cosine", options)
+    trials = trials_for(searcher, options)
+    least = price(Shape.of(4_000, 8, searcher.parameters), searcher.settings, k)
+    settings, _ = tune(searcher, options, trials, np.nextafter(least, np.inf))
+    assert settings == searcher.settings
+    given_up, _ = tune(searcher, options, trials, least)
+    assert price(Shape.of(4_000, 8, searcher.parameters), given_up, k) >= least
 
 
 def test_a_k_whose_neighbour_needs_exact_search_is_searched_exactly():

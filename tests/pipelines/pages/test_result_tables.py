@@ -10,7 +10,7 @@ import pytest
 from lookalike.model.errors import LookalikeError
 from lookalike.pages.result_tables import find_answers, read_blocks
 from lookalike.query.answering import FAILURES_SCHEMA
-from lookalike.query.tables import FORMATS, open_table
+from lookalike.query.tables import FORMATS, open_table, table_name
 
 SCHEMA = pa.schema(
     [
@@ -31,7 +31,7 @@ ROWS = [
 def write(folder: Path, form: str, rows: list[dict[str, object]], schema: pa.Schema = SCHEMA) -> str:
     """A folder of answers with these rows and no failures."""
     for name, kind, content in (("results", schema, rows), ("failures", FAILURES_SCHEMA, [])):
-        with open_table(str(folder / f"{name}.{form}"), kind, form) as table:
+        with open_table(str(folder / table_name(name, form)), kind, form) as table:
             table.write_table(pa.Table.from_pylist(content, kind))
     return str(folder)
 

@@ -406,3 +406,10 @@ def test_rows_that_cannot_be_written_fail_the_job_whichever_they_are(copied, mon
     assert done.code == 2
     assert "No space left on device" in done.err
     assert not list((copied.folder / "out").glob("*.parquet"))
+
+
+def test_more_matches_than_there_are_items_are_as_many_as_there_are(copied):
+    path = copied.folder / "ids.txt"
+    path.write_text("p00.jpg\n")
+    assert copied.query(path, "-k", 10**13, "--diversify", 0.5).code == 0
+    assert copied.results["rank"].to_pylist() == list(range(1, 25))

@@ -22,6 +22,8 @@ def table(numbers: list[int]) -> pa.Table:
             "box": pa.array([None] * 3, pa.list_(pa.int32(), 4)),
             "stage": pa.nulls(3, pa.string()),
             "error": pa.nulls(3, pa.string()),
+            "words": pa.nulls(3, pa.list_(pa.float32(), 2)),
+            "weight": pa.nulls(3, pa.float32()),
             "note": ["n0", "n1", "n2"],
         }
     )

@@ -11,6 +11,7 @@ from lookalike.index import cheapest, tuning
 from lookalike.query.tuning_queries import tuning_queries
 from tests.conftest import picture
 from tests.support.queries import corpus, noisy
+from tests.support.texts import add_labels
 
 
 def asked(job, path):
@@ -85,3 +86,15 @@ def test_other_content_builds_the_index_again_and_the_same_content_does_not(copi
     assert "at most 1 of 1 shards to build" in job.run("nightly", "--dry-run").out
     assert "published" in job.run("nightly").out
     assert seen[1].shape == (10, 16)
+
+
+def test_words_are_queries_too_and_another_text_encoder_makes_others_of_them(tuned, tmp_path):
+    add_labels(tuned.settings["encoder"])
+    path = tmp_path / "words.csv"
+    path.write_text("text\nred\nblue\n")
+    tuned.set(index={"tuning_queries": str(path)})
+    before = tuning_queries(tuned.loaded)
+    vectors = before.load(make_plan(tuned.loaded))
+    assert len(vectors) == 2
+    add_labels(tuned.settings["encoder"], ("red", "green"))
+    assert tuning_queries(tuned.loaded).digest != before.digest

@@ -12,6 +12,7 @@ from tests.conftest import Job, picture, run
 from tests.support.fault_points import FaultPoints, no_permission, watched
 from tests.support.small_stores import Bucket
 from tests.support.standing import Answered, check_changes
+from tests.support.texts import add_labels
 
 NAME = "new"
 
@@ -210,3 +211,16 @@ def test_with_workers_the_files_are_the_same(copied, pictures):
     shutil.rmtree(job.store / "standing")
     assert job.run("standing", "--", "--runner", "DirectRunner").code == 0
     assert {path.name: path.read_bytes() for path in one.folder.iterdir()} == files
+
+
+def test_words_are_answered_again_when_their_encoder_is_another(copied, tmp_path):
+    folder = shutil.copytree(copied.settings["encoder"], tmp_path / "encoder")
+    add_labels(folder)
+    (tmp_path / "words.csv").write_text("query_id,text\na,red\n")
+    copied.set(encoder=str(folder), standing=[{"name": NAME, "queries": str(tmp_path / "words.csv"), "k": 3}])
+    found = []
+    for labels in (("red", "blue"), ("red", "blue"), ("red", "green")):
+        add_labels(folder, labels)
+        assert copied.run("standing").code == 0
+        found.append(Answered(copied.store, NAME).latest)
+    assert found[0] == found[1] != found[2]

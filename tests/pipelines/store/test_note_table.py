@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lookalike.model.errors import LookalikeError
 from lookalike.store.note_table import SCHEMA, NoteTable, read_note_table
-from lookalike.store.notes import base_path
+from lookalike.store.notes import base_path, rejects_beside, rejects_of
 from tests.support.small_stores import a_note
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -32,7 +32,7 @@ def notes(draw):
         digest=draw(st.one_of(st.just(digest), NAMES)),
         options=options,
         path=f"{base}.parquet",
-        rejects_path=f"{base}.rejects.parquet",
+        rejects_path=draw(st.sampled_from([rejects_of, rejects_beside, str]))(f"{base}.parquet"),
         sha256=draw(HEX),
         rejects_sha256=draw(st.one_of(HEX, HEX.map(str.upper))),
         token=draw(st.one_of(HEX.map(lambda text: text[:32]), NAMES)),
@@ -79,10 +79,18 @@ def test_a_usual_note_takes_about_200_bytes():
     assert table.table.nbytes / 10_000 < 260
 
 
-def rewritten(table: pa.Table, version: bytes = b"1") -> io.BytesIO:
+def rewritten(table: pa.Table, version: bytes = b"2") -> io.BytesIO:
     file = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({"lookalike.notes": version}), file)
     return file
+
+
+def test_in_tables_of_the_first_format_rejects_lie_beside():
+    given_notes = [usual(number) for number in range(3)]
+    table = NoteTable.of(given_notes).table
+    assert table["rejects_beside"].to_pylist() == [True] * 3
+    before = rewritten(table.drop_columns(["rejects_beside"]), b"1")
+    assert list(read_note_table(before, "x")[0]) == given_notes
 
 
 def test_what_is_no_table_of_notes_is_told():
@@ -106,7 +114,7 @@ def test_a_table_of_another_version_is_not_read():
     table = NoteTable.of(map(usual, range(3))).table
     assert len(read_note_table(rewritten(table), "x")[0]) == 3
     with pytest.raises(LookalikeError, match="x holds no notes, or those of another version"):
-        read_note_table(rewritten(table, b"2"), "x")
+        read_note_table(rewritten(table, b"3"), "x")
 
 
 def test_a_table_is_made_of_a_table_as_it_is():

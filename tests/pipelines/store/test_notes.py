@@ -83,7 +83,7 @@ def test_a_note_tells_its_format_and_one_without_is_of_the_first(tmp_path):
     note = written(tmp_path, a_note())
     path = tmp_path / note.path.replace(".parquet", ".json")
     told = json.loads(path.read_text())
-    assert told.pop("format") == 2
+    assert told.pop("format") == 3
     path.write_text(json.dumps(told))
     assert list(finished_shards(str(tmp_path), note.encoder).notes) == [note]
 
@@ -91,8 +91,8 @@ def test_a_note_tells_its_format_and_one_without_is_of_the_first(tmp_path):
 def test_a_note_of_a_newer_version_is_refused_and_says_what_to_do(tmp_path):
     note = written(tmp_path, a_note())
     path = tmp_path / note.path.replace(".parquet", ".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3, "colour": "red"}))
-    with pytest.raises(LookalikeError, match=r"A newer Lookalike wrote this store: .*Received: 3 in .*json"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 4, "colour": "red"}))
+    with pytest.raises(LookalikeError, match=r"A newer Lookalike wrote this store: .*Received: 4 in .*json"):
         finished_shards(str(tmp_path), note.encoder)
 
 
