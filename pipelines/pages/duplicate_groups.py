@@ -66,17 +66,17 @@ def find_table(folder: str) -> tuple[str, Format] | None:
     """Path and format of the table of duplicates in a folder; None where there is none.
 
     Raises:
-        LookalikeError: if there are several, or one that was made for spreadsheets alone.
+        LookalikeError: if there are several.
         OSError: if the folder cannot be read.
     """
     found = [(form, files.join(folder, table_name(TABLE, form))) for form in FORMATS]
     there = [(path, form) for form, path in found if files.exists(path)]
     if not there:
         return None
-    if len(there) > 1 or there[0][1] == "excel":
+    if len(there) > 1:
         raise LookalikeError(
-            f"Expected duplicates as parquet, csv or jsonl in {folder}, in one of them. "
-            f"Received: {', '.join(form for _, form in there)}"
+            f"Expected duplicates in one format in {folder}. Received: {', '.join(form for _, form in there)}; delete "
+            "those of before"
         )
     return there[0]
 

@@ -83,6 +83,7 @@ def night_page(store: str, config: Config | None, most_bytes: int = MOST_BYTES) 
             (night.records["items"], "items served", None),
         ],
         parts=[(night.records[part], part) for part in PARTS],
+        served=_served(night, generation),
         message=night.told.get("message"),
         gates=list(night.told.get("failed_gates") or ()),
         trouble=_trouble(night),
@@ -113,6 +114,20 @@ def night_page(store: str, config: Config | None, most_bytes: int = MOST_BYTES) 
         "pictures": f"{album.shown:,}",
     }
     return PageSummary(html, told)
+
+
+def _served(night: Night, generation: Generation | None) -> list[tuple[int, str]] | None:
+    """What is not served of the records read; None where the shown generation is not that of the night."""
+    if generation is None:
+        return None
+    records = night.records
+    gone = [
+        (records["rejected"], "rejected"),
+        (records["duplicates"], "duplicates"),
+        (generation.excluded, "taken down"),
+    ]
+    adds_up = records["read"] - sum(count for count, _ in gone) == records["items"]
+    return gone if adds_up and generation.counts["items"] == records["items"] else None
 
 
 def _ids(health: Mapping[str, Any], flaws: Mapping[str, Any]) -> list[str]:

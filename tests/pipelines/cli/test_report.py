@@ -16,7 +16,7 @@ def test_answers_alone_are_enough(copied, pictures) -> None:
 def test_a_folder_of_nothing_is_one_sentence(tmp_path) -> None:
     done = run("report", tmp_path)
     assert done.code == 2
-    assert done.sentence.startswith("Expected a folder of answers")
+    assert done.sentence.startswith("Expected a folder that `lookalike query`")
 
 
 def test_keys_of_a_job_file_that_is_not_named_are_refused(tmp_path) -> None:

@@ -44,6 +44,7 @@ def test_counts_add_up_and_rejects_have_their_reasons(nights) -> None:
     made = night_page(str(nights.store), nights.loaded)
     assert made
     assert "31 read = 29 embedded + 0 reused + 2 rejected + 0 duplicates." in made.html
+    assert "29 served = 31 read − 2 rejected − 0 duplicates − 0 taken down." in made.html
     assert re.findall(r"<dd>(\d+)</dd>", made.html)[:4] == ["31", "29", "2", "29"]
     assert "9 bytes: &lt;html&gt;404" in made.html
     assert "200 bytes: ff d8 ff" in made.html
