@@ -115,6 +115,7 @@ def test_a_bundle_that_this_machine_could_not_open_is_refused_before_anything_is
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_making_one_leaves_the_log_of_the_process_alone(tmp_path):
     _export(tiny_network(), tmp_path)
     root = logging.getLogger()

@@ -98,7 +98,13 @@ IN_THE_OPTIONS = {
     "max_bytes": 1_000_000,
 }
 """Setting of the corpus that decides what a record becomes -> another value."""
-NOT_IN_THEM = {"format": "tfrecord", "images_per_shard": 7, "duplicate_ids": "error", "follow_links": True}
+NOT_IN_THEM = {
+    "group": "title",
+    "format": "tfrecord",
+    "images_per_shard": 7,
+    "duplicate_ids": "error",
+    "follow_links": True,
+}
 
 
 def test_of_every_setting_of_a_corpus_it_is_known_whether_it_is_in_the_digest_of_the_options():
