@@ -89,7 +89,7 @@ def night_page(store: str, config: Config | None, most_bytes: int = MOST_BYTES) 
         trouble=_trouble(night),
         reasons=reasons,
         flaws=[
-            (flaw, int(found["count"]), [show(one, flaw) for one in found["item_ids"]])
+            (flaw, int(found["count"]), [show(one, "") for one in found["item_ids"]])
             for flaw, found in sorted((flaws.get("flaws") or {}).items())
         ],
         looked_at=int(flaws.get("looked_at", 0)),
