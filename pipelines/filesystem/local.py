@@ -7,8 +7,11 @@ import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from typing import IO
+
+from lookalike.model.errors import LookalikeError
 
 from .listing import TEMPORARY, FileInfo, info_of
 from .naming import LocalFile, naming
@@ -16,7 +19,13 @@ from .naming import LocalFile, naming
 
 @contextlib.contextmanager
 def write_atomic(path: str, *, lasting: bool = True) -> Iterator[IO[bytes]]:
-    """Opens a file that is written beside its place, flushed to the disk and renamed; if not `lasting`, not flushed."""
+    """Opens a file that is written beside its place, flushed to the disk and renamed; if not `lasting`, not flushed.
+
+    Raises:
+        LookalikeError: if a device, a pipe or a socket is there: the file would take its place for everybody.
+        OSError: if it cannot be written.
+    """
+    _refuse_special(path)
     folder = os.path.dirname(path) or "."
     make_folder(folder)
     # Not by the process's number: in two containers it is the same one.
@@ -37,8 +46,18 @@ def write_atomic(path: str, *, lasting: bool = True) -> Iterator[IO[bytes]]:
         raise
 
 
+def _refuse_special(path: str) -> None:
+    with contextlib.suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise LookalikeError(
+                f"Expected a place for a file. Received: a device, a pipe or a socket: {path}"
+            )
+
+
 def move_in(temporary: str, path: str) -> None:
-    """Gives a finished file its final name on the same disk."""
+    """Gives a finished file its final name on the same disk. Raises as `write_atomic`."""
+    _refuse_special(path)
     sync(temporary)
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)

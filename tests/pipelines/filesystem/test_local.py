@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from lookalike.filesystem import files
+from lookalike.filesystem import files, local
+from lookalike.model.errors import LookalikeError
 from tests.support.fault_points import after_a_power_cut
 
 
@@ -118,3 +119,23 @@ def test_others_may_read_what_was_moved_in(tmp_path):
     files.move_in(str(file), str(tmp_path / "moved"))
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "moved").stat().st_mode & 0o777 == 0o644
+
+
+def write_nothing(path):
+    with local.write_atomic(path):
+        pass
+
+
+@pytest.mark.parametrize("write", ["write_atomic", "move_in"])
+def test_a_pipe_and_a_device_are_never_replaced(tmp_path, write):
+    """By root, /dev/null would be a file for all from then on."""
+    pipe, link, other = tmp_path / "pipe", tmp_path / "link", tmp_path / "other"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    other.write_bytes(b"")
+    for place in (pipe, link):
+        with pytest.raises(LookalikeError, match=r"place for a file\. Received: a device, a pipe"):
+            local.move_in(str(other), str(place)) if write == "move_in" else write_nothing(str(place))
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert link.is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "other", "pipe"]
