@@ -343,7 +343,7 @@ def test_what_was_deleted_behind_a_night_is_embedded_by_the_night_that_needs_it(
 
 @pytest.mark.slow
 def test_an_index_that_misses_embedding_files_says_what_embeds_them(server, copied):
-    shard = delete_behind(server, copied, ".parquet")
+    shard = delete_behind(server, copied, "path")
     copied.set(index={"recall_target": 0.9})
     done = copied.run("index")
     assert done.code == 2
