@@ -164,6 +164,23 @@ def by_colour(reader: TextReader, train: Pictures, held: Pictures) -> list[dict[
     ]
 
 
+def by_unseen_class(reader: TextReader, train: Pictures, held: Pictures) -> list[dict[str, Any]]:
+    """Classes of which no word was learnt: each in its turn, by a map of the nine others."""
+    classes = sorted(SYNONYMS)
+    right = np.array([held.classes == one for one in classes])
+    asked = []
+    for one in classes:
+        learnt = fitted(reader, train.classes, train.vectors, train.classes != one)
+        asked.append(learnt.apply(reader.read([one]).vectors, [one])[0][0])
+    return [
+        {
+            "what": "10 class words, each left out of what was learnt, mAP",
+            "chance": float(right.mean()),
+            "B: the nine others": mean_average_precision(np.array(asked), right, held.vectors),
+        }
+    ]
+
+
 def fitted(reader: TextReader, captions: np.ndarray, vectors: np.ndarray, kept: np.ndarray) -> tower.Tower:
     """A map that is learnt from some pictures and their captions."""
     texts, of_image = np.unique(captions[kept], return_inverse=True)
@@ -248,6 +265,7 @@ def main() -> None:
         train, held = (Pictures(encoder, arguments.data / one) for one in ("train", "validation"))
         tables = [
             ("Words for classes", by_class(bundle, arguments.data, train, held)),
+            ("Words for a class that was not learnt", by_unseen_class(reader, train, held)),
             ("Words for colours", by_colour(reader, train, held)),
         ]
         if arguments.emoji:
