@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,7 +40,9 @@ def setup(clone: Path, code: int) -> subprocess.CompletedProcess[str]:
     python = clone / ".venv" / "bin" / "python"
     python.write_text(f"#!/bin/sh\ncat <<'END'{PIP}END\nexit {code}\n")
     python.chmod(0o755)
-    return subprocess.run(["make", "setup"], cwd=clone, capture_output=True, text=True, check=False)
+    # Not as a part of the make that runs the tests.
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", "setup"], cwd=clone, env=env, capture_output=True, text=True, check=False)
 
 
 def test_it_names_the_large_packages_and_what_comes_then(clone):
