@@ -1,11 +1,11 @@
 """Whether explanations are right: shares add up to the score, and places with great shares are those that are missed.
 
-    python benchmarks/explain.py [--encoder FOLDER] [--pairs 100]
+    python benchmarks/explain.py [--encoder FOLDER] [--pairs 60]
 
 Pairs are photographs of validation/ with their nearest one among every fourth of train/, and as many at random. Tells
 the greatest difference between the sum of the shares and the score of the float encoder, as it is and without its
 projection; and in how many pairs the score falls faster with places in the order of their shares than at random
-(deletion), or comes back faster (insertion). Some 5 minutes on 2 cores with 100 pairs.
+(deletion), or comes back faster (insertion). Some minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 def main() -> None:
     arguments = common.parser(__doc__)
     arguments.add_argument("--encoder", type=Path, help="a bundle; default: EfficientNet-Lite0, built first")
-    arguments.add_argument("--pairs", type=int, default=100)
+    arguments.add_argument("--pairs", type=int, default=60)
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bundle = given.encoder or Path(folder) / "encoder"
