@@ -72,6 +72,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/filters.py
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/duplicates.py
+	$(BIN)/python benchmarks/pages.py
+	$(BIN)/python benchmarks/explain.py
+	$(BIN)/python benchmarks/words.py
+	$(BIN)/python benchmarks/python_api.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/recall.py
 	$(BIN)/python benchmarks/peers_search.py
