@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config, Given, make_config
-from ..filesystem.paths import AnyPath, plain
+from ..filesystem.paths import AnyPath, anchored, plain
 
 if TYPE_CHECKING:
     from ..duplicates.report import DuplicatesSummary
@@ -90,7 +90,7 @@ class Job:
         out: AnyPath,
         *,
         k: int | None = None,
-        format: Literal["parquet", "csv", "jsonl"] = "parquet",
+        format: Literal["parquet", "csv", "jsonl", "excel"] = "parquet",
         where: str | None = None,
         min_score: float | None = None,
         max_distance: float | None = None,
@@ -99,8 +99,8 @@ class Job:
         diversify: float | None = None,
         min_probability: float | None = None,
         combine: Literal["best", "mean"] | None = None,
-        exclude_self: bool = False,
-        exact: bool = False,
+        exclude_self: bool | None = None,
+        exact: bool | None = None,
         flags: Sequence[str] = (),
     ) -> QuerySummary:
         """Answers a file of queries, as `lookalike query`; `read_answers(out)` then reads the two tables.
@@ -140,8 +140,8 @@ class Job:
         options = QueryOptions(
             self.config.query.k if k is None else k,
             format,
-            exact=exact,
-            exclude_self=exclude_self,
+            exact=self.config.query.exact if exact is None else exact,
+            exclude_self=self.config.query.exclude_self if exclude_self is None else exclude_self,
             conditions=Conditions.of(self.config.query, given),
             combine=combine,
             min_probability=min_probability,
@@ -181,6 +181,7 @@ class Job:
         Returns:
             What `evaluation.json` holds: docs/evaluation.md.
         """
+        from ..config.noted import noted
         from ..evaluate.job import evaluate
         from ..evaluate.measurements import Settings
         from ..evaluate.report import make_report, write_report
@@ -191,6 +192,8 @@ class Job:
         found = evaluate(self.config, plain(queries), plain(relevance), settings)
         report, tables = make_report(found, [plain(relevance)], settings, ClassSizes(), resamples=resamples)
         if out is not None:
+            made_by = {"job": noted(self.config), "queries": anchored(plain(queries))}
+            report["jobs"] = {one["job"]: made_by for one in report["evaluations"]}
             write_report(plain(out), report, tables)
         for one in found:
             if calibrate and one.calibrated and one.calibrated.fitted:
@@ -205,7 +208,7 @@ class Job:
         keep: str | None = None,
         precision: float | None = None,
         min_score: float | None = None,
-        format: Literal["parquet", "csv", "jsonl"] = "parquet",
+        format: Literal["parquet", "csv", "jsonl", "excel"] = "parquet",
         flags: Sequence[str] = (),
     ) -> DuplicatesSummary:
         """Finds equal and near-equal pictures, as `lookalike duplicates`.
@@ -237,6 +240,7 @@ class Job:
             if min_score is None
             else min_score,
             sample=settings.sample,
+            pairs=settings.pairs,
             table_format=format,
         )
         other = None if against is None else make_config(against)

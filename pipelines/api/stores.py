@@ -55,8 +55,8 @@ if TYPE_CHECKING:
         per_group: int | None
         diversify: float | None
         min_probability: float | None
-        exclude_self: bool
-        exact: bool
+        exclude_self: bool | None
+        exact: bool | None
 
 
 class Store:
@@ -179,8 +179,8 @@ class Store:
         per_group: int | None = None,
         diversify: float | None = None,
         min_probability: float | None = None,
-        exclude_self: bool = False,
-        exact: bool = False,
+        exclude_self: bool | None = None,
+        exact: bool | None = None,
         errors: OnError = "raise",
     ) -> pa.Table | Answers:
         """The nearest items of images, of vectors, or of items: the rows that the query job writes for them.
@@ -205,7 +205,7 @@ class Store:
             ids: of items of the index, one or many.
             query_ids: the ids of the queries. Without them those of items are their own, and those of images and
                 vectors their positions, from 0.
-            k: matches of a query; None is `query.k` of the job, 10.
+            k: matches of a query; None is `query.k` of the job, 10, and so on for all that follow but `errors`.
             where: only items that pass this filter in SQL over `item_id` and the metadata.
             min_score: only items of at least this score, with metric cosine.
             max_distance: only items that near, with metric euclidean.
@@ -242,8 +242,8 @@ class Store:
         settings = self._config.query
         options = QueryOptions(
             settings.k if k is None else k,
-            exact=exact,
-            exclude_self=exclude_self,
+            exact=settings.exact if exact is None else exact,
+            exclude_self=settings.exclude_self if exclude_self is None else exclude_self,
             conditions=Conditions.of(settings, given),
             min_probability=min_probability,
         )

@@ -66,6 +66,19 @@ def test_ids_have_the_bytes_of_the_query_job(copied, store, tmp_path):
     assert store.search(ids="p03.png", query_ids=["mine"])["query_id"].to_pylist() == ["mine"] * 10
 
 
+def test_what_is_not_said_is_as_the_job_file_says(copied, tmp_path):
+    copied.set(query={"k": 3, "exclude_self": True, "exact": True})
+    (tmp_path / "ids.txt").write_text("p03.png\np01.jpg\n")
+    assert copied.query(tmp_path / "ids.txt").code == 0
+    written = (tmp_path / "out" / "results.parquet").read_bytes()
+    found = lookalike.open_store(copied.config).search(ids=["p03.png", "p01.jpg"])
+    assert as_file(found, tmp_path / "found") == written
+    lookalike.open_job(copied.config).query(tmp_path / "ids.txt", tmp_path / "again")
+    assert (tmp_path / "again" / "results.parquet").read_bytes() == written
+    others = lookalike.open_store(copied.config).search(ids="p03.png", exclude_self=False)
+    assert others["item_id"][0].as_py() == "p03.png"
+
+
 def test_the_steps_and_settings_of_a_job_are_used(tuned, images, tmp_path):
     tune(tuned, "--query-expansion", "3,1")
     tuned.set(query={"k": 5, "where": "number > 2"})
