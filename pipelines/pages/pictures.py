@@ -23,7 +23,7 @@ from ..store.generation import Generation
 from .album import ITEM, QUERY, Album
 
 logger = logging.getLogger(__name__)
-_VECTOR = "the query is a vector"
+_DOWN = "it is taken down"
 
 
 def add_items(
@@ -42,7 +42,7 @@ def add_items(
     album.without(kind, "the shards no longer hold it")
     wanted = pa.array(list(item_ids), pa.string())
     is_down = pc.is_in(wanted, exclusions.excluded_ids(config.store))
-    album.refuse(kind, wanted.filter(is_down).to_pylist(), "it is taken down")
+    album.refuse(kind, wanted.filter(is_down).to_pylist(), _DOWN)
     pictures = each_item_picture(config, generation, wanted.filter(pc.invert(is_down)).to_pylist())
     album.add(kind, as_far_as(pictures, album, kind), config.corpus.max_pixels)
 
@@ -70,21 +70,29 @@ def add_queries(
 def each_query(
     album: Album, config: Config, generation: Generation, path: str, query_ids: Collection[str]
 ) -> Iterator[tuple[str, bytes | PartOfImage]]:
-    """Ids and pictures of queries; the album is told where they have none. Raises as the readers of queries."""
-    table = query_table(path) if kind_of(path) == "table" else None
-    if table is None:
-        if kind_of(path) == "vectors":
-            album.without(QUERY, _VECTOR)
+    """Ids and pictures of queries; the album is told where they have none, and of items that are taken down.
+
+    Raises:
+        LookalikeError, OSError: as the readers of queries.
+    """
+    kind = kind_of(path)
+    table = query_table(path) if kind == "table" else None
+    if kind == "images":
         yield from each_query_picture(config, generation, path, query_ids)
-    elif table.content == "vector":
-        album.without(QUERY, _VECTOR)
-    elif table.content == "item_id":
-        items = table_items(table, query_ids)
+    elif kind == "ids" or (table and table.content == "item_id"):
+        items = table_items(table, query_ids) if table else {query_id: query_id for query_id in query_ids}
+        down = set(exclusions.excluded_ids(config.store).to_pylist())
+        album.refuse(QUERY, [query_id for query_id, item_id in items.items() if item_id in down], _DOWN)
         asked: dict[str, list[str]] = {}
         for query_id, item_id in items.items():
-            asked.setdefault(item_id, []).append(query_id)
+            if item_id not in down:
+                asked.setdefault(item_id, []).append(query_id)
         for item_id, picture in each_item_picture(config, generation, asked):
             yield from ((query_id, picture) for query_id in asked[item_id])
+    elif table is None or table.content == "vector":
+        album.without(QUERY, "the query is a vector")
+    elif table.content == "text":
+        album.without(QUERY, "the query is words")
     else:
         yield from table_pictures(table, query_options(config.corpus), query_ids)
 

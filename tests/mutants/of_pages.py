@@ -75,7 +75,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/pages/pictures.py": [
         wrong(
-            'album.refuse(kind, wanted.filter(is_down).to_pylist(), "it is taken down")\n',
+            "album.refuse(kind, wanted.filter(is_down).to_pylist(), _DOWN)\n",
             "pass\n",
             "what is taken down is said to be gone",
         ),

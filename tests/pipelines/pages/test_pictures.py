@@ -9,6 +9,7 @@ import numpy as np
 
 from lookalike.pages.album import ITEM, QUERY, Album
 from lookalike.pages.pictures import add_items, add_queries
+from lookalike.store.exclusions import add
 from lookalike.store.generation import read_current
 
 
@@ -44,6 +45,9 @@ def test_queries_of_each_kind(published, pictures, tmp_path) -> None:
         'query_id,path,box\na,photos/q.jpg,\nb,photos/gone.jpg,\nc,photos/q.jpg,"[0,0,9,8]"\nc,photos/gone.jpg,\n'
     )
 
+    (tmp_path / "words.csv").write_text("query_id,text\na,hat\n")
+    (tmp_path / "both.csv").write_text("query_id,path,text\na,photos/q.jpg,hat\nb,photos/q.jpg,\nc,,hat\n")
+
     def shown(path: object, name: str) -> object:
         album = Album()
         add_queries(album, config, generation, None if path is None else str(path), [name])
@@ -56,6 +60,10 @@ def test_queries_of_each_kind(published, pictures, tmp_path) -> None:
     assert shown(tmp_path / "items.csv", "b") == sha256_of(pictures["p05.jpg"])
     assert shown(tmp_path / "paths.csv", "a") == sha256_of(pictures["p02.jpg"])
     assert shown(tmp_path / "paths.csv", "b") == "the queries no longer hold it"
+    assert shown(tmp_path / "words.csv", "a") == "the query is words"
+    assert shown(tmp_path / "both.csv", "a") == sha256_of(pictures["p02.jpg"])
+    assert shown(tmp_path / "both.csv", "b") == sha256_of(pictures["p02.jpg"])
+    assert shown(tmp_path / "both.csv", "c") == "the queries no longer hold it"
     assert shown(None, "q.jpg") == "--queries was not given"
     assert "gone" in str(shown(tmp_path / "gone.csv", "q.jpg"))
 
@@ -68,3 +76,16 @@ def test_of_a_query_with_a_box_the_part_is_shown(published, pictures, tmp_path) 
     add_queries(album, published.loaded, generation, str(tmp_path / "boxes.csv"), ["a"])
     picture = album.show(QUERY, "a")
     assert (picture.width, picture.height) == (9, 8)
+
+
+def test_queries_that_are_items_which_were_taken_down_are_not_shown(copied, tmp_path) -> None:
+    add(str(copied.store), ["p04.jpg"])
+    (tmp_path / "ids.txt").write_text("p04.jpg\np05.jpg\n")
+    (tmp_path / "items.csv").write_text("query_id,item_id\na,p04.jpg\nb,p05.jpg\n")
+    for path, down, there in (("ids.txt", "p04.jpg", "p05.jpg"), ("items.csv", "a", "b")):
+        album = Album()
+        add_queries(
+            album, copied.loaded, read_current(str(copied.store)), str(tmp_path / path), [down, there]
+        )
+        assert album.show(QUERY, down).reason == "it is taken down"
+        assert album.show(QUERY, there).address
