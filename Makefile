@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # A process a core; a file of tests stays in one, for its fixtures.
 PARALLEL := --numprocesses auto --dist loadfile
+# Or the many processes that tests and benchmarks start would each compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 # The files that hold tests of a mark: importing all others takes longer than these tests do.
 marked = $(shell grep -rl --include='test_*.py' 'pytest.mark.$(1)' tests)
 

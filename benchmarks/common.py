@@ -14,6 +14,8 @@ from lookalike.config.job import Config
 from lookalike.encoder.build import NetworkChoice, Sample, build_encoder
 from lookalike.model.encoder.export import BundleRecipe
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a command compiles the package once, not at every start
+
 CLOTHING = Path(__file__).parent.parent.parent / "shared" / "data" / "clothing"
 
 

@@ -33,8 +33,8 @@ from tests.conftest import Job, picture
 from tests.support.forks import Forks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
-STEP = int(os.environ.get("LOOKALIKE_KILL_EVERY", "130"))
-RANDOM_TIMES = 5
+STEP = int(os.environ.get("LOOKALIKE_KILL_EVERY", "200"))
+RANDOM_TIMES = 3
 """Random moments in each of the two nights."""
 SIGKILL = 9
 POWER_CUTS = {"power cut": "all", "power cut, some lost": "some"}

@@ -454,7 +454,7 @@ def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_pat
     from lookalike.model.networks import backbone
     from lookalike.model.training.batches import features_of
 
-    for number, path in enumerate(sorted(CLOTHING.glob("train/*/*.jpg"))[::16]):
+    for number, path in enumerate(sorted(CLOTHING.glob("train/*/*.jpg"))[::24]):
         folder = tmp_path / ("photos" if number % 5 else "validation") / path.parent.name
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder)
@@ -489,7 +489,7 @@ def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_pat
         v: (encode(Encoder.load(tmp_path / "encoder", variant=v), images)[0] * graph).sum(axis=1)
         for v in ("int8", "float")
     }
-    assert len(images) > 30
+    assert len(images) > 20
     assert cosines["int8"].mean() >= 0.985
     assert cosines["float"].min() > 0.9999
     # A picture agrees with itself, not with any.
