@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..store.index_manifest import SearchSettings
+from .scores import checked
 from .searcher import Searcher
 from .shard import IndexShard
-from .trials import Trial, make_trials
+from .trials import ASKED, Trial, asked_trial, make_trials
 
 _ADDED = 50
 """New items that are asked for. The error of their mean is some 0.004, and they are a tenth or two of all at most."""
@@ -71,33 +72,40 @@ class _Together:
         return places, np.concatenate([near, added_near], axis=1)
 
 
-def lowest_recalls(base: IndexShard, hidden: np.ndarray, addition: IndexShard) -> dict[str, float]:
+def lowest_recalls(
+    base: IndexShard, hidden: np.ndarray, addition: IndexShard, asked: np.ndarray | None = None
+) -> dict[str, float]:
     """Kind of query -> the lowest recall at any k that the base is tuned for; empty where it is searched exactly.
 
-    It is a mean by the number of items: of what was measured where the base was built, and of what some of the new
-    items find in both. A query that is like those of the base finds no less than it did there, as fewer of its nearest
-    are to be found among quantised vectors; what the new ones find decides. As they weigh little, some of them suffice.
+    That of the user's queries is measured again. Of the others it is a mean by the number of items: of what was
+    measured where the base was built, and of what some of the new items find in both. A query that is like those of the
+    base finds no less than it did there, as fewer of its nearest are to be found among quantised vectors; what the new
+    ones find decides. As they weigh little, some of them suffice.
 
     Args:
         base: open to be searched.
         hidden: rows of its items that are not served, int64 (m,).
         addition: what stands beside it.
+        asked: queries of the user's that the base was tuned with, float32 (q, dim); None for none.
     """
     settings = [one for one in base.searcher.settings if one.pre_reorder]
     if not settings:
         return {}
+    most = settings[-1].k
+    together = _Together(base, hidden, addition)
     trials: dict[str, Trial] = {}
     if len(addition.searcher):
-        together = _Together(base, hidden, addition)
-        trials = make_trials(together, settings[-1].k, own=together.some_added())
-    weight = len(addition.items) / (len(base.items) - len(hidden) + len(addition.items))
+        trials = make_trials(together, most, own=together.some_added())
+    if asked is not None:
+        trials[ASKED] = asked_trial(together, most, checked(asked, together.metric))
+    new = len(addition.items) / (len(base.items) - len(hidden) + len(addition.items))
 
     def recall(kind: str, one: SearchSettings) -> float:
         known = one.recalls[kind].mean
-        if kind not in trials:
+        if not len(trials.get(kind, ())):
             return known
-        found = trials[kind].recall(one.k, one.leaves_to_search, one.pre_reorder)
-        return (1 - weight) * known + weight * found.mean
+        found = trials[kind].recall(one.k, one.leaves_to_search, one.pre_reorder).mean
+        return found if kind == ASKED else (1 - new) * known + new * found
 
     kinds = {kind for one in settings for kind in one.recalls}
     return {kind: min(recall(kind, one) for one in settings if kind in one.recalls) for kind in sorted(kinds)}

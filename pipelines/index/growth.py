@@ -111,10 +111,11 @@ def grow(task: GrowthTask) -> int | None:
     if change.count > most:
         return None
     content = ShardContent(change.items, change.vectors, whole.metric, whole.encoder, change.origins)
-    addition = in_memory(content, whole.options, tuning_vectors(whole))
+    asked = tuning_vectors(whole)
+    addition = in_memory(content, whole.options, asked)
     recalls = built.recalls
-    if recalls and len(change.items):
-        recalls = lowest_recalls(open_index(whole.store, built), change.hidden, addition)
+    if recalls and (len(change.items) or asked is not None):
+        recalls = lowest_recalls(open_index(whole.store, built), change.hidden, addition, asked)
         if min(recalls.values()) < task.least:
             return None
     rows = written_rows(change.hidden)

@@ -15,6 +15,8 @@ from .stored import Vectors
 
 QUERIES = 1_000
 """Of each kind, at most."""
+ASKED = "tuning_queries"
+"""The kind that the user gave."""
 _SEED = 0
 _NEAR_COPY = 0.3
 """Items are near copies below this fraction of the mean squared distance of two items.
@@ -172,9 +174,14 @@ def make_trials(
         "disturbed": Trial(searcher, _disturbed(members, others, metric), most),
         "members": Trial(searcher, members, most, own, found=found),
     }
-    if asked is not None and len(asked):
-        trials["tuning_queries"] = Trial(searcher, _spread(asked), most)
+    if asked is not None:
+        trials[ASKED] = asked_trial(searcher, most, asked)
     return {kind: trial for kind, trial in trials.items() if len(trial)}
+
+
+def asked_trial(searcher: Tunable, most: int, asked: np.ndarray) -> Trial:
+    """What the user gave, up to `QUERIES` of it, spread over all; with the arguments of `make_trials`."""
+    return Trial(searcher, _spread(asked), most)
 
 
 def _width(searcher: Tunable, most: int, limit: float) -> int:

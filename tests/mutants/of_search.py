@@ -178,7 +178,7 @@ CHANGES: dict[str, list[Change]] = {
             "tests/pipelines/index/test_tuning.py",
         ),
         wrong(
-            'trials["tuning_queries"] = Trial(searcher, _spread(asked), most)',
+            "trials[ASKED] = asked_trial(searcher, most, asked)",
             "pass",
             "the user's queries decide nothing",
         ),
@@ -394,9 +394,14 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/grown_recall.py": [
         wrong(
-            "        return (1 - weight) * known + weight * found.mean\n",
-            "        return known\n",
+            "found if kind == ASKED else (1 - new) * known + new * found",
+            "found if kind == ASKED else known",
             "what new items find is not in the recall",
+        ),
+        wrong(
+            "found if kind == ASKED else (1 - new) * known + new * found",
+            "(1 - new) * known + new * found",
+            "what the user's queries find in an index shard that grew is told as it was before",
         ),
         worse(
             "            if lost <= wide:\n",

@@ -26,10 +26,10 @@ def clustered(count: int, seed: int) -> np.ndarray:
     )
 
 
-def shard(vectors: np.ndarray, name: str, algorithm=None) -> IndexShard:
+def shard(vectors: np.ndarray, name: str, algorithm=None, asked=None) -> IndexShard:
     items = pa.table({"item_id": pa.array((f"{name}{n:05}" for n in range(len(vectors))), pa.string())})
     content = ShardContent(items, vectors, "cosine", "encoder")
-    return in_memory(content, BuildOptions(0.9, threads=1, algorithm=algorithm))
+    return in_memory(content, BuildOptions(0.9, threads=1, algorithm=algorithm), asked)
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,29 @@ def test_hidden_vectors_take_no_places_and_the_addition_is_asked_for_itself(base
 def test_some_of_the_new_items_are_asked_spread_over_all(base, addition):
     numbers = grown_recall._Together(base, NOTHING, addition).some_added()
     assert (len(numbers), numbers[0], numbers[-1]) == (50, 1500, 1649)
+
+
+@pytest.mark.parametrize("new", [150, 0])
+def test_the_users_queries_are_asked_again_as_a_whole(new, addition):
+    queries = clustered(200, 3)
+    base = shard(clustered(1500, 1), "a", "ah", queries)
+    beside = addition if new else shard(clustered(0, 2), "b")
+    hidden = np.arange(0, 1500, 5)
+    before = recorded(base)
+    found = lowest_recalls(base, hidden, beside, queries)
+    assert found["tuning_queries"] != before["tuning_queries"]
+    served = [IndexShard(base.searcher, base.items, base.manifest, hidden=hidden), beside]
+    exact, answered = (search(served, queries, 10, exact=exact) for exact in (True, False))
+    recall = float((answered.score >= exact.score[exact.rank == 10][answered.query]).mean())
+    assert found["tuning_queries"] == pytest.approx(recall, abs=0.03)
+    if not new:
+        assert {kind: found[kind] for kind in before if kind != "tuning_queries"} == {
+            kind: before[kind] for kind in before if kind != "tuning_queries"
+        }
+
+
+def test_the_users_queries_are_not_averaged_with_what_they_found_before(addition, monkeypatch):
+    queries = clustered(50, 3)
+    base = shard(clustered(1500, 1), "a", "ah", queries)
+    monkeypatch.setattr(Trial, "recall", lambda *_: Recall(0.5, 0.4, 50))
+    assert lowest_recalls(base, NOTHING, addition, queries)["tuning_queries"] == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from lookalike.index.opening import open_vectors_of
 from lookalike.index.refs import grown_refs
 from lookalike.index.search import search, take_items, vectors_by_id
 from lookalike.index.shard import IndexShard
+from lookalike.index.tuning import BuildOptions
 from lookalike.model.errors import LookalikeError
 from tests.support.growing import CORPUS, DIM, VECTORS, GrowingStore, Row, row
 
@@ -134,6 +136,22 @@ def test_what_misses_the_recall_target_together_is_built_anew(tmp_path, monkeypa
     if grows:
         base, addition = grown_refs(str(tmp_path), growing.path)
         assert (base.recall, base.recalls["disturbed"], addition.added_to) == (recall, recall, base.path)
+
+
+@pytest.mark.parametrize("corpus", [{"b": [row("b0", 0)]}, {}])
+def test_the_users_queries_are_asked_again_also_where_items_only_went(tmp_path, monkeypatch, corpus):
+    store = GrowingStore(tmp_path, DIM, algorithm="ah")
+    many = np.random.default_rng(0).standard_normal((400, DIM)).astype(np.float32)
+    rows = [(f"a{number:03}", vector, None) for number, vector in enumerate(many)]
+    (before,) = store.tasks({"a": rows})
+    store.built(before)
+    (after,) = store.tasks({"a": rows[4:]} | corpus, tuned=True)
+    after = dataclasses.replace(after, options=BuildOptions(threads=1))
+    np.save(str(after.tuning), QUERIES)
+    seen: list[Any] = []
+    monkeypatch.setattr(module, "lowest_recalls", lambda *given: seen.append(given[-1]) or {"members": 1.0})
+    assert grow(store.growth(after, before)) is not None
+    np.testing.assert_array_equal(seen, [QUERIES])
 
 
 def test_an_addition_that_was_not_finished_does_not_count(store, monkeypatch):
