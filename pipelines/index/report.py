@@ -71,5 +71,5 @@ def _recall(ref: IndexRef) -> str:
     found = "exact" if exact else f"recall {ref.recall:.4f}" + (f" ({', '.join(parts)})" if parts else "")
     if ref.best_approximate is None:
         return found
-    where = "" if exact else ", exact for large k"
-    return f"{found}{where}: no other search reaches the target, the best {ref.best_approximate:.4f}"
+    where = "" if exact else ", exact for some k"
+    return f"{found}{where}: no cheaper search reaches the target, the deepest {ref.best_approximate:.4f}"

@@ -30,6 +30,12 @@ _MOST_NEAR_COPIES = 512
 """Members with more are left out of that kind: what lies behind them would have to be searched for too deeply."""
 _ITS_OWN = 0.7
 """Share of itself in a disturbed member; sqrt(1 - 0.7^2) is of another one, so that its spread is a member's."""
+_ISOLATED, _NEIGHBOUR = 0.1, 10
+"""Share of the members that lie in the sparsest parts of a catalogue, by the distance of their tenth neighbour.
+
+Of 7,600 vectors in 6 of 64 dimensions and 400 in all of them, new ones of the second kind got 0.90 where the mean over
+members was 0.994: its tenth of such queries told 0.94. On photographs it is as the others are, within 0.015.
+"""
 _FEWER, _FEWER_FROM = 4, 25
 """From k = 100 on every fourth query: the error of the mean of 1,000 was 0.0002 there, 0.001 at 10."""
 _CONFIDENCE = 1.645
@@ -113,6 +119,15 @@ class Trial:
         other._searcher = searcher
         return other
 
+    def isolated(self) -> Trial:
+        """Those of the queries around which there is least."""
+        other = copy.copy(self)
+        tenth = self._near[:, min(_NEIGHBOUR, self._near.shape[1]) - 1]
+        kept = np.sort(np.argsort(tenth, kind="stable")[: math.ceil(_ISOLATED * len(self))])
+        other._queries, other._own = self._queries[kept], self._own[kept]
+        other._skipped, other._near = self._skipped[kept], self._near[kept]
+        return other
+
     def _aside(self, rows: np.ndarray, near: np.ndarray, own: np.ndarray) -> np.ndarray:
         return (rows == own[:, None]) | (near > self._limit)
 
@@ -149,8 +164,9 @@ def make_trials(
     """Queries of every kind that an index gives rise to: kind -> trial, the hardest first, none of them empty.
 
     `members` of the index, each without itself; `without_near_copies`, members for whom all their near copies do not
-    exist, which is how a picture that is not in the catalogue meets it; `disturbed`, members mixed with another one;
-    `tuning_queries`, what the user gave, as it is.
+    exist, which is how a picture that is not in the catalogue meets it; `isolated`, the tenth of the members around
+    which there is least, so that a small part of the catalogue that is unlike the rest is not lost in a mean;
+    `disturbed`, members mixed with another one; `tuning_queries`, what the user gave, as it is.
 
     Args:
         searcher: the index, of two vectors or more.
@@ -169,10 +185,12 @@ def make_trials(
         members, others = np.asarray(searcher.vectors[own]), others[: len(own)]
     limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
     found = searcher.search(members, _width(searcher, most, limit), exact=True)
+    as_they_are = Trial(searcher, members, most, own, found=found)
     trials = {
         "without_near_copies": Trial(searcher, members, most, own, limit, found),
+        "isolated": as_they_are.isolated(),
         "disturbed": Trial(searcher, _disturbed(members, others, metric), most),
-        "members": Trial(searcher, members, most, own, found=found),
+        "members": as_they_are,
     }
     if asked is not None:
         trials[ASKED] = asked_trial(searcher, most, asked)

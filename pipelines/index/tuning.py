@@ -20,8 +20,12 @@ _TRAINING_SAMPLE = 250_000
 TUNED_KS = (10, 100)
 """Results a query that settings are tuned for, whatever the job asks for."""
 _SEED = 0
-_FAR = 0.01
-"""Share of the tuning queries that are farther from everything than `IndexManifest.farthest` tells."""
+_FAR = 0.003
+"""Share of the tuning queries that are farther from everything than `IndexManifest.farthest` tells.
+
+A hundredth was too near: beyond it lay 22 % of the 341 photographs that a catalogue of 16 views of 1,534 others is
+asked with, whose recall is 0.997. Beyond this one lie 12 % of them, and all of what is random.
+"""
 _EXACT_FROM = 8
 """Above an eighth of the index, reordering scattered rows costs more than reading all in order."""
 

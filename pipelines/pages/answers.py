@@ -153,7 +153,7 @@ def _page(
 
 
 def _farthest(store: str, generation: Generation) -> float | None:
-    """The score with the nearest item that 99 of 100 tuning queries reached; None where nothing was tuned."""
+    """The score with the nearest item that 997 of 1,000 tuning queries reached; None where nothing was tuned."""
     tuned = [generations.read_index(store, ref).farthest for ref in generation.indexes]
     known = [one for one in tuned if one is not None]
     if not known:
@@ -205,7 +205,7 @@ def _words(name: str, chosen: Chosen, relevance: Relevance | None, overview: Ove
             )
         return (
             "Nothing near",
-            f"The best match is farther than {chosen.limit:.3f}, which 99 of 100 queries reached that the index was "
+            f"The best match is farther than {chosen.limit:.3f}, which 997 of 1,000 queries reached that the index was "
             "tuned with: the catalogue seems to hold nothing like it.",
         )
     assert name == OTHERS

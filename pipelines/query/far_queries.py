@@ -12,14 +12,14 @@ from ..index.scores import nearness
 from ..store.index_manifest import IndexManifest
 
 logger = logging.getLogger(__name__)
-_MANY = 0.1
-"""Share of queries; of those that the index was tuned with, one in a hundred is as far."""
+_MANY = 0.2
+"""Share of queries; of those that the index was tuned with, three in a thousand are as far."""
 _ENOUGH = 100
 """Queries that tell before the last one is answered."""
 
 
 class FarQueries:
-    """Counts queries that are farther from their nearest item than 99 of 100 tuning queries were.
+    """Counts queries that are farther from their nearest item than 997 of 1,000 tuning queries were.
 
     Args:
         manifests: of the index shards. Where all of it is searched exactly, no query is far.

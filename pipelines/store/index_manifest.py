@@ -70,10 +70,10 @@ class SearchSettings:
         leaves_to_search: partitions looked into; 0 for an index without a tree, and for exact search.
         pre_reorder: candidates whose exact score is computed; 0 for exact search.
         target: the recall that was asked for.
-        recalls: kind of query (`members`, `without_near_copies`, `disturbed`, `tuning_queries`; see `index/trials.py`)
-            -> its recall; empty for exact search.
-        best_approximate: of an exact search that stands in where nothing cheaper reached the target, the highest recall
-            that was reached; else None.
+        recalls: kind of query (`members`, `without_near_copies`, `isolated`, `disturbed`, `tuning_queries`; see
+            `index/trials.py`) -> its recall; empty for exact search.
+        best_approximate: of an exact search that stands in where nothing cheaper reached the target, the recall of the
+            deepest that was tried; else None.
     """
 
     k: int
@@ -112,7 +112,8 @@ class IndexManifest:
         encoder_fingerprint: of the encoder that made them; vectors of two encoders are never mixed.
         parameters: how the index was built, its algorithm first.
         settings: how it is searched, with the recall that was measured; one for each k it was tuned for, ascending.
-        farthest: the score with the nearest item that 99 of 100 tuning queries reached; None where nothing was tuned.
+        farthest: the score with the nearest item that 997 of 1,000 tuning queries reached; None where nothing was
+            tuned.
             For queries that are much farther from everything the recall is not known.
         scann_version: that wrote the files.
         files: every file but the manifest, by name.

@@ -183,6 +183,17 @@ CHANGES: dict[str, list[Change]] = {
             "the user's queries decide nothing",
         ),
         wrong(
+            '        "isolated": as_they_are.isolated(),\n',
+            "",
+            "queries of a small part of the catalogue are lost in a mean",
+            "tests/pipelines/index/test_tuning.py",
+        ),
+        wrong(
+            "np.argsort(tenth, kind",
+            "np.argsort(-tenth, kind",
+            "the densest parts of the catalogue are taken for the sparsest",
+        ),
+        wrong(
             "limit = 1 - _NEAR_COPY * apart / 2",
             "limit = 1 - _NEAR_COPY * apart / 200",
             "near copies are not taken out",

@@ -40,7 +40,7 @@ def test_each_index_is_named_with_its_size_and_recall():
         "             indexes/1: 30,000 vectors, ah, recall 0.9951",
         "             indexes/2: 30,000 vectors, ah, recall 0.9951 (disturbed 0.9951, without near copies 0.9970)",
         "             indexes/3: 20,500 vectors, brute_force, exact: "
-        "no other search reaches the target, the best 0.9722",
+        "no cheaper search reaches the target, the deepest 0.9722",
         "published    31,200 items as generation 20260101T000000Z-1",
     ]
 

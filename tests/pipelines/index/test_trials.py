@@ -101,10 +101,31 @@ def test_the_kinds_lie_between_members_and_strangers(metric):
     searcher = Looking(rows.astype(np.float32), metric)
     trials = make_trials(searcher, 10, searcher.vectors[:50])
     best = {kind: trial.best.mean() for kind, trial in trials.items()}
-    assert set(best) == {"members", "without_near_copies", "disturbed", "tuning_queries"}
+    assert set(best) == {"members", "without_near_copies", "isolated", "disturbed", "tuning_queries"}
     assert best["without_near_copies"] < best["disturbed"] < best["members"] < best["tuning_queries"]
     assert len(trials["members"]) == 800
     assert trials["tuning_queries"].best.tolist() == pytest.approx([1.0 if metric == "cosine" else 0.0] * 50)
+
+
+def test_the_tenth_around_which_there_is_least_is_a_kind_of_its_own():
+    """A few that are unlike the rest, two by two, and a heap whose members all have ten neighbours at hand."""
+    heap, others = circle(*np.linspace(0, 20, 180)), circle(*np.repeat(range(90, 290, 20), 2) + [0, 1] * 10)
+    searcher = Looking(np.concatenate([heap, others]))
+    trials = make_trials(searcher, 10)
+    isolated, members = trials["isolated"], trials["members"]
+    assert (len(isolated), len(members)) == (20, 200)
+    searcher.missed = tuple(range(180, 200))
+    assert isolated.recall(10, 0, 99).mean < 0.1
+    assert members.recall(10, 0, 99).mean > 0.9
+    assert isolated.recall(10, 0, 99).queries == 20
+
+
+def test_those_around_which_there_is_least_keep_what_does_not_count_of_them():
+    searcher = Looking(np.concatenate([circle(*np.linspace(0, 2, 30)), circle(*range(90, 290, 10))]))
+    limit = float(np.cos(np.radians(5)))
+    isolated = Trial(searcher, searcher.vectors, 2, np.arange(50), limit).isolated()
+    assert len(isolated) == 5
+    assert isolated.recall(2, 0, 5).mean == 1.0
 
 
 def test_the_lower_bound_is_below_the_mean_by_its_error():

@@ -209,7 +209,29 @@ def test_things_that_the_catalogue_does_not_hold_are_found_as_well_as_the_target
         exact, _ = built.search(queries, k, exact=True)
         assert (found[:, :, None] == exact[:, None]).any(axis=2).mean() >= 0.93
     assert [settings.k for settings in built.settings] == [10, 100]
-    assert all(set(s.recalls) == {"members", "without_near_copies", "disturbed"} for s in built.settings)
+    assert all(
+        set(s.recalls) == {"members", "without_near_copies", "isolated", "disturbed"} for s in built.settings
+    )
+
+
+def test_queries_of_a_small_part_that_is_unlike_the_rest_are_found_too():
+    random = np.random.default_rng(2)
+    plane = random.standard_normal((1900, 4)) @ random.standard_normal((4, 32))
+    rows = np.concatenate([plane, random.standard_normal((100, 32))])
+    queries = checked(random.standard_normal((200, 32)), "cosine")
+    built = build(rows, "cosine", BuildOptions(recall_target=0.95, threads=2, algorithm="ah"))
+    found, _ = built.search(queries, 10)
+    exact, _ = built.search(queries, 10, exact=True)
+    assert (found[:, :, None] == exact[:, None]).any(
+        axis=2
+    ).mean() >= 0.9  # 0.83 by the mean over all members
+
+
+def test_new_pictures_of_things_like_those_of_the_catalogue_are_not_far():
+    built = build(things(250, 16), "cosine", BuildOptions(recall_target=0.9, threads=2, algorithm="ah"))
+    best = built.search(things(300, 1, seed=1), 1, exact=True)[1]
+    assert (best < built.farthest).mean() < 0.1
+    assert built.farthest > 0
 
 
 def test_the_largest_k_that_the_job_is_configured_for_is_tuned_too():

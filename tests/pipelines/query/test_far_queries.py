@@ -35,9 +35,9 @@ def test_one_warning_is_given_however_many_blocks_are_far(caplog):
     assert "best score below 0.500" in line
 
 
-def test_a_tenth_is_no_reason(caplog):
+def test_a_fifth_is_no_reason(caplog):
     far = FarQueries([manifest(0.5)])
-    far.look_at(answers([0.4] * 10 + [0.6] * 90))
+    far.look_at(answers([0.4] * 20 + [0.6] * 80))
     far.tell()
     assert not told(caplog)
 
