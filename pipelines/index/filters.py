@@ -22,6 +22,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
 
 from ..store.database import database, take_rows
+from .filter_functions import why_refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,8 +97,9 @@ def read_filter(text: str, items: pa.Schema, query: pa.Schema | None = None) -> 
         columns = _named(items)
         if query is not None and len(query):
             columns += f" and, of the query, {_named(query, f'{QUERY}.')}"
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
-        return LookalikeError(f"Expected a filter in SQL over {columns}. Received: {shown!r}: {reason}")
+        return LookalikeError(
+            f"Expected a filter in SQL over {columns}. Received: {_shortened(text)!r}: {reason}"
+        )
 
     cursor = _parser().cursor()
     try:
@@ -106,7 +108,7 @@ def read_filter(text: str, items: pa.Schema, query: pa.Schema | None = None) -> 
         read = Filter(text, *_columns(nodes, items, query))
         _bind(cursor, read, items, query)
     except (_RefusedError, duckdb.Error) as error:
-        first = re.sub(r"^\w+( \w+)* Error: ", "", str(error).partition("\n")[0])
+        first = _first_line(error)
         near = _NEAR.search(first)
         if near and near[1].lower() in {name.lower() for name in items.names}:
             first += f'; a column that is called as a word of SQL is in quotes: "{near[1]}"'
@@ -151,12 +153,28 @@ def opened_items(
                 connection.register("asked", _asked(query.select(read.of_query)))
             try:
                 found = connection.execute(_statement(read, number, "(\n{}\n)"))
-            except (duckdb.DataError, duckdb.InvalidInputException):
+            except duckdb.OperationalError:  # memory, or the disk; not the filter
+                raise
+            except duckdb.Error:
                 # Far slower for a long list of values, so only where there is something that cannot be computed.
-                found = connection.execute(_statement(read, number, "TRY((\n{}\n))"))
+                found = _tried(connection, read, number)
             return np.sort(found.fetchnumpy()[number]).astype(np.int64)
 
         yield passing
+
+
+def _tried(connection: duckdb.DuckDBPyConnection, read: Filter, number: str) -> duckdb.DuckDBPyConnection:
+    """The items that pass a filter which cannot be computed for all of them."""
+    import duckdb
+
+    try:
+        return connection.execute(_statement(read, number, "TRY((\n{}\n))"))
+    except duckdb.OperationalError:
+        raise
+    except duckdb.Error as error:
+        raise LookalikeError(
+            f"Expected a filter that can be computed. Received: {_shortened(read.text)!r}: {_first_line(error)}"
+        ) from error
 
 
 def _statement(read: Filter, number: str, condition: str) -> str:
@@ -221,26 +239,8 @@ def _check_nodes(nodes: Sequence[Mapping[str, Any]]) -> None:
     for node in nodes:
         if node["class"] not in _EXPRESSIONS:
             raise _RefusedError(f"expected no {node['class'].lower().replace('_', ' ')}")
-        if node["class"] == "FUNCTION" and (name := node["function_name"].lower()) in _changing():
-            raise _RefusedError(f"{name} is not the same from run to run")
-
-
-@functools.cache
-def _changing() -> frozenset[str]:
-    """Functions whose value depends on more than their arguments, or that do more than compute one."""
-    found = (
-        _parser()
-        .cursor()
-        .execute(
-            "SELECT function_name, stability, macro_definition FROM duckdb_functions() "
-            "WHERE function_type IN ('scalar', 'macro')"
-        )
-    )
-    rows = found.fetchall()
-    names = {name for name, stability, macro in rows if macro is None and stability != "CONSISTENT"}
-    return frozenset(
-        names | {name for name, _, macro in rows if macro and names & set(re.findall(r"\w+", macro))}
-    )
+        if node["class"] == "FUNCTION" and (reason := why_refused(node, _parser())):
+            raise _RefusedError(reason)
 
 
 def _columns(
@@ -310,6 +310,14 @@ def _number(names: Sequence[str]) -> str:
     while number in {name.lower() for name in names}:
         number += "_"
     return number
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _first_line(error: Exception) -> str:
+    return re.sub(r"^\w+( \w+)* Error: ", "", str(error).partition("\n")[0])
 
 
 def _named(schema: pa.Schema, before: str = "") -> str:

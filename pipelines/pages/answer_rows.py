@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from .album import ITEM, QUERY, Album, Picture
 from .relevance import Relevance
-from .result_tables import OURS, PROBABILITY, AnswerTables, read_blocks
+from .result_tables import OURS, PROBABILITY, AnswerTables, answer_blocks
 
 SAME_SCORE = 0.9995
 """Cosine from which on two pictures are told as the same: that of a photograph and itself is 1 but for rounding."""
@@ -86,7 +86,7 @@ def rows_of(tables: AnswerTables, queries: Collection[int]) -> dict[int, Found]:
     wanted = np.array(sorted(queries), np.int64)
     found = {number: Found() for number in wanted.tolist()}
     before = 0
-    for block in read_blocks(tables.results, tables.format) if len(wanted) else ():
+    for block in answer_blocks(tables) if len(wanted) else ():
         rank = block["rank"].to_numpy()
         number = before + np.cumsum(rank == 1) - 1
         before = int(number[-1]) + 1 if len(number) else before

@@ -52,6 +52,21 @@ class Member:
 
 
 @dataclass(frozen=True)
+class _Told:
+    """The types of what the page takes from `threshold.json`."""
+
+    generation: str | None = None
+    against: str | None = None
+    min_score: float | None = None
+    min_correlation: float | None = None
+    estimated_precision: float | None = None
+    recall: dict[str, float] | None = None
+
+
+_CHECKED = pydantic.TypeAdapter(_Told)
+
+
+@dataclass(frozen=True)
 class Note:
     """What `threshold.json` tells; nothing where it is not there.
 
@@ -136,8 +151,9 @@ def _read_note(folder: str) -> Note:
     try:
         told = json.loads(files.read_bytes(path))
         jobs = [told.get(name) and from_note(told[name]) for name in ("job", "against_job")]
+        _CHECKED.validate_python(told)
         return Note(told, *jobs)
-    except (ValueError, TypeError, AttributeError, pydantic.ValidationError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise LookalikeError(
             f"Expected in {path} what `lookalike duplicates` writes there. Received: {reason}. Delete it, and name the "

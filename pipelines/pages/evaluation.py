@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pydantic
 
 from lookalike.model.errors import LookalikeError
 
@@ -28,6 +27,10 @@ from .line_charts import LineChart, line
 from .page import link, plural, render
 from .pictures import add_items, add_queries
 
+_NOT_AS_WRITTEN = (
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, StopIteration, AssertionError),
+    *(RecursionError, pa.ArrowException),
+)
 _NAMES = 13
 """Characters that `lines_of` puts names into."""
 
@@ -80,8 +83,8 @@ def evaluation_page(
     try:
         told = json.loads(files.read_bytes(path))
         return _page(folder, page, told, config, queries, rows, most_bytes)
-    except (ValueError, KeyError, TypeError, pydantic.ValidationError) as error:
-        reason = str(error).splitlines()[0]
+    except _NOT_AS_WRITTEN as error:
+        reason = (str(error).splitlines() or ["damaged"])[0]
         raise LookalikeError(
             f"Expected in {path} what `lookalike evaluate` writes there. Received: {type(error).__name__}: {reason}"
         ) from None

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ..store.database import database, take_rows
 from .relevance import Relevance
-from .result_tables import OURS, PROBABILITY, AnswerTables, read_blocks
+from .result_tables import OURS, PROBABILITY, AnswerTables, answer_blocks, read_blocks
 
 HUBS = 12
 EXAMPLES = 3
@@ -108,7 +108,7 @@ def look_over(tables: AnswerTables, relevance: Relevance | None = None) -> Overv
     found = _Best()
 
     def items() -> Iterator[pa.RecordBatch]:
-        for block in read_blocks(tables.results, tables.format, columns):
+        for block in answer_blocks(tables, columns):
             found.add(block, tables.has_probability, relevance)
             yield from block.select(["item_id"]).cast(_ITEMS).combine_chunks().to_batches()
 

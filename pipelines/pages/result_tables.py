@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,7 +27,13 @@ PROBABILITY = "probability"
 _ROWS = 1 << 14
 _BLOCK = 16 << 20
 _MOST_ROW = 1 << 26
-_TYPES = {"rank": pa.int32(), "score": pa.float32(), PROBABILITY: pa.float32()}
+_TYPES = {
+    "query_id": pa.string(),
+    "rank": pa.int32(),
+    "item_id": pa.string(),
+    "score": pa.float32(),
+    PROBABILITY: pa.float32(),
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ def _columns(path: str, form: Format) -> tuple[str, ...]:
 
 
 def read_blocks(path: str, form: Format, columns: tuple[str, ...] | None = None) -> Iterator[pa.Table]:
-    """The rows of a table, some thousands at a time; rank, score and probability as numbers.
+    """The rows of a table, some thousands at a time; ids as text; rank, score and probability as numbers.
 
     Args:
         path: of the table.
@@ -96,6 +103,32 @@ def read_blocks(path: str, form: Format, columns: tuple[str, ...] | None = None)
     """
     for block in _READERS[form](path, columns):
         yield _typed(block, path)
+
+
+def answer_blocks(tables: AnswerTables, columns: tuple[str, ...] | None = None) -> Iterator[pa.Table]:
+    """The rows of the results as `read_blocks` gives them, with a value in each of our columns.
+
+    Raises:
+        LookalikeError: if they are damaged.
+        OSError: if they cannot be read.
+    """
+    ours = (*OURS, PROBABILITY) if tables.has_probability else OURS
+    before = 0
+    for block in read_blocks(tables.results, tables.format, columns):
+        for name in ours:
+            if block[name].null_count:
+                raise _damaged(tables, f"none of {name} in some row")
+        rank = block["rank"].to_numpy()
+        if len(rank) and not ((rank == 1) | (rank == np.append(before, rank[:-1]) + 1)).all():
+            raise _damaged(tables, "ranks that do not count from 1")
+        before = rank[-1] if len(rank) else before
+        yield block
+
+
+def _damaged(tables: AnswerTables, received: str) -> LookalikeError:
+    return LookalikeError(
+        f"Expected the results of `lookalike query` in {tables.results}, as they were written. Received: {received}"
+    )
 
 
 def _parquet(path: str, columns: tuple[str, ...] | None) -> Iterator[pa.Table]:

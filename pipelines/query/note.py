@@ -38,6 +38,9 @@ class QueryNote:
     config: Config
 
 
+_NOTE = pydantic.TypeAdapter(QueryNote)
+
+
 def write_note(out: str, config: Config, queries: str, summary: QuerySummary) -> None:
     """Writes the note, with paths that do not depend on where the command was run. Raises OSError."""
     data = {
@@ -66,8 +69,9 @@ def read_note(out: str) -> QueryNote | None:
         return None
     try:
         data: dict[str, Any] = json.loads(files.read_bytes(path))
-        return QueryNote(data["queries"], data["generation"], data["counts"], from_note(data["job"]))
-    except (ValueError, KeyError, TypeError, pydantic.ValidationError) as error:
+        told = {name: data[name] for name in ("queries", "generation", "counts")}
+        return _NOTE.validate_python({**told, "config": from_note(data["job"])})
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise LookalikeError(
             f"Expected in {path} what `lookalike query` writes there. Received: {reason}. Delete it, and name the job "

@@ -31,11 +31,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lookalike.model.encoder.calibration import calibration_json
+from lookalike.model.encoder.manifest import CALIBRATION, fingerprint, read_manifest
 from lookalike.store import generations
 from lookalike.store.prune import named_artifacts
 from tests import conftest
 from tests.conftest import Job, picture, run
+from tests.support.calibrations import calibration
 from tests.support.fault_points import FaultPoints, no_permission, watched
+from tests.support.texts import add_labels
 
 MOST_SECONDS = 60
 EXIT_CODES = {0, 2, 3, 4, *range(10, 19)}
@@ -165,6 +169,12 @@ QUERY = ("query", "ids.txt", *JOB, "-o", "out")
 STORE = (("generations", "list", *JOB), ("generations", "show", *JOB), ("generations", "verify", *JOB))
 PRUNE = ("generations", "prune", *JOB, "--keep", "9")
 EVALUATE = ("evaluate", *JOB, "--no-plots", "-o", "measured", "--resamples", "100")
+OTHERS = (
+    *(("standing", *JOB), ("duplicates", *JOB, "-o", "copies", "--min-score", "0.9")),
+    *(("export", *JOB, "-o", "exported"), ("report", *JOB), ("explain", "p01.jpg", "p02.jpg", *JOB)),
+    ("query", "asked.jsonl", *JOB, "-o", "out", "--where", "number > 3", "--group-by", "title"),
+)
+"""Commands that read what is served, each in a way of its own."""
 READERS = (
     Reader(
         "store/CURRENT",
@@ -200,7 +210,58 @@ READERS = (
         (QUERY, ("exclude", "add", *JOB, "x"), ("generations", "verify", *JOB)),
         ("ndex shard",),
     ),
-    Reader("encoder/*", (QUERY, ("query", "pictures", *JOB, "-o", "out"), NIGHTLY), ("encoder",)),
+    Reader(
+        "store/generations/*/manifest.json",
+        (
+            ("standing", *JOB),
+            ("duplicates", *JOB, "-o", "copies", "--min-score", "0.9"),
+            ("export", *JOB, "-o", "exported"),
+            ("report", *JOB),
+            ("explain", "p01.jpg", "p02.jpg", *JOB),
+        ),
+        ("generation ", "indexes/", "embeddings/"),
+    ),
+    Reader("store/indexes/*/*", OTHERS, ("ndex shard",)),
+    Reader("store/embeddings/*/*", OTHERS, ("shard", "p01.jpg")),
+    Reader("store/excluded.parquet", OTHERS),
+    Reader("store/standing/*/*", (("standing", *JOB), ("generations", "verify", *JOB))),
+    Reader("store/standing/*/*/*", (("standing", *JOB), ("generations", "verify", *JOB), NIGHTLY)),
+    Reader("store/kept/**/*", (NIGHTLY, ("nightly", *JOB, "--dry-run"))),
+    Reader("store/encoders/*/*", (NIGHTLY, ("generations", "verify", *JOB), PRUNE), ("encoder",)),
+    Reader("store/reports/*", (("report", *JOB), ("report", "store"), ("nightly", *JOB, "--dry-run"))),
+    Reader(
+        "encoder/*",
+        (
+            *(QUERY, ("query", "pictures", *JOB, "-o", "out"), NIGHTLY, ("encoder", "show", "encoder")),
+            ("encoder", "tune", "encoder", "--query-expansion", "2,1"),
+            ("explain", "pictures/p01.jpg", "p02.jpg", *JOB),
+        ),
+        ("encoder",),
+    ),
+    Reader(
+        "encoder/text/*",
+        (
+            *(("query", "words.csv", *JOB, "-o", "out"), ("encoder", "show", "encoder"), NIGHTLY),
+            ("evaluate", *JOB, "-o", "measured", "--text", "title", "--no-plots", "--resamples", "10"),
+        ),
+        ("text encoder",),
+    ),
+    *(
+        Reader(
+            asked,
+            (
+                ("query", asked, *JOB, "-o", "out"),
+                (*EVALUATE, "--queries", asked, "--relevance", "title"),
+                ("standing", *JOB, "--set", f"standing=[{{name: x, queries: {asked}}}]"),
+                (*NIGHTLY, "--set", f"index.tuning_queries={asked}"),
+            ),
+        )
+        for asked in ("asked.csv", "asked.jsonl", "asked.parquet", "asked.npy")
+    ),
+    Reader("answers/*", (("report", "answers"), ("report", "answers", *JOB, "-o", "page.html"))),
+    Reader("copies/*", (("report", "copies"), ("report", "copies", *JOB))),
+    Reader("earlier/*", (("report", "earlier"), ("report", "earlier", *JOB))),
+    Reader("exported/*", (("export", *JOB, "-o", "exported"),)),
     Reader(
         "ids.txt",
         (
@@ -256,7 +317,12 @@ class World:
         self.folder = folder
         pictures = {f"p{i:02}.jpg": picture(i) for i in range(12)}
         _build_encoder(folder / "encoder", [picture(i) for i in range(24)])
+        add_labels(folder / "encoder", ("p01", "p02"))
+        made = calibration(fingerprint(read_manifest(folder / "encoder")))
+        (folder / "encoder" / CALIBRATION).write_bytes(calibration_json(made))
         job = Job(folder, folder / "encoder")
+        (folder / "asked_ids.txt").write_text("p01.jpg\np02.jpg\n")
+        job.set(standing=[{"name": "ids", "queries": str(folder / "asked_ids.txt")}])
         job.pack(pictures, per_shard=4)
         for night in range(3):
             job.pack({**pictures, "p00.jpg": picture(100 + night)}, per_shard=4)
@@ -274,6 +340,16 @@ class World:
         vectors = np.random.default_rng(0).standard_normal((3, conftest.DIM)).astype(np.float32)
         columns = {"query_id": ["a", "b", "c"], "embedding": pa.array(list(vectors), pa.list_(pa.float32()))}
         pq.write_table(pa.table({**columns, "title": ["x", "y", "z"]}), folder / "vectors.parquet")
+        (folder / "asked.csv").write_text(
+            'query_id,path,box\na,pictures/p00.jpg,"1,1,20,20"\nb,pictures/p01.jpg,\n'
+        )
+        rows = [{"query_id": "a", "item_id": "p01.jpg", "where": "number > 2"}]
+        rows += [{"query_id": "b", "vector": list(map(float, vectors[0]))}]
+        (folder / "asked.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows[:1]))
+        image = {"query_id": ["a"], "image": [picture(0)], "price": [3]}
+        pq.write_table(pa.table(image), folder / "asked.parquet")
+        np.save(folder / "asked.npy", vectors)
+        (folder / "words.csv").write_text("query_id,text\na,p01\n")
         (folder / "qrels.txt").write_text("p01.jpg 0 p02.jpg 1\np02.jpg 0 p03.jpg 1\n")
         (folder / "rows.csv").write_text("path,price\np00.jpg,1\np01.jpg,2\n")
         (folder / "rows.jsonl").write_text('{"path": "p00.jpg", "price": 1}\n')
@@ -282,6 +358,9 @@ class World:
             for arguments in (
                 ("exclude", "add", *JOB, "p05.jpg"),
                 ("pack", "pictures", "packed", "--format", "webdataset"),
+                ("query", "pictures", *JOB, "-o", "answers"),
+                ("duplicates", *JOB, "-o", "copies", "--min-score", "0.9"),
+                ("export", *JOB, "-o", "exported"),
                 (*EVALUATE[:-4], "-o", "earlier", "--queries", "ids.txt", "--relevance", "number"),
             ):
                 done = run(*arguments)

@@ -113,6 +113,24 @@ def test_without_a_note_the_job_file_is_asked_for(copies, found) -> None:
         duplicates_page(str(found), "page.html", None, 400)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "[" * 100_000,
+        '{"generation": 7}',
+        '{"min_correlation": "x"}',
+        '{"recall": {"cropped": "x"}}',
+        '{"recall": [1]}',
+        '{"against_job": 3}',
+        "[]",
+    ],
+)
+def test_a_note_that_was_changed_is_one_sentence(found, told) -> None:
+    (found / "threshold.json").write_text(told)
+    with pytest.raises(LookalikeError, match=r"threshold\.json what `lookalike duplicates` writes there"):
+        duplicates_page(str(found), "page.html", None, 400)
+
+
 def test_a_catalogue_without_copies_says_so(found) -> None:
     table = pq.read_table(found / "duplicates.parquet")
     pq.write_table(table.slice(0, 0), found / "duplicates.parquet")

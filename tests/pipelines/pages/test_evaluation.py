@@ -122,6 +122,29 @@ def test_an_evaluation_that_tells_no_job_asks_for_it(zoo, made, tmp_path) -> Non
         page_of(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("evaluations", []),
+        ("evaluations", [7]),
+        ("comparisons", [{"queries": []}]),
+        ("settings", None),
+        ("relevance", "\ud800"),
+        ("jobs", [1]),
+        (None, "[" * 100_000),
+    ],
+)
+def test_an_evaluation_that_was_changed_is_one_sentence(made, tmp_path, key, value) -> None:
+    path = Path(shutil.copytree(made, tmp_path / "out")) / "evaluation.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps(told | {key: value}) if key else value)
+    if key != "relevance":
+        with pytest.raises(LookalikeError, match=r"evaluation\.json what `lookalike evaluate` writes there"):
+            page_of(tmp_path / "out")
+    else:
+        assert "\ud800" not in page_of(tmp_path / "out")
+
+
 def test_a_folder_without_an_evaluation_has_no_page(tmp_path) -> None:
     assert evaluation_page(str(tmp_path), "page.html", None, None, 1) is None
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lookalike.model.errors import LookalikeError
-from lookalike.pages.result_tables import find_answers, read_blocks
+from lookalike.pages.result_tables import answer_blocks, find_answers, read_blocks
 from lookalike.query.answering import FAILURES_SCHEMA
 from lookalike.query.tables import FORMATS, open_table, table_name
 
@@ -91,3 +91,28 @@ def test_a_score_that_is_no_number_is_told(tmp_path) -> None:
     assert tables
     with pytest.raises(LookalikeError, match="score cannot be read as float"):
         list(read_blocks(tables.results, tables.format))
+
+
+@pytest.mark.parametrize(
+    ("changed", "received"),
+    [
+        ({"probability": None}, "none of probability"),
+        ({"score": None}, "none of score"),
+        ({"query_id": None}, "none of query_id"),
+        ({"rank": 3}, "ranks that do not count"),
+        ({"rank": -1}, "ranks that do not count"),
+    ],
+)
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_answers_that_were_changed_are_one_sentence(tmp_path, form: str, changed, received: str) -> None:
+    tables = find_answers(write(tmp_path, form, [ROWS[0], ROWS[1] | changed]))
+    assert tables
+    with pytest.raises(LookalikeError, match=f"{tables.results}, as they were written. Received: {received}"):
+        list(answer_blocks(tables))
+
+
+def test_answers_begin_with_a_first_match(tmp_path) -> None:
+    tables = find_answers(write(tmp_path, "parquet", ROWS[1:]))
+    assert tables
+    with pytest.raises(LookalikeError, match="ranks that do not count from 1"):
+        list(answer_blocks(tables))

@@ -37,8 +37,19 @@ def test_the_note_of_earlier_answers_goes_with_them(copied, pictures) -> None:
     assert (note is not None) == (copied.folder / "out" / "results.parquet").exists()
 
 
-def test_there_may_be_no_note_and_what_is_none_is_told(tmp_path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"job": 3}',
+        "[" * 100_000,
+        '{"queries": 7, "generation": "g", "counts": {}, "job": JOB}',
+        '{"queries": "q", "generation": null, "counts": {}, "job": JOB}',
+        '{"queries": "q", "generation": "g", "counts": {"matches": "x"}, "job": JOB}',
+    ],
+)
+def test_there_may_be_no_note_and_what_is_none_is_told(tmp_path, text) -> None:
     assert read_note(str(tmp_path)) is None
-    (tmp_path / NOTE).write_text('{"job": 3}')
+    job = '{"corpus": {"shards": "s"}, "encoder": "e", "store": "s"}'
+    (tmp_path / NOTE).write_text(text.replace("JOB", job))
     with pytest.raises(LookalikeError, match="name the job file by -c"):
         read_note(str(tmp_path))
