@@ -34,6 +34,8 @@ CALIBRATION = "calibration.json"
 """May stand beside the files that are listed: see `calibration`."""
 TEXT = "text"
 """A folder that may be there, too: see `model.text.bundle`. It knows its own digests."""
+TEXT_FILES = ("text.json", "network.npz", "vocabulary.txt", "map.npz")
+"""What is in it."""
 _UNFINISHED = (f".{MANIFEST}.tmp-", f".{CALIBRATION}.tmp-", f".{TEXT}.tmp-")
 """How the names begin under which `encoder tune`, `encoder text` and `evaluate --calibrate` write the next of these."""
 _MOST_BYTES = 1 << 20
@@ -142,7 +144,8 @@ def check_files(folder: Path, manifest: dict[str, Any], variant: str) -> None:
     listed = manifest["files"]
     for name in sorted(needed_files(manifest, variant) - listed.keys()):
         raise LookalikeError(f"The encoder {folder} has no {variant} variant. Received: no {name}")
-    for name in sorted(set(_files(folder)) - listed.keys() - {MANIFEST, CALIBRATION}):
+    beside = {MANIFEST, CALIBRATION, *(f"{TEXT}/{name}" for name in TEXT_FILES)}
+    for name in sorted(set(_files(folder)) - listed.keys() - beside):
         raise LookalikeError(
             f"Expected no file in an encoder that its {MANIFEST} does not list. Received: {folder / name}; move it "
             "elsewhere if it is yours"
@@ -179,7 +182,7 @@ def _files(folder: Path, below: str = "") -> Iterator[str]:
                 f"Expected only files and folders in an encoder. Received: {folder / name}, a link or a device; "
                 "`cp -rL` copies a bundle with what its links lead to"
             )
-        elif not name.startswith((*_UNFINISHED, f"{TEXT}/")):
+        elif not name.startswith(_UNFINISHED):
             yield name
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from ..digests import sha256_json
-from ..encoder.manifest import TEXT
+from ..encoder.manifest import TEXT, TEXT_FILES
 from ..encoder.npz import read_npz
 from ..errors import LookalikeError
 from ..settings import Section
@@ -31,7 +31,7 @@ from .class_names import ClassNames
 from .minilm import DIM
 from .tower import Tower
 
-MANIFEST, NETWORK, VOCABULARY, MAP = "text.json", "network.npz", "vocabulary.txt", "map.npz"
+MANIFEST, NETWORK, VOCABULARY, MAP = TEXT_FILES
 _FILES = (NETWORK, VOCABULARY, MAP)
 _MOST_BYTES = 1 << 26
 """Of `text.json`, in which a hundred thousand labels have room."""

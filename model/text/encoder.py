@@ -70,9 +70,13 @@ class TextEncoder:
                 f"for {manifest.encoder[:16]}; `lookalike encoder text` makes it anew"
             )
         held = {name: read_text_file(bundle, manifest, name) for name in (NETWORK, VOCABULARY, MAP)}
-        arrays = read_npz(held[NETWORK], Path(bundle, TEXT, NETWORK), "a text encoder")
-        network = MiniLM(arrays, threads)
-        return cls(manifest, word_piece(held[VOCABULARY]), network, read_map(bundle, manifest))
+        folder = Path(bundle, TEXT)
+        arrays = read_npz(held[NETWORK], folder / NETWORK, "a text encoder")
+        try:
+            pieces, network = word_piece(held[VOCABULARY]), MiniLM(arrays, threads)
+        except LookalikeError as error:
+            raise LookalikeError(f"The text encoder in {folder} is damaged. {error}") from None
+        return cls(manifest, pieces, network, read_map(bundle, manifest))
 
     def encode(self, texts: Sequence[str]) -> EncodedTexts:
         """Encodes texts. No vector depends on the other texts."""

@@ -127,7 +127,8 @@ class MiniLM:
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], threads: int | None = None) -> None:
-        for name, (shape, kind) in shapes().items():
+        known = shapes()
+        for name, (shape, kind) in known.items():
             array = arrays.get(name)
             if array is None or array.shape != shape or array.dtype != kind or not np.isfinite(array).all():
                 raise LookalikeError(
@@ -137,9 +138,9 @@ class MiniLM:
         self._threads = threads or cores()
         # The embeddings of all words would take 47 MB as float32.
         self._whole = {
-            name: array * arrays[f"{name}.scale"]
-            for name, array in arrays.items()
-            if array.dtype == np.int8 and name != "words"
+            name: arrays[name] * arrays[f"{name}.scale"]
+            for name, (_, kind) in known.items()
+            if kind is np.int8 and name != "words"
         }
         self._arrays = arrays
 

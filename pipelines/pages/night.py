@@ -264,7 +264,7 @@ def _generations(store: str) -> list[list[str]]:
 def _pruned(night: Night) -> str | None:
     """What pruning deleted, in a sentence; None where it was not due, or that is not known."""
     found = night.part("pruned")
-    if not found:
+    if not {"generations", "files", "bytes"} <= found.keys():
         return None
     if not found["generations"]:
         return "No generation was old enough to be deleted."

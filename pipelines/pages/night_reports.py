@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
+
 from ..filesystem import files
-from ..nightly.report import SUCCESSES, reports_folder
+from ..nightly.report import SUCCESSES, RunReport, reports_folder
 
 NIGHTS = 60
 """Whose reports are read, the last ones."""
 PARTS = ("embedded", "reused", "rejected", "duplicates")
 """What the records that were read are, each in one of them."""
+_REPORT = pydantic.TypeAdapter(RunReport)
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}.*\.json")
 
 
@@ -72,8 +75,8 @@ def read_nights(store: str, most: int = NIGHTS) -> Sequence[Night]:
     for name in [name for name in names if _NAME.fullmatch(name)][-most:]:
         try:
             told = json.loads(files.read_bytes(files.join(folder, name)))
-        except (ValueError, RecursionError):
+            _REPORT.validate_python({"started": "", **told})
+        except (ValueError, TypeError, RecursionError):
             continue
-        if isinstance(told, dict):
-            nights.append(Night(told))
+        nights.append(Night(told))
     return nights

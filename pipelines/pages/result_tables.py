@@ -134,6 +134,7 @@ def _damaged(tables: AnswerTables, received: str) -> LookalikeError:
 def _parquet(path: str, columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
     with files.open_read(path) as file, damage_named(path):
         for batch in pq.ParquetFile(file).iter_batches(_ROWS, columns=columns and list(columns)):
+            batch.validate(full=True)  # text that is not UTF-8
             yield pa.Table.from_batches([batch])
 
 

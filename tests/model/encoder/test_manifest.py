@@ -57,10 +57,11 @@ def test_files_that_are_used_and_not_listed_are_refused(bundle, variant):
     [
         *("README.md", "notes/x", "saved_model/assets/words.txt", "saved_model/assets.extra/x"),
         *("saved_model/variables/variables.data-00001-of-00002", "saved_model/keras_metadata.pb", "model.py"),
+        *("text/model.py", "text/more/x", "text/saved_model.pb"),
     ],
 )
 def test_a_file_that_is_not_listed_is_refused(bundle, name):
-    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).parent.mkdir(exist_ok=True, parents=True)
     (bundle / name).write_text("x")
     assert name in refused(bundle)
 

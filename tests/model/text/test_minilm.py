@@ -79,6 +79,10 @@ def test_arrays_that_are_not_the_networks_are_refused(name):
             MiniLM(changed)
 
 
+def test_further_arrays_are_left_alone():
+    MiniLM({**drawn_network(), "more": np.zeros((2, 2), np.int8)})
+
+
 def test_without_the_package_the_sentence_names_the_extra(monkeypatch):
     import sys
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from lookalike.pages.night_reports import PARTS, Night, read_nights
 
 
@@ -18,6 +20,27 @@ def test_the_last_nights_are_read_in_their_order_and_damaged_ones_left_out(tmp_p
     nights = read_nights(str(tmp_path), most=3)
     assert [one.started for one in nights] == ["2026-01-02 02:03", "2026-01-04 02:03"]
     assert nights[-1].records == {"read": 4, **dict.fromkeys(PARTS, 0), "items": 0}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        {"records": {"read": "x"}},
+        {"recalls": {"members": None}},
+        {"drift": "x"},
+        {"late": 7},
+        {"seconds": {"all": []}},
+        {"health": {"hubs": [{}]}},
+        {"pictures": {"flaws": {"dark": 7}}},
+        {"standing": {"shop": "x"}},
+    ],
+)
+def test_a_report_with_values_of_another_kind_is_damaged(tmp_path, told) -> None:
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    (folder / "2026-01-01T000000Z.json").write_text(json.dumps(told))
+    assert not read_nights(str(tmp_path))
 
 
 def test_a_store_without_reports_has_no_nights(tmp_path) -> None:
