@@ -82,6 +82,7 @@ class Encoder:
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], variant: str, threads: int, max_pixels: int):
+        self._folder = folder
         self.name = str(manifest["name"])
         self.dim = int(manifest["dim"])
         self.unit_length = bool(manifest["unit_length"])
@@ -259,13 +260,28 @@ class Encoder:
 
     def features_of_variant(self, pixels: np.ndarray) -> np.ndarray:
         """Features of pictures as they are, uint8 (n, height, width, 3): float32 (n, features)."""
-        parts = [
-            self.network.run(pixels[i : i + BATCH], self.preprocess) for i in range(0, len(pixels), BATCH)
-        ]
+        parts = [self._run(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)]
         features = np.concatenate(parts)
         if self.pooling == "gem":
             features = gem(features)
         return unit_length(features) if self.unit_length else features
+
+    def _run(self, pixels: np.ndarray) -> np.ndarray:
+        """What the network, which may be anyone's, makes of a batch."""
+        try:
+            features = self.network.run(pixels, self.preprocess)
+        except Exception as error:  # by the runtime: OpError, RuntimeError, ValueError, ...
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise LookalikeError(
+                f"The network of the encoder {self._folder} cannot compute vectors of pictures: {reason}"
+            ) from error
+        expected = (len(pixels), self.network.output_shape[-1])
+        if features.shape[:1] + features.shape[-1:] != expected or features.dtype.kind != "f":
+            raise LookalikeError(
+                f"Expected float numbers of shape {expected} from the network of the encoder {self._folder}. "
+                f"Received: {features.dtype} {features.shape}"
+            )
+        return features
 
 
 def is_far_ahead(waiting: Sequence[int], threads: int) -> bool:

@@ -244,3 +244,32 @@ def test_an_image_that_has_no_direction_has_a_reason_and_no_vector(encoder, monk
     assert batch.errors == {1: "the network gave a vector of zeros, which has no direction"}
     assert np.isfinite(batch.vectors[0]).all()
     assert np.isnan(batch.vectors[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            RuntimeError("gather index out of bounds\nmore"),
+            "cannot compute vectors of pictures: gather index",
+        ),
+        (np.zeros((1, 32), np.int8), "Received: int8"),
+        (np.zeros((2, 32), np.float32), r"Received: float32 \(2, 32\)"),
+        (np.zeros((1, 7), np.float32), r"Received: float32 \(1, 7\)"),
+        (np.float32(7), r"Received: float32 \(\)"),
+        (np.array([["x"] * 32]), "Received: <U1"),
+    ],
+)
+def test_a_network_that_fails_on_a_picture_is_one_sentence(encoder, monkeypatch, answer, sentence):
+    opened = Encoder.load(encoder)
+
+    def run(*_):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(opened.network, "run", run)
+    with pytest.raises(LookalikeError, match=sentence) as raised:
+        opened.encode_batch([picture(1)])
+    assert f"{encoder}" in str(raised.value)
+    assert "\n" not in str(raised.value)
