@@ -318,7 +318,8 @@ def _read_sample(
     unreadable: dict[int, str] = {}
     for position, example in enumerate(sample):
         try:
-            pixels.append(read_pixels(scales, example.image)[0])
+            # No picture has been met before, and one of them may end the process that decodes it.
+            pixels.append(read_pixels(scales, example.image, suspect=True)[0])
             labels.append(example.label)
         except ImageError as error:
             unreadable[position] = str(error)

@@ -92,7 +92,8 @@ class Explainer:
 
     def pixels(self, image: bytes | PartOfImage) -> np.ndarray:
         """What the network sees of an encoded image, uint8 (height, width, 3). Raises ImageError."""
-        return self.encoder.preprocess.pixels(image, max_pixels=self.encoder.max_pixels)[0]
+        # A picture that anybody names, and that no job has met: it ends no more than the process that decodes it.
+        return self.encoder.preprocess.pixels(image, max_pixels=self.encoder.max_pixels, suspect=True)[0]
 
     def vectors(self, pixels: np.ndarray) -> np.ndarray:
         """Vectors of length 1 of pictures (n, height, width, 3), float32 (n, dim)."""

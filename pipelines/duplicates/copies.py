@@ -166,7 +166,8 @@ def _measured(
 ) -> tuple[list[float], list[float]] | None:
     """Of a picture and each of its copies, how near their vectors are and how well their pixels agree."""
     try:
-        pixels = decode(record.image, max_pixels=max_pixels, min_side=_LONGEST_SIDE).pixels
+        # Among them may be one that was rejected because it ends the process which decodes it.
+        pixels = decode(record.image, max_pixels=max_pixels, min_side=_LONGEST_SIDE, suspect=True).pixels
     except ImageError:
         return None
     if (scale := _LONGEST_SIDE / max(pixels.shape[:2])) < 1:
@@ -174,13 +175,14 @@ def _measured(
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     rng = np.random.default_rng(int(files.sha256_bytes(record.item_id.encode())[:16], 16))
     copies = [make(pixels, rng) for make in KINDS.values()]
-    batch = encoder.encode_batch([record.image, *copies])
+    batch = encoder.encode_batch([record.image, *copies], suspect=True)
     if batch.errors:
         return None
     vectors = checked(batch.vectors, metric)  # type: ignore[arg-type]
     rows = np.arange(1, len(vectors))[None]
     near = nearness(pair_scores(vectors, vectors[:1], rows, metric), metric)[0]  # type: ignore[arg-type]
     first, *others = (
-        look_of(packed(thumbnail(decode(data, min_side=SIDE).pixels))) for data in (record.image, *copies)
+        look_of(packed(thumbnail(decode(data, max_pixels=max_pixels, min_side=SIDE, suspect=True).pixels)))
+        for data in (record.image, *copies)
     )
     return near.tolist(), [correlation(first, other) for other in others]

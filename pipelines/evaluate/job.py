@@ -202,7 +202,10 @@ def _blocks(config: Config, path: str, generation: Generation, shards: list[Inde
     how = LookUpIds(None, exclusions.excluded_ids(config.store), "mean", generation.metric)
     if table and table.content == "item_id":
         return unique(item_blocks(table, shards, generation, how))
-    return unique(id_blocks(path, shards, how) if kind == "ids" else content_blocks(path, config, generation))
+    if kind == "ids":
+        return unique(id_blocks(path, shards, how))
+    # No note is taken of a picture that ends the process which decodes it: none is decoded in this one.
+    return unique(content_blocks(path, config, generation, suspect=True))
 
 
 def _measure_block(method: _Method, block: Block, by_setup: Mapping[str, Measurements]) -> None:

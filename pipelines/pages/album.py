@@ -92,7 +92,12 @@ class Album:
         self.sizes: dict[tuple[str, str], int] = {}
 
     def add(
-        self, kind: str, pictures: Iterable[tuple[str, bytes | PartOfImage]], max_pixels: int = MAX_PIXELS
+        self,
+        kind: str,
+        pictures: Iterable[tuple[str, bytes | PartOfImage]],
+        max_pixels: int = MAX_PIXELS,
+        *,
+        suspect: bool = False,
     ) -> None:
         """Makes thumbnails of (id, encoded image); of one id the first. Only some images are in memory at a time.
 
@@ -100,6 +105,7 @@ class Album:
             kind: `ITEM` or `QUERY`, or what else tells ids apart.
             pictures: to make small, as they are read.
             max_pixels: larger ones are refused.
+            suspect: whether one of them may be what ended a process before.
         """
         ahead = _AHEAD * cores()
         waiting: deque[tuple[str, int, Future[Thumbnail | str]]] = deque()
@@ -111,7 +117,7 @@ class Album:
 
         with ThreadPoolExecutor(cores()) as pool:
             for name, data in pictures:
-                waiting.append((name, len(data), pool.submit(thumbnail_or_reason, data, max_pixels)))
+                waiting.append((name, len(data), pool.submit(thumbnail_or_reason, data, max_pixels, suspect)))
                 while len(waiting) > ahead or (
                     len(waiting) > 1 and sum(size for _, size, _ in waiting) > _WAITING_BYTES
                 ):
@@ -142,13 +148,16 @@ class Album:
         return Picture(address, made.width, made.height, sha256=made.sha256)
 
 
-def thumbnail_or_reason(image: bytes | PartOfImage, max_pixels: int = MAX_PIXELS) -> Thumbnail | str:
+def thumbnail_or_reason(
+    image: bytes | PartOfImage, max_pixels: int = MAX_PIXELS, suspect: bool = False
+) -> Thumbnail | str:
     """A thumbnail of an encoded image, or of a part of it, upright; or why it cannot be decoded."""
     box = image.box if isinstance(image, PartOfImage) else None
     data = image.data if isinstance(image, PartOfImage) else image
     try:
         # A box is of the picture at full resolution.
-        pixels = decode(data, max_pixels=max_pixels, min_side=None if box else SIDE).pixels
+        side = None if box else SIDE
+        pixels = decode(data, max_pixels=max_pixels, min_side=side, suspect=suspect).pixels
         pixels = box.cut_from(pixels) if box else pixels
     except ImageError as error:
         return str(error)

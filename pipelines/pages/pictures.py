@@ -64,7 +64,8 @@ def add_queries(
         return
     album.without(QUERY, "the queries no longer hold it")
     pictures = each_query(album, config, generation, path, query_ids)
-    album.add(QUERY, as_far_as(pictures, album, QUERY), config.corpus.max_pixels)
+    # Those that failed are shown, too, and one may have failed because it ends the process that decodes it.
+    album.add(QUERY, as_far_as(pictures, album, QUERY), config.corpus.max_pixels, suspect=True)
 
 
 def each_query(

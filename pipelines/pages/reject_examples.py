@@ -85,7 +85,7 @@ def reject_examples(
     else:
         album.without(REJECT, "it could not be read")
         pictures = as_far_as(_noting(pictures_in(config, wanted), begins), album, REJECT)
-        album.add(REJECT, pictures, config.corpus.max_pixels)
+        album.add(REJECT, pictures, config.corpus.max_pixels, suspect=True)
     return [
         ReasonShown(
             kind[0], some[kind][0]["error"], counts[kind], [_shown(row, album, begins) for row in some[kind]]

@@ -76,21 +76,29 @@ def _vectors(config: Config, path: str, plan: Plan) -> np.ndarray:
 
 
 def _blocks(config: Config, path: str, plan: Plan) -> Iterator[Block]:
+    """The queries; no picture of them is decoded in this process, which would end every night at the same one."""
     kind = kind_of(path)
     if kind == "vectors":
         return vector_blocks(table_files(path), plan.dim, config.metric, plan.fingerprint)
     if kind == "ids":
         return _of_items(config, plan, ((names, failures) for names, _, failures in text_ids(path)))
     if kind == "images":
-        return image_blocks(path, config.corpus, config.metric, functools.partial(_encoder, config))
+        open_encoder = functools.partial(_encoder, config)
+        return image_blocks(path, config.corpus, config.metric, open_encoder, suspect=True)
     table = query_table(path)
     words = _text_encoder(config, plan) if table.has_text else None
     size = IMAGE_BLOCK if table.has_pictures else BLOCK
     rows = read_table(table, size, plan.dim, plan.fingerprint, words)
     if table.content == "item_id":
         return _of_items(config, plan, map(_named_items, rows))
-    open_encoder = functools.partial(_encoder, config) if table.has_pictures else None
-    return asked_rows(rows, open_encoder, query_options(config.corpus), config.query.combine, config.metric)
+    return asked_rows(
+        rows,
+        functools.partial(_encoder, config) if table.has_pictures else None,
+        query_options(config.corpus),
+        config.query.combine,
+        config.metric,
+        suspect=True,
+    )
 
 
 def _text_encoder(config: Config, plan: Plan) -> TextEncoder:
