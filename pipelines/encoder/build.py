@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,8 @@ PROJECTED_DIM = 256
 SAMPLE_IMAGES = 2000
 """For the projection: several times its default dimension."""
 SAMPLE_SHARDS = 64
+_MOST_HELD = 512 << 20
+"""Bytes of records that the readers of all shards hold."""
 MOST_SKIPPED = 16
 """Records that are read for one that is used, at the most."""
 
@@ -135,22 +137,35 @@ def _examples(records: Iterator[Record], rejects: list[Reject], label: str) -> I
         logger.warning(sentence)
 
 
-def _records(shard: Shard, options: SourceOptions, stride: float, rejects: list[Reject]) -> Iterator[Record]:
+def _records(
+    shard: Shard, options: SourceOptions, stride: float, rejects: list[Reject]
+) -> Generator[Record, None, None]:
     """Every `stride`th record, from the first: 1.5 takes two of three."""
     for number, record in enumerate(read_records(shard, options, rejects.append)):
         if number // stride > (number - 1) // stride:
             yield record
 
 
-def _in_turns(readers: list[Iterator[Record]]) -> Iterator[Record]:
-    """One from each until all are empty, so that short shards do not shorten the sample."""
-    while readers:
-        for reader in list(readers):
-            record = next(reader, None)
+def _in_turns(readers: Sequence[Generator[Record, None, None]]) -> Iterator[Record]:
+    """One from each until all are empty, so that short shards do not shorten the sample.
+
+    A reader holds its last record. Where all together are too many bytes, those with the largest give no more.
+    """
+    held = dict.fromkeys(range(len(readers)), 0)
+    while held:
+        for number in list(held):
+            if number not in held:
+                continue
+            record = next(readers[number], None)
             if record is None:
-                readers.remove(reader)
-            else:
-                yield record
+                del held[number]
+                continue
+            held[number] = len(record.image)
+            yield record
+            while len(held) > 1 and sum(held.values()) > _MOST_HELD:
+                largest = max(held, key=held.__getitem__)
+                readers[largest].close()
+                del held[largest]
 
 
 def default_variant() -> str:

@@ -68,13 +68,6 @@ def first_shards(
     return wanted
 
 
-def query_pictures(
-    config: Config, generation: Generation, path: str, query_ids: Collection[str]
-) -> dict[str, bytes]:
-    """Query id -> encoded image, as `each_query_picture` gives them."""
-    return dict(each_query_picture(config, generation, path, query_ids))
-
-
 def each_query_picture(
     config: Config, generation: Generation, path: str, query_ids: Collection[str]
 ) -> Iterator[tuple[str, bytes]]:

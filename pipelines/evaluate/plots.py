@@ -5,12 +5,14 @@ Only this file imports matplotlib; it draws to PNG files and needs no display.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.images import MAX_PIXELS
 from lookalike.model.images.isolated import decode
 from lookalike.model.measuring.calibration import Reliability
 from lookalike.model.measuring.retrieval_metrics import RECALL_LEVELS
@@ -28,13 +31,15 @@ from ..config.job import Config
 from ..filesystem import files
 from .job import Evaluation
 from .measurements import TOP
-from .pictures import item_pictures, query_pictures
+from .pictures import each_item_picture, each_query_picture
 from .summary import GROUPS, ClassSizes, per_class
 
 METRIC = "map"
 """Classes and queries are compared by this one."""
 HARDEST = 8
 MOST_BARS = 40
+_SIDE = 200
+"""Pixels of a picture's shorter side, and half of the longer."""
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 GROUP_COLOURS = dict(zip(GROUPS, ("#1f5f99", "#5aa0d8", "#e08a1e"), strict=True))
 
@@ -164,22 +169,40 @@ def _hardest(evaluation: Evaluation, config: Config) -> Figure:
     rows = table.slice(0, HARDEST).to_pylist()
     asked = {row["query_id"] for row in rows}
     found = {item_id for row in rows for item_id in row["top"]}
-    of_queries = query_pictures(config, evaluation.generation, evaluation.queries, asked)
-    of_items = item_pictures(config, evaluation.generation, found)
-    return hardest(rows, of_queries, of_items, _title(evaluation))
+    of_queries = each_query_picture(config, evaluation.generation, evaluation.queries, asked)
+    of_items = each_item_picture(config, evaluation.generation, found)
+    most = config.corpus.max_pixels
+    return hardest(rows, as_drawn(of_queries, most), as_drawn(of_items, most), _title(evaluation))
+
+
+def as_drawn(pictures: Iterable[tuple[str, bytes]], max_pixels: int = MAX_PIXELS) -> dict[str, np.ndarray]:
+    """Small pixels, uint8 (height, width, 3), of encoded images as they come: those of all would not fit into memory.
+
+    Args:
+        pictures: id and encoded image; one that cannot be decoded is left out.
+        max_pixels: larger ones are refused.
+    """
+    small = {}
+    for name, data in pictures:
+        with contextlib.suppress(ImageError):
+            pixels = decode(data, max_pixels=max_pixels, min_side=_SIDE, suspect=True).pixels
+            scale = min(1.0, 2 * _SIDE / max(pixels.shape[:2]))
+            width, height = (max(1, round(scale * side)) for side in pixels.shape[1::-1])
+            small[name] = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return small
 
 
 def hardest(
     rows: Sequence[Mapping[str, Any]],
-    query_pictures: Mapping[str, bytes],
-    item_pictures: Mapping[str, bytes],
+    query_pictures: Mapping[str, np.ndarray],
+    item_pictures: Mapping[str, np.ndarray],
     title: str,
 ) -> Figure:
     """A line for each query: its picture and the first items, right ones framed in green, wrong ones in red dashes.
 
     Args:
         rows: of `Evaluation.per_query`.
-        query_pictures, item_pictures: id -> encoded image; where there is none, the id is written instead.
+        query_pictures, item_pictures: id -> pixels; where there is none, the id is written instead.
         title: of the figure.
     """
     figure = Figure(
@@ -206,15 +229,14 @@ def hardest(
 
 
 def _picture(
-    axes: Axes, name: str, pictures: Mapping[str, bytes], title: str, colour: str, line: Any
+    axes: Axes, name: str, pictures: Mapping[str, np.ndarray], title: str, colour: str, line: Any
 ) -> None:
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=6.5, color=colour, pad=3)
     for spine in axes.spines.values():
         spine.set(color=colour, linewidth=2.5, linestyle=line)
-    try:
-        pixels = decode(pictures[name], min_side=200).pixels
-    except (KeyError, ImageError):
+    pixels = pictures.get(name)
+    if pixels is None:
         text = "\n".join(textwrap.wrap(_short(name, 80), 18))
         axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=6.5, transform=axes.transAxes)
         axes.set_aspect(1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 from markupsafe import Markup
 
 from lookalike.model.errors import ImageError
@@ -47,21 +49,28 @@ def explain_pairs(
 
     check_encoder(config, generation)
     album = Album()  # Takes only why there is no picture.
-    asked: dict[str, bytes | PartOfImage] = {}
-    if path is not None:
-        asked = dict(as_far_as(each_query(album, config, generation, path, pairs), album, QUERY))
+    if path is None or not pairs:
+        return {}
+    explainer = Explainer.load(config.encoder, max_pixels=config.corpus.max_pixels)
+
+    def seen(pictures: Iterator[tuple[str, bytes | PartOfImage]], kind: str) -> dict[str, np.ndarray]:
+        """What the network sees of them: the files of all may not fit into memory."""
+        found = {}
+        for name, image in as_far_as(pictures, album, kind):
+            with contextlib.suppress(ImageError):
+                found[name] = explainer.pixels(image)
+        return found
+
+    asked = seen(each_query(album, config, generation, path, pairs), QUERY)
     down = set(exclusions.excluded_ids(config.store).to_pylist())
     wanted = sorted({item for query, item in pairs.items() if query in asked} - down)
-    items = dict(as_far_as(each_item_picture(config, generation, wanted), album, ITEM))
+    items = seen(each_item_picture(config, generation, wanted), ITEM)
     found: dict[str, Markup] = {}
-    if not items:
-        return found
-    explainer = Explainer.load(config.encoder, max_pixels=config.corpus.max_pixels)
     for query, item in pairs.items():
         if query not in asked or item not in items:
             continue
         try:
-            explanation = explainer.explain(asked[query], items[item])
+            explanation = explainer.explain_pixels(asked[query], items[item])
         except ImageError:
             continue
         jpeg = drawn(explanation, query, item, picture_format="jpeg", dpi=_DPI)

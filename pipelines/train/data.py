@@ -32,7 +32,8 @@ from .config import TrainConfig
 REJECTS = pa.schema([pa.field("set", pa.string()), *REJECTS_SCHEMA])
 TRAINING, VALIDATION = "training", "validation"
 _LABEL = "label"
-_AHEAD = 64
+_AHEAD, _WAITING_BYTES = 64, 128 << 20
+"""Images that wait to be decoded, and bytes of all that wait; one alone may have more."""
 
 
 class Spool:
@@ -57,7 +58,8 @@ class Spool:
 
     def _why_not(self, image: bytes) -> str | None:
         try:
-            self._preprocess.pixels(image, max_pixels=self._max_pixels)
+            # No picture has been met before, and one of them may end the process that decodes it.
+            self._preprocess.pixels(image, max_pixels=self._max_pixels, suspect=True)
         except ImageError as error:
             return str(error)
         return None
@@ -283,11 +285,14 @@ class _Reading:
     ) -> Iterator[tuple[Shard, Record, Future[str | None]]]:
         """The records of some shards in order, each with why it cannot be decoded; the others go to `rejects`."""
         waiting: deque[tuple[Shard, Record, Future[str | None]]] = deque()
+        held = 0
         for shard in find_shards(paths, self._options):
             unreadable: list[Reject] = []
             for record in read_records(shard, self._options, unreadable.append):
                 waiting.append((shard, record, self._spool.check(record.image)))
-                if len(waiting) > _AHEAD:
+                held += len(record.image)
+                while len(waiting) > _AHEAD or (len(waiting) > 1 and held > _WAITING_BYTES):
+                    held -= len(waiting[0][1].image)
                     yield waiting.popleft()
             rejects += [(shard, reject) for reject in unreadable]
         yield from waiting

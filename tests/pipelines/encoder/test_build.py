@@ -12,6 +12,7 @@ from lookalike.encoder.build import NetworkChoice, Sample, build_encoder, defaul
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.export import BundleRecipe
 from lookalike.model.measuring.retrieval_metrics import average_precision, hit_rate_at_k
+from lookalike.sources import Record
 from tests.conftest import run
 from tests.support.encoding import encode
 from tests.support.places import CLOTHING
@@ -34,6 +35,19 @@ def test_the_sample_reaches_the_last_of_a_sorted_corpus(tmp_path, pictures, coun
         (folder / f"{number}.jpg").write_bytes(image)
     sample = list(sample_images(Sample(str(tmp_path), images=count)))
     assert {example.label for example in sample} == {"0", "1", "2", "3", "4", "5"}
+
+
+def test_readers_of_the_largest_records_give_no_more_where_all_hold_too_much(monkeypatch):
+    def reader(*sizes):
+        yield from (Record("x", bytes(size), 0) for size in sizes)
+
+    def sizes():
+        readers = [reader(1, 2, 3), reader(50, 60, 70), reader(40, 5), reader(7, 8, 9, 10)]
+        return [len(record.image) for record in build._in_turns(readers)]
+
+    assert sizes() == [1, 50, 40, 7, 2, 60, 5, 8, 3, 70, 9, 10]
+    monkeypatch.setattr(build, "_MOST_HELD", 60)
+    assert sizes() == [1, 50, 40, 7, 2, 5, 8, 3, 9, 10]
 
 
 def test_a_sample_is_the_same_every_time(pictures, job):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.evaluate import pictures as pictures_module
-from lookalike.evaluate.pictures import item_pictures, query_pictures
+from lookalike.evaluate.pictures import each_query_picture, item_pictures
 from lookalike.model.errors import LookalikeError
 from lookalike.store import generations
 
@@ -54,7 +54,7 @@ def test_queries_have_their_own_pictures_unless_they_are_vectors(published, gene
     vectors = published.store / next(iter(published.notes.values()))["path"]
 
     def asked(path, query_id):
-        return query_pictures(published.loaded, generation, str(path), [query_id])
+        return dict(each_query_picture(published.loaded, generation, str(path), [query_id]))
 
     assert asked(tmp_path / "folder", "q.jpg") == {"q.jpg": pictures["p05.jpg"]}
     assert asked(tmp_path / "ids.txt", "p01.jpg") == {"p01.jpg": pictures["p01.jpg"]}
@@ -77,6 +77,6 @@ def test_of_a_folder_no_other_file_is_read(published, generation, pictures, tmp_
         "read_records",
         lambda shard, options: read.extend(shard.files) or reader(shard, options),
     )
-    found = query_pictures(published.loaded, generation, str(tmp_path), ["ä <b>.jpg"])
+    found = dict(each_query_picture(published.loaded, generation, str(tmp_path), ["ä <b>.jpg"]))
     assert found == {"ä <b>.jpg": pictures["p01.jpg"]}
     assert [Path(file.path).name for file in read] == ["ä <b>.jpg"]

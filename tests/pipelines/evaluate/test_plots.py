@@ -63,7 +63,9 @@ def test_pictures_that_are_missing_or_broken_leave_their_id_and_short_rankings_a
         },
         {"query_id": "q2" * 60, "class": "x", "map": 0.2, "top": [], "top_classes": [], "top_grades": []},
     ]
-    figure = plots.hardest(rows, {"$q_1": picture(1)}, {"a": picture(2), "b": b"no image"}, "job")
+    queries = plots.as_drawn([("$q_1", picture(1))])
+    items = plots.as_drawn([("a", picture(2)), ("b", b"no image")])
+    figure = plots.hardest(rows, queries, items, "job")
     size(figure)
     drawn = [bool(axes.images) for axes in figure.axes]
     assert drawn == [True, True, False, False, False, False] + [False] * 6

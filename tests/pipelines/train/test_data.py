@@ -8,6 +8,7 @@ import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
+from lookalike.train import data
 from lookalike.train.config import TrainConfig
 from lookalike.train.data import Spool, read_training_data
 from tests.conftest import SPEC, picture
@@ -156,3 +157,25 @@ def test_an_image_is_checked_as_it_will_be_read(tmp_path):
     assert "more than the limit of 1,000" in spool.check(picture(1)).result()
     assert "instead of an image" in spool.check(b"text").result()
     spool.close()
+
+
+def test_of_large_images_few_wait_to_be_decoded(folder, spool, monkeypatch):
+    monkeypatch.setattr(data, "_WAITING_BYTES", 1)
+    waiting, most = 0, 0
+    check, add = spool.check, spool.add
+
+    def checked(image):
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        return check(image)
+
+    def added(image):
+        nonlocal waiting
+        waiting -= 1
+        return add(image)
+
+    monkeypatch.setattr(spool, "check", checked)
+    monkeypatch.setattr(spool, "add", added)
+    assert len(read_training_data(job_of(folder), spool).training.ids) == 5
+    assert most == 2
