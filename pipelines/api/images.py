@@ -76,8 +76,8 @@ def file_of(image: Image, position: int) -> bytes | UnreadableError:
             return _of_pixels(image, position)
         if _is_pillow(image):
             return _of_pillow(image, position)
-        if hasattr(image, "read") and isinstance(data := image.read(), bytes):
-            return data
+        if hasattr(image, "read") and isinstance(data := image.read(_OPTIONS.max_bytes + 1), bytes):
+            return data if len(data) <= _OPTIONS.max_bytes else UnreadableError(_OPTIONS.too_large(len(data)))
     except ImageError as error:
         return UnreadableError(str(error))
     except OSError as error:

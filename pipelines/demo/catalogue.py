@@ -145,8 +145,6 @@ def _write_views(out: Path, name: str, path: Path, each: int) -> str | None:
         pixels = open_photograph(path)
     except ImageError as error:
         return str(error)
-    except OSError as error:
-        return error.strerror or str(error)
     name_seed = zlib.crc32(name.encode())
     for seed, (place, count, prefix) in enumerate(((IMAGES, each, "view"), (QUERIES, QUERY_VIEWS, "query"))):
         (out / place / name).mkdir(parents=True, exist_ok=True)

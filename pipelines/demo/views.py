@@ -10,7 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lookalike.model.errors import ImageError
 from lookalike.model.images.isolated import decode
+
+from ..query.fetching import UnreadableError, fetch
+from ..sources import SourceOptions
 
 LONGEST_SIDE = 1024
 """Photographs are reduced to this before views are made of them."""
@@ -20,10 +24,12 @@ def open_photograph(path: Path) -> np.ndarray:
     """Decodes a photograph: uint8 (height, width, 3), RGB, no side longer than `LONGEST_SIDE`.
 
     Raises:
-        ImageError: if it cannot be read as an image.
-        OSError: if the file cannot be read.
+        ImageError: if it cannot be read, or not as an image.
     """
-    pixels = decode(path.read_bytes(), min_side=LONGEST_SIDE).pixels
+    data = fetch(str(path), SourceOptions())
+    if isinstance(data, UnreadableError):
+        raise ImageError(str(data))
+    pixels = decode(data, min_side=LONGEST_SIDE, suspect=True).pixels
     scale = LONGEST_SIDE / max(pixels.shape[:2])
     return _resized(pixels, scale) if scale < 1 else pixels
 

@@ -23,7 +23,9 @@ from lookalike.model.images.test_time_augmentation import AS_IS, TestTimeAugment
 from ..config.job import Config
 from ..evaluate.pictures import item_pictures
 from ..filesystem import files
+from ..query.fetching import UnreadableError, fetch
 from ..query.inputs import check_encoder
+from ..sources import SourceOptions
 from ..store.exclusions import excluded_ids, nearest_served
 from ..store.generation import read_current
 from .drawing import PAIRS, PictureFormat, drawn
@@ -75,7 +77,8 @@ def explain(config: Config, query: str, match: str, out: str, pairs: int = PAIRS
     if out in (query, match):
         raise LookalikeError(f"Expected another file to write than one that is explained. Received: {out}")
     is_file = {name: files.exists(name) and not files.is_folder(name) for name in (query, match)}
-    images = {name: files.read_bytes(name) for name in is_file if is_file[name]}
+    options = config.corpus.source_options()
+    images = {name: _file(name, options) for name in is_file if is_file[name]}
     images |= _items(config, [name for name in is_file if not is_file[name]])
     explainer = Explainer.load(config.encoder, max_pixels=config.corpus.max_pixels)
     pixels = {name: _pixels(explainer, name, image) for name, image in images.items()}
@@ -88,7 +91,7 @@ def explain(config: Config, query: str, match: str, out: str, pairs: int = PAIRS
     start, end = pixels[query], blurred(pixels[query])
     removal = removal_areas(start, end, explanation.query_map, explainer.score_with(vectors[1]))
     encoder = Encoder.load(config.encoder, max_pixels=config.corpus.max_pixels)
-    first, second = unit_length(encoder.encode_batch([images[query], images[match]]).vectors)
+    first, second = unit_length(encoder.encode_batch([images[query], images[match]], suspect=True).vectors)
     notes = tuple(_notes(config))
     paths = out, f"{stem}.npz"
     files.write_bytes(
@@ -106,6 +109,14 @@ def explain(config: Config, query: str, match: str, out: str, pairs: int = PAIRS
         notes,
         paths,
     )
+
+
+def _file(name: str, options: SourceOptions) -> bytes:
+    """The bytes of a picture's file, no more than a record may have."""
+    image = fetch(name, options)
+    if isinstance(image, UnreadableError):
+        raise LookalikeError(f"Expected a picture that can be read. Received: {name}: {image}")
+    return image
 
 
 def _pixels(explainer: Explainer, name: str, image: bytes) -> np.ndarray:

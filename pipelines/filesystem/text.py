@@ -14,6 +14,8 @@ from . import files
 
 MOST_LINE = 1 << 20
 """Bytes of a line that are read: a file of zeros, however large, is one."""
+MOST_UTF16 = 256 << 20
+"""Bytes of a file in UTF-16, which is held in memory, and again in UTF-8."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -40,13 +42,18 @@ def open_text(path: str) -> Iterator[BinaryIO]:
     """Opens a text file to be read as UTF-8, behind its byte order mark. One in UTF-16 is held in memory.
 
     Raises:
-        LookalikeError: as `as_utf8`.
+        LookalikeError: as `as_utf8`, or if one in UTF-16 has more than `MOST_UTF16` bytes.
         OSError: if the file cannot be read.
     """
     with files.open_read(path) as file:
         head = file.read(len(codecs.BOM_UTF8))
         if head.startswith(_UTF16):
-            yield io.BytesIO(as_utf8(head + file.read(), path))
+            data = head + file.read(MOST_UTF16)
+            if len(data) > MOST_UTF16:
+                raise LookalikeError(
+                    f"Expected at most {MOST_UTF16:,} bytes of text in UTF-16, or UTF-8, in {path}. Received: more"
+                )
+            yield io.BytesIO(as_utf8(data, path))
         else:
             file.seek(len(head) if head == codecs.BOM_UTF8 else 0)
             yield file
@@ -60,7 +67,7 @@ def lines(path: str, most: int = MOST_LINE) -> Iterator[bytes]:
         most: bytes of a line that are read.
 
     Raises:
-        LookalikeError: as `as_utf8`, or if a line is longer than that.
+        LookalikeError: as `open_text`, or if a line is longer than that.
         OSError: if the file cannot be read.
     """
     with open_text(path) as file:

@@ -129,13 +129,17 @@ class _Reader:
         names = list(dict.fromkeys([*self._ours(), *(field.name for field in table.in_files)]))
         with files.open_read(info.path) as file, damage_named(info.path):
             schema = pq.read_schema(file)
-            texts = [name for name in names if is_text(schema.field(name).type)]
+            kinds = {name: schema.field(name).type for name in names}
+            images = table.column if table.content == "image" else None
+            texts = [name for name, kind in kinds.items() if _is_long(kind) and name != images]
             parquet = pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=texts)
             if table.content == "vector":
                 check_made_by(parquet, info.path, self._fingerprint)
             vectors = table.column if table.content == "vector" else None
-            check_pages(parquet, info, file, names, vectors, self._dim)
-            step = _FEW if table.content == "image" else _MANY
+            pages = check_pages(parquet, info, file, names, vectors, self._dim)
+            # A value may stand in a page once, and in all rows: pictures and lists are not read as dictionaries.
+            bare = [pages[name] for name in names if name not in texts and name != vectors]
+            step = min(_FEW if images else _MANY, max(1, _MOST_BYTES // max([1, *bare])))
             for batch in parquet.iter_batches(batch_size=step, columns=names):
                 columns = {name: plain_column(batch[name], info.path) for name in names}
                 for name, column in columns.items():
@@ -235,6 +239,11 @@ class _Reader:
             folder = anchored(path).rpartition("/")[0]
             texts = [text and place_of(folder, text) for text in texts]
         return pa.array(texts, pa.string())
+
+
+def _is_long(kind: pa.DataType) -> bool:
+    """Whether values of a column are of any length: text or bytes."""
+    return is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def _in_steps(path: str, step: int) -> Iterator[list[tuple[int, dict[str, Any]]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from tokenize import TokenError
 from typing import BinaryIO
@@ -17,6 +18,8 @@ from ..filesystem import files
 COLUMN = "vector"
 """What the column is called in which the vectors are read."""
 _ROWS = 4096
+_MOST_HEADER = 16 << 10
+"""Bytes of a header, which may say of itself that it has gigabytes."""
 
 
 def vector_array_columns(path: str) -> dict[str, pa.DataType | None]:
@@ -58,14 +61,15 @@ def vector_arrays(path: str, dim: int) -> Iterator[pa.Array]:
 def _header(path: str, file: BinaryIO) -> tuple[tuple[int, int], np.dtype]:
     """Shape and type of an array, behind whose header the file then stands."""
     shape, in_columns, dtype = (), False, np.dtype(object)
+    head = io.BytesIO(file.read(_MOST_HEADER))
     # NumPy reads the header as Python, with what that raises.
     with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError):
         read = {
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(np.lib.format.read_magic(file))
+        }.get(np.lib.format.read_magic(head))
         if read:
-            shape, in_columns, dtype = read(file)
+            shape, in_columns, dtype = read(head)
     if len(shape) != 2 or in_columns or dtype.kind != "f" or not shape[1]:
         found = (
             f"shape {shape}, {dtype}{', column by column' if in_columns else ''}"
@@ -73,4 +77,5 @@ def _header(path: str, file: BinaryIO) -> tuple[tuple[int, int], np.dtype]:
             else "something else"
         )
         raise LookalikeError(f"{path}: expected a NumPy array of floats of shape (n, dim). Received: {found}")
+    file.seek(head.tell())
     return shape, dtype

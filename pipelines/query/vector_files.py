@@ -144,8 +144,8 @@ def check_pages(
     column: str | None,
     dim: int,
     groups: Collection[int] | None = None,
-) -> None:
-    """Raises LookalikeError if reading some columns would unpack much more than there is in them.
+) -> dict[str, int]:
+    """Looks at the pages of some columns before they are read; gives the bytes of the largest of each, unpacked.
 
     Args:
         parquet: opened.
@@ -154,7 +154,11 @@ def check_pages(
         column: the one with vectors, if there is one.
         dim: numbers of a vector.
         groups: the row groups that are read, or all.
+
+    Raises:
+        LookalikeError: if reading them would unpack much more than there is in them.
     """
+    found = dict.fromkeys(names, 0)
     try:
         for number, group in enumerate(row_groups_of(file, info.size)):
             if groups is not None and number not in groups:
@@ -165,6 +169,7 @@ def check_pages(
                 if name is None:
                     continue
                 largest = max((page.unpacked for page in pages_of(file, info.size, chunk)), default=0)
+                found[name] = max(found[name], largest)
                 wanted = group.rows * (dim if name == column else 1)
                 if largest > _MOST_PAGE or chunk.values - wanted > _MOST_BESIDE:
                     expected = (
@@ -176,6 +181,7 @@ def check_pages(
                     )
     except ValueError as error:
         raise LookalikeError(f"{info.path} is not a whole Parquet file: {error}") from None
+    return found
 
 
 def plain_column(column: pa.Array, path: str) -> pa.Array:

@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 
 from lookalike.model.errors import LookalikeError
 
-from .fields import read_json
+from .fields import read_json, shown
 from .types import TYPES
 
 _NUMBERS = ("int64", "uint64", "float64")
@@ -108,10 +108,10 @@ def json_rows(path: str, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str
         except (ValueError, RecursionError) as error:
             raise LookalikeError(f"{path}: expected JSON in line {number}. Received: {error}") from None
         if not isinstance(row, dict):
-            raise LookalikeError(f"{path}: expected an object in line {number}. Received: {row!r}")
+            raise LookalikeError(f"{path}: expected an object in line {number}. Received: {shown(row)}")
         if repeated:
             raise LookalikeError(
-                f"{path}: expected each key once in line {number}. Received: {min(repeated)!r} twice"
+                f"{path}: expected each key once in line {number}. Received: {shown(min(repeated))} twice"
             )
         yield number, row
 

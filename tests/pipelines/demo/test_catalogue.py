@@ -73,7 +73,7 @@ def test_the_catalogue_holds_views_broken_files_and_a_row_for_each_view(tmp_path
     )
     assert views == 24
     assert [name for name, _ in unreadable] == ["text.jpg", "gone"]
-    assert dict(unreadable)["gone"] == "No such file or directory"
+    assert dict(unreadable)["gone"] == f"No such file or directory: {tmp_path}/gone"
     rows = [json.loads(line) for line in (out / "photos.jsonl").read_text().splitlines()]
     images = sorted(str(p.relative_to(out / "images")) for p in (out / "images").rglob("*.*") if p.is_file())
     assert [row["path"] for row in rows] == [path for path in images if not path.startswith("broken/")]

@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -52,3 +53,10 @@ def test_a_large_photograph_is_reduced(tmp_path):
 def test_every_broken_file_is_one(name):
     with pytest.raises(ImageError):
         decode(broken_files(jpeg())[name])
+
+
+def test_a_photograph_of_a_terabyte_is_not_read(tmp_path):
+    (tmp_path / "sparse.jpg").touch()
+    os.truncate(tmp_path / "sparse.jpg", 1 << 40)
+    with pytest.raises(ImageError, match="1,099,511,627,776 bytes, more than"):
+        open_photograph(tmp_path / "sparse.jpg")

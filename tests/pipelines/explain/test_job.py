@@ -1,5 +1,7 @@
 """`lookalike explain`: pictures and items in, a picture and its numbers out."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -95,3 +97,16 @@ def test_vectors_of_another_encoder_than_the_index_are_not_explained(copied, oth
     done = explained(copied.set(encoder=str(other_encoder)), "p00.jpg", "p01.jpg")
     assert done.code == 2
     assert "vectors of two encoders cannot be compared" in done.sentence
+
+
+def test_what_has_no_end_or_is_too_large_is_not_read(published, tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "sparse.jpg").touch()
+    os.truncate(tmp_path / "sparse.jpg", 1 << 40)
+    for name, said in (
+        ("pipe.jpg", "no file"),
+        ("sparse.jpg", "1,099,511,627,776 bytes, more than corpus.max_bytes"),
+    ):
+        done = published.run("explain", tmp_path / name, "p00.jpg", "-o", tmp_path / "why.png")
+        assert done.code == 2
+        assert f"Expected a picture that can be read. Received: {tmp_path}/{name}: {said}" in done.sentence

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lookalike.filesystem import text
 from lookalike.filesystem.text import as_utf8, lines
 from lookalike.model.errors import LookalikeError
 
@@ -49,3 +50,14 @@ def test_a_line_that_does_not_end_is_not_read_to_its_end(tmp_path):
     assert next(found) == b"a.jpg"
     with pytest.raises(LookalikeError, match=r"lines of at most 1,048,576 bytes in .*ids\.txt"):
         next(found)
+
+
+def test_of_utf16_no_more_is_read_than_fits_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "MOST_UTF16", 1 << 20)
+    path = tmp_path / "ids.txt"
+    path.write_bytes(b"\xff\xfe")
+    os.truncate(path, 1 << 40)
+    with pytest.raises(
+        LookalikeError, match=r"at most 1,048,576 bytes of text in UTF-16, or UTF-8, in .*ids"
+    ):
+        next(lines(str(path)))

@@ -227,6 +227,12 @@ def test_text_in_parquet_that_is_not_utf8_is_a_sentence(rows, name):
         rows(pa.table({"path": ["x"], "note": ["y"]} | {name: text}), "t.parquet")
 
 
+def test_what_is_no_object_is_shown_in_short(rows):
+    with pytest.raises(LookalikeError) as told:
+        rows('"' + "A" * 100_000 + '"', "t.jsonl")
+    assert len(str(told.value)) < 1000
+
+
 def test_a_line_that_is_too_long_is_a_sentence(rows, monkeypatch):
     monkeypatch.setattr(table_rows, "MOST_ROW", 100)
     with pytest.raises(LookalikeError, match="Expected lines of at most 100 bytes"):
@@ -279,4 +285,26 @@ def test_a_small_parquet_file_of_very_much_text_is_refused(tmp_path):
     )
     pq.write_table(pa.table({"path": ["a"], "tags": tags}), tmp_path / "t.parquet")
     with pytest.raises(LookalikeError, match=r"one value or a few in a row\. Received: 67,108,866 values"):
+        read(tmp_path / "t.parquet")
+
+
+def test_of_large_images_in_a_dictionary_few_rows_are_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_rows, "_MOST_BYTES", 2 << 20)
+    large = pa.DictionaryArray.from_arrays(np.zeros(40, np.int32), pa.array([bytes(1 << 20)]))
+    small = pa.array([b"small"] * 40)
+    for images, most in ((large, 1), (small, 16)):
+        pq.write_table(
+            pa.table({"query_id": list(map(str, range(40))), "image": images}), tmp_path / "t.parquet"
+        )
+        table = open_table([files.look(str(tmp_path / "t.parquet"))], "parquet")
+        sizes = list(map(len, table_rows._Reader(table, 2, "", None).rows()))
+        assert (sum(sizes), max(sizes)) == (40, most)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["path", "query_id"])
+def test_a_small_parquet_file_of_very_many_bytes_is_refused(tmp_path, name):
+    column = pa.DictionaryArray.from_arrays(np.zeros(4096, np.int32), pa.array([b"x" * 100_000]))
+    pq.write_table(pa.table({"path": ["a"] * 4096} | {name: column}), tmp_path / "t.parquet")
+    with pytest.raises(LookalikeError, match=r"at most 268,435,456 bytes of a column in 4,096 rows"):
         read(tmp_path / "t.parquet")

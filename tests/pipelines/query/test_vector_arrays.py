@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from lookalike.model.errors import LookalikeError
 from lookalike.query import vector_arrays
+from tests.support.memory import measured
 from tests.support.queries import corpus, noisy
 
 
@@ -72,3 +75,15 @@ def test_an_array_that_is_cut_short_is_refused(tmp_path):
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
     with pytest.raises(LookalikeError, match=r"shape \(5, 2\)\. Received: a file that is cut short"):
         list(vector_arrays.vector_arrays(str(tmp_path / "a.npy"), 2))
+
+
+def test_a_header_is_not_read_for_as_long_as_it_says(tmp_path):
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x02\x00" + (1 << 29).to_bytes(4, "little"))
+    os.truncate(path, 1 << 29)
+
+    def refused() -> None:
+        with pytest.raises(LookalikeError, match="a NumPy array of floats"):
+            vector_arrays.vector_array_columns(str(path))
+
+    assert measured(refused)[1] < 64 << 20
