@@ -89,8 +89,8 @@ def decode(
             `min_side` pixels: permission to leave the rest black, and not to notice damage there that is none to the
             middle. A file that is cut short is refused all the same. Only JPEG makes use of it, without a window.
         window: which samples become 0 and which 255, in the file's own units: of grey DICOM after its rescaling
-            (Hounsfield units of a CT), 0..65535 of 16-bit PNG, HEIC and JPEG XL, as stored in deep JPEG, JPEG 2000
-            and grey and RGB TIFF, 0..255 of all else.
+            (Hounsfield units of a CT), 0..65535 of 16-bit PNG and JPEG XL and of HEIC deeper than 8 bits, as stored
+            in deep JPEG, JPEG 2000 and grey and RGB TIFF, 0..255 of all else.
 
     Raises:
         ImageError: the data is no image, is cut short or corrupt where the decoder can tell, or is too large.

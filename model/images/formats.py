@@ -84,17 +84,20 @@ def orientation_of(picture: ImageFile.ImageFile) -> int:
     return exif.orientation(picture.info.get("exif") or b"")
 
 
-def on_white(rgba: np.ndarray) -> np.ndarray:
-    """Composite uint8 or uint16 (height, width, 4), alpha not premultiplied, on white: the same, (height, width, 3)."""
-    return composed_on_white(rgba[..., :3], rgba[..., 3:])
+def on_white(rgba: np.ndarray, *, premultiplied: bool = False) -> np.ndarray:
+    """Composite uint8 or uint16 (height, width, 4) on white: the same, (height, width, 3)."""
+    return composed_on_white(rgba[..., :3], rgba[..., 3:], premultiplied=premultiplied)
 
 
-def on_white_8_bit(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:
+def on_white_8_bit(
+    samples: np.ndarray, window: AnyWindow | None, *, premultiplied: bool = False
+) -> np.ndarray:
     """Samples of full range to RGB on white: uint8 (height, width, 3).
 
     Args:
         samples: uint8 or uint16, (height, width) or (height, width, 1 to 4): grey or RGB, alpha behind it if
             there are 2 or 4.
+        premultiplied: the colours are multiplied by alpha already.
     """
     if samples.dtype == np.uint16 and not window:
         samples = from_16_bit(samples)
@@ -103,7 +106,7 @@ def on_white_8_bit(samples: np.ndarray, window: AnyWindow | None) -> np.ndarray:
     if samples.ndim == 3 and samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]
     if samples.ndim == 3 and samples.shape[2] == 4:
-        samples = on_white(samples)
+        samples = on_white(samples, premultiplied=premultiplied)
     levels = window.apply(samples) if window else samples
     return grey(levels) if levels.ndim == 2 else levels
 

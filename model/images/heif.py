@@ -18,12 +18,14 @@ from .levels import AnyWindow
 
 
 def heic(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
-    """Decode the main picture of a HEIC file. Its EXIF orientation does not count: the file turns it itself."""
-    file = pillow_heif.open_heif(data)
+    """Decode the main picture of a HEIC file. Its EXIF orientation does not count: the file turns it itself.
+
+    A window is given 16 bits of what is deeper than 8.
+    """
+    file = pillow_heif.open_heif(data, convert_hdr_to_8bit=window is None)
     picture = file[file.primary_index]
     formats.check_size(*picture.size, max_pixels)
-    samples = np.asarray(picture)
-    return formats.on_white_8_bit(samples, window)
+    return formats.on_white_8_bit(np.asarray(picture), window, premultiplied=picture.premultiplied_alpha)
 
 
 def avif(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:

@@ -381,6 +381,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "model/images/jpeg2000.py": [
         wrong("    low = -(2 ** (bits - 1)) if signed else 0\n", "    low = 0\n", "signed JPEG 2000 is dark"),
+        wrong(
+            "            and list(self.channels) in (usual, [*usual, (_ALPHA, 0)])\n",
+            "",
+            "channels of JPEG 2000 are taken in the order they are stored in",
+        ),
     ],
     "model/images/exif.py": [
         wrong(

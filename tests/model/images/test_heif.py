@@ -13,6 +13,7 @@ from PIL import Image as Pil
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 from lookalike.model.images.exif import upright
+from lookalike.model.images.levels import Window
 from tests.support.image_files import RGB, photograph, saved
 
 RGB8 = photograph(61, 87)
@@ -50,6 +51,19 @@ def test_heic_of_every_kind_of_sample(mode: str, deep: bool) -> None:
     samples = SAMPLES[mode]
     data = heic(samples.astype(np.uint16) * 257, f"{mode};16") if deep else heic(samples, mode)
     assert difference(data, on_white(samples)) < 1
+
+
+def test_heic_whose_colours_are_multiplied_by_alpha() -> None:
+    alpha = RGBA8[..., 3:]
+    multiplied = np.dstack([np.rint(RGB8 * (alpha / 255)).astype(np.uint8), alpha])
+    assert difference(heic(multiplied, "RGBa"), on_white(RGBA8)) < 1
+
+
+def test_a_window_of_deep_heic_has_units_of_16_bits() -> None:
+    data = heic(RGB8.astype(np.uint16) * 257, "RGB;16")
+    assert difference(data, RGB8) < 1
+    found = decode(data, window=Window(32768, 65536)).pixels
+    assert np.abs(found - RGB8.astype(float)).mean() < 1
 
 
 @pytest.mark.parametrize(("mode", "options"), [("L", {}), ("RGB", {"range": "limited"}), ("RGBA", {})])

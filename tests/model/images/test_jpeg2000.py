@@ -10,7 +10,7 @@ import pytest
 
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
-from lookalike.model.images.jpeg2000 import size_of
+from lookalike.model.images.jpeg2000 import header
 from lookalike.model.images.levels import Window
 from tests.model.images.test_heif import GREY8, RGB8, SAMPLES, difference, on_white
 from tests.model.images.test_isobmff import box
@@ -26,7 +26,7 @@ def encoded(samples: np.ndarray, bits: int, bare: bool) -> bytes:
 @pytest.mark.parametrize("bare", [False, True])
 def test_every_kind_of_sample(mode: str, bits: int, bare: bool) -> None:
     data = encoded(SAMPLES[mode], bits, bare)
-    width, height, components = size_of(data)
+    width, height, components, *_ = header(data)
     assert (width, height, components) == (87, 61, [(bits, False)] * len(components))
     assert difference(data, on_white(SAMPLES[mode])) < (8 if bits == 4 else 1)
 
@@ -50,22 +50,88 @@ def test_a_window_goes_to_the_samples() -> None:
     assert (pixels[800], pixels[1000], pixels[1200], pixels[4095]) == (0, 128, 255, 255)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-def test_a_palette_is_applied(bits: int) -> None:
-    indices = np.tile(np.arange(8, dtype=np.uint8), (40, 5))
-    palette = np.random.default_rng(0).integers(0, 256, (8, 3)).astype(np.uint8)
-    header = box(b"ihdr", struct.pack(">IIHBBBB", 40, 40, 1, bits - 1, 7, 0, 0))
-    header += box(b"colr", struct.pack(">BBBI", 1, 0, 0, 16))
-    header += box(b"pclr", struct.pack(">HB", 8, 3) + b"\7\7\7" + palette.tobytes())
-    header += box(b"cmap", b"".join(struct.pack(">HBB", 0, 1, channel) for channel in range(3)))
-    stream = imagecodecs.jpeg2k_encode(indices, codecformat="j2k", level=0, bitspersample=bits)
-    data = (
+def jp2(samples: np.ndarray, *boxes: bytes, space: int | bytes = 16, bits: int = 8) -> bytes:
+    """A file of these samples as they are, of a colour space by number or by an ICC profile's four letters."""
+    height, width, components = (*samples.shape, 1)[:3]
+    header = box(b"ihdr", struct.pack(">IIHBBBB", height, width, components, bits - 1, 7, 0, 0))
+    given = struct.pack(">BBBI", 1, 0, 0, space) if isinstance(space, int) else b"\2\0\0" + bytes(16) + space
+    stream = imagecodecs.jpeg2k_encode(samples, codecformat="j2k", level=0, bitspersample=bits, mct=False)
+    return (
         box(b"jP  ", b"\r\n\x87\n")
         + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
-        + box(b"jp2h", header)
+        + box(b"jp2h", b"".join([header, box(b"colr", given), *boxes]))
         + box(b"jp2c", stream)
     )
-    assert np.array_equal(decode(data).pixels, palette[indices])
+
+
+def channels(*kinds_and_colours: tuple[int, int]) -> bytes:
+    entries = [struct.pack(">HHH", place, *channel) for place, channel in enumerate(kinds_and_colours)]
+    return box(b"cdef", struct.pack(">H", len(entries)) + b"".join(entries))
+
+
+def palette_of(colours: np.ndarray) -> bytes:
+    """The two boxes of a palette, uint8 or uint16 (colours, channels)."""
+    count, wide = colours.shape
+    depths = bytes([8 * colours.itemsize - 1] * wide)
+    entries = colours.astype(colours.dtype.newbyteorder(">")).tobytes()
+    mapped = b"".join(struct.pack(">HBB", 0, 1, channel) for channel in range(wide))
+    return box(b"pclr", struct.pack(">HB", count, wide) + depths + entries) + box(b"cmap", mapped)
+
+
+INDICES = np.tile(np.arange(8, dtype=np.uint8), (40, 5))
+PALETTE = np.random.default_rng(0).integers(0, 256, (8, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_palette_is_applied(bits: int, deep: bool) -> None:
+    data = jp2(INDICES, palette_of(PALETTE.astype(np.uint16) * 257 if deep else PALETTE), bits=bits)
+    assert np.array_equal(decode(data).pixels, PALETTE[INDICES])
+
+
+def test_the_fourth_colour_of_a_palette_is_alpha() -> None:
+    colours = np.dstack([PALETTE[None], np.arange(0, 256, 36, dtype=np.uint8)[None, :, None]])[0]
+    data = jp2(INDICES, palette_of(colours), channels((0, 1), (0, 2), (0, 3), (1, 0)))
+    assert difference(data, on_white(colours[INDICES])) < 1
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_channels_are_what_the_file_defines(deep: bool) -> None:
+    def stored(samples: np.ndarray, *defined: tuple[int, int]) -> bytes:
+        kept = np.ascontiguousarray(samples)
+        return jp2(kept.astype(np.uint16) * 257 if deep else kept, channels(*defined), bits=16 if deep else 8)
+
+    rgba = SAMPLES["RGBA"]
+    share = rgba[..., 3:] / 255
+    multiplied = np.dstack([np.rint(RGB8 * share).astype(np.uint8), rgba[..., 3:]])
+    assert difference(stored(RGB8[..., ::-1], (0, 3), (0, 2), (0, 1)), RGB8) < 1
+    assert difference(stored(rgba, (0, 1), (0, 2), (0, 3), (1, 0)), on_white(rgba)) < 1
+    assert difference(stored(np.roll(rgba, 1, axis=2), (1, 0), (0, 1), (0, 2), (0, 3)), on_white(rgba)) < 1
+    assert difference(stored(multiplied, (0, 1), (0, 2), (0, 3), (2, 0)), on_white(rgba)) < 1
+    assert difference(stored(rgba, (0, 1), (0, 2), (0, 3), (65535, 65535)), RGB8) < 1
+
+
+@pytest.mark.parametrize("space", [12, b"CMYK"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_inks_are_no_colours_with_alpha(space: int | bytes, bits: int) -> None:
+    inks = np.dstack([255 - RGB8, np.zeros_like(GREY8)])
+    stored = inks.astype(np.uint16) * 257 if bits == 16 else inks
+    assert difference(jp2(stored, space=space, bits=bits), RGB8) < 1
+
+
+@pytest.mark.parametrize(
+    ("space", "named"), [(14, "CIELab"), (b"Lab ", "CIELab"), (24, "a YCbCr other than sYCC")]
+)
+def test_a_colour_space_that_is_not_read_is_called_by_its_name(space: int | bytes, named: str) -> None:
+    with pytest.raises(ImageError, match=f"^JPEG 2000 of {named}, which is not supported"):
+        decode(jp2(RGB8, space=space))
+
+
+def test_subsampled_grey_is_called_by_its_name() -> None:
+    data = jp2(GREY8)
+    siz = data.index(b"\xff\x4f\xff\x51") + 42
+    with pytest.raises(ImageError, match="^JPEG 2000 of subsampled components"):
+        decode(data[: siz + 1] + b"\2\2" + data[siz + 3 :])
 
 
 @pytest.mark.parametrize("bits", [8, 12])
