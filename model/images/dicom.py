@@ -21,6 +21,7 @@ from .formats import check_size
 from .levels import AnyWindow, Window, by_bands, grey, ramp, stretched
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_JPEG_XL = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (110, 111, 112))
 _MOST_HEADER = 8 << 20
 """Bytes that a deflated file may have in front of its pixels."""
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -29,8 +30,8 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 def first_frame(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     """The first frame as RGB, uint8 (height, width, 3).
 
-    Without a window grey values are stretched over 0..255 as they are stored: rescaling would only be linear. A window
-    is applied to grey values after rescaling, to colours as they are stored.
+    Without a window grey values are stretched over 0..255. A window is applied to grey values after rescaling, to
+    colours as they are stored.
     """
     header, pixels = _opened(data, max_pixels)
     frame = read_frame(pixels, header)
@@ -40,7 +41,7 @@ def first_frame(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nd
         )
     if frame.ndim == 3:
         return _colour_levels(frame, header, window)
-    levels = _windowed(frame, header, window) if window else stretched(frame)
+    levels = _windowed(frame, header, window) if window else _stretched(frame, header)
     del frame
     return grey(255 - levels if str(header.PhotometricInterpretation) == "MONOCHROME1" else levels)
 
@@ -58,6 +59,9 @@ def _opened(data: bytes, max_pixels: int) -> tuple[Any, PixelData]:
     if "TransferSyntaxUID" not in meta:
         raise ImageError("DICOM cut short or corrupt: it does not say how it is stored")
     syntax, content, inflate = meta.TransferSyntaxUID, memoryview(data), None
+    if not syntax.is_transfer_syntax:  # to pydicom
+        name = "JPEG XL" if syntax in _JPEG_XL else syntax
+        raise ImageError(f"DICOM compressed as {name}, which is not supported")
     if syntax == _DEFLATED:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         content = memoryview(inflate.decompress(content[stream.tell() :], _MOST_HEADER))
@@ -109,10 +113,19 @@ def _pixel_data(element: memoryview, syntax: Any, implicit: bool, little: bool) 
 def _colour_levels(frame: np.ndarray, header: Any, window: AnyWindow | None) -> np.ndarray:
     if window:
         return window.apply(frame)
-    if frame.dtype == np.uint8:
+    looked_up = str(header.PhotometricInterpretation) == "PALETTE COLOR"  # over all of the type's range
+    full = np.iinfo(frame.dtype).max if looked_up else 2.0 ** int(header.BitsStored) - 1
+    if frame.dtype == np.uint8 and full == 255:
         return np.require(frame, requirements=["C", "W"])
-    full = np.iinfo(frame.dtype).max if frame.dtype.kind in "ui" else 2.0 ** int(header.BitsStored) - 1
     return by_bands(lambda rows: np.rint(np.clip(rows / full, 0, 1) * 255).astype(np.uint8), frame)
+
+
+def _stretched(frame: np.ndarray, header: Any) -> np.ndarray:
+    """All levels for the stored grey values (height, width): rescaling is linear, unless there is a table for it."""
+    if "ModalityLUTSequence" in header:
+        return stretched(imports.pydicom().pixels.apply_modality_lut(frame, header))
+    levels = stretched(frame)
+    return 255 - levels if _slope_and_intercept(header)[0] < 0 else levels
 
 
 def _windowed(frame: np.ndarray, header: Any, window: AnyWindow) -> np.ndarray:
@@ -131,12 +144,7 @@ def _rescaling(header: Any) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
     """What turns stored values into the file's units, and whether more stays more: DICOM PS3.3 C.11.1.1.2."""
     if "ModalityLUTSequence" in header:
         return lambda values: imports.pydicom().pixels.apply_modality_lut(values, header), False
-    # Enhanced objects say it for all frames or for each, and not at the top.
-    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for group in (header.get(groups) or [])[:1]:
-            header = (group.get("PixelValueTransformationSequence") or [header])[0]
-    given = header.get("RescaleSlope"), header.get("RescaleIntercept")
-    slope, intercept = (default if x is None else float(x) for x, default in zip(given, (1, 0), strict=True))
+    slope, intercept = _slope_and_intercept(header)
     if not math.isfinite(slope) or not math.isfinite(intercept) or not slope:
         raise ImageError(
             f"DICOM with a rescale slope of {slope:g} and an intercept of {intercept:g}: no window can be laid on it"
@@ -144,3 +152,12 @@ def _rescaling(header: Any) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
     if (slope, intercept) == (1, 0):
         return lambda values: values, True
     return lambda values: values * slope + intercept, slope > 0
+
+
+def _slope_and_intercept(header: Any) -> tuple[float, float]:
+    # Enhanced objects say it for all frames or for each, and not at the top.
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in (header.get(groups) or [])[:1]:
+            header = (group.get("PixelValueTransformationSequence") or [header])[0]
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    return 1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)

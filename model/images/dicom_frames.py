@@ -26,7 +26,11 @@ _RLE = "1.2.840.10008.1.2.5"
 _BASELINE = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51))
 _LOSSLESS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (57, 70))
 _JPEG_LS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81))
-_JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 92, 93))
+_JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 92, 93, 201, 202, 203))
+"""The last three are High-Throughput JPEG 2000, which OpenJPEG reads too."""
+_COLOURS = frozenset(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"))
+"""Kinds of three samples that are read; the last two are RGB once they are decompressed, whatever they are called."""
+_IN_JPEG = frozenset(("YBR_PARTIAL_422", "YBR_PARTIAL_420"))
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ def read_frame(pixels: PixelData, header: Any) -> np.ndarray:
             read. pydicom and the codecs raise what they like.
     """
     kind = str(header.PhotometricInterpretation)
+    known = _COLOURS | _IN_JPEG if pixels.syntax.is_encapsulated else _COLOURS
+    if int(header.SamplesPerPixel) != 1 and kind not in known:
+        raise ImageError(
+            f"DICOM of {header.SamplesPerPixel} samples a pixel called {kind}, which is not supported"
+        )
     if not pixels.syntax.is_encapsulated:
         frame = _raw(pixels, header)
     else:
@@ -88,7 +97,12 @@ def _raw(pixels: PixelData, header: Any) -> np.ndarray:
     decoder = pydicom.pixels.get_decoder(pixels.syntax)
     options = pydicom.pixels.utils.as_pixel_options(header, number_of_frames=1)
     options |= {"pixel_keyword": pixels.keyword, "pixel_vr": pixels.vr}
-    return decoder.as_array(pixels.value[: size + size % 2], index=0, raw=True, **options)[0]
+    if pixels.keyword != "PixelData":
+        return decoder.as_array(pixels.value[: size + size % 2], index=0, raw=True, **options)[0]
+    below = _bits_below(header)
+    options["bits_stored"] = int(header.BitsStored) + below
+    frame = decoder.as_array(pixels.value[: size + size % 2], index=0, raw=True, **options)[0]
+    return frame >> below if below else frame
 
 
 def _compressed(pixels: PixelData, header: Any) -> tuple[np.ndarray, bool]:
@@ -148,6 +162,8 @@ def _is_ybr(jpeg: bytes, header: Any) -> bool | None:
 def _signed(frame: np.ndarray, header: Any) -> np.ndarray:
     """The same bits with the sign that the header says, which some codecs do not know of."""
     signed = bool(header.PixelRepresentation)
+    if below := _bits_below(header):
+        frame = frame >> below
     if frame.dtype.kind not in "ui" or signed == (frame.dtype.kind == "i"):
         return frame
     unused = 8 * frame.itemsize - int(header.BitsStored)
@@ -156,6 +172,12 @@ def _signed(frame: np.ndarray, header: Any) -> np.ndarray:
             2 ** int(header.BitsStored) - 1, f"u{frame.itemsize}"
         )
     return (frame << unused).view(f"i{frame.itemsize}") >> unused
+
+
+def _bits_below(header: Any) -> int:
+    """Bits of a stored number below those of the sample: none, but for files of before 2014 (DICOM PS3.5, 8.1.1)."""
+    stored = int(header.BitsStored)
+    return max(0, min(int(header.get("HighBit", stored - 1)), int(header.BitsAllocated) - 1) + 1 - stored)
 
 
 def _rle(data: bytes, rows: int, columns: int, samples: int, size: int) -> np.ndarray:

@@ -628,6 +628,17 @@ CHANGES: dict[str, list[Change]] = {
             "MONOCHROME1 is a negative",
         ),
         wrong(
+            "    full = np.iinfo(frame.dtype).max if looked_up else",
+            "    full = np.iinfo(frame.dtype).max if True else",
+            "colours of 12 bits in 16 are dark",
+            "tests/model/images/test_dicom_frames.py",
+        ),
+        wrong(
+            "return 255 - levels if _slope_and_intercept(header)[0] < 0 else levels",
+            "return levels",
+            "a falling slope is a negative",
+        ),
+        wrong(
             "values * slope + intercept",
             "values * slope - intercept",
             "Hounsfield units are wrong",

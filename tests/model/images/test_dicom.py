@@ -11,6 +11,7 @@ import tracemalloc
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
@@ -62,6 +63,33 @@ def test_dicom_with_black_as_its_greatest_value_is_inverted(name: str) -> None:
     dataset.save_as(stream)
     inverted = 255 - decode(stream.getvalue()).pixels.astype(int)
     assert np.abs(inverted - normal).max() <= 1
+
+
+def test_a_rescaling_that_turns_light_to_dark_is_followed() -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    assert decode(dicom_file(grey, RescaleSlope="2", RescaleIntercept="-5")).pixels[0, 0, 0] == 0
+    assert decode(dicom_file(grey, RescaleSlope="-2", RescaleIntercept="9")).pixels[0, 0, 0] == 255
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [256, 0, 16], [60000 - 200 * value for value in range(256)]
+    table["LUTDescriptor"].VR, table["LUTData"].VR, table.ModalityLUTType = "US", "US", "OD"
+    pixels = decode(dicom_file(grey, ModalityLUTSequence=[table])).pixels
+    assert (pixels[0, 0, 0], pixels[-1, -1, 0]) == (255, 0)
+
+
+def test_a_slope_that_cannot_be_is_no_reason_to_lose_a_picture_without_a_window() -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    assert decode(dicom_file(grey, RescaleSlope="0")).pixels[-1, -1, 0] == 255
+
+
+@pytest.mark.parametrize(
+    ("syntax", "named"),
+    [("1.2.840.10008.1.2.4.110", "JPEG XL"), ("1.2.840.113619.5.2", "1.2.840.113619.5.2")],
+)
+def test_a_syntax_that_pydicom_does_not_know_is_called_by_its_name(syntax: str, named: str) -> None:
+    data = dicom_file([bytes(100)], "1.2.840.10008.1.2.4.201", size=(4, 4))
+    data = data.replace(b"1.2.840.10008.1.2.4.201\0", syntax.encode().ljust(24, b"\0"))
+    with pytest.raises(ImageError, match=f"^DICOM compressed as {named}, which is not supported$"):
+        decode(data)
 
 
 @pytest.mark.parametrize("name", ["rtplan.dcm", "MR_truncated.dcm"])

@@ -237,7 +237,45 @@ def test_rle_segments_that_lie_beyond_the_frame_are_refused() -> None:
 def test_what_is_not_read_is_called_by_its_name() -> None:
     with pytest.raises(ImageError, match=r"^DICOM compressed as MPEG2 Main .*, which is not supported$"):
         decode(dicom_file([bytes(100)], uid.MPEG2MPML, size=(ROWS, COLUMNS)))
-    with pytest.raises(
-        ImageError, match="DICOM of 16 bits and 4 samples a pixel, compressed, which is not supported"
-    ):
-        decode(dicom_file([bytes(100)], uid.RLELossless, size=(4, 4), SamplesPerPixel=4, BitsAllocated=16))
+    with pytest.raises(ImageError, match=r"^DICOM of 4 samples a pixel called ARGB, which is not supported$"):
+        decode(
+            dicom_file(
+                [bytes(100)],
+                uid.RLELossless,
+                size=(4, 4),
+                SamplesPerPixel=4,
+                PhotometricInterpretation="ARGB",
+            )
+        )
+    with pytest.raises(ImageError, match=r"^DICOM of 3 samples a pixel called HSV, which is not supported$"):
+        decode(dicom_file(flag()[None], PhotometricInterpretation="HSV"))
+
+
+def test_high_throughput_jpeg_2000_is_read() -> None:
+    header = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
+    stream = imagecodecs.htj2k_encode(flag())
+    assert_flag(decode(dicom_file([stream], uid.HTJ2KLossless, size=(32, 48), **header)).pixels, 2)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_colours_of_fewer_bits_than_are_allocated_are_not_dark(bits: int) -> None:
+    deep = flag().astype(np.uint32) * (2**bits - 1) // 255
+    assert_flag(decode(dicom_file(deep.astype(np.uint16)[None], BitsStored=bits)).pixels, 2)
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless])
+def test_samples_may_lie_in_the_upper_bits(signed: int, syntax: str) -> None:
+    """As in files of before 2014; what lies below is no part of them."""
+    values = levels().astype(np.int64)
+    values = values * 4095 // int(values.max()) - 2048 * signed
+    stored = ((values & 0xFFF) << 4 | 5).astype(np.uint16)
+    if syntax == uid.RLELossless:
+        data = dicom_file([rle(stored)], syntax, size=stored.shape, BitsAllocated=16, BitsStored=12)
+    else:
+        data = dicom_file(stored[None], BitsStored=12)
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset.HighBit, dataset.PixelRepresentation = 15, signed
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    assert_levels(stream.getvalue())

@@ -130,7 +130,7 @@ def test_a_colour_space_that_is_not_read_is_called_by_its_name(space: int | byte
 def test_subsampled_grey_is_called_by_its_name() -> None:
     data = jp2(GREY8)
     siz = data.index(b"\xff\x4f\xff\x51") + 42
-    with pytest.raises(ImageError, match="^JPEG 2000 of subsampled components"):
+    with pytest.raises(ImageError, match=r"^JPEG 2000 of subsampled components"):
         decode(data[: siz + 1] + b"\2\2" + data[siz + 3 :])
 
 
