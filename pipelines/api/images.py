@@ -102,7 +102,9 @@ def _of_pixels(pixels: np.ndarray, position: int) -> bytes:
 
 
 def _of_pillow(image: Any, position: int) -> bytes:
-    from PIL import ImageOps
+    from PIL import Image as Pillow
+
+    from lookalike.model.images import exif
 
     if image.mode in _WITHOUT_RANGE:
         raise LookalikeError(
@@ -110,14 +112,20 @@ def _of_pillow(image: Any, position: int) -> bytes:
             f"Received: mode {image.mode}"
         )
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I;16"):
+        image.load()
+        # Not Pillow's exif_transpose, which where EXIF says nothing looks into XMP.
+        orientation = exif.orientation(image.info.get("exif") or b"")
+        if image.mode.startswith("I;16"):
             file = io.BytesIO()
-            upright.save(file, "PNG", compress_level=0)
+            samples = exif.upright(np.asarray(image).astype(np.uint16)[..., None], orientation)
+            Pillow.fromarray(samples[..., 0]).save(file, "PNG", compress_level=0)
             return file.getvalue()
-        if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
-            return _as_png(np.asarray(upright.convert("RGBA")))
-        return _as_png(np.asarray(upright.convert("L" if upright.mode in _GREY else "RGB")))
+        if image.mode in _WITH_ALPHA or "transparency" in image.info:
+            mode = "RGBA"
+        else:
+            mode = "L" if image.mode in _GREY else "RGB"
+        pixels = np.atleast_3d(np.asarray(image.convert(mode)))
+        return _as_png(exif.upright(pixels, orientation))
     except (
         OSError,
         ValueError,

@@ -12,8 +12,8 @@ CHANGES: dict[str, list[Change]] = {
             "red and blue of an array change places",
         ),
         wrong(
-            "ImageOps.exif_transpose(image)",
-            "image",
+            "_as_png(exif.upright(pixels, orientation))",
+            "_as_png(pixels)",
             "a PIL image lies on its side",
         ),
     ],

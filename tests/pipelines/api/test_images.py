@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from lookalike.api import images
 from lookalike.api.images import each_image, file_of
@@ -90,6 +90,29 @@ def test_a_pil_image_is_turned_as_its_exif_tells():
     Image.fromarray(RANDOM[..., :3]).save(file, "PNG", exif=exif)
     assert (read(Image.open(file)) == read(file.getvalue())).all()
     assert read(file.getvalue()).shape == (7, 9, 3)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("told_by", ["exif", "xmp", "nothing"])
+def test_a_pil_image_is_turned_as_its_file_is(name, told_by):
+    """Of an orientation in XMP Pillow makes use, as no format of ours does."""
+    exif, image = Image.Exif(), Image.fromarray(np.repeat(np.repeat(RANDOM[..., :3], 8, 0), 8, 1))
+    exif[0x0112] = 6
+    xmp = '<rdf:Description tiff:Orientation="6"/>'
+    told = {"exif": {"exif": exif}, "xmp": {"xmp": xmp.encode()}, "nothing": {}}[told_by]
+    if told_by == "xmp" and name == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp)
+        told = {"pnginfo": text}
+    if told_by == "xmp" and name == "TIFF":
+        return  # Pillow has turned it while it was read
+    file = io.BytesIO()
+    image.save(file, name, **told)
+    by_file = decode(file.getvalue()).pixels
+    assert (by_file.shape[0] < by_file.shape[1]) == (told_by == "exif")
+    by_pillow = read(Image.open(file))
+    assert by_pillow.shape == by_file.shape
+    assert np.abs(by_pillow.astype(int) - by_file).mean() < 3
 
 
 def test_a_pil_image_that_is_cut_short_is_a_reason_and_no_error():
