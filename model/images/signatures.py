@@ -28,7 +28,7 @@ _READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
 
 _NOT_READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("a Canon raw photograph (CR2)", 0, (b"II*\0\x10\0\0\0CR\2",)),
-    ("a Canon raw photograph (CRW)", 0, (b"II\x1a\0\0\0HEAPCCDR",)),
+    ("a Canon raw photograph (CRW)", 6, (b"HEAPCCDR",)),
     ("a Fujifilm raw photograph (RAF)", 0, (b"FUJIFILMCCD-RAW",)),
     ("an Olympus raw photograph (ORF)", 0, (b"IIRO", b"IIRS", b"MMOR")),
     ("a Panasonic raw photograph (RW2)", 0, (b"IIU\0",)),
@@ -38,7 +38,7 @@ _NOT_READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("a GIMP file (XCF)", 0, (b"gimp xcf",)),
     ("a Paint Shop Pro file (PSP)", 0, (b"Paint Shop Pro Image File",)),
     ("a CorelDraw file (CDR)", 8, (b"CDR", b"cdr")),
-    ("a PostScript file (EPS)", 0, (b"%!PS", b"\xc5\xd0\xd3\xc6")),
+    ("a PostScript file (EPS)", 0, (b"%!PS", b"%!\n", b"%!\r", b"\xc5\xd0\xd3\xc6")),
     ("a PDF document", 0, (b"%PDF",)),
     ("a DjVu document", 0, (b"AT&TFORM",)),
     ("a Radiance file (HDR)", 0, (b"#?RADIANCE", b"#?RGBE")),
@@ -72,6 +72,13 @@ _NOT_READ: tuple[tuple[str, int, tuple[bytes, ...]], ...] = (
     ("an InDesign document", 0, (b"\x06\x06\xed\xf5\xd8\x1d\x46\xe5",)),
     ("a Clip Studio file", 0, (b"CSFCHUNK",)),
     ("an AutoCAD drawing (DWG)", 0, tuple(b"AC10%02d" % n for n in (9, 12, 14, 15, 18, 21, 24, 27, 32))),
+    ("a QuickDraw picture (PICT)", 522, (b"\0\x11\2\xff\x0c\0", b"\x11\1")),
+    ("a Softimage picture (PIC)", 0, (b"\x53\x80\xf6\x34",)),
+    ("a Photo CD picture (PCD)", 2048, (b"PCD_IPI", b"PCD_OPA")),
+    ("a MIFF file", 0, (b"id=ImageMagick",)),
+    ("a Farbfeld picture", 0, (b"farbfeld",)),
+    ("a VIPS picture", 0, (b"\x08\xf2\xa6\xb6", b"\xb6\xa6\xf2\x08")),
+    ("an XV thumbnail", 0, (b"P7 332",)),
     ("an MRC volume", 208, (b"MAP ",)),
     (
         "a DICOM file without its preamble",
@@ -177,6 +184,8 @@ def _other(data: bytes, brands: list[bytes]) -> str:
         return f"{_zipped(data)}, which is not supported"
     if data[-18:-1] == b"TRUEVISION-XFILE." or _is_old_targa(data[:18]):
         return "a Targa file (TGA), which is not supported"
+    if _is_wbmp(data):
+        return "a wireless bitmap (WBMP), which is not supported"
     if data.startswith(b"BM") and not any(data[6:10]):
         return "a BMP with a header of its own, which is not supported"
     if not data.strip(b"\0"):
@@ -198,6 +207,11 @@ def _is_old_targa(head: bytes) -> bool:
         and any(head[14:16])
         and head[17] & 0xC0 == 0
     )
+
+
+def _is_wbmp(data: bytes) -> bool:
+    """Whether it is one of less than 128 pixels a side, of which there is no more than their bits: WAP-237, 4."""
+    return data[:2] == b"\0\0" and len(data) > 4 and len(data) == 4 + data[3] * (-(-data[2] // 8))
 
 
 def _media(brand: bytes) -> str:

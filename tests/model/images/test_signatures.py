@@ -86,6 +86,7 @@ SAMPLES = {
     "a sound file (MP4)": media(b"M4A "),
     "a Canon raw photograph (CR3)": media(b"crx ", b"crx ", b"isom"),
     "a Canon raw photograph (CR2)": b"II*\0\x10\0\0\0CR\2\0",
+    "a wireless bitmap (WBMP)": b"\0\0\x0a\3" + bytes(5) + b"\1",
     "a JPEG with 5 other bytes before it": b"\r\n\xef\xbb\xbf" + FILES["jpeg"][0],
 }
 INSTEAD = {
