@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,11 @@ from .. import imports
 from ..errors import ImageError
 
 _JPEG_LS = 0xF7
+_SOS = 0xDA
+_IN_ONE_PASS = (0xC0, 0xC1, 0xC3)
+"""Frames of Huffman codes that are not progressive: baseline, extended, lossless."""
+_MORE = bytes(37 * n % 251 for n in range(1, 97))
+"""Codes of no picture, without a marker among them."""
 
 
 class JpegFrame(NamedTuple):
@@ -79,7 +85,42 @@ def decode_jpeg(data: bytes, frame: JpegFrame, transformed: bool | None) -> np.n
                 raise
     # Lossless, 12 bits, two components, odd subsampling: what TurboJPEG has no call for, and so no strict mode.
     _check_end(data)
-    return np.asarray(imports.codec("jpeg8_decode")(data, outcolorspace=space))
+
+    def read(jpeg: bytes) -> np.ndarray:
+        return np.asarray(imports.codec("jpeg8_decode")(jpeg, outcolorspace=space))
+
+    samples = read(data)
+    check_is_whole(data, samples, read)
+    return samples
+
+
+def check_is_whole(data: bytes, samples: np.ndarray, read: Callable[[bytes], np.ndarray]) -> None:
+    """Refuse a JPEG that has an end and not all of its blocks before it: without a strict mode libjpeg fills in grey.
+
+    If there are more codes before the end, they are of no account where all blocks are there, and of some where they
+    are not. That is seen of one scan of Huffman codes, and of the last of its intervals where these are restarted.
+
+    Args:
+        data: the JPEG.
+        samples: what `read` makes of it.
+        read: a decoder.
+
+    Raises:
+        ImageError: blocks are missing.
+    """
+    frame = jpeg_frame(data)
+    if frame is None or frame.marker not in _IN_ONE_PASS:
+        return
+    at = frame.start
+    while data[at + 1] != _SOS:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if at + 5 > len(data) or data[at] != 0xFF:
+            return
+    end = data.find(b"\xff\xd9", at)
+    if data[at + 4] != frame.components or end < 0:
+        return
+    if not np.array_equal(samples, read(data[:end] + _MORE + data[end:])):
+        raise ImageError("JPEG cut short or corrupt: it ends before its last block")
 
 
 def decode_jpeg_ls(data: bytes) -> np.ndarray:

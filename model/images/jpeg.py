@@ -21,7 +21,7 @@ import simplejpeg
 
 from .. import imports
 from ..errors import ImageError
-from . import exif, formats
+from . import codestreams, exif, formats
 from .levels import AnyWindow, grey, ramp
 
 HARMLESS = (
@@ -237,11 +237,22 @@ def decode_rare(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nd
             pixels = _lossless(data, head)
         else:
             whole = decode(data, head)
-            pixels = formats.by_pillow(data, max_pixels, None, "JPEG") if whole is None else whole
+            pixels = _by_pillow(data, max_pixels) if whole is None else whole
             if whole is None:
                 head = head._replace(orientation=1)  # Pillow's has been undone
         pixels = window.apply(pixels) if window else pixels
     return exif.upright(pixels, head.orientation)
+
+
+def _by_pillow(data: bytes, max_pixels: int) -> np.ndarray:
+    """Of any subsampling; Pillow does not notice what is missing before the end."""
+
+    def read(jpeg: bytes) -> np.ndarray:
+        return formats.by_pillow(jpeg, max_pixels, None, "JPEG")
+
+    pixels = read(data)
+    codestreams.check_is_whole(data, pixels, read)
+    return pixels
 
 
 def _lossless(data: bytes, head: Header) -> np.ndarray:
@@ -254,10 +265,11 @@ def _lossless(data: bytes, head: Header) -> np.ndarray:
 
 
 def _deep(data: bytes, head: Header, window: AnyWindow | None) -> np.ndarray:
-    # Both decoders fill what is missing with grey and say nothing.
+    # Where the end is missing too, both decoders fill in grey and say nothing.
     if data.find(b"\xff\xd9", head.scan) < 0:
         raise ValueError("it ends before its pixels")
     read = imports.codec("jpegls_decode" if head.process == _JPEG_LS else "jpeg8_decode")
     samples = read(data)
+    codestreams.check_is_whole(data, samples, read)
     levels = window.apply(samples) if window else ramp(samples, 0, 2**head.bits - 1)
     return grey(levels) if levels.ndim == 2 else levels

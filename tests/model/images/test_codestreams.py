@@ -75,3 +75,21 @@ def test_a_jpeg_ls_that_is_cut_is_refused_at_once() -> None:
     for kept in range(len(jpeg) - 60, len(jpeg) - 2, 3):
         with pytest.raises(ImageError, match="without its end"):
             decode_jpeg_ls(jpeg[:kept])
+
+
+@pytest.mark.parametrize(("bits", "lossless"), [(12, False), (12, True), (16, True)])
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.9, 1.0])
+def test_a_jpeg_that_ends_before_its_last_block_is_refused_for_all_its_end(
+    bits: int, lossless: bool, kept: float
+) -> None:
+    deep = (flag().astype(np.uint32) * (2**bits - 1) // 255).astype(np.uint16)
+    data = imagecodecs.jpeg8_encode(deep, level=98, bitspersample=bits, lossless=lossless, subsampling="444")
+    scan = data.index(b"\xff\xda") + 14
+    cut = data[: scan + int(kept * (len(data) - 2 - scan))] + data[-2:]
+    frame = jpeg_frame(cut)
+    assert frame is not None
+    if kept == 1.0:
+        assert decode_jpeg(cut, frame, None).shape == (*flag().shape[:2], 3)
+    else:
+        with pytest.raises(ImageError, match="ends before its last block"):
+            decode_jpeg(cut, frame, None)

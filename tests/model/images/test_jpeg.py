@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from pathlib import Path
 
@@ -90,13 +91,24 @@ def test_usual_files_are_read_by_the_fast_decoder(subsampling: str, options: dic
     assert_flag(image.pixels, 12)  # type: ignore[attr-defined]
 
 
+ODD = base64.b85decode(
+    "|JeWF01!$>Nk#wx0RR9200961|JwjV015{O2nPlV2nYxZ3JMDj7!VE(4GtX@77-XDA0;FrA0i<pD>pADDKse|A}~QQG&wsy"
+    "K0YNbL`g$DNH;w`JOA4NLjej43l0qq91sv3J18P3J3Bi&J3Bi&J3Bi&J3Bi&J3Bi&J3Bi&J3Bi&J3Bi&J3Bi&J3Bi&J3Bi&"
+    "J3Bi&J3Ift01*fP5C9MZ0TBQKAprvt0sq7R6aWDL000000000000000000F4!~h)-009CA0000000000000000Rj;K1qKo!"
+    "BQgKP02ToO0RaF20000000000000051P1@a03;Cr0Rsa82><{9000000000100IO91rhKeF)~3>fsw({|Jncy0|5X65d#qb"
+    "KL8w}loqF3AaFKJTrMMqD?6V<?}T-E)SB$pd3*W|U~6Jh%`bD7X3r-i4ncqa*#"
+)
+"""16 x 16, by `cjpeg -sample 1x1,2x1,1x2`: blue has more columns than the brightness, red more rows."""
+
+
 def test_odd_subsampling_is_read() -> None:
-    """Blue and red of other sizes than each other. The blocks are wrong for the picture, the size is not."""
-    data = bytearray(saved(RGB, "JPEG", subsampling="4:2:0"))
-    data[data.index(b"\xff\xc0") + 11] = 0x12
-    data[data.index(b"\xff\xc0") + 14] = 0x12
-    assert common(bytes(data)) is None
-    assert decode(bytes(data)).pixels.shape == (32, 48, 3)
+    assert common(ODD) is None
+    pixels = decode(ODD).pixels
+    assert pixels.shape == (16, 16, 3)
+    assert np.abs(pixels.mean((0, 1)) - (115, 110, 125)).max() < 2
+    for kept in range(ODD.index(b"\xff\xda") + 20, len(ODD) - 12, 7):
+        with pytest.raises(ImageError, match="ends before its last block"):
+            decode(ODD[:kept] + b"\xff\xd9")
 
 
 # --- warnings
