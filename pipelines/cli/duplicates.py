@@ -10,7 +10,7 @@ import typer
 from lookalike.model.errors import LookalikeError
 
 from ..query.tables import FORMAT_HELP, Format
-from .options import ConfigFile, Overrides, expand, load_config
+from .options import ConfigFile, Overrides, beam_flags, expand, load_config
 
 
 def duplicates(
@@ -55,6 +55,7 @@ def duplicates(
 
     Example: lookalike duplicates -c config/nightly.yaml -o duplicates/ --keep field:sales:max --format csv
     """
+    flags = beam_flags(ctx)
     job = load_config(config, set)
     from ..duplicates.job import DuplicatesOptions
     from ..duplicates.job import duplicates as run
@@ -72,4 +73,4 @@ def duplicates(
         table_format=format,
     )
     other = load_config(against) if against else None
-    print(duplicates_report(run(job, out, options, other, ctx.args)))
+    print(duplicates_report(run(job, out, options, other, flags)))

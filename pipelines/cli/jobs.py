@@ -12,7 +12,7 @@ from lookalike.model.printable import say
 from ..query.tables import FORMAT_HELP, Format
 from ..sources import FileFormat
 from ..sources.types import TYPES, arrow_type
-from .options import IN_PART, ConfigFile, Overrides, expand, load_config
+from .options import IN_PART, ConfigFile, Overrides, beam_flags, expand, load_config
 from .standing import exit_if_unanswered, print_standing
 
 if TYPE_CHECKING:
@@ -85,10 +85,11 @@ def embed(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
     Example: lookalike embed -c config/nightly.yaml -- --direct_running_mode multi_processing --direct_num_workers 2
     """
+    flags = beam_flags(ctx)
     job = load_config(config, set)
     from ..api.jobs import Job
 
-    summary = Job(job).embed(ctx.args)
+    summary = Job(job).embed(flags)
     _print_embedded(job, summary)
     _exit_if_in_part(summary)
 
@@ -108,10 +109,11 @@ def index(ctx: typer.Context, config: ConfigFile, set: Overrides = None) -> None
 
     Example: lookalike index -c config/nightly.yaml --set index.recall_target=0.95
     """
+    flags = beam_flags(ctx)
     job = load_config(config, set)
     from ..api.jobs import Job
 
-    summary = Job(job).index(ctx.args)
+    summary = Job(job).index(flags)
     _print_indexed(job, summary)
 
 
@@ -135,6 +137,7 @@ def nightly(
 
     Example: lookalike nightly -c config/nightly.yaml --dry-run
     """
+    flags = beam_flags(ctx)
     job = load_config(config, set)
     if dry_run:
         from ..nightly.dry_run import dry_run as plan
@@ -144,7 +147,7 @@ def nightly(
         return
     from ..nightly.run import nightly as run
 
-    summary = run(job, ctx.args)
+    summary = run(job, flags)
     _print_embedded(job, summary.embedded)
     _print_indexed(job, summary.indexed)
     print_standing(summary.standing)
@@ -237,6 +240,7 @@ def query(
 
     Example: lookalike query -c config/nightly.yaml photos/ -o answers/ --where "price < 50" --group-by product
     """
+    flags = beam_flags(ctx)
     job = load_config(config, set)
     from ..index.conditions import Conditions
     from ..query.job import QueryOptions
@@ -261,7 +265,7 @@ def query(
         combine=combine,
         min_probability=min_probability,
     )
-    summary = run(job, queries, out, options, ctx.args)
+    summary = run(job, queries, out, options, flags)
     print(query_report(summary))
     if not summary.searched:
         raise typer.Exit(IN_PART)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookalike.model.errors import LookalikeError
+
 from ..filesystem.paths import expanded
 
 if TYPE_CHECKING:
@@ -25,6 +27,16 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     from ..config.job import load_config as load
 
     return load(path, overrides)
+
+
+def beam_flags(ctx: typer.Context) -> list[str]:
+    """What stands behind `--`. Raises LookalikeError for an argument more than the command has, which is there, too."""
+    if ctx.args and not ctx.args[0].startswith("-"):
+        raise LookalikeError(
+            f"Expected no further argument than {ctx.command.name} has, and flags of Beam behind `--`. Received: "
+            f"{ctx.args[0]}. A pattern in quotes is not made into many arguments by the shell"
+        )
+    return ctx.args
 
 
 ConfigFile = Annotated[

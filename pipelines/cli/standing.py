@@ -13,7 +13,7 @@ import typer
 from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import say
 
-from .options import IN_PART, ConfigFile, Overrides, load_config
+from .options import IN_PART, ConfigFile, Overrides, beam_flags, load_config
 
 if TYPE_CHECKING:
     from ..standing.report import StandingSummary
@@ -37,6 +37,7 @@ def standing(
 
     Example: lookalike standing -c config/nightly.yaml --name new-arrivals
     """
+    flags = beam_flags(ctx)
     job = load_config(config, set)
     known = [one.name for one in job.standing]
     for asked in name or known or [""]:
@@ -52,7 +53,7 @@ def standing(
 
     read_current(job.store)  # before a store is made where none is
     with writing(job, "standing"):
-        summaries = list(answer_standing(job, ctx.args, name or None))
+        summaries = list(answer_standing(job, flags, name or None))
     if as_json:
         print(json.dumps([asdict(one) for one in summaries], indent=1))
     else:

@@ -28,6 +28,8 @@ _OCTAL = re.compile(rb"[0-7]*")
 _PAX_LENGTH = re.compile(rb"([0-9]{1,20}) ")
 _FILES = (b"0", b"\0", b"7")
 _WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")
+_FOLDERS = (b"5", b"D", b"V")
+"""Folders; those of GNU that have a list of their files; and the label of an archive, which is no more of a file."""
 _PAX, _PAX_OF_ALL, _LONG_NAME, _LONG_LINK, _SPARSE = (b"x", b"X"), b"g", b"L", b"K", b"S"
 
 
@@ -137,7 +139,7 @@ class Tar:
         if type_ in _WITHOUT_CONTENT:
             size = 0
         self._started(name, size)
-        if type_ == b"5" or (type_ == b"\0" and name.endswith("/")):
+        if type_ in _FOLDERS or (type_ == b"\0" and name.endswith("/")):
             return Member(name.rstrip("/"), "folder", size)
         problem = ""
         if too_long:

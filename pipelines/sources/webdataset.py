@@ -75,9 +75,9 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
     `options.image_field`. Without that option it is the one member with an image's extension, or, of several, the
     only one whose extension has no dot (`jpg` beside `seg.png`); the others come as rejects of their own, with stage
     `duplicate`. Where none is plainer than the others (`left.png` and `right.png`, `jpg` and `png`) each comes as
-    a reject. A member without an extension is a record if its content is an image; else, and if its name begins
-    with a dot, it belongs to no record. A record that damage may have cut is counted as the reject that ends the
-    shard.
+    a reject. A member without an extension is a record if its content is an image, or cannot be told, as that of
+    a link; else, and if its name begins with a dot, it belongs to no record. A record that damage may have cut is
+    counted as the reject that ends the shard.
 
     The id is the key, unless the key is `packed_key` of what the `.json` has as `item_id`: then it is that.
     """
@@ -129,7 +129,7 @@ def _groups(tar: Tar, options: SourceOptions) -> Iterator[_Group]:
         if member.kind == "folder" or not stem:
             continue
         head = b""
-        if not dot and (wanted or member.problem or not is_image(head := tar.read(HEAD))):
+        if not dot and (wanted or not (member.problem or is_image(head := tar.read(HEAD)))):
             continue
         key, extension = folder + slash + stem, extension.lower()
         if group is not None and (key != group.key or extension in group.extensions):

@@ -80,6 +80,24 @@ def test_wrong_arguments_exit_with_2_and_a_message(arguments):
     assert done.err.strip()
 
 
+@pytest.mark.parametrize(
+    "command", [["embed"], ["index"], ["nightly"], ["nightly", "--dry-run"], ["standing"], ["duplicates"]]
+)
+def test_an_argument_too_many_is_no_flag_of_beam(job, command):
+    out = ["-o", job.folder / "out"] if command == ["duplicates"] else []
+    done = job.run(*command, *out, "b.jpg")
+    assert done.code == 2
+    assert done.sentence.endswith(
+        "Received: b.jpg. A pattern in quotes is not made into many arguments by the shell"
+    )
+
+
+def test_of_several_queries_none_is_passed_over(copied):
+    done = copied.query("a.jpg", "b.jpg", "c.jpg", "--", "--direct_num_workers", "2")
+    assert (done.code, "Received: b.jpg" in done.sentence) == (2, True)
+    assert not (copied.folder / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["embed", "index", "nightly"])
 def test_a_mistake_in_the_job_file_is_one_sentence_before_any_work(job, pictures, command):
     job.pack(pictures)

@@ -12,6 +12,7 @@ from lookalike.sources.records import Record, Reject
 from lookalike.sources.webdataset import read
 from tests.support.memory import measured
 
+GIF = b"GIF89a"
 JSON = {"metadata": {"n": "int64"}}
 
 
@@ -219,6 +220,25 @@ def test_a_link_is_no_image(tmp_path):
         Reject("a", 0, "read", "'a.jpg' is a link or a special file, not an image"),
         Record("z", b"1", 1),
     ]
+
+
+def special(name: str, kind: bytes) -> bytes:
+    """The header of a member without content."""
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    return member.tobuf()
+
+
+def test_what_cannot_be_told_by_its_content_is_not_passed_over_for_want_of_an_extension(tmp_path):
+    links = special("hard", tarfile.LNKTYPE) + special("d/soft", tarfile.SYMTYPE)
+    no_files = special("label of 2024.01", b"V") + special("folder.x", b"D")
+    content = no_files + links + tar(("README", b"text"), ("z", GIF))
+    assert [(i.item_id, i.position) for i in read_bytes(tmp_path, content)] == [
+        ("hard", 0),
+        ("d/soft", 1),
+        ("z", 2),
+    ]
+    assert read_bytes(tmp_path, content, image_field="jpg") == []
 
 
 def test_a_damaged_header_in_the_middle_is_not_the_end_of_the_archive(tmp_path):

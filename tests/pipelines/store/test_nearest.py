@@ -5,7 +5,13 @@ import pytest
 
 from lookalike.store.nearest import nearest
 
-KNOWN = pa.chunked_array([["cats/17.jpg", "cats/18.jpg"], ["caf\u00e9.png", "a'b.gif", "000123", "000124"]])
+KNOWN = pa.chunked_array(
+    [
+        ["cats/17.jpg", "cats/18.jpg"],
+        ["caf\u00e9.png", "a'b.gif", "000123", "000124"],
+        ["\u5c71\u7530\u82b1\u5b50.jpg"],
+    ]
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +27,16 @@ KNOWN = pa.chunked_array([["cats/17.jpg", "cats/18.jpg"], ["caf\u00e9.png", "a'b
         ("cast/18.jpg", "cats/18.jpg"),
         ("a'b.git", "a'b.gif"),
         ("00123", "000123"),
+        ("\ufeffcats/17.jpg", "cats/17.jpg"),
+        ("Cafe.png", "caf\u00e9.png"),
+        ("./cats/17.jpg", "cats/17.jpg"),
+        ("/srv/shop/cats/17.jpg", "cats/17.jpg"),
+        ("17.jpg", "cats/17.jpg"),
+        ("\u5c71\u7530\u82b1.jpg", "\u5c71\u7530\u82b1\u5b50.jpg"),
+        ("\u5c71\u672c\u82b1\u5b50.jpg", "\u5c71\u7530\u82b1\u5b50.jpg"),
+        ("\u6771\u4eac\u5c4b\u706b.jpg", None),
+        ("bats/17.jpg", "cats/17.jpg"),
+        ("7.jpg", None),
         ("dogs/1.jpg", None),
         ("x", None),
     ],
