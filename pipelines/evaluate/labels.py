@@ -205,6 +205,8 @@ def _of_vectors(
             ids = range(before, before + len(rows)) if id_column is None else rows[id_column].to_pylist()
             before += len(rows)
         for query_id, value in zip(ids, values, strict=True):
+            if query_id is None:
+                continue  # which is a failure, and no query of the name None
             text = (
                 query_id.decode("utf-8", "backslashreplace") if isinstance(query_id, bytes) else str(query_id)
             )

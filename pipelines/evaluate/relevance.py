@@ -132,8 +132,8 @@ def read_qrels(path: str) -> dict[str, dict[str, int]]:
     judgements: dict[str, dict[str, int]] = {}
     for number, line in enumerate(lines(path), 1):
         try:
-            text = line.decode("utf-8").strip(" ")
-            if not text:
+            text = line.decode("utf-8")
+            if not text.strip(" "):
                 continue
             query_id, _, item_id, written = text.split("\t") if "\t" in text else text.split()
             grade = max(int(written), JUNK)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from .database import database
 
 _COMPARISONS = 20_000_000
-"""Pairs whose spelling is compared: some seconds."""
+"""Pairs of which each is looked at: some seconds."""
 # A macro cannot hold a join; what is folded is kept, since every later step asks for it. Distances are of bytes, of
 # which most letters have up to three; those of `plain` texts are of letters, and right or too small. A pair whose order
 # is changed is two edits to the distance that takes a tenth of the time.
@@ -29,7 +29,7 @@ _STEPS = (
     "SELECT a.id, min(h.id) FROM asked a JOIN held h ON path(a.folded) = path(h.folded) GROUP BY ALL",
     "SELECT a.id, min(h.id) FROM asked a JOIN held h ON stem(a.folded) = stem(h.folded) GROUP BY ALL",
     """
-    SELECT a.id, min(h.id) FROM asked a JOIN held h ON name(a.folded) = name(h.folded)
+    SELECT a.id, min(h.id) FROM (FROM asked ORDER BY id LIMIT $most) a JOIN held h ON name(a.folded) = name(h.folded)
     WHERE ends_with(path(a.folded), '/' || path(h.folded)) OR ends_with(path(h.folded), '/' || path(a.folded))
     GROUP BY ALL
     """,
@@ -45,8 +45,8 @@ _STEPS = (
     ) GROUP BY id
     """,
 )
-"""Alike but for case, the encoding of accents, slashes, quotes, outer spaces and marks that nobody sees; but for accents
-and a slash or `./` in front; but for the extension; but for folders before one of them; or for two letters."""
+"""Alike but for case, how accents are encoded, slashes, quotes, outer spaces and marks that nobody sees; but for accents
+or a slash or `./` in front; but for the extension; but for folders before one of them; but for two letters."""
 
 
 def nearest(ids: Sequence[str], known: Iterable[pa.ChunkedArray]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.evaluate.job import evaluate, left_out_counts
-from lookalike.evaluate.labels import as_text, is_field, make_labels, read_labels
+from lookalike.evaluate.labels import as_text, is_field, make_labels, query_labels, read_labels
 from lookalike.model.errors import LookalikeError
 from tests.conftest import picture, zoo_pictures
 
@@ -72,6 +72,15 @@ def test_a_metadata_field_is_read_from_image_queries_vector_queries_tables_and_i
     ids.write_text("dog/01.jpg\n")
     (found,) = evaluate(config, str(ids), "directory")
     assert rows(found)["dog/01.jpg"]["class"] == "dog"
+
+
+def test_a_null_is_no_query_of_that_name(tmp_path, published):
+    path = str(tmp_path / "v.parquet")
+    embedding = pa.array([[1.0] * 16] * 3, pa.list_(pa.float32()))
+    pq.write_table(
+        pa.table({"id": [None, "None", "00123"], "embedding": embedding, "sku": ["1", "2", "3"]}), path
+    )
+    assert query_labels("sku", path, published.loaded.corpus, "string") == {"None": "2", "00123": "3"}
 
 
 def test_each_value_is_kept_once_and_empty_text_is_none():

@@ -23,8 +23,8 @@ def test_qrels_are_read_as_trec_and_windows_write_them_and_anything_below_0_is_j
 
 
 def test_ids_with_spaces_are_separated_by_tabs(tmp_path):
-    path = written(tmp_path, "my query.jpg\t0\tmy item.jpg\t2\nq\t0\tb\t0\n")
-    assert read_qrels(path) == {"my query.jpg": {"my item.jpg": 2}, "q": {"b": 0}}
+    path = written(tmp_path, "my query.jpg\t0\tmy item.jpg\t2\n q\t0\t b \t0 \n")
+    assert read_qrels(path) == {"my query.jpg": {"my item.jpg": 2}, " q": {" b ": 0}}
 
 
 @pytest.mark.parametrize(
