@@ -45,8 +45,8 @@ _STEPS = (
     ) GROUP BY id
     """,
 )
-"""Alike but for case, how accents are encoded, slashes, quotes, outer spaces and marks that nobody sees; but for accents
-or a slash or `./` in front; but for the extension; but for folders before one of them; but for two letters."""
+"""Alike but for case, how accents are encoded, slashes, quotes, outer spaces and marks that nobody sees; but for
+accents or a slash or `./` in front; but for the extension; but for folders before one of them; but for two letters."""
 
 
 def nearest(ids: Sequence[str], known: Iterable[pa.ChunkedArray]) -> dict[str, str]:
