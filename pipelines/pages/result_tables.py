@@ -162,10 +162,10 @@ def _json_lines(path: str, columns: tuple[str, ...] | None) -> Iterator[pa.Table
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """What JSON has in a column; where that is of several types, as text."""
+    """What JSON has in a column; where that is of several types, or of numbers beyond them, as text."""
     try:
         return pa.array(values)
-    except pa.ArrowException:
+    except (pa.ArrowException, OverflowError):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 

@@ -57,6 +57,20 @@ def test_results_may_be_empty(tmp_path, form: str) -> None:
     assert sum(map(len, read_blocks(tables.results, tables.format))) == 0
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_numbers_of_the_catalogue_may_be_as_large_as_their_types(tmp_path, form: str) -> None:
+    fields = {"ean": pa.uint64(), "near": pa.float64(), "whole": pa.list_(pa.int64())}
+    schema = pa.schema([*SCHEMA, *fields.items()])
+    values = [{"ean": 2**64 - 1, "near": 5e-324, "whole": [-(2**63)]}, {"ean": 7, "near": 1e300, "whole": []}]
+    rows = [row | value for row, value in zip(ROWS, values, strict=True)]
+    tables = find_answers(write(tmp_path, form, rows, schema))
+    assert tables
+    (block,) = read_blocks(tables.results, tables.format)
+    assert list(map(str, block["ean"].to_pylist())) == [str(2**64 - 1), "7"]
+    assert list(map(float, block["near"].to_pylist())) == [5e-324, 1e300]
+    assert list(map(str, block["whole"].to_pylist())) == [str([-(2**63)]), "[]"]
+
+
 def test_a_field_of_the_catalogue_called_probability_is_none(tmp_path) -> None:
     names = ["query_id", "rank", "item_id", "score", "title", "probability"]
     schema = pa.schema([SCHEMA.field(name) for name in names])
