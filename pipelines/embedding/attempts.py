@@ -14,6 +14,7 @@ from lookalike.model.digests import sha256_json
 from ..filesystem import files
 from ..sources import Shard
 from ..sources.fields import escape
+from ..store.own_names import of_runs
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def end(store: str, shard: Shard) -> None:
 
 def forget(store: str) -> None:
     """Deletes all notes, when no shard is left to be embedded. Raises OSError."""
-    files.delete([files.join(store, "attempts")])
+    files.delete(of_runs(files.join(store, "attempts")))
 
 
 def _note(store: str, shard: Shard) -> str:

@@ -280,6 +280,14 @@ def each_file(folder: str) -> Iterator[FileInfo]:
     return (file for file in found if not is_temporary(file.path))
 
 
+def entries(folder: str) -> set[str]:
+    """Names of the files and folders right below a folder, unfinished ones too; none if it is not there."""
+    if not is_remote(folder):
+        return set(os.listdir(_local(folder))) if os.path.isdir(_local(folder)) else set()
+    start = folder.rstrip("/").count("/") + 1
+    return {file.path.split("/")[start] for file in list_files(folder)}
+
+
 def reason(error: OSError) -> str:
     """One sentence for what a file system reports, such as `No space left on device: out/results.parquet`."""
     text = error.strerror or str(error)

@@ -25,6 +25,7 @@ from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..store.own_names import is_answers
 
 FORMAT: Literal[1] = 1
 LATEST, MANIFEST = "latest.json", "answers.json"
@@ -143,7 +144,7 @@ def _is_whole(folder: str, answers: Answers) -> bool:
 def write_answers(store: str, name: str, answers: Answers) -> None:
     """Writes the manifest of answers whose tables are there; what else is in their folder goes. Raises OSError."""
     folder = standing_folder(store, name, answers.name)
-    files.delete(files.join(folder, entry) for entry in entries(folder) - {*_TABLES, MANIFEST})
+    files.delete(files.join(folder, entry) for entry in files.entries(folder) - {*_TABLES, MANIFEST})
     files.write_bytes(files.join(folder, MANIFEST), _json(answers))
 
 
@@ -174,19 +175,10 @@ def make_latest(store: str, name: str, answers: Answers, before: Latest | None, 
 
 
 def delete_others(store: str, name: str, latest: Latest) -> None:
-    """Deletes what is neither the last answers nor kept with them. Raises OSError."""
+    """Deletes answers that are neither the last nor kept with them. Raises OSError."""
     folder = standing_folder(store, name)
-    left = entries(folder) - {*latest.kept, latest.answers, LATEST}
-    files.delete(files.join(folder, entry) for entry in sorted(left))
-
-
-def entries(folder: str) -> set[str]:
-    """Names of the files and folders right below a folder."""
-    if not files.is_remote(folder):
-        local = folder.removeprefix("file://")
-        return set(os.listdir(local)) if os.path.isdir(local) else set()
-    start = folder.rstrip("/").count("/") + 1
-    return {file.path.split("/")[start] for file in files.list_files(folder)}
+    left = files.entries(folder) - {*latest.kept, latest.answers}
+    files.delete(files.join(folder, entry) for entry in sorted(left) if is_answers(entry))
 
 
 def _json(value: Answers | Latest) -> bytes:

@@ -20,7 +20,6 @@ from .state import (
     Answers,
     Latest,
     answers_name,
-    entries,
     parsed,
     standing_folder,
 )
@@ -39,7 +38,9 @@ def damage(store: str) -> list[str]:
         OSError: if a folder cannot be listed.
     """
     return [
-        problem for name in sorted(entries(standing_folder(store, ""))) for problem in _of_one(store, name)
+        problem
+        for name in sorted(files.entries(standing_folder(store, "")))
+        for problem in _of_one(store, name)
     ]
 
 

@@ -29,6 +29,7 @@ from .index_manifest import IndexManifest
 from .lock import NO_LOCKS, flocked
 from .note_table import read_note_table
 from .notes import EmbeddedShard
+from .own_names import is_generation
 
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
@@ -68,7 +69,7 @@ class GenerationSummary:
 def names(root: str) -> list[str]:
     """Names of all generations of the store `root`, oldest first."""
     found = (file.path.split("/")[-2:] for file in files.list_files(files.join(root, "generations")))
-    return sorted(folder for folder, name in found if name == MANIFEST)
+    return sorted(folder for folder, name in found if name == MANIFEST and is_generation(folder))
 
 
 def served_name(root: str) -> str | None:

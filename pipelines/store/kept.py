@@ -26,6 +26,7 @@ from ..runner.work_list import write_work_list
 from ..runner.workers import in_workers, pieces_at_most
 from .kept_parts import CheckKept, DamagedKeptError, KeptParts, read_sealed, write_sealed
 from .notes import EmbeddedShard
+from .own_names import is_kept
 from .splits import IDS, KEYS
 
 logger = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ def replace_rows(store: str, encoder: str, table: KeptTable) -> None:
     write_table(store, encoder, table)
     folder = _folder(store, encoder)
     held = [file.path for file in files.each_file(folder)]
-    gone = [path for path in held if not path.rpartition("/")[2].startswith(f"{table.name}-")]
+    gone = [p for p in held if _is_ours(p) and not p.rpartition("/")[2].startswith(f"{table.name}-")]
     files.delete_files(gone)
     if gone and not files.is_remote(folder):
         files.sync(folder)  # or they were back after a power cut, until rows are replaced again
@@ -203,8 +204,13 @@ def of_others(store: str, encoders: Collection[str]) -> Iterator[FileInfo]:
     ours = {encoder[:16] for encoder in encoders}
     for file in files.each_file(files.join(store, FOLDER)):
         folder, name = file.path.split("/")[-2:]
-        if (name.removesuffix(".arrow") if folder == FOLDER else folder) not in ours:
+        if _is_ours(file.path) and (name[:16] if folder == FOLDER else folder) not in ours:
             yield file
+
+
+def _is_ours(path: str) -> bool:
+    below = path.split("/")[-3:]
+    return is_kept("/".join(below[below[1] == FOLDER :]))
 
 
 def _path(store: str, encoder: str) -> str:

@@ -15,6 +15,7 @@ from ..filesystem import files
 from ..runner import progress
 from .generation import CURRENT
 from .lock import hold
+from .own_names import of_runs
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def clean_up(store: str) -> CleanedUp:
     Returns:
         How much it was; logged if it was anything.
     """
-    leftovers = [*_unfinished(store), progress.runs_folder(store)]
+    leftovers = [*_unfinished(store), *of_runs(progress.runs_folder(store))]
     sizes = [size for path in leftovers for size in _sizes(path)]
     files.delete(leftovers)
     if sizes:

@@ -5,6 +5,7 @@ What is deleted, and when:
 - A generation is kept if it is served, among the newest `keep_count`, younger than `keep_days`, or being read.
 - An artifact that a kept generation names is kept.
 - Of what was read of embedding files (`kept`), that of encoders that no kept generation has is deleted.
+- What is not called as runs call it (`own_names`) is not theirs, and stays.
 - Of the other artifacts, what a deleted generation named is deleted with it. What none ever named may be work that is
   still to be published: it is deleted when it is older than both the newest kept generation, which did not want
   it, and `keep_days` (at least a day).
@@ -50,6 +51,7 @@ from .lock import flocked
 from .note_file import without
 from .note_table import read_note_table
 from .notes import embedding_of, rejects_beside, rejects_of
+from .own_names import is_artifact, is_generation
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +188,8 @@ def _generation_folders(root: str) -> dict[str, dict[str, FileInfo]]:
     found: defaultdict[str, dict[str, FileInfo]] = defaultdict(dict)
     for file in files.list_files(files.join(root, "generations")):
         folder, name = file.path.split("/")[-2:]
-        found[folder][name] = file
+        if is_generation(folder):
+            found[folder][name] = file
     return found
 
 
@@ -308,12 +311,12 @@ def _artifacts(root: str, wanted: Keys) -> dict[str, list[FileInfo]]:
                 path = f"indexes/{file.path.split('/')[-2]}"
             else:
                 path = "/".join(["embeddings", *embedding_of(file.path).split("/")[-2:]])
-            if _key(path) not in wanted:
+            if is_artifact(path) and _key(path) not in wanted:
                 found[path].append(file)
     encoders = files.join(root, FOLDER)
     for file in files.each_file(encoders):
         path = encoder_path(file.path.removeprefix(encoders.rstrip("/") + "/").split("/")[0])
-        if _key(path) not in wanted:
+        if is_artifact(path) and _key(path) not in wanted:
             found[path].append(file)
     return found
 

@@ -66,8 +66,8 @@ CHANGES: dict[str, list[Change]] = {
             "answers without a table count",
         ),
         loses(
-            "{*latest.kept, latest.answers, LATEST}",
-            "{latest.answers, LATEST}",
+            "- {*latest.kept, latest.answers}",
+            "- {latest.answers}",
             "whoever missed a night misses its changes",
         ),
     ],

@@ -3,6 +3,11 @@
 from .change import Change, loses, worse, wrong
 
 CHANGES: dict[str, list[Change]] = {
+    "pipelines/store/own_names.py": [
+        loses(
+            "sorted(filter(_RUN.fullmatch, held))", "sorted(held)", "what others have in `runs` is deleted"
+        ),
+    ],
     "pipelines/store/kept.py": [
         wrong(
             'f"{n.path}\\0{n.sha256}"',
@@ -71,6 +76,11 @@ CHANGES: dict[str, list[Change]] = {
             "        wanted |= _keys(named_artifacts(root, generation))\n",
             "",
             "prune deletes what kept generations are made of",
+        ),
+        loses(
+            "if is_artifact(path) and _key(path) not in wanted:\n                found",
+            "if _key(path) not in wanted:\n                found",
+            "files of others in the folder of index shards are deleted",
         ),
         loses("            wanted |= named\n", "", "prune deletes what a generation in use is made of"),
         loses(
@@ -229,7 +239,7 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/generations.py": [
-        wrong("if name == MANIFEST)", "if name == SEAL)", "an unfinished generation is listed"),
+        wrong("if name == MANIFEST and", "if name == SEAL and", "an unfinished generation is listed"),
         wrong(
             "        return read_generation(root, name, sealed, SEAL)\n",
             "        return read_generation(root, name)\n",

@@ -95,7 +95,7 @@ def test_what_a_dead_run_left_goes_also_where_nothing_changed(copied):
     job = standing(copied)
     assert job.run("standing").code == 0
     before = Answered(job.store, NAME)
-    left = before.root / "20260101T000000Z-0-0"
+    left = before.root / f"20260101T000000Z-0-{0:012}"
     left.mkdir()
     (left / "results.parquet").write_bytes(b"of a run that was killed")
     assert job.run("standing").code == 0

@@ -26,13 +26,13 @@ def store(request, tmp_path, monkeypatch) -> str:
 
 def put(store: str, number: int, previous: str | None = None) -> Answers:
     """Answers with three tables of a byte."""
-    folder = answers_name(f"g{number}", {"queries": "q"}, previous)
+    folder = answers_name(f"2026010{number}T020000Z-g", {"queries": "q"}, previous)
     for table in ("results.parquet", "failures.parquet", "changes.parquet"):
         files.write_bytes(state.standing_folder(store, "s", folder, table), b"%d" % number)
     answers = Answers(
         format=1,
         name=folder,
-        generation=f"g{number}",
+        generation=f"2026010{number}T020000Z-g",
         encoder="e",
         previous=previous,
         made_from={"queries": "q"},
@@ -44,7 +44,7 @@ def put(store: str, number: int, previous: str | None = None) -> Answers:
 
 
 def listed(store: str) -> set[str]:
-    return state.entries(state.standing_folder(store, "s"))
+    return files.entries(state.standing_folder(store, "s"))
 
 
 def test_the_last_answers_are_those_that_were_named_last(store):
@@ -115,6 +115,6 @@ def test_what_a_dead_run_left_beside_the_tables_is_deleted(store):
 def test_a_manifest_is_json_without_the_time(store):
     answers = put(store, 1)
     data = files.read_bytes(state.standing_folder(store, "s", answers.name, "answers.json"))
-    assert json.loads(data)["generation"] == "g1"
+    assert json.loads(data)["generation"] == "20260101T020000Z-g"
     state.write_answers(store, "s", replace(answers))
     assert files.read_bytes(state.standing_folder(store, "s", answers.name, "answers.json")) == data

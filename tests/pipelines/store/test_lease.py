@@ -198,6 +198,6 @@ def test_a_store_behind_a_url_is_held_by_a_lease(bucket):
         holder = parse_holder(bucket.objects["mem://bucket/store/LOCK"][0])
         assert holder is not None
         assert holder.what == "nightly"
-        bucket.objects["mem://bucket/store/runs/r/w.json"] = (b"12", 0)
+        bucket.objects["mem://bucket/store/runs/" + "0" * 32 + "/w.json"] = (b"12", 0)
         assert clean_up("mem://bucket/store").bytes == 2
     assert bucket.objects == {}

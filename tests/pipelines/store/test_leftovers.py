@@ -11,12 +11,18 @@ from lookalike.store.leftovers import clean_up, writing
 from lookalike.store.lock import hold
 from tests.support.small_stores import Bucket
 
+RUN = "0" * 32
+
 
 def test_cleaning_up_deletes_what_dead_runs_left_and_nothing_else(tmp_path, caplog):
     kept = ["CURRENT", "embeddings/e/a.parquet", "indexes/i/manifest.json", "mine/.own.tmp-1", ".other.tmp-1"]
     kept += ["embeddings/e/x.tmp-1.parquet", ".excluded.parquet.tmp-7"]
     gone = [".CURRENT.tmp-12", "embeddings/e/.embedding.tmp-ab", "indexes/.index.tmp-x/dataset.npy"]
-    gone += ["indexes/.index.tmp-x/sub/.y.tmp-1", "generations/g/.manifest.json.tmp-1", "runs/r/worker.json"]
+    gone += [
+        "indexes/.index.tmp-x/sub/.y.tmp-1",
+        "generations/g/.manifest.json.tmp-1",
+        f"runs/{RUN}/worker.json",
+    ]
     for name in kept + gone:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"12345")
@@ -45,7 +51,7 @@ def test_leftovers_of_a_dead_run_are_deleted(copied):
 
 def test_behind_a_url_only_notes_of_progress_are_left_and_deleted(monkeypatch):
     bucket = Bucket(monkeypatch)
-    bucket.objects = {"mem://b/store/runs/r/w.json": (b"12", 0), "mem://b/store/CURRENT": (b"x", 0)}
+    bucket.objects = {"mem://b/store/runs/" + RUN + "/w.json": (b"12", 0), "mem://b/store/CURRENT": (b"x", 0)}
     done = clean_up("mem://b/store")
     assert (done.files, done.bytes) == (1, 2)
     assert list(bucket.objects) == ["mem://b/store/CURRENT"]
