@@ -37,8 +37,10 @@ logger = logging.getLogger(__name__)
 MANIFEST = "_export.json"
 """Readers of a folder of Parquet pass over names that begin so: pyarrow, Spark, Hive."""
 FORMAT = 1
-_OURS = re.compile(r"part-\d{5,}\.parquet|ids\.parquet|vectors\.(npy|fvecs)|_export\.json")
-"""What an export of before may have left in its folder; in one that holds anything else nothing is written."""
+UNFINISHED = "_exporting.json"
+"""Behind a URL, beside the files of an export that goes on, or that was killed."""
+_OURS = re.compile(rf"part-\d{{5,}}\.parquet|ids\.parquet|vectors\.(npy|fvecs)|{MANIFEST}|{UNFINISHED}")
+"""What one that was killed may have left."""
 _NUMBERS_AT_ONCE = 1 << 22
 """Numbers of the vectors that are read at once: 16 MiB."""
 _LEFT_SECONDS = 86400.0
@@ -86,6 +88,8 @@ def export(config: Config, out: str, form: Format = "parquet", name: str | None 
     if form not in FORMATS:
         raise LookalikeError(f"Expected a format of {', '.join(FORMATS)}. Received: {form}")
     given, out = out, anchored(out).rstrip("/") or "/"
+    if not files.is_remote(out):
+        out = os.path.realpath(out)  # a link stays, and leads to the export
     _check_replaceable(out)
     done: dict[str, int] = {}
     with generations.reading(config.store, name) as generation, _place(out) as folder:
@@ -164,26 +168,43 @@ def _check_replaceable(out: str) -> None:
     """Raises LookalikeError if something that is no export stands in the place of one."""
     if not files.is_remote(out) and os.path.exists(out) and not os.path.isdir(out):
         raise LookalikeError(f"Expected a folder for the export. Received: the file {out}")
-    for file in files.each_file(out):
-        name = file.path.removeprefix(out).lstrip("/")
-        if not _OURS.fullmatch(name):
-            raise LookalikeError(
-                f"Expected a new or an empty folder, or one with an export in it. Received: {out}, which holds {name}"
-            )
+    held = files.entries(out)
+    strangers = held - _made_by_exports(out, held)
+    if not files.is_remote(out):
+        strangers |= {name for name in held if not os.path.isfile(files.join(out, name))}
+    if strangers:
+        raise LookalikeError(
+            "Expected a new or an empty folder, or one with an export in it. "
+            f"Received: {out}, which holds {min(strangers)}"
+        )
+
+
+def _made_by_exports(out: str, held: set[str]) -> set[str]:
+    """What an export tells that it made, and what one behind a URL that was killed may have left."""
+    ours = {name for name in held if _OURS.fullmatch(name)} if UNFINISHED in held else set()
+    if MANIFEST in held:
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+            told = json.loads(files.read_bytes(files.join(out, MANIFEST)))
+            ours |= {MANIFEST, *told["files"]} if told["generation"] else set()
+    return ours
 
 
 @contextlib.contextmanager
 def _place(out: str) -> Iterator[str]:
     """The folder to write into, which is at `out` when the block has ended well."""
     if files.is_remote(out):
+        mark = files.join(out, UNFINISHED)
+        files.write_bytes(mark, b"{}\n")
         # Without its list a set counts for nothing; what this one does not replace would be taken for a part of it.
         files.delete([files.join(out, MANIFEST)])
-        files.delete([file.path for file in files.list_files(out)])
+        files.delete([file.path for file in files.list_files(out) if file.path != mark])
         yield out
+        files.delete([mark])
         return
     _delete_dead(out)
     with files.write_folder(out, last=MANIFEST) as folder:
         yield folder
+        _check_replaceable(out)  # somebody may have put a file there since
 
 
 def _delete_dead(out: str) -> None:

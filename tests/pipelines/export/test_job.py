@@ -118,13 +118,16 @@ def test_vectors_moved_by_augmentation_are_what_is_exported(tuned):
     )
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "below/part-00000.parquet", ".hidden"])
+@pytest.mark.parametrize(
+    "name", ["photo.jpg", "below/part-00000.parquet", ".hidden", "part-00000.parquet", MANIFEST]
+)
 def test_a_folder_with_something_else_in_it_is_left_alone(copied, name):
     path = copied.folder / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     with pytest.raises(
-        LookalikeError, match=f"or one with an export in it. Received: .*mine, which holds {name}"
+        LookalikeError,
+        match=f"or one with an export in it. Received: .*mine, which holds {name.split('/')[0]}",
     ):
         export(copied.loaded, str(copied.folder / "mine"))
     assert path.read_text() == "mine"
@@ -134,6 +137,40 @@ def test_a_folder_with_something_else_in_it_is_left_alone(copied, name):
         export(copied.loaded, str(file))
     with pytest.raises(LookalikeError, match="Expected a format of parquet, npy, fvecs"):
         export(copied.loaded, str(copied.folder / "new"), "csv")
+
+
+@pytest.mark.parametrize("made", [os.mkdir, lambda path: os.symlink("nowhere", path)])
+def test_an_export_beside_which_somebody_put_something_is_left_alone(copied, made):
+    out = copied.folder / "vectors"
+    exported(copied)
+    made(out / "mine")
+    with pytest.raises(LookalikeError, match="which holds mine"):
+        export(copied.loaded, str(out))
+    assert os.path.lexists(out / "mine")
+
+
+def test_what_is_put_there_meanwhile_is_left_alone(copied, monkeypatch):
+    out = copied.folder / "vectors"
+    served = export_job.each_served
+
+    def meanwhile(*arguments):
+        out.mkdir()
+        (out / "mine.txt").write_text("mine")
+        return served(*arguments)
+
+    monkeypatch.setattr(export_job, "each_served", meanwhile)
+    with pytest.raises(LookalikeError, match=r"which holds mine\.txt"):
+        export(copied.loaded, str(out))
+    assert os.listdir(out) == ["mine.txt"]
+
+
+def test_a_link_stays_and_leads_to_the_export(copied):
+    (copied.folder / "elsewhere").mkdir()
+    (copied.folder / "vectors").symlink_to("elsewhere")
+    for _ in range(2):
+        exported(copied)
+    assert (copied.folder / "vectors").is_symlink()
+    assert (copied.folder / "elsewhere" / MANIFEST).exists()
 
 
 def test_one_that_fails_leaves_what_was_there_and_nothing_else(copied, monkeypatch):
@@ -175,4 +212,16 @@ def test_behind_a_url_the_list_comes_last_and_old_parts_go(copied, monkeypatch):
     monkeypatch.setattr(export_job, "_manifest", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export(copied.loaded, out)
-    assert [file.path for file in files.list_files(out)] == [f"{out}/part-00000.parquet"]
+    left = [f"{out}/{name}" for name in (export_job.UNFINISHED, "part-00000.parquet")]
+    assert [file.path for file in files.list_files(out)] == left
+    monkeypatch.undo()
+    monkeypatch.setenv("LOOKALIKE_CACHE", str(copied.folder / "cache"))
+    Bucket(monkeypatch)
+    files.write_bytes(f"{out}/part-00000.parquet", b"mine")
+    with pytest.raises(LookalikeError, match="which holds part-00000"):
+        export(copied.loaded, out)
+    files.write_bytes(f"{out}/{export_job.UNFINISHED}", b"{}")
+    export(copied.loaded, out, "npy")
+    assert {file.path for file in files.list_files(out)} == {
+        f"{out}/{name}" for name in (MANIFEST, "ids.parquet", "vectors.npy")
+    }
