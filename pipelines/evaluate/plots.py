@@ -32,6 +32,7 @@ from ..filesystem import files
 from .job import Evaluation
 from .measurements import TOP
 from .pictures import each_item_picture, each_query_picture
+from .report import DRAWN_BY
 from .summary import GROUPS, ClassSizes, per_class
 
 METRIC = "map"
@@ -93,7 +94,7 @@ def _title(evaluation: Evaluation) -> str:
 def _save(out: str, name: str, figure: Figure) -> str:
     buffer = io.BytesIO()
     # Without the version of matplotlib the same figures give the same file.
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=120, metadata=dict([DRAWN_BY.decode().split("\0")]))
     path = files.join(out, f"{name}.png")
     files.write_bytes(path, buffer.getvalue())
     return path

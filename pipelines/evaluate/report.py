@@ -29,6 +29,9 @@ JSON, TEXT = "evaluation.json", "evaluation.txt"
 PER_QUERY, PER_CLASS, LEFT_OUT = "per_query.parquet", "per_class.parquet", "left_out.parquet"
 _PLOT = re.compile(r"(precision-recall|(per_class|hardest|calibration)(-.*)?)\.png")
 """What `plots` draws."""
+DRAWN_BY = b"Software\0Lookalike"
+"""What a plot of ours says in its first bytes, where a PNG has its texts."""
+_HEAD = 512
 _WIDTH = 80
 _OTHER_CORPUS = 1.2
 """Mean numbers of relevant items that are further apart than this factor are told of."""
@@ -95,9 +98,12 @@ def _stacked(evaluations: Iterable[Evaluation], tables: Iterable[pa.Table]) -> p
 
 
 def _is_plot(path: str, out: str) -> bool:
-    """Whether a file lies in `out` itself, under a name that a plot of ours has."""
+    """Whether a file lies in `out` itself and is a plot of ours, by its name and the mark in it."""
     name = os.path.basename(path)
-    return bool(_PLOT.fullmatch(name)) and path == files.join(out, name)
+    if not _PLOT.fullmatch(name) or path != files.join(out, name):
+        return False
+    with files.open_read(path) as file:
+        return DRAWN_BY in file.read(_HEAD)
 
 
 def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:

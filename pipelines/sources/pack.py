@@ -138,7 +138,7 @@ def pack(
     }
     present = {relative_path(out, file.path) for file in files.list_files(out)}
     earlier = read_note(out) if NOTE in present else frozenset()
-    _check_out(out, present, parts.keys() | earlier)
+    _check_out(out, present, earlier)
 
     totals: Counter[str] = Counter()
     unchanged = 0
@@ -184,8 +184,8 @@ def _check_out(out: str, present: Iterable[str], own: Set[str]) -> None:
     foreign = sorted(path for path in present if path not in own and folder.extension(path) != "hidden")
     if foreign:
         raise LookalikeError(
-            f"Expected {out} to be empty or to hold just shards that are to be written or that an earlier pack noted "
-            f"in {NOTE}: remove the folder or name another. Received: {escape(foreign[0])}"
+            f"Expected {out} to be empty or to hold just shards that an earlier pack noted in {NOTE}: remove "
+            f"the folder or name another. Received: {escape(foreign[0])}"
         )
 
 

@@ -17,7 +17,6 @@ import contextlib
 import fcntl
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,7 +117,10 @@ def held(folder: Path) -> Iterator[None]:
         LookalikeError: if there is one, or the folder holds something else than a run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    strangers = sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))
+    held = {path.name for path in folder.iterdir()}
+    # Other programs call their files so, too: a run has a lock, which a copy may have lost.
+    is_run = _LOCK in held or read_run(folder) is not None
+    strangers = sorted(name for name in held if not (is_run and _is_ours(name)))
     if strangers:
         raise LookalikeError(
             f"Expected a new folder as `run`, or that of a training. Received: {folder}, which holds {strangers[0]}"
@@ -135,11 +137,8 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Deletes what runs write."""
-    for path in folder.iterdir():
-        if path.name == _LOCK:
-            continue
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Deletes what runs write, and nothing that somebody put there since."""
+    files.delete(str(path) for path in folder.iterdir() if path.name != _LOCK and _is_ours(path.name))
 
 
 def _is_ours(name: str) -> bool:

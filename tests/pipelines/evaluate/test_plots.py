@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lookalike.evaluate.report import _is_plot
 from lookalike.model.measuring.calibration import Reliability
 from tests.conftest import picture
 
@@ -34,6 +35,11 @@ def test_of_many_classes_only_the_ends_are_drawn():
     figure = plots.class_bars(classes(1000), "job")
     assert figure.axes[0].get_title() == "job:\nthe 20 worst and the 20 best of 1,000 classes"
     assert len(figure.axes[0].patches) == plots.MOST_BARS
+
+
+def test_a_plot_says_in_its_first_bytes_who_drew_it(tmp_path):
+    path = plots._save(str(tmp_path), "precision-recall", plots.precision_recall({"a": np.zeros(11)}))
+    assert _is_plot(path, str(tmp_path))
 
 
 def test_a_curve_for_each_job_with_its_name():

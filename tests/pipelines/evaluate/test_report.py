@@ -6,10 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.evaluate.measurements import Settings
-from lookalike.evaluate.report import as_text, make_report, read_sides, write_report
+from lookalike.evaluate.report import DRAWN_BY, as_text, make_report, read_sides, write_report
 from lookalike.evaluate.summary import ClassSizes
 from lookalike.model.encoder.post_processing import PostProcessing, QueryExpansion
 from lookalike.model.errors import LookalikeError
+from tests.conftest import picture
 from tests.support.evaluations import evaluation, per_query
 
 TABLE = per_query(["a", "b"], ["cat", "dog"], map=[0.5, 1.0])
@@ -41,15 +42,19 @@ def test_an_evaluation_is_read_again_to_be_compared_with(tmp_path):
 
 def test_files_of_an_earlier_evaluation_are_gone_and_others_stay(tmp_path):
     for name in ("hardest-old.png", "precision-recall.png", "mine.png", "evaluation.json"):
-        (tmp_path / name).write_bytes(b"old")
+        (tmp_path / name).write_bytes(DRAWN_BY)
+    for name in ("hardest-cases.png", "calibration-camera.png"):
+        (tmp_path / name).write_bytes(picture(1, form=".png"))
     earlier = tmp_path / "earlier" / "precision-recall.png"
     earlier.parent.mkdir()
     earlier.write_bytes(b"of another evaluation")
     write_report(str(tmp_path), *made(evaluation(TABLE)))
     assert earlier.exists()
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "calibration-camera.png",
         "evaluation.json",
         "evaluation.txt",
+        "hardest-cases.png",
         "left_out.parquet",
         "mine.png",
         "per_class.parquet",

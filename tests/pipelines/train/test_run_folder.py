@@ -12,7 +12,7 @@ from lookalike.train import run_folder
 
 
 def test_what_killed_runs_left_half_written_is_cleared_and_nothing_else(tmp_path):
-    for name in (".checkpoint.tmp-7", ".features-0123456789abcdef.tmp-7", "checkpoint"):
+    for name in (".checkpoint.tmp-7", ".features-0123456789abcdef.tmp-7", "checkpoint", ".lock"):
         (tmp_path / name).write_bytes(b"")
     with run_folder.held(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", ".lock"}
@@ -35,12 +35,25 @@ def test_one_training_keeps_another_out_of_its_folder(tmp_path):
         pass
 
 
-def test_clearing_deletes_all_but_the_lock(tmp_path):
-    (tmp_path / "tensorboard").mkdir()
-    for name in (".lock", "run.json", "tensorboard/events"):
+def test_a_folder_of_another_program_is_refused_though_its_files_are_called_like_ours(tmp_path):
+    (tmp_path / "config.yaml").write_text("mine")
+    with pytest.raises(LookalikeError, match=r"which holds config\.yaml"), run_folder.held(tmp_path):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    RUN.write(tmp_path)
+    with run_folder.held(tmp_path):
+        pass
+
+
+def test_clearing_deletes_all_that_is_ours_but_the_lock(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tensorboard").symlink_to("elsewhere")
+    (tmp_path / "features-0123456789abcdef").mkdir()
+    for name in (".lock", "run.json", "features-0123456789abcdef/x", "elsewhere/mine"):
         (tmp_path / name).touch()
     run_folder.clear(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "elsewhere"}
+    assert (tmp_path / "elsewhere" / "mine").exists()
 
 
 def test_a_run_comes_back_as_it_was_and_is_none_where_it_is_not_finished(tmp_path):
