@@ -98,9 +98,7 @@ def _rows_of_groups(
     code = code.to_numpy(zero_copy_only=False).astype(np.int64)
     code[gone] = -1
     rows = np.flatnonzero(code >= 0)
-    # By their ids, so that what is cut off does not depend on how items are spread.
-    name = pc.rank(shard.item_ids.take(pa.array(rows))).to_numpy(zero_copy_only=False)
-    rows = rows[np.lexsort((name, code[rows]))]
+    rows = rows[np.argsort(code[rows], kind="stable")]
     begins = np.searchsorted(code[rows], np.arange(len(distinct)))
     ends = np.searchsorted(code[rows], np.arange(len(distinct)), side="right")
     counts = np.minimum(ends - begins, MOST_PICTURES + 1)

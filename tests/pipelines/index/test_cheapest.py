@@ -25,3 +25,12 @@ def test_the_way_that_is_cheaper_to_search_is_built(dear, algorithm, monkeypatch
     assert (built.settings[0].pre_reorder == 10) == (algorithm == "flat_tree")
     found, _ = built.search(things(50, 1), 5)
     assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("scale", [2.0**-60, 2.0**70])
+def test_what_float32_could_not_square_is_compared_and_not_trained_on(scale):
+    vectors = things(30, 1) * np.float32(scale)
+    built = build(vectors, "euclidean", BuildOptions(algorithm="ah", threads=1))
+    assert built.parameters.algorithm == "brute_force"
+    rows, _ = built.search(vectors, 1)
+    assert rows[:, 0].tolist() == list(range(30))

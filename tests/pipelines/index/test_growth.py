@@ -181,6 +181,34 @@ def test_an_addition_is_named_by_the_index_shard_and_by_what_both_hold(store):
     assert len({one.path, other.path, one.whole.path, one.base.path}) == 4
 
 
+def test_additions_to_two_index_shards_have_two_names(store):
+    (one,), (other,), (after,) = (
+        store.tasks(corpus) for corpus in (CORPUS, {"a": CORPUS["a"]}, CORPUS | {"c": [row("c0", 5)]})
+    )
+    for task in (one, other):
+        store.built(task)
+    assert store.growth(after, one).path != store.growth(after, other).path
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "int8"])
+def test_vectors_in_fewer_bytes_are_rounded_once_however_many_nights_they_are_there(tmp_path, kind):
+    corpora = [CORPUS, CORPUS | {"c": [row("c0", 5), row("c1", 6)]}]
+    corpora.append(corpora[1] | {"d": [row("d0", 7)]})
+    found = []
+    for folder, nights in (("one", [2]), ("two", [1, 2])):
+        store = GrowingStore(tmp_path / folder, DIM, bytes=kind)
+        (base,) = store.tasks(CORPUS)
+        store.built(base)
+        last = None
+        for night in nights:
+            (task,) = store.tasks(corpora[night])
+            last = store.growth(task, base, after=last)
+            assert grow(last)
+        assert last is not None
+        found.append(store.opened(last)[1].searcher.vectors.codes)
+    np.testing.assert_array_equal(*found)
+
+
 def table_of(shards: list[IndexShard], k: int, gone: set[str], skip: list[str]) -> tuple[Any, ...]:
     """All that a result table tells."""
     matches = search(shards, QUERIES, k, exact=True, excluded=gone, skip=skip)

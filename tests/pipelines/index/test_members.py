@@ -61,3 +61,10 @@ def test_a_group_of_too_many_pictures_is_not_asked_with(monkeypatch):
     assert errors == {0: "expected at most 1 pictures of one query. Received: a group of more pictures"}
     # Of two one is taken down.
     assert names(["x"], pa.array(["b"])) == ([(0, "e")], {})
+
+
+def test_a_group_of_too_many_pictures_is_not_asked_with_where_one_index_shard_has_them_all(monkeypatch):
+    monkeypatch.setattr(members, "MOST_PICTURES", 1)
+    asked, shard = pa.array(["x"]), shard_of(["a", "b", "c"], np.eye(3), product=["x"] * 3)
+    found = settled([members_of([shard], asked, "product", NONE)], asked, NONE)
+    assert (found.place.tolist(), list(found.errors)) == ([], [0])

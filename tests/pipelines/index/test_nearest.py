@@ -127,3 +127,21 @@ def test_an_index_shard_without_items_has_no_groups_and_nothing_that_passes():
     conditions = Conditions(where="maker = 'a'", group_by="maker", min_score=0.1)
     found = ask([shard], np.eye(4, dtype=np.float32), 3, skip=["a"] * 4, conditions=conditions)
     assert not found.held.any()
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_threshold_is_met_by_what_is_just_as_near_and_by_nothing_farther(approximate, exact):
+    shard, queries = approximate
+    plain = ask([shard], queries, 10, exact=exact)
+    least = float(plain.near[0, 4])
+    found = ask([shard], queries, 10, exact=exact, conditions=Conditions(min_score=least))
+    assert found.held[0].sum() == 5
+    np.testing.assert_array_equal(found.held, plain.near >= np.float32(least))
+
+
+def test_queries_with_filters_of_their_own_skip_each_its_own_item():
+    shard = shard_of("abc", np.eye(3), price=[1, 2, 3])
+    columns = pa.table({"where": ["price < 3", "price > 0"]})
+    found = ask([shard], np.ones((2, 3), np.float32), 3, skip=["a", "b"], columns=columns)
+    assert found.query.tolist() == [0, 1, 1]
+    assert found.items["item_id"].to_pylist() == ["b", "a", "c"]

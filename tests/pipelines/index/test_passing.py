@@ -64,3 +64,12 @@ def test_only_so_much_is_kept(monkeypatch):
     columns = pa.table({"price": [1, 2, 3, 4]})
     assert [ids for _, ids in found(one, "price = query.price", columns, 4)] == list("abcd")
     assert len(passing._KEPT[one]) == 2
+
+
+def test_every_column_of_a_query_that_its_filter_looks_at_decides():
+    columns = pa.table({"least": [1, 1, 3], "most": [2, 4, 4]})
+    assert found(shard(), "price between query.least and query.most", columns, 3) == [
+        ([0], "ab"),
+        ([1], "abcd"),
+        ([2], "cd"),
+    ]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike.index import pieces
 from lookalike.index.answers import ask
 from lookalike.index.pieces import (
     Question,
@@ -122,3 +123,17 @@ def test_a_full_disk_is_a_sentence_from_a_worker_too(tmp_path, flags, error):
     work = write_work_list(str(tmp_path), [1], 1, int)
     with pytest.raises(error, match="No space left on device"):
         in_workers("Fail", _failing, work, flags)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_as_many_shards_are_open_at_once_as_are_asked_for_and_no_more(tmp_path, monkeypatch, exact):
+    refs = [published(tmp_path, f"{n}", [f"{n}"], rows(1, n), "cosine") for n in range(3)]
+    asked = []
+    monkeypatch.setattr(pieces, "memory_of", lambda _, *, exact: asked.append(exact) or 10)
+    opened = []
+    usual = pieces.opened_in_turn
+    monkeypatch.setattr(pieces, "opened_in_turn", lambda s, groups: opened.append(groups) or usual(s, groups))
+    Search(str(tmp_path), Asked(1, exact=exact), memory=25)([SearchPiece(tuple(refs), ())])
+    assert asked == [exact] * 3
+    assert [len(group) for group in opened[0]] == [2, 1]
+    assert [len(group) for group in fitting(str(tmp_path), refs, 30)] == [3]

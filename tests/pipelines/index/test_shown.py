@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.index.conditions import Conditions
+from lookalike.index.groups import Groups
 from lookalike.index.search import search, take_items, vectors_by_id
 from lookalike.index.shard import OFFSETS, IndexShard, ShardContent, open_index_shard, write_index_shard
-from lookalike.index.shown import served_rows
+from lookalike.index.shown import ShownItems, served_rows
 from lookalike.index.tuning import BuildOptions
 from tests.support.index_shards import shard_of
 
@@ -111,3 +112,10 @@ def test_groups_of_one_picture_are_found_though_it_has_more_copies_of_one_than_c
     asked = {"skip": ["elsewhere"], "conditions": Conditions(group_by="brand")}
     assert answers([shard], search([shard], vector[None], 2, **asked), 1) == [["a", "c"]]
     assert answers([shard], search([shard], vector[None], 2, **asked | {"skip": ["a"]}), 1) == [["b", "c"]]
+
+
+def test_parts_are_asked_by_some_of_the_queries_each_with_the_item_that_it_skips():
+    shard = shard_of("abc", rows(3), brand=["x", "x", "y"])
+    shown = ShownItems(shard, np.empty(0, np.int64), ["a", "b"], groups=Groups(shard.items["brand"], 1))
+    [(_, part, _)] = shown.split(shard, np.array([1]), 3)
+    assert part.counts(np.array([0]), np.arange(3)[None]).tolist() == [[1, 0, 1]]

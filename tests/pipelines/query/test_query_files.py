@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.model.errors import LookalikeError
-from lookalike.query import inputs
+from lookalike.query import inputs, query_files
 from lookalike.query.query_files import image_shards, query_table, table_files
 from lookalike.sources import SourceOptions
 
@@ -72,3 +72,20 @@ def test_a_photograph_is_a_shard_and_its_name_the_id(tmp_path, monkeypatch):
         assert (shard.format, [info.size for info in shard.files]) == ("folder", [1])
     with pytest.raises(LookalikeError):
         image_shards("none.jpg", SourceOptions())
+
+
+def test_files_of_a_folder_are_in_the_order_of_their_names(tmp_path, monkeypatch):
+    for name in "bca":
+        parquet(tmp_path / f"{name}.parquet", path=["x"])
+    usual = query_files.files.each_file
+    monkeypatch.setattr(
+        query_files.files, "each_file", lambda folder: sorted(usual(folder), key=lambda f: f.path)[::-1]
+    )
+    assert [info.path[-9:] for info in table_files(str(tmp_path))] == [f"{name}.parquet" for name in "abc"]
+
+
+def test_a_folder_that_is_called_as_a_photograph_is_read_as_a_folder(tmp_path):
+    (tmp_path / "all.jpg").mkdir()
+    (tmp_path / "all.jpg" / "1.jpg").write_bytes(b"x")
+    (shard,) = image_shards(str(tmp_path / "all.jpg"), SourceOptions())
+    assert [file.path for file in shard.files] == [str(tmp_path / "all.jpg" / "1.jpg")]

@@ -308,3 +308,23 @@ def test_a_small_parquet_file_of_very_many_bytes_is_refused(tmp_path, name):
     pq.write_table(pa.table({"path": ["a"] * 4096} | {name: column}), tmp_path / "t.parquet")
     with pytest.raises(LookalikeError, match=r"at most 268,435,456 bytes of a column in 4,096 rows"):
         read(tmp_path / "t.parquet")
+
+
+def test_rows_of_later_blocks_are_numbered_on(rows, monkeypatch):
+    monkeypatch.setattr(table_rows, "_MANY", 2)
+    found = rows('{"path": "x"}\n' * 5, "t.jsonl")
+    assert (found["query_id"], found["number"]) == (list("01234"), [0, 1, 2, 3, 4])
+
+
+def test_a_row_whose_id_cannot_be_used_is_a_query_of_its_own_whatever_it_is_called(rows):
+    found = rows("query_id,path\n,x\n0,x\n")
+    assert (found["query_id"], found["number"], found["stage"]) == (["0", "0"], [0, 1], ["id", None])
+    damaged = pa.array([b"\xe9", b"\xe9"]).view(pa.string())
+    found = rows(pa.table({"query_id": damaged, "path": ["x", "x"]}), "t.parquet")
+    assert (found["number"], found["stage"]) == ([0, 1], ["id", "id"])
+
+
+def test_rows_of_one_item_are_not_one_query_as_those_of_one_query_id_are(rows):
+    table = {"item_id": ["a", "a"], "vector": [[1.0, 0.0], [0.0, 1.0]], "title": ["x", "y"]}
+    found = rows(pa.table(table), "t.parquet")
+    assert (found["query_id"], found["number"]) == (["a", "a"], [0, 1])

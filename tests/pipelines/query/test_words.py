@@ -14,8 +14,10 @@ import pytest
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.projection import unit_length
 from lookalike.model.text.encoder import TextEncoder
+from lookalike.query import stages
+from lookalike.query.far_queries import FarQueries
 from lookalike.query.words import mixed
-from tests.conftest import Job, picture, tune
+from tests.conftest import DIM, Job, picture, tune
 from tests.support.texts import add_labels
 
 
@@ -162,3 +164,14 @@ def test_beside_vectors_a_column_of_that_name_is_carried(worded):
     assert worded.query(worded.folder / "v.parquet").code == 0
     assert {row["text"] for row in worded.results.to_pylist()} == {"x", "y"}
     assert "asked_with" not in worded.results.column_names
+
+
+@pytest.mark.parametrize("many", [0, 1 << 21])
+def test_words_are_not_told_as_far_from_all_pictures_as_vectors_are(worded, monkeypatch, many):
+    told = []
+    monkeypatch.setattr(FarQueries, "tell", lambda _: told.append(1))
+    monkeypatch.setattr(stages, "MANY", many)
+    asked(worded, "query_id,text\na,red\n")
+    assert not told
+    assert worded.query(worded.vectors_file([[1.0] * DIM])).code == 0
+    assert told

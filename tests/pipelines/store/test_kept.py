@@ -47,6 +47,12 @@ def test_a_table_is_read_as_it_was_written(store):
     assert found.with_values(np.array([1, 2])) == {"title"}
 
 
+def test_of_a_file_whose_fields_are_not_known_none_counts_as_having_values():
+    fields = np.array([-1, 0, 0], np.int32)
+    made = KeptTable(kept.files_of(NOTES), (("title",),), fields)
+    assert made.with_values(np.array([0])) == set()
+
+
 def test_an_embedding_file_is_known_by_its_path_and_its_digest(store):
     other_path, other_digest = (
         a_note(path="embeddings/e/d.parquet"),
