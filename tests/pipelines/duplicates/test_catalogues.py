@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from lookalike.duplicates.catalogues import check_comparable, items_behind, shown_vectors
+from lookalike.duplicates.catalogues import (
+    Catalogue,
+    check_comparable,
+    items_behind,
+    numbered,
+    shown_vectors,
+)
 from lookalike.model.errors import LookalikeError
 from tests.support.numbered_shards import numbered_shards, unit
 
@@ -30,6 +37,20 @@ def test_what_is_taken_down_is_no_item_and_has_no_vector(tmp_path) -> None:
     assert shown_vectors(shard.open(), gone).tolist() == [True, False]
     (table,) = items_behind([shard], [gone], np.array([0, 1]), None)
     assert table["item_id"].to_pylist() == ["a"]
+
+
+def test_items_are_numbered_over_all_index_shards_and_each_side_has_its_own_taken_down(tmp_path) -> None:
+    copies = unit([[1, 0], [1, 0]])
+    shards = numbered_shards(tmp_path, [(["a", "b"], copies), (["c", "d"], copies)])
+    catalogue = Catalogue(
+        SimpleNamespace(store=str(tmp_path)), SimpleNamespace(indexes=[one.ref for one in shards]), NOTHING
+    )
+    assert numbered([catalogue]) == list(shards)
+    assert [(one.first_vector, one.first_item) for one in shards] == [(0, 0), (1, 2)]
+    against = [shards[0], replace(shards[1], side=1)]
+    tables = list(items_behind(against, [pa.array(["c"]), pa.array(["a", "d"])], np.array([0, 1]), None))
+    assert [table["item_id"].to_pylist() for table in tables] == [["a", "b"], ["c"]]
+    assert [table["item"].to_pylist() for table in tables] == [[0, 1], [2]]
 
 
 def test_a_field_that_a_shard_has_not_is_null(tmp_path) -> None:

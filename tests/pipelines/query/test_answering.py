@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from lookalike.index.answers import Answers
 from lookalike.model.errors import LookalikeError
-from lookalike.query.answering import Done, discard, results_of, results_schema
+from lookalike.index.post_processing import Asked
+from lookalike.query.answering import Done, Served, discard, results_of, results_schema
 
 ITEMS = pa.table({"item_id": ["a", "b", "a"], "price": pa.array([1, 2, 1], pa.int64())})
 
@@ -46,3 +49,12 @@ def test_tables_of_before_are_deleted_but_no_folder(tmp_path):
     failures.rmdir()
     discard(str(results), str(failures))
     assert not results.exists()
+
+
+def test_ids_name_groups_where_the_field_is_served_and_only_items_where_it_is_not():
+    config = SimpleNamespace(corpus=SimpleNamespace(group="product"))
+    for metadata, group in (({"product": "string"}, "product"), ({"title": "string"}, None)):
+        generation = SimpleNamespace(metadata=metadata, metric="cosine", dim=16)
+        served = Served(config, generation, Asked(3), pa.array(["gone"]))
+        assert served.look_up_ids.group == group
+        assert served.look_up_ids.excluded.to_pylist() == ["gone"]

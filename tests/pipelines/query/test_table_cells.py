@@ -57,3 +57,9 @@ def test_vectors_that_float32_cannot_hold_are_infinite():
     assert found.to_pylist()[0] == [np.inf, np.inf]
     assert np.isnan(found.to_pylist()[1][0])
     assert not problems.errors
+
+
+def test_what_is_not_wholly_base64_is_no_picture():
+    problems = Problems()
+    assert images_of(["aGVs\nbG8=", "aGVs!bG8="], problems).to_pylist() == [b"hello", None]
+    assert problems.errors[1][1].startswith("the image is not base64")

@@ -328,3 +328,14 @@ def test_rows_of_one_item_are_not_one_query_as_those_of_one_query_id_are(rows):
     table = {"item_id": ["a", "a"], "vector": [[1.0, 0.0], [0.0, 1.0]], "title": ["x", "y"]}
     found = rows(pa.table(table), "t.parquet")
     assert (found["query_id"], found["number"]) == (["a", "a"], [0, 1])
+
+
+def test_a_row_that_has_words_needs_no_picture(rows):
+    found = rows("path,text\n,red\nx,\n,\n")
+    assert found["stage"] == [None, None, "read"]
+
+
+def test_columns_of_a_parquet_file_are_looked_at_before_they_are_unpacked(rows, monkeypatch):
+    monkeypatch.setattr(vector_files, "_MOST_PAGE", 1 << 10)
+    with pytest.raises(LookalikeError, match="expected one value or a few in a row. Received: 1 values"):
+        rows(pa.table({"path": ["x" * 4096]}), "t.parquet")

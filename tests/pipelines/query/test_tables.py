@@ -3,11 +3,14 @@
 import csv
 import json
 import math
+from datetime import datetime, timezone
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lookalike.query import tables
 from lookalike.query.tables import FORMATS, open_table
 
 TABLE = pa.table({"id": ['a"b', "ü,\n", None], "score": pa.array([1.5, math.nan, math.inf], pa.float32())})
@@ -78,3 +81,33 @@ def test_after_an_error_the_table_of_before_is_still_there_and_nothing_else(tmp_
 def test_a_table_may_be_empty(tmp_path, form):
     write(tmp_path / "t", form)
     assert (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize("sizes", [[7], [2, 2, 2, 1], [1] * 7, [6, 1]])
+def test_every_row_is_written_and_in_the_same_row_groups_however_rows_come(tmp_path, monkeypatch, sizes):
+    monkeypatch.setattr(tables, "_ROWS", 3)
+    whole, start = pa.table({"id": [str(n) for n in range(7)]}), 0
+    with open_table(str(tmp_path / "t"), whole.schema, "parquet") as writer:
+        for size in sizes:
+            writer.write_table(whole.slice(start, size))
+            start += size
+    found = pq.ParquetFile(tmp_path / "t")
+    assert found.read()["id"].to_pylist() == whole["id"].to_pylist()
+    assert [found.metadata.row_group(n).num_rows for n in range(found.num_row_groups)] == [3, 3, 1]
+
+
+def test_what_arrow_does_not_write_as_csv_is_text(tmp_path):
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    table = pa.table(
+        {
+            "price": pa.array([Decimal("1.50")], pa.decimal128(5, 2)),
+            "seen": pa.array([moment], pa.timestamp("us", "UTC")),
+            "tags": [["a", "b"]],
+        }
+    )
+    with open_table(str(tmp_path / "t"), table.schema, "csv") as writer:
+        writer.write_table(table)
+    (_, row) = csv.reader((tmp_path / "t").read_text().splitlines())
+    assert row[0] == "1.50"
+    assert datetime.fromisoformat(row[1].replace("Z", "+00:00")) == moment
+    assert json.loads(row[2]) == ["a", "b"]

@@ -234,6 +234,14 @@ def test_names_do_not_depend_on_how_paths_are_written(here):
     assert same("data/b/1.tar", "./data/b/1.tar", str(here / "data/b/1.tar"), "data/b") == ["1.tar"]
 
 
+def test_a_list_of_paths_that_is_larger_than_a_record_may_be_is_not_read(here):
+    touch(here, "all.txt", content=b"a.tar\n" * 9)
+    with pytest.raises(
+        LookalikeError, match="Expected a list of paths. Received: all.txt, 54 bytes, more than"
+    ):
+        find_shards("all.txt", SourceOptions(max_bytes=53))
+
+
 def test_the_paths_of_a_list_have_their_own_root(here):
     touch(here, "data/a/1.tar", "data/b/1.tar")
     touch(here, "lists/all.txt", content=f"{here}/data/a\n./data/b/*.tar\n".encode())

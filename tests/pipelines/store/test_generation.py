@@ -75,6 +75,15 @@ def test_a_publication_that_fails_leaves_what_was_served(tmp_path, monkeypatch, 
     assert read_current(str(tmp_path)) == GENERATION
 
 
+def test_what_names_another_file_is_written_behind_it(tmp_path, monkeypatch):
+    written, usual = [], files.write_bytes
+    monkeypatch.setattr(files, "write_bytes", lambda path, data: written.append(path) or usual(path, data))
+    publish(str(tmp_path), GENERATION)
+    names = [path.removeprefix(f"{tmp_path}/") for path in written]
+    folder = f"generations/{GENERATION.name}"
+    assert names == [f"{folder}/manifest.sha256", f"{folder}/manifest.json", "CURRENT"]
+
+
 def test_nothing_published_says_what_to_run(tmp_path):
     with pytest.raises(LookalikeError, match="run `lookalike nightly`"):
         read_current(str(tmp_path))

@@ -1,5 +1,6 @@
 """Whatever a note says, it comes back from a table as it went in, and a usual one takes little room there."""
 
+import hashlib
 import io
 from dataclasses import replace
 
@@ -120,3 +121,40 @@ def test_a_table_of_another_version_is_not_read():
 def test_a_table_is_made_of_a_table_as_it_is():
     table = NoteTable.of([replace(usual(1), damaged="half")])
     assert NoteTable.of(table) is table
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"path": "embeddings/e/x.parquet"},
+        {"rejects_path": "embeddings/e/rejects/x.parquet"},
+        {"token": "t"},
+        {"digest": "0" * 63 + "G"},
+        {"sha256": "A" * 64},
+        {"read": 2**31},
+        {"embedded": -1},
+        {"bytes": 2**63},
+        {"reasons": {"decode": 1}},
+        {"damaged": "cut short"},
+        {"seconds": {"read": 0.12345, "decode": 1.0, "network": 2.0, "write": 0.25}},
+        {"seconds": {"read": 0.5}},
+    ],
+    ids=str,
+)
+def test_a_note_that_is_unlike_others_in_one_thing_comes_back_as_it_was(other):
+    note = replace(usual(1), **other)
+    file = io.BytesIO()
+    NoteTable.of([usual(0), note]).write(file)
+    assert list(read_note_table(file, "x")[0]) == [usual(0), note]
+
+
+def test_a_byte_that_changed_in_a_digest_is_told_and_not_believed():
+    digests = [hashlib.sha256(bytes([number])).hexdigest() for number in range(50)]
+    file = io.BytesIO()
+    NoteTable.of([replace(usual(number), sha256=digest) for number, digest in enumerate(digests)]).write(file)
+    content = file.getvalue()
+    at = content.index(
+        bytes.fromhex(sorted(digests)[25])
+    )  # neither the least nor the greatest, which stand twice
+    with pytest.raises(LookalikeError, match="damaged"):
+        read_note_table(io.BytesIO(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]), "x")
