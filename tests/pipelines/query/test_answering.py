@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from lookalike.index.answers import Answers
-from lookalike.model.errors import LookalikeError
 from lookalike.index.post_processing import Asked
+from lookalike.model.errors import LookalikeError
 from lookalike.query.answering import Done, Served, discard, results_of, results_schema
 
 ITEMS = pa.table({"item_id": ["a", "b", "a"], "price": pa.array([1, 2, 1], pa.int64())})

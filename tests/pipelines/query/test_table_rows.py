@@ -337,5 +337,5 @@ def test_a_row_that_has_words_needs_no_picture(rows):
 
 def test_columns_of_a_parquet_file_are_looked_at_before_they_are_unpacked(rows, monkeypatch):
     monkeypatch.setattr(vector_files, "_MOST_PAGE", 1 << 10)
-    with pytest.raises(LookalikeError, match="expected one value or a few in a row. Received: 1 values"):
+    with pytest.raises(LookalikeError, match=r"a few in a row\. Received: 1 values"):
         rows(pa.table({"path": ["x" * 4096]}), "t.parquet")

@@ -237,7 +237,7 @@ def test_names_do_not_depend_on_how_paths_are_written(here):
 def test_a_list_of_paths_that_is_larger_than_a_record_may_be_is_not_read(here):
     touch(here, "all.txt", content=b"a.tar\n" * 9)
     with pytest.raises(
-        LookalikeError, match="Expected a list of paths. Received: all.txt, 54 bytes, more than"
+        LookalikeError, match=r"Expected a list of paths\. Received: all\.txt, 54 bytes, more than"
     ):
         find_shards("all.txt", SourceOptions(max_bytes=53))
 
