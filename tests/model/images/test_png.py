@@ -78,6 +78,16 @@ def difference(data: bytes, expected: np.ndarray) -> float:
     return float(np.abs(decode(data).pixels - expected).max())
 
 
+def test_the_first_orientation_counts() -> None:
+    chunks, expected = of(2, 8)
+    turned, other = (
+        chunk(b"eXIf", struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, value, 0, 0))
+        for value in (6, 3)
+    )
+    data = file([chunks[0], turned, other, *chunks[1:]])
+    assert np.abs(decode(data).pixels - np.rot90(expected, -1)).max() <= 1.01
+
+
 @pytest.mark.parametrize(
     ("kind", "interlaced", "transparent"), list(itertools.product(KINDS, (False, True), (False, True)))
 )

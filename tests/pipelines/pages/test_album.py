@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lookalike.model.images.boxes import Box, PartOfImage
 from lookalike.pages.album import ITEM, QUERY, SIDE, Album, Picture, thumbnail
 
 
@@ -79,3 +80,14 @@ def test_thumbnails_are_the_same_bytes_each_time(pictures) -> None:
         return [album.show(ITEM, name) for name in sorted(pictures)]
 
     assert made() == made()
+
+
+def test_a_box_is_of_the_picture_at_full_resolution() -> None:
+    large = np.zeros((1600, 1600, 3), np.uint8)
+    large[800:, 800:] = 255
+    data = cv2.imencode(".jpg", large)[1].tobytes()
+    album = Album()
+    album.add(ITEM, [("a", PartOfImage(data, Box(800, 800, 1600, 1600)))])
+    shown = album.show(ITEM, "a")
+    webp = base64.b64decode(str(shown.address).split(",")[1])
+    assert cv2.imdecode(np.frombuffer(webp, np.uint8), cv2.IMREAD_COLOR).min() > 240

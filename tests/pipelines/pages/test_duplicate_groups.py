@@ -79,3 +79,12 @@ def test_the_table_of_one_format_is_found(tmp_path) -> None:
     (tmp_path / "duplicates.jsonl").write_text("")
     with pytest.raises(LookalikeError, match="csv, jsonl"):
         find_table(str(tmp_path))
+
+
+def test_what_is_kept_comes_first_whatever_it_is_called(tmp_path) -> None:
+    found = rows(1, [1.0] * 30, "equal bytes")
+    found[0]["item_id"] = "last"
+    pq.write_table(pa.Table.from_pylist(found, SCHEMA), tmp_path / "duplicates.parquet")
+    shown = read_groups(str(tmp_path / "duplicates.parquet"), "parquet", 9, "correlation")
+    (group,) = (group for groups in shown.sections.values() for group in groups)
+    assert (group.rows[0]["item_id"], group.rows[0]["keep"]) == ("last", True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
@@ -61,6 +63,13 @@ def test_a_page_forbids_itself_all_but_its_own(template) -> None:
     assert "default-src 'none'; img-src data:;" in policy
     assert "script-src 'sha256-" in policy
     assert html.count("<script") == 1
+
+
+def test_the_script_that_a_page_allows_is_its_own(template) -> None:
+    html = render(template(""))
+    allowed = html.split("script-src 'sha256-")[1].split("'")[0]
+    script = html.split("<script>")[1].split("</script>")[0]
+    assert base64.b64decode(allowed) == hashlib.sha256(script.encode()).digest()
 
 
 def test_a_page_is_written_whole(tmp_path) -> None:

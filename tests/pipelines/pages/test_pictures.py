@@ -89,3 +89,11 @@ def test_queries_that_are_items_which_were_taken_down_are_not_shown(copied, tmp_
         )
         assert album.show(QUERY, down).reason == "it is taken down"
         assert album.show(QUERY, there).address
+
+
+def test_queries_by_one_item_all_show_it(published, pictures, tmp_path) -> None:
+    (tmp_path / "items.csv").write_text("query_id,item_id\na,p05.jpg\nb,p05.jpg\n")
+    album = Album()
+    generation = read_current(str(published.store))
+    add_queries(album, published.loaded, generation, str(tmp_path / "items.csv"), ["a", "b"])
+    assert {album.show(QUERY, name).sha256 for name in "ab"} == {sha256_of(pictures["p05.jpg"])}

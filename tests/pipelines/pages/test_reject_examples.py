@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from lookalike.pages import reject_examples
+from lookalike.pages.album import Album
 from lookalike.pages.reject_examples import beginning
 
 
@@ -18,3 +22,13 @@ from lookalike.pages.reject_examples import beginning
 )
 def test_a_file_is_told_by_its_size_and_how_it_begins(data: bytes, told: str) -> None:
     assert beginning(data) == told
+
+
+def test_a_record_without_an_id_is_called_by_its_place(tmp_path, monkeypatch) -> None:
+    told = {"shard": "a.tar", "stage": "id", "error": "the id is empty"}
+    rejects = [told | {"item_id": None, "position": 3}, told | {"item_id": "x", "position": 4}]
+    monkeypatch.setattr(reject_examples, "served_notes", lambda *_: [])
+    monkeypatch.setattr(reject_examples, "read_rejects", lambda *_: rejects)
+    generation: Any = None
+    (reason,) = reject_examples.reject_examples(str(tmp_path), generation, None, Album(), ())
+    assert (reason.count, [one.name for one in reason.examples]) == (2, ["a.tar, position 3", "x"])
