@@ -13,6 +13,7 @@ from PIL import Image as Pil
 from lookalike.model.errors import ImageError
 from lookalike.model.images import decode as decode_module
 from lookalike.model.images.decode import decode
+from lookalike.model.images.levels import PercentileWindow
 from tests.support.image_files import FILES, HEIGHT, RGB, WIDTH, assert_flag, dicom_sample, saved
 
 
@@ -161,3 +162,10 @@ def test_whatever_a_decoder_raises_becomes_a_reason(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(decode_module.DECODERS, "GIF", fails)
     with pytest.raises(ImageError, match=r"^GIF cut short or corrupt: is odd$"):
         decode(FILES["gif"][0])
+
+
+def test_a_window_of_percentiles_sees_also_what_will_be_cut_off() -> None:
+    data = saved(RGB.resize((300, 900)), "JPEG", quality=95)
+    window = PercentileWindow(5, 95)
+    whole = decode(data, min_side=300, window=window).pixels
+    np.testing.assert_array_equal(decode(data, min_side=300, middle=(224, 224), window=window).pixels, whole)

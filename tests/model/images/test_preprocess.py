@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pil
 
 from lookalike.model.errors import ImageError, LookalikeError
+from lookalike.model.images import preprocess
+from lookalike.model.images.boxes import Box, PartOfImage
 from lookalike.model.images.preprocess import parse_spec
 from tests.support.image_files import photograph
 
@@ -252,3 +254,14 @@ def test_decoding_a_jpeg_does_not_import_tensorflow() -> None:
         f"parse_spec({USUAL!r}).pixels(sys.stdin.buffer.read()); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], input=jpeg(photograph(30, 40)), check=True)
+
+
+def test_of_a_part_the_size_of_the_whole_picture_is_given_and_a_suspect_one_stays_one(monkeypatch) -> None:
+    suspects, usual = [], preprocess.decode
+    monkeypatch.setattr(
+        preprocess, "decode", lambda data, suspect, **more: suspects.append(suspect) or usual(data, **more)
+    )
+    spec = parse_spec("decode|resize(8, 8)")
+    data = bmp(np.zeros((30, 50, 3), np.uint8))
+    pixels, width, height = spec.pixels(PartOfImage(data, Box(0, 0, 10, 20)), suspect=True)
+    assert (pixels.shape, width, height, suspects) == ((8, 8, 3), 50, 30, [True])

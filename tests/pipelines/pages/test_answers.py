@@ -6,12 +6,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from lookalike.model.errors import LookalikeError
+from lookalike.pages import answers
 from lookalike.pages.answers import AnswersOptions, answers_page
 from lookalike.pages.job import report
 from lookalike.query.tables import FORMATS
@@ -235,3 +237,15 @@ def test_what_the_index_was_tuned_with_tells_what_is_near(
     assert made
     assert told in made.html
     assert ('id="far"' in made.html) == (farthest > 0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "tuned", "farthest"),
+    [("cosine", [0.5, None, 0.2], 0.2), ("euclidean", [3.0, None, 9.0], 9.0), ("cosine", [None], None)],
+)
+def test_nothing_is_near_what_is_farther_than_for_every_index_shard(
+    monkeypatch, metric, tuned, farthest
+) -> None:
+    generation: Any = SimpleNamespace(metric=metric, indexes=tuned)
+    monkeypatch.setattr(answers.generations, "read_index", lambda _, one: SimpleNamespace(farthest=one))
+    assert answers._farthest("store", generation) == farthest

@@ -164,13 +164,15 @@ def test_no_more_shards_are_open_at_once_than_fit(out, monkeypatch):
 def test_what_was_taken_down_is_not_shown_by_workers_either(out, tmp_path, parted):
     shutil.copytree(parted.store, tmp_path / "store")
     out.settings["store"] = str(tmp_path / "store")
-    queries = asked(out, "vectors")
+    queries, ids = asked(out, "vectors"), asked(out, "ids")
     tables(out, queries)
     gone = out.results["item_id"].to_pylist()[:5]
     exclusions.add(str(tmp_path / "store"), gone)
-    expected = tables(out, queries)
-    assert tables(out, queries, *SMALL) == expected
-    assert not set(gone) & set(out.results["item_id"].to_pylist())
+    for one in (queries, ids):
+        expected = tables(out, one)
+        assert tables(out, one, *SMALL) == expected
+        assert not set(gone) & set(out.results["item_id"].to_pylist())
+    assert not set(gone) & set(out.results["query_id"].to_pylist())
 
 
 def test_a_long_file_is_answered_in_stages_though_the_index_is_small(out, monkeypatch):

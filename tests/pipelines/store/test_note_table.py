@@ -4,6 +4,7 @@ import hashlib
 import io
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -158,3 +159,9 @@ def test_a_byte_that_changed_in_a_digest_is_told_and_not_believed():
     )  # neither the least nor the greatest, which stand twice
     with pytest.raises(LookalikeError, match="damaged"):
         read_note_table(io.BytesIO(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]), "x")
+
+
+def test_of_notes_that_were_taken_others_may_be_taken():
+    some = NoteTable.of(map(usual, range(4))).take(np.array([3, 1, 0]))
+    assert list(some.take(np.array([2, 1]))) == [usual(0), usual(1)]
+    assert list(some[1:]) == [usual(1), usual(0)]
