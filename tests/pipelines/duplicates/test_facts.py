@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
+from lookalike.duplicates import facts
 from lookalike.duplicates.catalogues import Catalogue, numbered
 from lookalike.duplicates.facts import Corpus, make_items
 from lookalike.duplicates.keeping import keeper
@@ -40,3 +43,26 @@ def test_an_image_shard_changed_when_its_file_did(published, tmp_path) -> None:
         rows = run.connection.execute("SELECT DISTINCT shard, changed FROM items ORDER BY shard").fetchall()
     times = [path.stat().st_mtime_ns for path in sorted(published.shards.iterdir())]
     assert rows == list(enumerate(times))
+
+
+def test_of_an_id_in_several_image_shards_the_record_of_the_first_counts(
+    published, tmp_path, monkeypatch
+) -> None:
+    generation = generations.read(str(published.store), published.generation["name"])
+    catalogue = Catalogue(published.loaded, generation, pa.array([], pa.string()))
+    usual = facts._facts
+
+    def with_another(corpus: Corpus) -> Iterator[pa.RecordBatch]:
+        row = {"shard": 9, "place": 0, "item_id": "p01.jpg", "content_hash": "x", "width": 1, "height": 1}
+        yield pa.RecordBatch.from_pylist([row], facts._FACTS)
+        yield from usual(corpus)
+
+    monkeypatch.setattr(facts, "_facts", with_another)
+    with opened(str(tmp_path), ()) as run:
+        make_items(run, [Corpus(catalogue)], numbered([catalogue]), np.arange(24), keeper("largest"))
+        statement = "SELECT shard, place FROM items WHERE item_id = 'p01.jpg'"
+        assert run.connection.execute(statement).fetchall() == [(0, 1)]
+
+
+def test_times_of_change_are_told_alike_by_disks_and_by_object_stores() -> None:
+    assert facts._nanoseconds("1700000000.0") == facts._nanoseconds("1700000000000000000")

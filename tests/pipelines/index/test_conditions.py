@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike.config.job import Query
 from lookalike.index.answers import ask, merged
 from lookalike.index.conditions import Conditions
 from lookalike.model.errors import LookalikeError
@@ -155,3 +158,16 @@ def test_values_out_of_range_are_refused(options):
 
 def test_a_filter_over_columns_of_the_queries_waits_for_them():
     Conditions(where="price < query.price").check(METADATA, "cosine")
+
+
+def test_what_is_said_takes_the_place_of_the_job_file_and_leaves_the_rest():
+    job = Query(where="price > 1", min_score=0.5, group_by="maker", per_group=2, diversify=0.5)
+    of_job = Conditions("price > 1", 0.5, None, "maker", 2, 0.5)
+    assert Conditions.of(job) == Conditions.of(job, {"where": None, "per_group": None}) == of_job
+    assert Conditions.of(job, {"where": "price < 9", "min_score": 0.0}) == replace(
+        of_job, where="price < 9", min_score=0.0
+    )
+
+
+def test_diversity_chooses_among_five_times_as_many():
+    assert (Conditions().pool(7), Conditions(diversify=1.0).pool(7)) == (7, 35)

@@ -27,6 +27,21 @@ def test_an_id_that_came_in_an_earlier_block_is_a_failure_and_blocks_of_nothing_
     ]
 
 
+def test_rows_of_one_number_are_one_query_and_come_again_as_one():
+    ones = np.ones((4, 2), np.float32)
+    first = Block(["a", "a", "b", "b"], ones, np.array([0, 0, 2, 2]))
+    again = Block(["c", "a", "a", "a"], ones, np.array([4, 5, 5, 7]))
+    one, other = unique(iter([first, again]))
+    assert (one.ids, one.failures) == (["a", "a", "b", "b"], [])
+    assert other.ids == ["c"]
+    assert [(failure.number, failure.query_id) for failure in other.failures] == [(5, "a"), (7, "a")]
+
+
+def test_a_block_of_failures_alone_is_told():
+    nothing = Block([], np.empty((0, 2), np.float32), np.array([], int), [Failure(0, "x", "read", "cut")])
+    assert list(unique(iter([nothing]))) == [nothing]
+
+
 @pytest.mark.parametrize(("metric", "refused"), [("cosine", [1, 2, 3]), ("euclidean", [2, 3])])
 def test_what_cannot_be_searched_is_told_row_by_row(metric, refused):
     vectors = np.array([[1, 0], [0, 0], [np.nan, 0], [np.inf, 1], [0, 1e-30]], np.float32)

@@ -25,3 +25,9 @@ def test_two_columns_cannot_have_one_name(names):
     schema = pa.schema([(name, pa.string()) for name in names])
     with pytest.raises(LookalikeError, match=r"names differ in the results\. Received: query\.title twice"):
         carried_fields(schema, ["title"])
+
+
+def test_a_column_cannot_have_the_name_of_what_an_item_has_with_the_prefix():
+    schema = pa.schema([("title", pa.string())])
+    with pytest.raises(LookalikeError, match=r"Received: query\.title twice"):
+        carried_fields(schema, ["title", "query.title"])

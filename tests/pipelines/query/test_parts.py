@@ -49,3 +49,11 @@ def test_an_id_that_comes_again_is_told_with_its_place_in_whatever_part_it_is(tm
         for name in parts
     }
     assert again == {"0": [(2, "a")], "1": [], "2": [(0, "b"), (2, "c"), (3, "a")]}
+
+
+def test_a_query_of_several_rows_does_not_come_again_in_itself(tmp_path):
+    with write_part(str(tmp_path), "0", 1) as add:
+        add(Block(["a", "a", "b"], np.ones((3, 1), np.float32), np.array([0, 0, 2])))
+    parts = read_parts(str(tmp_path))
+    assert [part.queries for part in parts] == [3]
+    assert find_repeated(str(tmp_path), parts, None) == 0

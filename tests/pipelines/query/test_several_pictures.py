@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.index.answers import Answers
+from lookalike.index.groups import Grouping
 from lookalike.index.query_blocks import QueryBlock
 from lookalike.query.several_pictures import best_of, one_answer_each
 
@@ -69,3 +70,11 @@ def test_it_is_what_all_items_of_all_pictures_give(data):
         rows = [row for row, number in zip(scores, numbers, strict=True) if number == query]
         best = [(max(row[item] for row in rows), item) for item in items]
         assert found[query] == sorted(best, key=lambda one: (-one[0], one[1].encode()))[:k]
+
+
+def test_of_a_group_no_more_are_matches_than_of_one_picture():
+    rows = [[(0.9, "a"), (0.5, "c")], [(0.8, "b"), (0.7, "d")]]
+    answers = answers_of(rows, 2)
+    answers = Answers(answers.near, answers.items.append_column("brand", pa.array(["x", "y", "x", "y"])))
+    found = best_of(answers, np.array([0, 0]), 2, Grouping("brand", 1))
+    assert [item for row in as_lists(found) for _, item in row] == ["a", "d"]
