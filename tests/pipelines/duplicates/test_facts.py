@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +64,28 @@ def test_of_an_id_in_several_image_shards_the_record_of_the_first_counts(
         make_items(run, [Corpus(catalogue)], numbered([catalogue]), np.arange(24), keeper("largest"))
         statement = "SELECT shard, place FROM items WHERE item_id = 'p01.jpg'"
         assert run.connection.execute(statement).fetchall() == [(0, 1)]
+
+
+def test_the_field_of_a_rule_is_that_of_the_catalogue_that_is_kept_and_no_number_is_none(
+    published, tmp_path, monkeypatch
+) -> None:
+    generation = generations.read(str(published.store), published.generation["name"])
+    nothing = pa.array([], pa.string())
+    one = Catalogue(published.loaded, replace(generation, metadata={}), nothing)
+    other = Catalogue(published.loaded, replace(generation, metadata={"price": "float64"}), nothing)
+
+    def behind(*arguments: Any) -> Iterator[pa.Table]:
+        field = arguments[-1]
+        rows = {"side": pa.array([1, 1], pa.int8()), "item": [0, 1], "vector": [0, 1]}
+        yield pa.table(
+            {**rows, "item_id": ["p00.jpg", "p01.jpg"], "field": pa.array([1.5, np.nan], field.type)}
+        )
+
+    monkeypatch.setattr(facts, "items_behind", behind)
+    with opened(str(tmp_path), ()) as run:
+        make_items(run, [Corpus(one), Corpus(other)], [], np.arange(2), keeper("field:price"))
+        found = run.connection.execute("SELECT item_id, field FROM items ORDER BY item").fetchall()
+    assert found == [("p00.jpg", 1.5), ("p01.jpg", None)]
 
 
 def test_times_of_change_are_told_alike_by_disks_and_by_object_stores() -> None:

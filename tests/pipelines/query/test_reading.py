@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,11 +27,11 @@ def test_row_groups_are_read_together_until_they_are_worth_a_worker(tmp_path, mo
         vectors = pa.array(list(np.ones((rows, 2), np.float32)), pa.list_(pa.float32()))
         pq.write_table(pa.table({"vector": vectors}), tmp_path / f"{name}.parquet", row_group_size=3)
     found = list(vector_sources(f"{tmp_path}/*.parquet"))
-    assert [(one.number, one.file.path[-9:], one.groups) for one in found] == [
-        (0, "a.parquet", (0, 1)),
-        (1, "a.parquet", (2, 3)),
-        (2, "a.parquet", (4,)),
-        (3, "b.parquet", (0,)),
+    assert [(one.number, one.file.path[-9:], one.groups, one.before) for one in found] == [
+        (0, "a.parquet", (0, 1), 0),
+        (1, "a.parquet", (2, 3), 0),
+        (2, "a.parquet", (4,), 0),
+        (3, "b.parquet", (0,), 14),
     ]
 
 
@@ -76,7 +78,10 @@ def test_vectors_that_several_workers_found_go_to_the_queries_that_asked(tmp_pat
             columns = pa.table({"is_item": [one != "z" for one in ids]})
             vectors = np.float32([[ord(one)] for one in ids])
             add(QueryBlock(ids, vectors, np.array(numbers), columns=columns))
-    reading.GatherVectors(reading.LookUp(str(tmp_path), "none", listed, 1, None, 9, 9))([0])
+    checked: list[list[str]] = []
+    check: Any = lambda block: checked.append(block.ids) or block  # noqa: E731
+    reading.GatherVectors(reading.LookUp(str(tmp_path), "none", listed, 1, None, 9, 9), check)([0])
+    assert checked == [["a", "b", "c"]]
     (block,) = read_queries([queries_of(str(tmp_path), 0, "00000000")])
     assert (block.ids, block.vectors.ravel().tolist()) == (["a", "b", "c"], [*map(ord, "abc")])
     assert [f.query_id for f in read_failures(str(tmp_path), "failures", "00000000")] == ["none"]
