@@ -21,7 +21,18 @@ def load(tmp_path):
 def test_what_is_left_out_has_its_default(load):
     config = load(LEAST)
     assert (config.metric, config.query.k, config.index.recall_target) == ("cosine", 10, 0.99)
-    assert (config.gates.max_reject_fraction, config.gates.allow_damaged_shards) == (0.05, False)
+    assert config.gates.model_dump() == {
+        "max_reject_fraction": 0.05,
+        "max_shrink_fraction": 0.2,
+        "allow_damaged_shards": False,
+        "digests": "new",
+        "min_recall": None,
+        "min_top10_overlap": None,
+    }
+    assert config.retention.model_dump() == {"generations": 7, "days": None}
+    assert (config.index.grow, config.index.bytes, config.query.combine) == (0.1, "float32", "best")
+    corpus = config.corpus
+    assert (corpus.trust, corpus.duplicate_ids, corpus.follow_links) == ("metadata", "keep_first", False)
 
 
 def test_the_readers_get_every_option_of_the_corpus(load):

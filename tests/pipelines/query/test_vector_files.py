@@ -33,6 +33,16 @@ def test_a_damaged_vector_is_noticed_where_the_file_has_checksums(copied):
     assert "sealed.parquet is not a whole Parquet file" in refused(copied, path)
 
 
+def test_of_some_row_groups_the_rows_have_their_numbers_in_the_file_and_over_all_files(tmp_path):
+    path = tmp_path / "q.parquet"
+    rows = np.arange(14, dtype=np.float32).reshape(7, 2) + 1
+    pq.write_table(pa.table({"vector": pa.array(list(rows), pa.list_(pa.float32()))}), path, row_group_size=3)
+    (block,) = vector_files.vectors_of_groups(files.look(str(path)), (1, 2), 2, "cosine", "f", before=100)
+    assert block.numbers.tolist() == [3, 4, 5, 6]
+    assert block.ids == ["103", "104", "105", "106"]
+    np.testing.assert_array_equal(block.vectors, rows[3:])
+
+
 @pytest.mark.slow
 def test_a_small_file_of_very_many_numbers_or_long_ids_is_refused_unread(tmp_path):
     path = str(tmp_path / "q.parquet")
