@@ -192,6 +192,47 @@ def test_a_patient_one_tries_again(world, lease):
     assert not files.exists(world.path)
 
 
+def test_a_renewal_of_which_the_answer_was_lost_is_one(world, lease, monkeypatch):
+    lease.take()
+    replace = files.replace_bytes
+    monkeypatch.setattr(files, "replace_bytes", lambda *arguments: replace(*arguments) and False)
+    assert lease.renew()
+
+
+def test_two_runs_of_one_process_are_two_holders(world, lease):
+    lease.take()
+    assert not Lease(world.path, this_process("index"), world.wait).is_ours()
+
+
+def test_one_error_of_the_network_does_not_end_the_renewing(lease, monkeypatch, caplog):
+    answers = [OSError("reset"), RuntimeError("of a library"), True, False]
+    left = iter(answers)
+
+    def renew():
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    class Stop:
+        def wait(self, seconds):
+            assert seconds == RENEW_SECONDS
+
+    monkeypatch.setattr(lease, "renew", renew)
+    lease._keep(Stop())
+    assert not list(left)
+    assert "was lost; this run will publish nothing" in caplog.text
+
+
+def test_a_run_that_is_done_does_not_fail_where_the_lock_cannot_be_deleted(lease, monkeypatch):
+    def fails(_):
+        raise OSError("gone")
+
+    monkeypatch.setattr(files, "delete_files", fails)
+    with lease.kept() as check:
+        check()
+
+
 def test_a_store_behind_a_url_is_held_by_a_lease(bucket):
     with hold("mem://bucket/store", "nightly") as check:
         check()

@@ -205,6 +205,43 @@ class Nights:
         self.is_untouched &= what not in BEHIND
 
 
+@pytest.fixture
+def sealed(monkeypatch) -> Nights:
+    """Two shards, and a file of their notes that is taken at its word."""
+    nights = Nights(Bucket(monkeypatch), random.Random(0))
+    for shard in (0, 1):
+        nights.step("embed", shard, 0)
+    assert not finished_shards(STORE, ENCODER).are_listed
+    return nights
+
+
+def shards_of(found) -> list[str]:
+    return sorted(note.shard for note in found.notes)
+
+
+def test_who_looks_lists_the_store_though_the_file_can_be_taken_at_its_word(sealed):
+    sealed.delete(1)
+    assert shards_of(finished_shards(STORE, ENCODER)) == ["0.tar", "1.tar"]
+    found = finished_shards(STORE, ENCODER, look=True)
+    assert (shards_of(found), found.are_listed) == (["0.tar"], True)
+
+
+def test_a_file_that_names_what_is_gone_is_not_sealed_as_it_is(sealed):
+    sealed.delete(1)
+    break_seal(STORE, ENCODER)
+    assert not finished_shards(STORE, ENCODER).are_kept
+    keep_notes(STORE, ENCODER, ())
+    found = finished_shards(STORE, ENCODER)
+    assert (shards_of(found), found.are_listed) == (["0.tar"], False)
+
+
+def test_a_note_of_another_size_is_another_also_in_the_same_second(sealed):
+    write_note(STORE, a_shard(0, read=1_000_000))
+    break_seal(STORE, ENCODER)
+    read = {note.shard: note.read for note in finished_shards(STORE, ENCODER).notes}
+    assert read["0.tar"] == 1_000_000
+
+
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SEALED, st.integers(0, 99))
