@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.filesystem import files
+from lookalike.model.errors import LookalikeError
 from lookalike.store import note_file, note_listing
 from lookalike.store.note_file import break_seal, read_note_file, without, write_note_file
 from lookalike.store.note_listing import changed_behind, finished_shards, keep_notes
@@ -233,6 +234,33 @@ def test_a_file_that_names_what_is_gone_is_not_sealed_as_it_is(sealed):
     keep_notes(STORE, ENCODER, ())
     found = finished_shards(STORE, ENCODER)
     assert (shards_of(found), found.are_listed) == (["0.tar"], False)
+
+
+def test_notes_that_are_taken_at_their_word_come_from_the_oldest_to_the_newest(monkeypatch):
+    bucket = Bucket(monkeypatch)
+    nights = Nights(bucket, random.Random(0))
+    written = []
+    for shard in (3, 0, 5, 1, 4, 2):
+        bucket.now += 1
+        nights.put(shard)
+        written.append(nights.written)
+    keep_notes(STORE, ENCODER, written)
+    found = finished_shards(STORE, ENCODER)
+    assert not found.are_listed
+    assert [note.shard for note in found.notes] == [note.shard for note in written]
+
+
+def test_a_note_in_the_place_of_another_is_not_believed(tmp_path):
+    one, other = a_shard(0), a_shard(1)
+    for note in (one, other):
+        for beside in (note.path, note.rejects_path):
+            (tmp_path / beside).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / beside).touch()
+        write_note(str(tmp_path), note)
+    names = [tmp_path / note.path.replace(".parquet", ".json") for note in (one, other)]
+    names[1].write_bytes(names[0].read_bytes())
+    with pytest.raises(LookalikeError, match="is the note of another file"):
+        finished_shards(str(tmp_path), ENCODER)
 
 
 def test_a_note_of_another_size_is_another_also_in_the_same_second(sealed):
