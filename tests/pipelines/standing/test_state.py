@@ -103,6 +103,39 @@ def test_a_damaged_file_is_named(store, data):
         read_latest(store, "s")
 
 
+def test_what_replaces_answers_is_named_before_they_are_deleted(store, monkeypatch):
+    first = put(store, 1)
+    make_latest(store, "s", first, None, 7)
+    latest, _ = read_latest(store, "s")
+    second = put(store, 2)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "delete_others", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_latest(store, "s", second, latest, 1)
+    assert read_latest(store, "s")[1] == second
+    assert {first.name, second.name} <= listed(store)
+
+
+def test_a_table_that_was_cut_does_not_count(store):
+    answers = put(store, 12)
+    make_latest(store, "s", answers, None, 7)
+    files.write_bytes(state.standing_folder(store, "s", answers.name, "results.parquet"), b"1")
+    assert read_answers(store, "s", answers.name) is None
+    with pytest.raises(LookalikeError, match="Expected the tables"):
+        read_latest(store, "s")
+
+
+def test_a_manifest_that_is_another_than_was_named_is_not_believed(store):
+    answers = put(store, 1)
+    make_latest(store, "s", answers, None, 7)
+    state.write_answers(store, "s", replace(answers, counts={"answered": 9}))
+    with pytest.raises(LookalikeError, match=r"answers\.json should have SHA-256"):
+        read_latest(store, "s")
+
+
 def test_what_a_dead_run_left_beside_the_tables_is_deleted(store):
     answers = put(store, 1)
     for left in (".query-1/work/0", ".unfinished"):

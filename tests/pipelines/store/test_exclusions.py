@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lookalike.store.exclusions import (
     remove,
     unknown_ids,
 )
+from lookalike.store.generation import publish
 from tests.support.places import ROOT
 from tests.support.small_stores import Bucket, SmallStore, flip
 
@@ -118,6 +120,16 @@ def test_ids_that_no_generation_has_are_told(tmp_path):
     small.publish(1, ["a1", "b0"])
     assert unknown_ids(small.path, ["x", "a0-0", "a1-1", "x", "b0-0", "y"]) == ["x", "y"]
     assert unknown_ids(small.path, []) == []
+
+
+def test_ids_that_a_generation_left_out_as_taken_down_are_known(tmp_path):
+    small = SmallStore(tmp_path / "store")
+    whole = small.publish(0, ["a0", "b0"])
+    assert unknown_ids(small.path, ["b0-1"]) == []
+    publish(small.path, replace(whole, indexes=(small.index(["a0"]),)))
+    assert unknown_ids(small.path, ["a0-0", "b0-1"]) == ["b0-1"]
+    publish(small.path, replace(whole, indexes=(small.index(["a0"]),), excluded=2))
+    assert unknown_ids(small.path, ["a0-0", "b0-1", "x"]) == ["x"]
 
 
 def test_the_nearest_id_is_one_that_is_served(tmp_path):

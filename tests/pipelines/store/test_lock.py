@@ -1,5 +1,6 @@
 """One writer on a store: the second is told who the first is, and a dead one never blocks."""
 
+import contextlib
 import json
 import logging
 import os
@@ -160,3 +161,16 @@ def test_nothing_of_an_earlier_holder_is_left_in_the_lock(path):
     Path(path, "LOCK").write_text('{"what": "' + "x" * 2000 + '"}')
     with hold(path, "nightly"):
         assert parse_holder(Path(path, "LOCK").read_bytes()).what == "nightly"
+
+
+def test_a_fork_that_leaves_the_block_leaves_the_lock_as_it_is(path):
+    with contextlib.ExitStack() as held:
+        held.enter_context(hold(path, "nightly"))
+        if not (child := os.fork()):
+            code = 1
+            with contextlib.suppress(BaseException):
+                held.close()
+                code = 0
+            os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        assert parse_holder(Path(path, "LOCK").read_bytes()).pid == os.getpid()
