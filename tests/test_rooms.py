@@ -44,7 +44,6 @@ WITHOUT_A_TEST = {
     "lookalike.cli.duplicates": "run by the tests of tests/pipelines/duplicates/test_job.py",
     "lookalike.cli.explain": "run by the tests of tests/pipelines/explain/test_job.py",
     "lookalike.cli.init": "run by tests/pipelines/config/test_examples.py",
-    "lookalike.cli.jobs": "each command is run by the tests of its job: pack, embed, index, nightly, query",
     "lookalike.cli.options": "read by every command; what --set does is in tests/pipelines/config/test_job_file.py",
     "lookalike.cli.steps": "its options are parsed in tests/pipelines/encoder/test_tune.py",
     "lookalike.cli.train": "run by the tests of tests/pipelines/train/test_job.py",

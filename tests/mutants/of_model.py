@@ -88,7 +88,7 @@ CHANGES: dict[str, list[Change]] = {
             "an encoder of which a file was changed is opened",
         ),
         worse(
-            "set(_files(folder)) - listed.keys() - {MANIFEST, CALIBRATION}",
+            "set(_files(folder)) - listed.keys() - beside",
             "set()",
             "a file that the manifest does not list is in an encoder",
         ),
