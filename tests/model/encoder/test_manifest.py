@@ -1,12 +1,15 @@
 """`encoder.json`: of the right types, and its files are exactly those it lists."""
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lookalike.model.encoder import manifest
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.manifest import manifest_digest, read_manifest
 from lookalike.model.errors import LookalikeError
@@ -160,3 +163,60 @@ def test_what_is_no_json_of_ours_is_one_sentence(bundle, text):
 def test_a_bundle_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     assert "cannot be read" in refused(tmp_path / "file")
+
+
+WHOLE: dict[str, Any] = {
+    "format": 1,
+    "name": "tiny",
+    "dim": 16,
+    "preprocessing": "decode|resize(8, 8)",
+    "pooling": "avg",
+    "projection": {"kind": "pca"},
+    "unit_length": True,
+    "variant": "int8",
+    "views": {"flip": False, "scales": [1.0]},
+    "retrieval": None,
+    "files": {
+        "int8.tflite": "a" * 64,
+        "projection.npz": "b" * 64,
+        "saved_model/saved_model.pb": "c" * 64,
+        "saved_model/variables/variables.index": "d" * 64,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "decides"),
+    [
+        ({"format": 2}, True),
+        ({"dim": 8}, True),
+        ({"preprocessing": "decode|resize(9, 9)"}, True),
+        ({"pooling": "max"}, True),
+        ({"unit_length": False}, True),
+        ({"variant": "float"}, True),
+        ({"views": {"flip": True, "scales": [1.0]}}, True),
+        ({"files": WHOLE["files"] | {"int8.tflite": "0" * 64}}, True),
+        ({"files": WHOLE["files"] | {"projection.npz": "0" * 64}}, True),
+        ({"files": WHOLE["files"] | {"saved_model/saved_model.pb": "0" * 64}}, False),
+        ({"name": "other"}, False),
+        ({"retrieval": {"query_expansion": None}}, False),
+    ],
+    ids=str,
+)
+def test_all_that_decides_a_vector_is_in_the_fingerprint_and_nothing_else(other, decides) -> None:
+    assert (manifest.fingerprint(WHOLE | other) != manifest.fingerprint(WHOLE)) == decides
+
+
+def test_two_variants_of_the_same_files_have_two_fingerprints() -> None:
+    bare = WHOLE | {"files": {}, "instructions": "avx2"}
+    found = {manifest.fingerprint(bare, variant) for variant in ("int8", "float")}
+    assert len(found) == 2
+
+
+def test_a_file_that_changed_since_it_was_checked_is_not_read(tmp_path) -> None:
+    (tmp_path / "int8.tflite").write_bytes(b"network")
+    listed = {"files": {"int8.tflite": hashlib.sha256(b"network").hexdigest()}}
+    assert manifest.read_listed(tmp_path, listed, "int8.tflite") == b"network"
+    (tmp_path / "int8.tflite").write_bytes(b"another")
+    with pytest.raises(LookalikeError, match=r"The encoder is damaged: .*int8\.tflite"):
+        manifest.read_listed(tmp_path, listed, "int8.tflite")
