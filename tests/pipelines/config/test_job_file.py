@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from lookalike.config.job import load_config
-from lookalike.config.job_file import read_job
+from lookalike.config.job_file import make_job, read_job
 from lookalike.model.errors import LookalikeError
 from tests.support.job_files import LEAST, changed, loader, refused
 
@@ -149,3 +149,18 @@ def test_a_file_that_is_right_is_what_it_says(tmp_path):
     (tmp_path / "some.yaml").write_text("section: {number: 2}")
     job = read_job(File, tmp_path / "some.yaml", ["either=true", "section.words.a=b"])
     assert (job.section.number, job.section.words, job.either) == (2, {"a": "b"}, True)
+
+
+def test_keys_of_a_program_count_instead_of_those_of_a_job_and_the_job_stays(tmp_path):
+    (tmp_path / "some.yaml").write_text("section: {number: 2}")
+    job = read_job(File, tmp_path / "some.yaml")
+    made = make_job(File, job, {"section.number": 3})
+    assert (made.section.number, job.section.number) == (3, 2)
+    assert make_job(File, job, {}) is job
+
+
+def test_what_a_job_of_a_program_does_not_set_stays_unset(tmp_path):
+    (tmp_path / "some.yaml").write_text("section: {number: 2}")
+    made = make_job(File, read_job(File, tmp_path / "some.yaml"), {"section.number": 3})
+    assert made.model_fields_set == {"section"}
+    assert made.section.model_fields_set == {"number"}

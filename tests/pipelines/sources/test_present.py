@@ -1,6 +1,7 @@
 """Which fields a shard has, for a sentence."""
 
 import gzip
+import io
 import json
 import os
 import tarfile
@@ -77,3 +78,13 @@ def test_a_header_of_gigabytes_is_not_read(tmp_path):
     fields, grown = measured(lambda: found(path))
     assert not fields
     assert grown < 64 << 20
+
+
+def test_a_field_may_be_of_a_later_record_alone(tmp_path):
+    with tarfile.open(tmp_path / "some.tar", "w") as archive:
+        for number in range(4):
+            content = json.dumps({"a": 1} | ({"b": 1} if number == 2 else {})).encode()
+            member = tarfile.TarInfo(f"{number}.json")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert found(tmp_path / "some.tar") == {"a", "b"}
