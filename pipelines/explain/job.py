@@ -74,7 +74,7 @@ def explain(config: Config, query: str, match: str, out: str, pairs: int = PAIRS
     stem, _, suffix = out.rpartition(".")
     if not stem or suffix.lower() not in _FORMATS:
         raise LookalikeError(f"Expected a picture to write that ends in .png or .jpg. Received: {out}")
-    if out in (query, match):
+    if out in (query, match) or any(files.is_same_file(out, name) for name in (query, match)):
         raise LookalikeError(f"Expected another file to write than one that is explained. Received: {out}")
     is_file = {name: files.exists(name) and not files.is_folder(name) for name in (query, match)}
     options = config.corpus.source_options()

@@ -29,6 +29,7 @@ UNUSED_DAYS = 7
 _COPY = "copy"
 _STATE = "state.json"
 _UNFINISHED = ".lookalike-"
+_NEW = "new"
 
 
 def local_copy(folder: str, digest: str) -> str:
@@ -51,7 +52,7 @@ def local_copy(folder: str, digest: str) -> str:
     if not _is_whole(entry):
         _delete_unused(cache)
         with tempfile.TemporaryDirectory(dir=cache, prefix=_UNFINISHED) as temporary:
-            new = os.path.join(temporary, "new")
+            new = os.path.join(temporary, _NEW)
             _fetch(folder, os.path.join(new, _COPY))
             with _new_file(os.path.join(new, _STATE)) as state:
                 state.write(json.dumps(_state(new)).encode())
@@ -123,7 +124,7 @@ def _delete_unused(cache: str) -> None:
     for entry in os.scandir(cache):
         with contextlib.suppress(OSError):  # another process was faster
             state = os.path.join(entry.path, _STATE)
-            unfinished = entry.name.startswith(_UNFINISHED)
+            unfinished = entry.name.startswith(_UNFINISHED) and set(os.listdir(entry.path)) <= {_NEW}
             if not unfinished and not _is_entry(entry.path):
                 continue
             asked_for = os.stat(entry.path if unfinished else state).st_mtime

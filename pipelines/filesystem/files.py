@@ -288,6 +288,15 @@ def entries(folder: str) -> set[str]:
     return {file.path.split("/")[start] for file in list_files(folder)}
 
 
+def is_same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to one file that is there; of URLs, whether they are the same."""
+    if is_remote(one) or is_remote(other):
+        return one == other
+    with contextlib.suppress(OSError):
+        return os.path.samefile(_local(one), _local(other))
+    return False
+
+
 def reason(error: OSError) -> str:
     """One sentence for what a file system reports, such as `No space left on device: out/results.parquet`."""
     text = error.strerror or str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from ..filesystem import files
 from ..filesystem.paths import anchored
 
+_RUN = re.compile("[0-9a-f]{32}")
 _LEFT_SECONDS = 86400.0
 """Age from which on the folder of another run is that of a dead one."""
 
@@ -45,7 +47,8 @@ def _delete_dead(out: str, prefix: str) -> None:
         return
     before = (time.time() - _LEFT_SECONDS) * 1e9
     for entry in os.scandir(out):
-        is_old = entry.name.startswith(prefix) and entry.stat().st_mtime_ns < before
+        is_ours = _RUN.fullmatch(entry.name.removeprefix(prefix)) and entry.is_dir(follow_symlinks=False)
+        is_old = is_ours and entry.stat().st_mtime_ns < before
         if is_old and all(int(file.modified) < before for file in files.list_files(entry.path)):
             with contextlib.suppress(OSError):
                 files.delete([entry.path])

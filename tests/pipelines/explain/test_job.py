@@ -83,6 +83,14 @@ def test_an_out_that_is_no_picture_or_one_of_the_two_is_refused(published, out, 
     assert expected in done.sentence
 
 
+def test_an_out_that_is_one_of_the_two_by_another_path_is_refused(published, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "link").symlink_to(tmp_path)
+    done = published.run("explain", tmp_path / "a.jpg", "p01.jpg", "-o", tmp_path / "link" / "a.jpg")
+    assert "Expected another file to write" in done.sentence
+    assert (tmp_path / "a.jpg").read_bytes() == picture(1)
+
+
 @pytest.mark.slow
 def test_a_picture_without_a_direction_has_no_score(make_encoder, tmp_path):
     make_encoder(tmp_path / "encoder", use_bias=False, dim=None)

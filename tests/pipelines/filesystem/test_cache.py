@@ -94,7 +94,9 @@ def test_what_nobody_asked_for_in_a_while_is_deleted_when_another_is_fetched(buc
     folder = tmp_path / "cache"
     for digest in ("unused", "used", "lately"):
         cache.local_copy(FOLDER, digest)
-    (folder / ".lookalike-killed").mkdir()
+    (folder / ".lookalike-killed" / "new").mkdir(parents=True)
+    (folder / ".lookalike-settings").mkdir()
+    (folder / ".lookalike-settings" / "mine.txt").touch()
     old = time.time() - (UNUSED_DAYS + 1) * 86400
     for path in (folder / "unused" / "state.json", folder / "used" / "state.json", *folder.iterdir()):
         os.utime(path, (old, old))
@@ -102,7 +104,7 @@ def test_what_nobody_asked_for_in_a_while_is_deleted_when_another_is_fetched(buc
     os.utime(folder / "lately" / "state.json", (lately, lately))
     cache.local_copy(FOLDER, "used")
     cache.local_copy(FOLDER, "new")
-    assert sorted(os.listdir(folder)) == ["lately", "new", "used"]
+    assert sorted(os.listdir(folder)) == [".lookalike-settings", "lately", "new", "used"]
 
 
 @pytest.mark.parametrize(

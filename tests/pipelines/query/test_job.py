@@ -413,3 +413,18 @@ def test_more_matches_than_there_are_items_are_as_many_as_there_are(copied):
     path.write_text("p00.jpg\n")
     assert copied.query(path, "-k", 10**13, "--diversify", 0.5).code == 0
     assert copied.results["rank"].to_pylist() == list(range(1, 25))
+
+
+@pytest.mark.parametrize("name", ["results.csv", "failures.csv", "query.json", "*.csv"])
+def test_queries_among_what_a_job_writes_are_refused_and_stay(copied, name):
+    out = copied.folder / "out"
+    out.mkdir()
+    path = out / name.replace("*", "results")
+    path.write_text("query_id,item_id\nq,p00.jpg\n")
+    (copied.folder / "link").symlink_to(out)
+    done = copied.query(copied.folder / "link" / name, form="csv")
+    assert done.code == 2
+    assert done.sentence.startswith(
+        "Expected queries that are not among what this writes; name another --out"
+    )
+    assert path.read_text() == "query_id,item_id\nq,p00.jpg\n"

@@ -208,7 +208,7 @@ def test_nothing_but_bad_queries_or_none_at_all(out):
 
 
 def test_the_folder_of_a_killed_run_is_deleted_by_a_later_one_when_it_is_old(out):
-    left = [out.folder / "out" / f".query-{name}" / "ids" / "part" for name in ("old", "young")]
+    left = [out.folder / "out" / f".query-{number:032}" / "ids" / "part" for number in range(2)]
     for path in left:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"")

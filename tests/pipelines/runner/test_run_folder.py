@@ -11,21 +11,24 @@ from tests.support.small_stores import Bucket
 
 def test_it_is_gone_in_the_end_and_that_of_a_dead_run_after_a_day(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    dead, other, of_another = (tmp_path / "out" / name for name in (".x-dead", ".x-other", ".y-dead"))
+    names = (f".x-{0:032}", f".x-{1:032}", f".y-{0:032}", ".x-mine")
+    dead, other, of_another, mine = (tmp_path / "out" / name for name in names)
     before = time.time() - 90_000
-    for folder in (dead, other, of_another):
+    for folder in (dead, other, of_another, mine):
         folder.mkdir(parents=True)
-    for folder in (dead, of_another):
+    (tmp_path / "out" / ".x-notes").write_text("mine")
+    for folder in (dead, of_another, mine, tmp_path / "out" / ".x-notes"):
         os.utime(folder, (before, before))
+    left = sorted([*names[1:], ".x-notes"])
     with run_folder("out", "x", ()) as folder:
         assert os.path.dirname(folder) == str(tmp_path / "out")
-        assert sorted(os.listdir("out")) == [".x-other", ".y-dead"]
+        assert sorted(os.listdir("out")) == left
         os.mkdir(folder)
-    assert sorted(os.listdir("out")) == [".x-other", ".y-dead"]
+    assert sorted(os.listdir("out")) == left
 
 
 def test_one_that_is_old_but_was_written_to_stays(tmp_path) -> None:
-    alive = tmp_path / ".x-alive"
+    alive = tmp_path / f".x-{0:032}"
     alive.mkdir()
     (alive / "part").write_text("new")
     before = time.time() - 90_000
