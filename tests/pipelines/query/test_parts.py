@@ -57,3 +57,11 @@ def test_a_query_of_several_rows_does_not_come_again_in_itself(tmp_path):
     parts = read_parts(str(tmp_path))
     assert [part.queries for part in parts] == [3]
     assert find_repeated(str(tmp_path), parts, None) == 0
+
+
+def test_a_query_of_several_rows_that_comes_again_is_told_once(tmp_path):
+    write(tmp_path, "0", ["a"])
+    with write_part(str(tmp_path), "1", 1) as add:
+        add(Block(["a", "a", "b"], np.ones((3, 1), np.float32), np.array([0, 0, 2])))
+    assert find_repeated(str(tmp_path), read_parts(str(tmp_path)), str(tmp_path)) == 1
+    assert [failure.query_id for failure in read_failures(str(tmp_path), "repeated", "1")] == ["a"]

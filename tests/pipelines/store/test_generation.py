@@ -9,6 +9,7 @@ from lookalike.filesystem import files
 from lookalike.model.errors import LookalikeError
 from lookalike.store.generation import (
     Generation,
+    HiddenRows,
     IndexRef,
     current_name,
     generation_name,
@@ -104,3 +105,11 @@ def test_a_name_sorts_behind_the_one_before_whatever_the_clock_says(seconds):
     before = generation_name(noon, "f" * 8)
     name = generation_name(noon + timedelta(seconds=seconds), "0" * 8, before)
     assert name == "20250102T120001Z-00000000" > before
+
+
+def test_an_addition_is_no_index_shard_and_items_that_are_hidden_make_an_index_another():
+    (shard,) = GENERATION.indexes
+    addition = dataclasses.replace(shard, path="indexes/y", added_to=shard.path)
+    assert dataclasses.replace(GENERATION, indexes=(shard, addition)).index_shards == (shard,)
+    hidden = [dataclasses.replace(shard, hidden=HiddenRows("hidden/x", digest * 64, 1)) for digest in "ab"]
+    assert len({one.key for one in (shard, *hidden)}) == 3

@@ -53,3 +53,8 @@ def test_each_gets_its_own():
 def test_among_many_ids_spelling_is_compared_for_a_few_only(monkeypatch):
     monkeypatch.setattr("lookalike.store.nearest._COMPARISONS", 5)
     assert nearest(["cast/18.jpg", "cats/17"], [KNOWN]) == {"cats/17": "cats/17.jpg"}
+
+
+def test_what_differs_by_case_alone_is_nearer_than_what_differs_by_a_letter():
+    known = [pa.chunked_array([["cats/17.jpg", "CATS/18.JPG"]])]
+    assert nearest(["CATS/17.JPG"], known) == {"CATS/17.JPG": "cats/17.jpg"}

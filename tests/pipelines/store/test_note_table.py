@@ -1,5 +1,6 @@
 """Whatever a note says, it comes back from a table as it went in, and a usual one takes little room there."""
 
+import errno
 import hashlib
 import io
 from dataclasses import replace
@@ -165,3 +166,14 @@ def test_of_notes_that_were_taken_others_may_be_taken():
     some = NoteTable.of(map(usual, range(4))).take(np.array([3, 1, 0]))
     assert list(some.take(np.array([2, 1]))) == [usual(0), usual(1)]
     assert list(some[1:]) == [usual(1), usual(0)]
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_table():
+    class Failing(io.BytesIO):
+        def read(self, *_):
+            raise OSError(errno.EIO, "the disk")
+
+    file = Failing()
+    NoteTable.of([usual(1)]).write(file)
+    with pytest.raises(OSError, match="the disk"):
+        read_note_table(file, "x")
