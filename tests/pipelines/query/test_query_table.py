@@ -127,3 +127,11 @@ def test_a_column_of_no_one_type_is_left_out_and_told(tmp_path, caplog):
 )
 def test_types_are_those_of_metadata(kind, carried):
     assert str(carried_type(kind)) == carried
+
+
+@pytest.mark.parametrize(
+    ("header", "joins"),
+    [("query_id,path", True), ("query_id,item_id", True), ("item_id", False), ("path", False)],
+)
+def test_neighbouring_rows_are_one_query_only_by_ids_of_queries(tmp_path, header, joins):
+    assert opened(tmp_path, f"{header}\n", "t.csv").joins_rows == joins
