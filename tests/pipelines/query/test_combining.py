@@ -15,7 +15,7 @@ from lookalike.model.encoder.post_processing import PostProcessing, QueryExpansi
 from lookalike.query.answering import results_schema
 from lookalike.query.blocks import Block, duplicate
 from lookalike.query.combining import Combine, Group, counts_of, rows_of
-from lookalike.query.parts import queries_of, write_failures, write_part
+from lookalike.query.parts import queries_of, read_failures, write_failures, write_part
 
 NEAR = [[[0.9, 0.5], [0.2, -np.inf]], [[0.7, -np.inf], [0.4, 0.1]]]
 """Of two index shards: how near they have items to two queries."""
@@ -82,3 +82,19 @@ def test_where_the_encoder_expands_queries_the_next_search_asks_what_lies_betwee
     np.testing.assert_allclose(
         block.vectors, [[0.8944, 0.4472]], atol=1e-3
     )  # (1, 0) + (0.6, 0.8), at length 1
+
+
+def test_queries_without_a_match_are_counted_and_told_but_for_those_that_came_before(tmp_path):
+    with write_part(str(tmp_path), "0", 2) as add:
+        add(Block(list("abc"), np.ones((3, 2), np.float32), np.arange(3)))
+    answers = str(tmp_path / "answers")
+    with write_answers(answers) as add_answers:
+        near = np.array([[0.9], [-np.inf], [-np.inf]], np.float32)
+        add_answers(Answers(near, pa.table({"item_id": ["x"]})))
+    with write_failures(str(tmp_path / "repeated" / "0")) as add:
+        add([duplicate(2, "c")])
+    group = Group(0, ("0",), (answers,))
+    Combine(str(tmp_path), Asked(1), 0, "cosine", results_schema({}), 0.5)([group])
+    counts = json.loads(files.read_bytes(counts_of(str(tmp_path), 0, 0)))
+    assert (counts["answered"], counts["unmatched"], counts["matches"]) == (1, 1, 1)
+    assert [one.query_id for one in read_failures(str(tmp_path), "unmatched", "0")] == ["b"]

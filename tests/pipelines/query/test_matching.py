@@ -7,8 +7,10 @@ import pyarrow as pa
 import pytest
 
 from lookalike.index.answers import Answers
-from lookalike.query.blocks import Block
-from lookalike.query.matching import CheckFilters, without_matches
+from lookalike.index.conditions import Conditions
+from lookalike.index.post_processing import Asked
+from lookalike.query.blocks import Block, Failure
+from lookalike.query.matching import CheckFilters, is_filtered, without_matches
 from tests.conftest import Job, picture
 from tests.support.queries import corpus, noisy, refused
 
@@ -153,3 +155,27 @@ def test_queries_without_a_match_are_told_in_order():
     block = Block(["a", "b", "c"], np.eye(3, dtype=np.float32), np.array([4, 5, 9]))
     found = without_matches(block, Answers(near, pa.table({"item_id": ["x"]})))
     assert [(one.number, one.query_id) for one in found] == [(5, "b"), (9, "c")]
+
+
+def test_every_query_whose_filter_is_refused_fails_once_among_those_that_failed_before():
+    columns = pa.table({"where": ["colour = 1", "x", "colour = 2", None, "price <"]})
+    numbers, before = np.array([0, 2, 2, 3, 6]), [Failure(1, "b", "decode", ""), Failure(5, "f", "read", "")]
+    block = Block(list("accdg"), np.ones((5, 1), np.float32), numbers, before, columns=columns)
+    checked = CheckFilters(METADATA, None)(block)
+    found = [(one.number, one.query_id, one.stage) for one in checked.failures]
+    filters = [(number, name, "filter") for number, name in ((0, "a"), (2, "c"), (6, "g"))]
+    assert found == [filters[0], (1, "b", "decode"), filters[1], (5, "f", "read"), filters[2]]
+    assert (checked.ids, checked.numbers.tolist()) == (["d"], [3])
+
+
+@pytest.mark.parametrize(
+    ("where", "columns", "filtered"),
+    [
+        (None, None, False),
+        (None, pa.table({"most": [1]}), False),
+        (None, pa.table({"where": ["price < 1"]}), True),
+        ("price < 1", None, True),
+    ],
+)
+def test_a_filter_is_of_the_job_or_of_the_queries(where, columns, filtered):
+    assert is_filtered(Asked(1, conditions=Conditions(where=where)), columns) == filtered

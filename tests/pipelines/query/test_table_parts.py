@@ -52,3 +52,12 @@ def test_vectors_are_parts_at_once(published, tmp_path, monkeypatch):
         (["c"], {"n": [3]}),
     ]
     assert [f.query_id for f in read_failures(str(tmp_path), "failures", "00000000")] == ["b"]
+
+
+def test_of_vectors_with_filters_of_their_own_only_those_are_asked_whose_filter_is_one(published, tmp_path):
+    vectors = pa.array([[1.0] * 16] * 2, pa.list_(pa.float32()))
+    table = pa.table({"query_id": ["a", "b"], "vector": vectors, "where": ["no_such_field = 1", "true"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    served = served_of(published, str(tmp_path / "t.parquet"))
+    table_parts.write_parts(str(tmp_path), served, served.table)
+    assert [part.reasons for part in read_parts(str(tmp_path))] == [{"filter": 1}]

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lookalike.filesystem import files
 from lookalike.model.encoder.bundle import Encoder
 from lookalike.model.encoder.projection import unit_length
 from lookalike.model.text.encoder import TextEncoder
 from lookalike.query import stages
 from lookalike.query.far_queries import FarQueries
-from lookalike.query.words import mixed
+from lookalike.query.query_table import open_table
+from lookalike.query.table_cells import Problems
+from lookalike.query.words import mixed, words_of
 from tests.conftest import DIM, Job, picture, tune
 from tests.support.texts import add_labels
 
@@ -175,3 +179,29 @@ def test_words_are_not_told_as_far_from_all_pictures_as_vectors_are(worded, monk
     assert not told
     assert worded.query(worded.vectors_file([[1.0] * DIM])).code == 0
     assert told
+
+
+class TwoWords:
+    """An encoder of texts that says what it read."""
+
+    def encode(self, texts: list[str]) -> SimpleNamespace:
+        vectors = np.float32([[len(text), 1] for text in texts])
+        return SimpleNamespace(vectors=vectors, understood=[f"<{t}>" for t in texts], errors={}, cut=[])
+
+
+def test_each_row_is_told_with_its_own_words_which_weigh_half_where_nothing_is_said(tmp_path):
+    (tmp_path / "t.csv").write_text("path,text,text_weight\n")
+    table = open_table([files.look(str(tmp_path / "t.csv"))], "csv")
+    columns = {
+        "path": ["a.jpg", "b.jpg", None, "d.jpg"],
+        "text": [None, "red", "blue", " \t"],
+        "text_weight": [None, None, "0.25", "0.25"],
+    }
+    problems = Problems()
+    found = words_of(table, columns, list("abcd"), TwoWords(), 2, problems)
+    kinds, understood = (array.to_pylist() for array in found.told)
+    assert not problems.errors
+    assert kinds == ["image", "image and text", "text", "image"]
+    assert understood == [None, "<red>", "<blue>", None]
+    assert found.vectors.to_pylist() == [[0, 0], [3, 1], [4, 1], [0, 0]]
+    assert (found.weights.to_pylist(), found.alone) == ([None, 0.5, 1.0, None], frozenset([2]))

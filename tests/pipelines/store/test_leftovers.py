@@ -23,6 +23,7 @@ def test_cleaning_up_deletes_what_dead_runs_left_and_nothing_else(tmp_path, capl
         "generations/g/.manifest.json.tmp-1",
         f"runs/{RUN}/worker.json",
     ]
+    gone += [f"{folder}/.x.tmp-1" for folder in ("encoders", "reports", "notes", "kept", "standing")]
     for name in kept + gone:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"12345")
