@@ -24,6 +24,8 @@ def heic(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     """
     file = pillow_heif.open_heif(data, convert_hdr_to_8bit=window is None)
     picture = file[file.primary_index]
+    if 0 in picture.size:  # the box that says it must be there, and is not in all files
+        picture.load()
     formats.check_size(*picture.size, max_pixels)
     return formats.on_white_8_bit(np.asarray(picture), window, premultiplied=picture.premultiplied_alpha)
 

@@ -59,6 +59,12 @@ def test_heic_whose_colours_are_multiplied_by_alpha() -> None:
     assert difference(heic(multiplied, "RGBa"), on_white(RGBA8)) < 1
 
 
+def test_heic_that_does_not_say_its_size_before_its_pixels_is_read() -> None:
+    data = heic(RGB8, "RGB")
+    assert data.count(b"ispe") == 1
+    assert difference(data.replace(b"ispe", b"free"), RGB8) < 1
+
+
 def test_a_window_of_deep_heic_has_units_of_16_bits() -> None:
     data = heic(RGB8.astype(np.uint16) * 257, "RGB;16")
     assert difference(data, RGB8) < 1
