@@ -2,7 +2,8 @@
 
 A second reader is another library than ours for the format, or another program. A file is right if one of them agrees
 to a mean difference of at most 6 grey levels. What we refuse and another reads needs a reason that is true: those
-that name what the file is (`not supported`) are, all others are listed. DICOM has no second reader here.
+that name what the file is (`not supported`) are, all others are listed. HEIC, JPEG XL and DICOM have a second reader
+where libheif-examples, libjxl-tools and dcmtk are installed.
 
     python -m benchmarks.compare_readers                  the image files of the installed packages
     python -m benchmarks.compare_readers FOLDER --gm gm    others; GraphicsMagick as one more reader
@@ -15,8 +16,10 @@ import io
 import multiprocessing
 import re
 import resource
+import shutil
 import subprocess
 import sysconfig
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,7 +40,7 @@ FORK = multiprocessing.get_context("fork")
 MEMORY, SECONDS = 4 << 30, 60
 SUFFIXES = re.compile(
     r"\.(jpe?g|jpe|jfif|mpo|a?png|gif|webp|avifs?|hei[cf]|hif|tiff?|bmp|dib|rle|jp[2cx]|j2[kc]|jxl|ico|cur|p[nbgpa]m|qoi|jls"
-    r"|psd|psb|pcx|tga|svg|exr|hdr|dds|sgi|eps|ps|pdf|icns|xcf|wmf|emf|xpm|xbm|ras|fits?)$",
+    r"|dcm|psd|psb|pcx|tga|svg|exr|hdr|dds|sgi|eps|ps|pdf|icns|xcf|wmf|emf|xpm|xbm|ras|fits?)$",
     re.IGNORECASE,
 )
 Reader = Callable[[bytes], np.ndarray]
@@ -99,6 +102,22 @@ def by_graphicsmagick(program: str) -> Reader:
     return read
 
 
+def by_program(name: str, suffix: str, *options: str) -> Reader:
+    """A program that is given a file of this suffix and the PNG to write."""
+
+    def read(data: bytes) -> np.ndarray:
+        if not shutil.which(name):
+            raise ValueError("not installed")
+        with tempfile.TemporaryDirectory() as folder:
+            source, written = Path(folder, f"in{suffix}"), Path(folder, "out.png")
+            source.write_bytes(data)
+            command = [name, *options, str(source), str(written)]
+            subprocess.run(command, capture_output=True, timeout=60, check=True)
+            return by_pillow(written.read_bytes())
+
+    return read
+
+
 def stretched(samples: np.ndarray) -> np.ndarray:
     if samples.dtype == np.uint16:
         levels = samples / 257
@@ -128,9 +147,10 @@ OTHERS: dict[str, tuple[Reader, ...]] = {
     "BMP": (by_pillow, by_opencv),
     "TIFF": (by_pillow, by_opencv, by_imagecodecs("tiff")),
     "AVIF": (by_imagecodecs("avif"),),
-    "HEIC": (),
+    "HEIC": (by_program("heif-convert", ".heic"),),
     "JPEG 2000": (by_pillow, by_imagecodecs("jpeg2k"), by_opencv),
-    "JPEG XL": (),
+    "JPEG XL": (by_program("djxl", ".jxl"),),
+    "DICOM": (by_program("dcmj2pnm", ".dcm", "+Wm", "+on"),),
     "PNM": (by_opencv,),
     "ICO": (),
     "QOI": (by_imagecodecs("qoi"),),
