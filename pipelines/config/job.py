@@ -29,6 +29,7 @@ from .job_file import make_job, read_job
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 _UNITS = (
@@ -193,8 +194,8 @@ class Query(Section):
         description="matches of a lower probability are left out; needs `lookalike evaluate --calibrate`; default none",
     )
     where: str | None = Field(None, description="a filter in SQL over the metadata that matches pass")
-    min_score: float | None = Field(None, description="least score of a match, with metric: cosine")
-    max_distance: float | None = Field(
+    min_score: Finite | None = Field(None, description="least score of a match, with metric: cosine")
+    max_distance: Finite | None = Field(
         None, description="greatest distance of a match, with metric: euclidean"
     )
     group_by: str | None = Field(
@@ -250,7 +251,7 @@ class Duplicates(Section):
     precision: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="wished share of right ones among the near copies that are found"
     )
-    min_score: float | None = Field(
+    min_score: Finite | None = Field(
         None, description="least score of a copy, without a look at pictures; default: pictures are compared"
     )
     sample: Count = Field(500, description="pictures that copies are made of, to learn what copies are like")
@@ -288,7 +289,7 @@ class Retention(Section):
     days: Annotated[float, Field(ge=0)] | None = Field(None, description="also keep what is younger")
 
 
-Price = Annotated[float, Field(ge=0)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Prices(Section):

@@ -13,6 +13,7 @@ are flags of Beam. In memory are some bytes a vector; pairs and items lie in a d
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,9 @@ class DuplicatesOptions:
         sample: pictures that copies are made of.
         pairs: whose pictures are compared at most.
         table_format: parquet, csv, jsonl or excel.
+
+    Raises:
+        LookalikeError: for a score that is no finite number.
     """
 
     keep: str = "largest"
@@ -62,6 +66,10 @@ class DuplicatesOptions:
     sample: int = 500
     pairs: int = 200_000
     table_format: Format = "parquet"
+
+    def __post_init__(self) -> None:
+        if self.min_score is not None and not math.isfinite(self.min_score):
+            raise LookalikeError(f"Expected a score that is a number. Received: {self.min_score}")
 
 
 def duplicates(

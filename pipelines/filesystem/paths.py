@@ -85,9 +85,12 @@ def checked(path: str) -> str:
     if not path.strip():
         raise ValueError("a path is expected, not an empty text")
     try:
-        return expanded(path)
+        found = expanded(path)
     except LookalikeError as error:
         raise ValueError(str(error)) from None
+    if is_remote(found) and not found.partition("://")[2].strip("/"):
+        raise ValueError("a bucket is expected in a URL")
+    return found
 
 
 def anchored(path: str) -> str:

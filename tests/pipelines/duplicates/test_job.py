@@ -266,3 +266,10 @@ def test_few_pairs_may_be_looked_at_and_what_that_misses_is_told(mine, monkeypat
     assert len(gone(rows)) < 5
     again = found(mine, "--set", "duplicates.pairs=2")
     assert again == rows
+
+
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf"])
+def test_a_least_score_is_a_number(copied: Job, score: str) -> None:
+    done = copied.run("duplicates", "-o", copied.folder / "out", "--min-score", score)
+    assert done.code == 2
+    assert done.sentence == f"Expected a score that is a number. Received: {score}"

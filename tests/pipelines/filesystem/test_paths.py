@@ -136,3 +136,10 @@ def test_every_path_among_the_arguments_is_written_out(tmp_path, monkeypatch, ar
     assert done.code == 2
     assert "NOT_SET_HERE is not set" in done.sentence
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["s3://", "gs:///", "$NIGHT://"])
+def test_a_url_names_a_bucket(monkeypatch, url):
+    monkeypatch.setenv("NIGHT", "az")
+    with pytest.raises(ValueError, match="a bucket is expected in a URL"):
+        checked(url)
