@@ -29,7 +29,13 @@ Members with nothing taken out got 0.952 to 1.000.
 _MOST_NEAR_COPIES = 512
 """Members with more are left out of that kind: what lies behind them would have to be searched for too deeply."""
 _ITS_OWN = 0.7
-"""Share of itself in a disturbed member; sqrt(1 - 0.7^2) is of another one, so that its spread is a member's."""
+"""Share of itself in a disturbed member; sqrt(1 - 0.7^2) is of what no member is, so that its spread is a member's.
+
+That was one other member, beside which all of its near copies are found: on 16 views each of 375 photographs such
+queries got 0.998 (AH, 60 candidates) where 341 other photographs got 0.959; a sum of many tells 0.986.
+"""
+_MIXED = 16
+"""Members whose differences from the mean, with random signs, make up what no member is."""
 _ISOLATED, _NEIGHBOUR = 0.1, 10
 """Share of the members that lie in the sparsest parts of a catalogue, by the distance of their tenth neighbour.
 
@@ -166,7 +172,7 @@ def make_trials(
     `members` of the index, each without itself; `without_near_copies`, members for whom all their near copies do not
     exist, which is how a picture that is not in the catalogue meets it; `isolated`, the tenth of the members around
     which there is least, so that a small part of the catalogue that is unlike the rest is not lost in a mean;
-    `disturbed`, members mixed with another one; `tuning_queries`, what the user gave, as it is.
+    `disturbed`, members mixed with what none is; `tuning_queries`, what the user gave, as it is.
 
     Args:
         searcher: the index, of two vectors or more.
@@ -176,20 +182,18 @@ def make_trials(
     """
     count, metric = len(searcher), searcher.metric
     some = np.sort(np.random.default_rng(_SEED).choice(count, min(count, QUERIES), replace=False))
-    members = np.asarray(searcher.vectors[some])
-    others = np.roll(members, len(members) // 2, axis=0)
-    apart = float(np.square(members - others).sum(axis=1, dtype=np.float64).mean())
-    if own is None:
-        own = some
-    else:
-        members, others = np.asarray(searcher.vectors[own]), others[: len(own)]
+    all_over = np.asarray(searcher.vectors[some])
+    others = np.roll(all_over, len(some) // 2, axis=0)
+    apart = float(np.square(all_over - others).sum(axis=1, dtype=np.float64).mean())
+    own = some if own is None else own
+    members = all_over if own is some else np.asarray(searcher.vectors[own])
     limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
     found = searcher.search(members, _width(searcher, most, limit), exact=True)
     as_they_are = Trial(searcher, members, most, own, found=found)
     trials = {
         "without_near_copies": Trial(searcher, members, most, own, limit, found),
         "isolated": as_they_are.isolated(),
-        "disturbed": Trial(searcher, _disturbed(members, others, metric), most),
+        "disturbed": Trial(searcher, _disturbed(members, all_over, metric), most),
         "members": as_they_are,
     }
     if asked is not None:
@@ -207,9 +211,16 @@ def _width(searcher: Tunable, most: int, limit: float) -> int:
     return min(len(searcher), most + 1 + (_MOST_NEAR_COPIES if limit < math.inf else 0))
 
 
-def _disturbed(members: np.ndarray, others: np.ndarray, metric: Metric) -> np.ndarray:
-    middle = members.mean(axis=0, dtype=np.float64)
-    mixed = middle + _ITS_OWN * (members - middle) + math.sqrt(1 - _ITS_OWN**2) * (others - middle)
+def _disturbed(members: np.ndarray, all_over: np.ndarray, metric: Metric) -> np.ndarray:
+    """Members as pictures of other things might lie among them: as many, or fewer where one has no direction."""
+    middle = all_over.mean(axis=0, dtype=np.float64)
+    chance = np.random.default_rng(_SEED)
+    strange = np.zeros(members.shape)
+    for _ in range(_MIXED):
+        signs = chance.choice((-1.0, 1.0), (len(members), 1))
+        strange += signs * (all_over[chance.integers(0, len(all_over), len(members))] - middle)
+    strange *= math.sqrt((1 - _ITS_OWN**2) / _MIXED)
+    mixed = middle + _ITS_OWN * (members - middle) + strange
     if metric == "cosine":
         lengths = np.linalg.norm(mixed, axis=1, keepdims=True)
         mixed = (mixed / np.maximum(lengths, 1e-12))[lengths[:, 0] > 1e-6]

@@ -176,7 +176,7 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("mean - _CONFIDENCE * error", "mean", "the target is reached by luck"),
         wrong(
-            '"disturbed": Trial(searcher, _disturbed(members, others, metric), most),\n',
+            '"disturbed": Trial(searcher, _disturbed(members, all_over, metric), most),\n',
             "",
             "recall is measured with members only",
             "tests/pipelines/index/test_tuning.py",
@@ -191,6 +191,11 @@ CHANGES: dict[str, list[Change]] = {
             "",
             "queries of a small part of the catalogue are lost in a mean",
             "tests/pipelines/index/test_tuning.py",
+        ),
+        wrong(
+            "range(_MIXED)",
+            "range(1)",
+            "disturbed members are as easy as members",
         ),
         wrong(
             "np.argsort(tenth, kind",

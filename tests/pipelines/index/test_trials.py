@@ -107,6 +107,17 @@ def test_the_kinds_lie_between_members_and_strangers(metric):
     assert trials["tuning_queries"].best.tolist() == pytest.approx([1.0 if metric == "cosine" else 0.0] * 50)
 
 
+def test_a_disturbed_member_lies_near_to_no_other_thing():
+    random = np.random.default_rng(0)
+    rows = np.repeat(random.standard_normal((100, 128)), 8, axis=0) + 0.1 * random.standard_normal((800, 128))
+    searcher = Looking((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
+    disturbed = make_trials(searcher, 1)["disturbed"]
+    of_things = (disturbed._queries @ searcher.vectors.T).reshape(800, 100, 8).max(axis=2)
+    first, second = -np.sort(-of_things, axis=1)[:, :2].T
+    assert np.mean(first) == pytest.approx(0.7, abs=0.05)
+    assert np.mean(second) < 0.45
+
+
 def test_the_tenth_around_which_there_is_least_is_a_kind_of_its_own():
     """A few that are unlike the rest, two by two, and a heap whose members all have ten neighbours at hand."""
     heap, others = circle(*np.linspace(0, 20, 180)), circle(*np.repeat(range(90, 290, 20), 2) + [0, 1] * 10)
