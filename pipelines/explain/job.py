@@ -26,8 +26,8 @@ from ..filesystem import files
 from ..query.fetching import UnreadableError, fetch
 from ..query.inputs import check_encoder
 from ..sources import SourceOptions
+from ..store import generations
 from ..store.exclusions import excluded_ids, nearest_served
-from ..store.generation import read_current
 from .drawing import PAIRS, PictureFormat, drawn
 
 _FORMATS: dict[str, PictureFormat] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
@@ -130,10 +130,10 @@ def _items(config: Config, item_ids: list[str]) -> dict[str, bytes]:
     """Item id -> encoded image of items that are served."""
     if not item_ids:
         return {}
-    generation = read_current(config.store)
-    check_encoder(config, generation)
-    taken_down = set(excluded_ids(config.store).to_pylist())
-    found = item_pictures(config, generation, set(item_ids) - taken_down)
+    with generations.reading(config.store) as generation:
+        check_encoder(config, generation)
+        taken_down = set(excluded_ids(config.store).to_pylist())
+        found = item_pictures(config, generation, set(item_ids) - taken_down)
     for item_id in item_ids:
         if item_id not in found:
             near = nearest_served(config.store, [item_id]).get(item_id)

@@ -1,11 +1,14 @@
 """`lookalike explain`: pictures and items in, a picture and its numbers out."""
 
+import fcntl
 import os
 
 import cv2
 import numpy as np
 import pytest
 
+from lookalike.explain import job as explain_job
+from lookalike.store.lock import flocked
 from tests.conftest import Job, picture, run, tune
 
 
@@ -81,6 +84,19 @@ def test_an_out_that_is_no_picture_or_one_of_the_two_is_refused(published, out, 
     done = published.run("explain", "p00.jpg", "p01.jpg", "-o", out)
     assert done.code == 2
     assert expected in done.sentence
+
+
+def test_what_is_served_is_not_pruned_while_its_pictures_are_read(published, tmp_path, monkeypatch):
+    read = explain_job.item_pictures
+
+    def meanwhile(config, generation, wanted):
+        manifest = published.store / "generations" / generation.name / "manifest.json"
+        with pytest.raises(BlockingIOError), flocked(str(manifest), fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_RDWR):
+            pass
+        return read(config, generation, wanted)
+
+    monkeypatch.setattr(explain_job, "item_pictures", meanwhile)
+    assert published.run("explain", "p00.jpg", "p01.jpg", "-o", tmp_path / "why.png").code == 0
 
 
 def test_an_out_that_is_one_of_the_two_by_another_path_is_refused(published, tmp_path):
