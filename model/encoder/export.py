@@ -171,7 +171,7 @@ def build_bundle(
             few classes, for the projection, if embeddings are not finite, or TFLite or OpenVINO does not know a layer.
         OSError: if the folder cannot be written.
     """
-    out = Path(out)
+    out = Path(out).resolve()  # of a link, the empty folder that it leads to
     if out.exists() and any(out.iterdir()):
         raise LookalikeError(f"Expected a new folder for the encoder. Received one that holds files: {out}")
     instructions = (recipe.instructions or best_instructions()) if recipe.variant == "openvino" else None

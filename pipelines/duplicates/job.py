@@ -24,7 +24,7 @@ from lookalike.model.errors import LookalikeError
 
 from ..config.job import Config
 from ..filesystem import files
-from ..query.answering import discard
+from ..query.answering import refuse_folders
 from ..query.tables import Format, table_name
 from ..store import exclusions, generations
 from .catalogues import Catalogue, check_comparable, numbered
@@ -103,7 +103,8 @@ def duplicates(
         check_field(rule, kept_from)
         if options.min_score is None:
             _check_own_vectors(catalogues)
-        discard(table, files.join(out, THRESHOLD))
+        refuse_folders(table, files.join(out, THRESHOLD))
+        files.delete([table, files.join(out, THRESHOLD)])
         made: MadeCopies | None = None
         if options.min_score is None:
             with _timed(seconds, "copies"):

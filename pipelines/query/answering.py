@@ -170,11 +170,16 @@ def written(
 
 
 def discard(results: str, failures: str) -> None:
-    """Deletes the tables of before and their note. Raises LookalikeError where a folder has the place of a table."""
-    for table in (results, failures):
+    """Deletes the tables of before and their note. Raises as `refuse_folders`."""
+    refuse_folders(results, failures)
+    files.delete([results, failures, note_path(results.rpartition("/")[0])])
+
+
+def refuse_folders(*tables: str) -> None:
+    """Raises LookalikeError where a folder has the place of a table."""
+    for table in tables:
         if files.is_folder(table):
             raise LookalikeError(f"Expected a place for a table. Received: the folder {table}")
-    files.delete([results, failures, note_path(results.rpartition("/")[0])])
 
 
 @contextlib.contextmanager

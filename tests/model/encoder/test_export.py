@@ -88,6 +88,15 @@ def test_a_sample_without_a_readable_image_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_link_to_an_empty_folder_stays_and_leads_to_the_bundle(make_encoder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    make_encoder(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "elsewhere" / "encoder.json").exists()
+
+
 def test_a_folder_in_use_is_refused_and_kept(make_encoder, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(LookalikeError, match="holds files"):

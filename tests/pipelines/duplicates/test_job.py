@@ -124,6 +124,14 @@ def test_the_oldest_is_kept(tmp_path, encoder) -> None:
     assert set(gone(found(job, "--keep", "oldest"))) == {"00.png", "01.png", "02.png", "03.png", "04.png"}
 
 
+def test_answers_in_the_same_folder_stay_whole(mine) -> None:
+    (mine.folder / "found").mkdir()
+    for name in ("results.parquet", "failures.parquet", "query.json"):
+        (mine.folder / "found" / name).write_text("of a query job")
+    found(mine, "--min-score", "0.9")
+    assert (mine.folder / "found" / "query.json").exists()
+
+
 def test_by_score_alone_no_picture_is_read(mine) -> None:
     mine.set(corpus={"shards": str(mine.folder / "nowhere")}, encoder=str(mine.folder / "no-encoder"))
     rows = found(mine, "--min-score", "0.999999")
