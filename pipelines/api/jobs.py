@@ -184,11 +184,13 @@ class Job:
         from ..config.noted import noted
         from ..evaluate.job import evaluate
         from ..evaluate.measurements import Settings
-        from ..evaluate.report import make_report, write_report
+        from ..evaluate.report import make_report, refuse_own_output, write_report
         from ..evaluate.summary import ClassSizes
         from ..store.calibrations import keep_calibration
 
         settings = Settings(tuple(sorted(set(k))), keep_self=keep_self, classes=classes, calibrate=calibrate)
+        if out is not None:
+            refuse_own_output(plain(out), [plain(queries), plain(relevance), *([classes] if classes else [])])
         found = evaluate(self.config, plain(queries), plain(relevance), settings)
         report, tables = make_report(found, [plain(relevance)], settings, ClassSizes(), resamples=resamples)
         if out is not None:

@@ -110,7 +110,7 @@ def evaluate(
     from ..config.noted import noted
     from ..evaluate.job import evaluate as run
     from ..evaluate.measurements import Settings
-    from ..evaluate.report import as_text, make_report, read_sides, write_report
+    from ..evaluate.report import as_text, make_report, read_sides, refuse_own_output, write_report
     from ..evaluate.summary import ClassSizes
     from ..filesystem.paths import anchored
     from ..store.calibrations import keep_calibration
@@ -140,6 +140,7 @@ def evaluate(
     names = _names(config)
     asked = _one_each(queries, len(jobs), "--queries")
     relevant = _one_each(relevance, len(jobs), "--relevance")
+    refuse_own_output(out, [*asked, *relevant, *([classes] if classes else [])])
     earlier = read_sides(against) if against else []
     found, configs = [], []
     for job, name, path, of in zip(jobs, names, asked, relevant, strict=True):

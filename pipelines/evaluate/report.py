@@ -106,6 +106,17 @@ def _is_plot(path: str, out: str) -> bool:
         return DRAWN_BY in file.read(_HEAD)
 
 
+def refuse_own_output(out: str, inputs: Iterable[str]) -> None:
+    """Raises LookalikeError where what is to be measured is in a file that `write_report` would replace."""
+    outputs = [files.join(out, name) for name in (JSON, TEXT, PER_QUERY, PER_CLASS, LEFT_OUT)]
+    for path in inputs:
+        if any(files.is_same_file(path, output) for output in outputs):
+            raise LookalikeError(
+                f"Expected queries and judgements that are not among what this writes; name another --out. "
+                f"Received: {path}"
+            )
+
+
 def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
     """Writes the tables, the text and, last, `evaluation.json` into the folder `out`. Raises OSError."""
     # Where the JSON is, the tables and plots beside it belong to it.

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import printable
 
 from ..filesystem import files
@@ -23,6 +24,9 @@ from ..filesystem import files
 if TYPE_CHECKING:
     import jinja2
 
+_MADE_BY = b'<meta name="generator" content="lookalike">'
+_HEAD = 1024
+"""Bytes of a page in which it says so."""
 TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 
 
@@ -40,7 +44,19 @@ def render(template: str, **context: Any) -> str:
 
 
 def write_page(path: str, html: str) -> None:
-    """Writes a page, whole or not at all. Raises OSError."""
+    """Writes a page, whole or not at all.
+
+    Raises:
+        LookalikeError: if something else than a page of ours is there, such as the file that the page is made of.
+        OSError: if it cannot be written.
+    """
+    if files.exists(path) and not files.is_folder(path):
+        with files.open_read(path) as file:
+            is_ours = _MADE_BY in file.read(_HEAD)
+        if not is_ours:
+            raise LookalikeError(
+                f"Expected a new file for the page, or one that `lookalike report` made. Received: {path}"
+            )
     files.write_bytes(path, html.encode("utf-8"))
 
 

@@ -6,7 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.evaluate.measurements import Settings
-from lookalike.evaluate.report import DRAWN_BY, as_text, make_report, read_sides, write_report
+from lookalike.evaluate.report import (
+    DRAWN_BY,
+    as_text,
+    make_report,
+    read_sides,
+    refuse_own_output,
+    write_report,
+)
 from lookalike.evaluate.summary import ClassSizes
 from lookalike.model.encoder.post_processing import PostProcessing, QueryExpansion
 from lookalike.model.errors import LookalikeError
@@ -123,3 +130,14 @@ def test_the_text_opens_with_what_matters_and_names_the_job_where_there_are_seve
     text = as_text(made(one, two)[0])
     assert text.startswith("job: Of 100 queries")
     assert "\nother: Of 100 queries" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluation.json", "evaluation.txt", "per_query.parquet", "left_out.parquet"]
+)
+def test_what_is_measured_may_not_be_among_what_is_written(tmp_path, name):
+    (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    refuse_own_output(str(tmp_path), [str(tmp_path), str(tmp_path / "other.parquet"), "directory"])
+    with pytest.raises(LookalikeError, match=f"name another --out. Received: .*link/{name}"):
+        refuse_own_output(str(tmp_path), ["directory", str(tmp_path / "link" / name)])

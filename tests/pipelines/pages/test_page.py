@@ -12,6 +12,7 @@ import jinja2
 import pytest
 import tomllib
 
+from lookalike.model.errors import LookalikeError
 from lookalike.pages import page
 from lookalike.pages.page import render, write_page
 from tests.support.places import ROOT
@@ -75,6 +76,17 @@ def test_the_script_that_a_page_allows_is_its_own(template) -> None:
 def test_a_page_is_written_whole(tmp_path) -> None:
     write_page(str(tmp_path / "page.html"), "<p>ü</p>")
     assert (tmp_path / "page.html").read_bytes() == "<p>ü</p>".encode()
+
+
+def test_a_page_takes_the_place_of_a_page_alone(tmp_path, template) -> None:
+    path = tmp_path / "page.html"
+    html = render(template(""))
+    write_page(str(path), html)
+    write_page(str(path), html)
+    path.write_text("<!doctype html>mine")
+    with pytest.raises(LookalikeError, match=r"or one that `lookalike report` made\. Received: .*page\.html"):
+        write_page(str(path), html)
+    assert path.read_text() == "<!doctype html>mine"
 
 
 def test_all_that_a_page_is_made_of_is_installed() -> None:
