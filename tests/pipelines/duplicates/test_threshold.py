@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookalike.duplicates.threshold import MadeCopies, chosen
+from lookalike.duplicates.threshold import MadeCopies, chosen, recalls
 
 
 def made(low: float = 0.95, count: int = 500) -> MadeCopies:
@@ -67,3 +67,14 @@ def test_a_few_copies_are_found_though_none_is_among_the_better_half() -> None:
 
 def test_nothing_found_is_no_error() -> None:
     assert chosen(made(), np.empty(0, np.float32), 0.95).precision is None
+
+
+def test_no_threshold_is_where_different_pictures_of_one_kind_are() -> None:
+    assert chosen(made(low=0.3), np.empty(0), 0.95).correlation >= 0.85
+
+
+def test_copies_that_are_not_looked_at_are_not_found() -> None:
+    found = recalls(made(), 0.9, beyond=0.9)
+    assert found["recompressed"] == 1
+    assert found["cropped"] == pytest.approx(0.07 / 0.17, abs=5e-3)
+    assert recalls(made(), 0.9)["cropped"] > found["cropped"]

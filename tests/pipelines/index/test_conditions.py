@@ -171,3 +171,9 @@ def test_what_is_said_takes_the_place_of_the_job_file_and_leaves_the_rest():
 
 def test_diversity_chooses_among_five_times_as_many():
     assert (Conditions().pool(7), Conditions(diversify=1.0).pool(7)) == (7, 35)
+
+
+def test_the_nearer_the_less_a_distance_and_the_more_a_score():
+    assert Conditions(max_distance=2).floor("euclidean") == -2
+    assert Conditions(min_score=0.5).floor("cosine") == 0.5
+    assert Conditions().floor("euclidean") == Conditions().floor("cosine") == -np.inf

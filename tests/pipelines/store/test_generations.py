@@ -312,3 +312,14 @@ def test_a_generation_is_served_again_only_with_the_additions_to_its_index(tmp_p
         rollback(small.path)
     (small.root / lost).rename(path)
     assert rollback(small.path).name == grown.name
+
+
+def test_without_a_seal_the_served_generation_is_read_only_with_the_digest_that_current_has(small):
+    small.publish(1, ["a1"])
+    folder = small.root / "generations" / small.current
+    (folder / generations.SEAL).unlink()
+    assert generations.read(small.path, small.current) == read_current(small.path)
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tiny"', '"tinz"'))
+    with pytest.raises(LookalikeError):
+        generations.read(small.path, small.current)

@@ -13,6 +13,7 @@ from lookalike.store.note_listing import finished_shards
 from lookalike.store.notes import (
     COUNTS,
     EmbeddedShard,
+    base_path,
     earlier_note,
     read_rejects,
     reasons_of,
@@ -174,3 +175,11 @@ def test_a_note_nested_too_deeply_is_named(tmp_path):
     (tmp_path / note.path.replace(".parquet", ".json")).write_bytes(b"[" * 100_000)
     with pytest.raises(LookalikeError, match="is not a finished shard's note"):
         finished_shards(str(tmp_path), note.encoder)
+
+
+@pytest.mark.parametrize("other", range(4))
+def test_files_of_another_shard_content_encoder_or_options_have_another_name(other):
+    known = ["a/x.tar", "d" * 64, "e" * 64, "0" * 64]
+    changed = [*known]
+    changed[other] = ["b/x.tar", "f" * 64, "e" * 16 + "f" * 48, "1" * 64][other]
+    assert base_path(*changed) != base_path(*known)

@@ -104,12 +104,15 @@ def test_one_generation_is_verified_alone(small):
         ({"indexes": {"count": 7}}, "expected 7 vectors. Received: 2"),
     ],
 )
-def test_counts_that_do_not_reconcile_are_found(small, change, said):
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_counts_that_do_not_reconcile_are_found_whatever_generations_share_the_files(
+    small, change, said, place
+):
     generation = read_current(small.path)
     (key, value), *_ = change.items()
     if key == "counts":
         value = {**generation.counts, **value}
-    name = generation.name[:-1] + "9"
+    name = generation.name[:-1] if place == "before" else generation.name + "0"
     shutil.copytree(small.root / "generations" / generation.name, small.root / "generations" / name)
     if key == "shards":
         notes = [dataclasses.replace(one, **value) for one in served_notes(small.path, generation)]
