@@ -55,5 +55,49 @@ CHANGES: dict[str, list[Change]] = {
             "    good = np.arange(1)\n",
             "no precision is kept",
         ),
+        wrong(
+            "is_looked_at = near >= least if beyond is None else near > beyond",
+            "is_looked_at = near >= least",
+            "recall counts pairs that were not looked at",
+        ),
+        wrong(
+            "least = min(max(least, _LEAST), _HIGHEST)",
+            "least = min(least, _HIGHEST)",
+            "any two pictures of one kind are copies",
+        ),
+    ],
+    "pipelines/duplicates/catalogues.py": [
+        wrong(
+            "            items += len(shard.items)\n",
+            "            items += len(shard.searcher)\n",
+            "items of two index shards have one number",
+        ),
+        wrong(
+            "rows = served_rows(shard, excluded[one.side])",
+            "rows = served_rows(shard, excluded[0])",
+            "what the other catalogue took down is kept",
+        ),
+    ],
+    "pipelines/duplicates/facts.py": [
+        wrong(
+            "SELECT DISTINCT ON (item) * FROM facts ORDER BY item, shard, place",
+            "SELECT DISTINCT ON (item) * FROM facts ORDER BY item, shard DESC, place",
+            "of an id in two shards the facts of the other are taken",
+        ),
+        wrong(
+            'if "." in modified else int(modified)',
+            "if False else int(modified)",
+            "times of object stores end in an error",
+        ),
+        wrong(
+            "metadata = corpora[-1].catalogue.generation.metadata",
+            "metadata = corpora[0].catalogue.generation.metadata",
+            "the field of the rule is looked for in the wrong catalogue",
+        ),
+        wrong(
+            'pc.if_else(pc.is_nan(table["field"]), None, table["field"])',
+            'table["field"]',
+            "NaN is the largest value",
+        ),
     ],
 }

@@ -276,6 +276,28 @@ CHANGES: dict[str, list[Change]] = {
             "    if sha256:\n",
             "a note that is not in the file of all notes is not known again",
         ),
+        wrong(
+            "same = listed.sizes[places] == kept.sizes[rows]",
+            "same = np.ones(len(rows), bool)",
+            "a note of another size at the same time is read as before",
+        ),
+        wrong("if kept.is_sealed and not look:", "if kept.is_sealed:", "gates.digests: all does not look"),
+        wrong(
+            "return len(places) == len(listed.places) == len(kept.places)",
+            "return len(places) == len(listed.places)",
+            "the file of all notes keeps what was deleted",
+        ),
+        worse(
+            "if note.path != embedding or note.rejects_path not in rejects:",
+            "if False:",
+            "a note of another file is believed",
+        ),
+        wrong(
+            "if kept.is_sealed and not look:\n"
+            "        return FinishedShards(kept.notes.take(_by_age(kept.places, kept.modified)), True, False)",
+            "if kept.is_sealed and not look:\n        return FinishedShards(kept.notes, True, False)",
+            "of two notes taken at their word the older counts",
+        ),
     ],
     "pipelines/store/note_file.py": [
         worse(
@@ -315,12 +337,39 @@ CHANGES: dict[str, list[Change]] = {
             "rejects_of(path),",
             "rejects of a store that an earlier version filled are not found",
         ),
+        wrong(
+            "if note.path != path or note.rejects_path not in (rejects_of(path), rejects_beside(path)):",
+            "if False:",
+            "a note of another path is told with the wrong one",
+        ),
+        wrong("if note.seconds != _seconds(seconds) or not all(", "if not all(", "times are cut"),
+        worse(
+            "page_checksum_verification=True, pre_buffer=False",
+            "page_checksum_verification=False, pre_buffer=False",
+            "a damaged table of notes is believed",
+        ),
+        worse("if error.errno is not None:", "if False:", "a disk that fails counts as a damaged table"),
+        wrong(
+            "NoteTable(self._table, places if self._rows is None else self._rows[places])",
+            "NoteTable(self._table, places)",
+            "notes of other shards are taken",
+        ),
     ],
     "pipelines/store/notes.py": [
         wrong(
             "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS})",
             "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS[:2]})",
             "counts do not add up",
+        ),
+        wrong(
+            "key = sha256_json([shard, digest, encoder, options])[:16]",
+            "key = sha256_json([shard, digest, encoder])[:16]",
+            "embedding files of other options have one name",
+        ),
+        wrong(
+            "key = sha256_json([shard, digest, encoder, options])[:16]",
+            "key = sha256_json([digest, encoder, options])[:16]",
+            "two shards of one content and base name share a file",
         ),
     ],
 }

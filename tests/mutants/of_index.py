@@ -113,6 +113,17 @@ CHANGES: dict[str, list[Change]] = {
             "counted = near",
             "recall falls where what passes a filter is far",
         ),
+        wrong("    near[near < wanted.floor] = -np.inf\n", "", "matches below the threshold are listed"),
+        wrong(
+            "    near[near < wanted.floor] = -np.inf\n",
+            "    near[near <= wanted.floor] = -np.inf\n",
+            "a match of just the threshold is left out",
+        ),
+        wrong(
+            "skipped = skip if skip is None or one else [_at(skip, place) for place in positions.tolist()]",
+            "skipped = skip",
+            "under filters of their own queries skip each other's items",
+        ),
     ],
     "pipelines/index/search.py": [
         worse(
@@ -367,6 +378,16 @@ CHANGES: dict[str, list[Change]] = {
             "excluded = ()",
             "what was taken down is shown by workers",
         ),
+        wrong(
+            "groups = fitting(self.store, piece.refs, self.memory, exact=self.asked.exact)",
+            "groups = fitting(self.store, piece.refs, self.memory)",
+            "an exact search takes more memory than it may",
+        ),
+        worse(
+            "return that_fit(refs, sizes, limit or memory() // 2)",
+            "return that_fit(refs, sizes, memory() // 2)",
+            "query.memory is not used",
+        ),
     ],
     "pipelines/query/answering.py": [
         worse(
@@ -381,6 +402,16 @@ CHANGES: dict[str, list[Change]] = {
             "failures are left without their results",
             "tests/pipelines/query/test_job.py",
         ),
+        wrong(
+            "known = group if group in self.generation.metadata else None",
+            "known = group",
+            "a field that is not served ends queries by ids",
+        ),
+        wrong(
+            "known = group if group in self.generation.metadata else None",
+            "known = None",
+            "groups cannot be asked for",
+        ),
     ],
     "pipelines/query/combining.py": [
         wrong(
@@ -392,6 +423,12 @@ CHANGES: dict[str, list[Change]] = {
             "drawn = self.asked.next_queries(block.vectors, next(answers))",
             "drawn = block.vectors",
             "in stages queries are not expanded",
+        ),
+        wrong("answered - unmatched", "answered", "queries without a match are counted as answered"),
+        wrong(
+            "for one in without_matches(block, found) if one.number not in repeated)",
+            "for one in without_matches(block, found))",
+            "a repeated query without a match fails twice",
         ),
     ],
     "pipelines/query/parts.py": [
@@ -410,6 +447,11 @@ CHANGES: dict[str, list[Change]] = {
             "GROUP BY query_id, place.part HAVING count(*) > 1",
             "a query id that comes again in a later part gives its matches twice",
         ),
+        wrong(
+            "ids.write_batch(told.filter(pa.array(block.is_first)))",
+            "ids.write_batch(told)",
+            "a query of several pictures is its own duplicate",
+        ),
     ],
     "pipelines/index/members.py": [
         wrong(
@@ -422,6 +464,11 @@ CHANGES: dict[str, list[Change]] = {
             "order = np.lexsort((pc.rank(found.item_ids).to_numpy(zero_copy_only=False), found.place))",
             'order = np.argsort(found.place, kind="stable")',
             "the mean of a group depends on how its pictures are spread",
+        ),
+        worse(
+            "counts = np.minimum(ends - begins, MOST_PICTURES + 1)",
+            "counts = np.minimum(ends - begins, MOST_PICTURES)",
+            "a group of too many pictures is asked with some of them",
         ),
     ],
     "pipelines/index/own_groups.py": [
@@ -438,6 +485,12 @@ CHANGES: dict[str, list[Change]] = {
             "is_item = pa.array([False] * len(block.ids))",
             "an id that is of an item and of a group asks with both",
         ),
+        wrong(
+            "                        add(self.check(block))",
+            "                        add(block)",
+            "in stages filters of queries by ids are not checked",
+        ),
+        wrong("        before += sum(rows)\n", "", "vectors of several files have the same numbers as ids"),
     ],
     "pipelines/query/job.py": [
         loses(
@@ -470,6 +523,7 @@ CHANGES: dict[str, list[Change]] = {
             "            yield block\n            coming = background.submit(next, blocks, None)\n",
             "nothing is read while a block is searched for",
         ),
+        wrong("if options.exact or served.in_words", "if options.exact", "words are told as far queries"),
     ],
     "pipelines/nightly/run.py": [
         loses(
@@ -511,6 +565,11 @@ CHANGES: dict[str, list[Change]] = {
             "if taken := [name for name in metadata if not name]:",
             "a field of metadata hides a column of ours",
         ),
+        wrong(
+            '0.2, description="of the items of the last generation"',
+            '0.9, description="of the items of the last generation"',
+            "the default of max_shrink_fraction is another",
+        ),
     ],
     "pipelines/query/probability.py": [
         wrong(
@@ -533,5 +592,29 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/export/job.py": [
         worse("    if strangers:\n", "    if False:\n", "a folder with somebody's photographs is replaced"),
+    ],
+    "pipelines/index/passing.py": [
+        wrong(
+            "named = sorted({name for read in filters.values() for name in read.of_query})",
+            "named = sorted({name for read in filters.values() for name in read.of_query[:1]})",
+            "of two columns of a query one decides",
+        ),
+    ],
+    "pipelines/index/conditions.py": [
+        wrong(
+            "return np.float32(-np.inf if self.max_distance is None else -self.max_distance)",
+            "return np.float32(-np.inf if self.max_distance is None else self.max_distance)",
+            "a greatest distance lets nothing pass",
+        ),
+        wrong(
+            "return cls(**{one.name: getattr(settings, one.name) for one in fields(cls)} | given)",
+            "return cls(**given)",
+            "conditions of the job file are forgotten where the command has some",
+        ),
+        wrong(
+            "return k if self.diversify is None else _POOL * k",
+            "return k",
+            "diversity has nothing to choose among",
+        ),
     ],
 }

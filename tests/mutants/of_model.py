@@ -97,6 +97,26 @@ CHANGES: dict[str, list[Change]] = {
             "    if missing := []:\n",
             "files are used that have no digest",
         ),
+        wrong(
+            '{**decides, "variant": variant, "files": files}',
+            '{**decides, "files": files}',
+            "variant is left out of the fingerprint",
+        ),
+        wrong(
+            '"preprocessing", "pooling", "unit_length")}',
+            '"preprocessing", "unit_length")}',
+            "avg and max pooling have one fingerprint",
+        ),
+        wrong(
+            '("format", "dim", "preprocessing"',
+            '("dim", "preprocessing"',
+            "a new format has the fingerprint of the old",
+        ),
+        wrong(
+            "    if (found := hashlib.sha256(data).hexdigest()) != expected:\n        raise",
+            "    if False:\n        raise",
+            "a file that is changed between check and reading is used",
+        ),
     ],
     "model/encoder/graphs.py": [
         wrong(
@@ -349,6 +369,11 @@ CHANGES: dict[str, list[Change]] = {
             "while min_side and factor < 8 and side >= factor * min_side:",
             "pictures are decoded too small and blown up again",
         ),
+        wrong(
+            "_jpeg(data, max_pixels, min_side, None if window else middle)",
+            "_jpeg(data, max_pixels, min_side, middle)",
+            "a percentile window sees rows that were left black",
+        ),
     ],
     "model/images/signatures.py": [
         worse(
@@ -459,6 +484,16 @@ CHANGES: dict[str, list[Change]] = {
             "    return _levels(samples, window)",
             "a turned PNG is not turned back",
             "tests/model/images/test_formats.py",
+        ),
+        wrong(
+            "return exif.upright(_levels(samples, window), found.orientation)",
+            "return _levels(samples, window)",
+            "PNG with EXIF is not turned",
+        ),
+        wrong(
+            "orientation = orientation or exif.orientation",
+            "orientation = exif.orientation",
+            "the last eXIf counts",
         ),
     ],
     "model/images/formats.py": [
@@ -690,6 +725,16 @@ CHANGES: dict[str, list[Change]] = {
             "            check_size(width, height, max_pixels)\n",
             "",
             "a narrow picture fills the memory when it is resized",
+        ),
+        wrong(
+            "return self._geometry(part, height, width, max_pixels), whole.width, whole.height",
+            "return self._geometry(part, height, width, max_pixels), width, height",
+            "sizes of parts are told for those of pictures",
+        ),
+        wrong(
+            "window=self._window, suspect=suspect)\n            part",
+            "window=self._window)\n            part",
+            "a part of a suspect picture is decoded in this process",
         ),
     ],
     "model/images/test_time_augmentation.py": [

@@ -11,6 +11,11 @@ CHANGES: dict[str, list[Change]] = {
             "        if False:\n",
             "a page grows without bound",
         ),
+        wrong(
+            "min_side=None if box else SIDE",
+            "min_side=SIDE",
+            "a box is cut from a picture that was made smaller",
+        ),
     ],
     "pipelines/pages/answer_rows.py": [
         wrong(
@@ -40,6 +45,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/pages/duplicate_groups.py": [
         wrong("ORDER BY keep DESC, ", "ORDER BY ", "a copy stands where what is kept should"),
+        wrong("(one ORDER BY keep DESC, ", "(one ORDER BY ", "the one that is kept is not in front"),
     ],
     "pipelines/pages/new_items.py": [
         wrong(
@@ -57,6 +63,11 @@ CHANGES: dict[str, list[Change]] = {
             'if one["item_id"]:',
             "a reject that is taken down is shown",
         ),
+        wrong(
+            'return RejectExample(name or where, album.show(REJECT, name or where), begins.get(name or where, ""))',
+            "return RejectExample(name or '', album.show(REJECT, name or ''), begins.get(name or '', \"\"))",
+            "rejects without an id have no name",
+        ),
     ],
     "pipelines/pages/overview.py": [
         wrong(
@@ -72,6 +83,11 @@ CHANGES: dict[str, list[Change]] = {
             "return value",
             "an id turns the direction of what follows",
         ),
+        wrong(
+            "hashlib.sha256(script.encode()).digest()",
+            "hashlib.sha256(b'').digest()",
+            "the page forbids its own script",
+        ),
     ],
     "pipelines/pages/pictures.py": [
         wrong(
@@ -84,12 +100,24 @@ CHANGES: dict[str, list[Change]] = {
             "    except ZeroDivisionError as error:\n",
             "there is no page of answers whose shards are gone",
         ),
+        wrong(
+            "asked.setdefault(item_id, []).append(query_id)",
+            "asked[item_id] = [query_id]",
+            "of two queries by one item one has no picture",
+        ),
     ],
     "pipelines/query/note.py": [
         wrong(
             '        "queries": anchored(queries),\n',
             '        "queries": queries,\n',
             "queries are looked for where the page is made",
+        ),
+    ],
+    "pipelines/pages/answers.py": [
+        wrong(
+            'return min(known) if generation.metric == "cosine" else max(known)',
+            "return max(known)",
+            "queries near to one index shard are told as far",
         ),
     ],
 }

@@ -101,6 +101,11 @@ CHANGES: dict[str, list[Change]] = {
             "return kth",
             "answers are shorter than k where more must be asked for",
         ),
+        wrong(
+            ".take(pa.array(queries))\n        none",
+            "\n        none",
+            "in parts another query's item is skipped",
+        ),
     ],
     "pipelines/index/shard.py": [
         wrong(
@@ -277,6 +282,11 @@ CHANGES: dict[str, list[Change]] = {
             "an index that is searched exactly says that it has codes",
             "tests/pipelines/index/test_tuning.py",
         ),
+        wrong(
+            'if metric == "euclidean" and _is_extreme(vectors):',
+            "if False:",
+            "vectors too long to square are searched approximately",
+        ),
     ],
     "pipelines/index/training.py": [
         worse(
@@ -366,6 +376,11 @@ CHANGES: dict[str, list[Change]] = {
             "a grown index of too low a recall fails the night, and is not built anew",
         ),
         wrong("    if change.count > most:\n", "    if False:\n", "an index shard is never built anew"),
+        wrong(
+            "digest = sha256_json([self.base.manifest_sha256, self.whole.path])",
+            "digest = sha256_json([self.whole.path])",
+            "an addition to another index shard is used",
+        ),
     ],
     "pipelines/index/changes.py": [
         wrong(
@@ -452,6 +467,17 @@ CHANGES: dict[str, list[Change]] = {
             "if False:",
             "a text that cannot be read is asked with nothing",
         ),
+        wrong("WEIGHT = 0.5", "WEIGHT = 0.3", "the default weight of words is another"),
+        wrong(
+            "texts = [text and utf8_of(text).strip() for text in as_list(columns[TEXT])]",
+            "texts = [text and utf8_of(text) for text in as_list(columns[TEXT])]",
+            "a text of spaces asks with nothing",
+        ),
+        wrong(
+            "understood[row] = found.understood[place]",
+            "understood[place] = found.understood[place]",
+            "results tell the words of other queries",
+        ),
     ],
     "pipelines/query/far_queries.py": [
         worse(
@@ -518,6 +544,7 @@ CHANGES: dict[str, list[Change]] = {
             "        elif False:\n",
             "of two shards of one name one vanishes",
         ),
+        worse("if listed.size > options.max_bytes:", "if False:", "a list of paths of any size is read"),
     ],
     "pipelines/sources/pack.py": [
         loses(

@@ -298,6 +298,16 @@ CHANGES: dict[str, list[Change]] = {
             "    if False:\n        zeros",
             "a vector of zeros fails all the queries of its block",
         ),
+        wrong(
+            "again[i] = query_id in seen if is_first[i] else again[i - 1]",
+            "again[i] = query_id in seen",
+            "the second picture of a query is taken for a duplicate",
+        ),
+        wrong(
+            "if block.ids or block.failures:\n            yield block",
+            "if block.ids:\n            yield block",
+            "failures of a block without queries vanish",
+        ),
     ],
     "pipelines/query/table_rows.py": [
         wrong(
@@ -305,12 +315,42 @@ CHANGES: dict[str, list[Change]] = {
             "if joins and self._last:",
             "neighbouring rows are one query whatever their ids",
         ),
+        wrong(
+            "self._last = (query_id, number, count) if joins else None",
+            "self._last = (query_id, number, count)",
+            "a row whose id is damaged joins another query",
+        ),
+        wrong(
+            "joins = self._table.joins_rows and row not in problems.errors",
+            "joins = self._table.joins_rows",
+            "rows whose ids are null are one query",
+        ),
+        wrong(
+            "        self._start += count\n",
+            "        pass\n",
+            "rows of a second block have numbers of the first",
+        ),
+        wrong(
+            "if not words or row not in words.alone:",
+            "if True:",
+            "a row with words and without a picture fails",
+        ),
+        worse(
+            "check_pages(parquet, info, file, names, vectors, self._dim)",
+            "pass",
+            "a small table unpacks to gigabytes",
+        ),
     ],
     "pipelines/query/table_cells.py": [
         wrong(
             "(x, y, x + width, y + height)",
             "(x, y, width, height)",
             "a box ends at its width and height, from the corner of the picture",
+        ),
+        wrong(
+            '"".join(value.split()), validate=True',
+            '"".join(value.split()), validate=False',
+            "what is no base64 is read as a picture",
         ),
     ],
     "pipelines/query/table_blocks.py": [
@@ -325,6 +365,11 @@ CHANGES: dict[str, list[Change]] = {
             "np.where(joined, -near.astype(np.float64), answers.rank)",
             "answers.rank.astype(np.float64)",
             "items that several pictures find are in the order of their ranks, not of their scores",
+        ),
+        wrong(
+            "order = order[first_in_runs(query[order], codes, grouping.per_group)]",
+            "pass",
+            "a query of several pictures has more of a group than it may",
         ),
     ],
     "pipelines/query/vector_files.py": [
@@ -344,6 +389,11 @@ CHANGES: dict[str, list[Change]] = {
             "            page_checksum_verification=False,\n",
             "damaged vectors are answered",
         ),
+        wrong(
+            "start = sum(parquet.metadata.row_group(n).num_rows for n in range(min(groups, default=0)))",
+            "start = 0",
+            "vectors of later row groups have the numbers of the first",
+        ),
     ],
     "pipelines/query/tables.py": [
         wrong(
@@ -355,6 +405,21 @@ CHANGES: dict[str, list[Change]] = {
             "return None if isinstance(value, float) and not math.isfinite(value) else value",
             "return value",
             "a table of JSON lines holds NaN, which is no JSON",
+        ),
+        wrong(
+            "            self._flush(self._rows - self._rows % _ROWS)",
+            "            self._flush(self._rows)",
+            "the bytes of a table depend on how its rows came",
+        ),
+        wrong(
+            "self._waiting = [rows.slice(count)]", "self._waiting = []", "rows behind a row group are lost"
+        ),
+    ],
+    "pipelines/sources/present.py": [
+        wrong(
+            "for some in itertools.islice(names, RECORDS):",
+            "for some in itertools.islice(names, 1):",
+            "a field that the first record lacks is refused",
         ),
     ],
 }

@@ -70,6 +70,23 @@ CHANGES: dict[str, list[Change]] = {
             "- {latest.answers}",
             "whoever missed a night misses its changes",
         ),
+        wrong(
+            "    files.write_bytes(standing_folder(store, name, LATEST), _json(latest))\n"
+            "    delete_others(store, name, latest)",
+            "    delete_others(store, name, latest)\n"
+            "    files.write_bytes(standing_folder(store, name, LATEST), _json(latest))",
+            "answers are deleted before others are named",
+        ),
+        wrong(
+            "return all(held.get(name) == file.size for name, file in answers.files.items())",
+            "return all(name in held for name, file in answers.files.items())",
+            "answers that are cut short count as whole",
+        ),
+        wrong(
+            "    files.check_digest(path, data, latest.sha256)\n",
+            "",
+            "a damaged manifest of answers is believed",
+        ),
     ],
     "pipelines/index/health.py": [
         wrong("    least = max(", "    least = min(", "in a small catalogue all items are hubs"),

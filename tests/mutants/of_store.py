@@ -25,6 +25,11 @@ CHANGES: dict[str, list[Change]] = {
             "        pass  # or",
             "rows that were replaced are back after a power cut",
         ),
+        worse(
+            "if kind >= 0 for name in self.fields[kind]",
+            "for name in self.fields[kind]",
+            "a field counts as there that is not known",
+        ),
     ],
     "pipelines/store/kept_parts.py": [
         wrong("            wanted &= part_of", "            part_of", "an id is compared in several parts"),
@@ -167,6 +172,11 @@ CHANGES: dict[str, list[Change]] = {
             "    yield\n",
             "of two changes to the exclusions one is lost",
         ),
+        wrong(
+            "if os.getpid() == holder.pid:\n                os.ftruncate(descriptor, 0)",
+            "if True:\n                os.ftruncate(descriptor, 0)",
+            "a fork empties the lock file",
+        ),
     ],
     "pipelines/store/lease.py": [
         loses(
@@ -215,6 +225,26 @@ CHANGES: dict[str, list[Change]] = {
             "return holder is not None",
             "any lease is taken for ours",
         ),
+        worse(
+            "            except Exception as error:  # whatever",
+            "            except LookalikeError as error:  # whatever",
+            "a lease is lost after one error of the network",
+        ),
+        worse(
+            "return files.replace_bytes(self._path, self._renewed(), now[1]) or self.is_ours()",
+            "return files.replace_bytes(self._path, self._renewed(), now[1])",
+            "a renewal whose answer was lost ends the lease",
+        ),
+        wrong(
+            "self._holder = replace(holder, token=uuid.uuid4().hex)",
+            "self._holder = holder",
+            "two processes' leases look alike",
+        ),
+        worse(
+            "            with contextlib.suppress(Exception):  # to",
+            "            with contextlib.suppress(KeyError):  # to",
+            "a finished run fails as the lock cannot be deleted",
+        ),
     ],
     "pipelines/store/leftovers.py": [
         loses(
@@ -236,6 +266,11 @@ CHANGES: dict[str, list[Change]] = {
             "yield from unfinished if is_used or folders else [folder]",
             "yield from unfinished if folders else [folder]",
             "every finished folder is deleted when a run starts",
+        ),
+        wrong(
+            '"generations", "reports", "notes", "kept", "standing")',
+            '"generations", "reports", "notes", "kept")',
+            "unfinished files of standing queries stay",
         ),
     ],
     "pipelines/store/generations.py": [
@@ -275,6 +310,11 @@ CHANGES: dict[str, list[Change]] = {
             "max((ref.recall for ref in generation.indexes if ref.recall is not None), default=None)",
             "the list of generations tells the best recall",
         ),
+        worse(
+            "if served_name(root) == name and (generation := read_current(root)).name == name:",
+            "if False:",
+            "an old manifest that CURRENT's digest refuses is read",
+        ),
     ],
     "pipelines/store/generation.py": [
         wrong(
@@ -296,6 +336,30 @@ CHANGES: dict[str, list[Change]] = {
             "    return read_generation(store, name, sha256)\n\n",
             "    return read_generation(store, name)\n\n",
             "CURRENT's digest is not looked at",
+        ),
+        wrong(
+            "return self.path, self.hidden.sha256 if self.hidden else None",
+            "return self.path, None",
+            "an index of other hidden items counts as the same",
+        ),
+        wrong(
+            "return tuple(ref for ref in self.indexes if ref.added_to is None)",
+            "return self.indexes",
+            "additions count as index shards",
+        ),
+        wrong(
+            '    files.write_bytes(files.join(folder, "manifest.json"), data)\n'
+            '    files.write_bytes(files.join(store, CURRENT), f"{generation.name} {sha256}\\n".encode())',
+            '    files.write_bytes(files.join(store, CURRENT), f"{generation.name} {sha256}\\n".encode())\n'
+            '    files.write_bytes(files.join(folder, "manifest.json"), data)',
+            "CURRENT names a manifest that is not there yet",
+        ),
+        worse(
+            '    files.write_bytes(files.join(folder, "manifest.sha256"), f"{sha256}\\n".encode())\n'
+            '    files.write_bytes(files.join(folder, "manifest.json"), data)\n',
+            '    files.write_bytes(files.join(folder, "manifest.json"), data)\n'
+            '    files.write_bytes(files.join(folder, "manifest.sha256"), f"{sha256}\\n".encode())\n',
+            "a manifest without a seal is left by a crash",
         ),
     ],
     "pipelines/store/exclusions.py": [
@@ -329,6 +393,11 @@ CHANGES: dict[str, list[Change]] = {
             "for item_id in rows]",
             "the list is not in the order of its ids",
         ),
+        wrong(
+            "        if one.excluded\n",
+            "        if False\n",
+            "an id that was taken down before counts as unknown",
+        ),
     ],
     "pipelines/store/verify.py": [
         worse(
@@ -351,6 +420,18 @@ CHANGES: dict[str, list[Change]] = {
             "for name in sorted(held - set(manifest.files)",
             "for name in sorted(set()",
             "a file that no manifest names is not told",
+        ),
+        wrong(
+            "refs = {(r.key, r.manifest_sha256, r.count): r for",
+            "refs = {r.path: r for",
+            "of two generations with one index shard one's hidden rows are not looked at",
+        ),
+    ],
+    "pipelines/store/nearest.py": [
+        worse(
+            'connection.execute("DELETE FROM asked WHERE id IN (SELECT unnest($done))", {"done": list(found)})',
+            "pass",
+            "a worse guess replaces a better one",
         ),
     ],
 }

@@ -20,8 +20,10 @@ from . import (
     of_embedding,
     of_filesystem,
     of_index,
+    of_jobs,
     of_model,
     of_pages,
+    of_query,
     of_runner,
     of_search,
     of_sources,
@@ -40,11 +42,13 @@ ALL: list[tuple[str, Change]] = [
         of_embedding,
         of_index,
         of_search,
+        of_query,
         of_standing,
         of_duplicates,
         of_pages,
         of_model,
         of_api,
+        of_jobs,
     )
     for file, changes in part.CHANGES.items()
     for change in changes
