@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 import lookalike
+from lookalike.duplicates import job as duplicates_job
+from lookalike.duplicates.job import DuplicatesOptions
+from lookalike.export import job as export_job
 from lookalike.model.errors import GateError, LookalikeError
+from tests.conftest import Job
 
 
 def test_a_job_is_a_path_a_dictionary_or_what_was_read(copied):
@@ -68,3 +73,23 @@ def test_a_gate_is_an_error_with_its_name(job, pictures):
 def test_precision_and_a_score_do_not_go_together(copied, tmp_path):
     with pytest.raises(LookalikeError, match=r"precision or min_score. Received: both"):
         lookalike.open_job(copied.settings).duplicates(tmp_path, precision=0.9, min_score=0.9)
+
+
+def test_what_is_not_said_of_duplicates_is_as_the_job_says_and_an_export_is_of_the_generation_that_is_named(
+    tmp_path, monkeypatch
+):
+    of_job = {"keep": "oldest", "precision": 0.5, "min_score": 0.9, "sample": 7, "pairs": 9}
+    opened = lookalike.open_job(Job(tmp_path, tmp_path / "encoder").set(duplicates=of_job).settings)
+    asked = []
+    monkeypatch.setattr(duplicates_job, "duplicates", lambda *given: asked.append(given[2]))
+    monkeypatch.setattr(export_job, "export", lambda *given: asked.append(given[1:]))
+    opened.duplicates("out")
+    opened.duplicates("out", keep="first", min_score=0.0)
+    opened.duplicates("out", precision=0.7)
+    opened.export("out", "npy", "20250102T030405Z-0")
+    *options, exported = asked
+    expected = DuplicatesOptions(**of_job, table_format="parquet")
+    assert options[0] == expected
+    assert options[1] == replace(expected, keep="first", min_score=0.0)
+    assert options[2] == replace(expected, precision=0.7, min_score=None)
+    assert exported == ("out", "npy", "20250102T030405Z-0")

@@ -14,6 +14,7 @@ from lookalike.cli import jobs
 from lookalike.cli.options import IN_PART
 from lookalike.index.conditions import Conditions
 from lookalike.model.encoder.post_processing import PostProcessing
+from lookalike.nightly import run
 from lookalike.query import job as query_job
 from lookalike.query.job import QueryOptions
 from lookalike.query.report import QuerySummary
@@ -121,3 +122,14 @@ def test_the_exit_code_tells_of_shards_that_were_read_in_part(unfinished, damage
     with pytest.raises(typer.Exit) as ended:
         jobs._exit_if_in_part(summary)
     assert ended.value.exit_code == IN_PART
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("answered", 0), ("failed", IN_PART)])
+def test_the_exit_code_of_a_night_tells_of_standing_queries_that_failed(bare, monkeypatch, outcome, code):
+    embedded = SimpleNamespace(unfinished={}, plan=SimpleNamespace(notes=[]))
+    standing = [SimpleNamespace(outcome="answered"), SimpleNamespace(outcome=outcome)]
+    night = SimpleNamespace(embedded=embedded, indexed=None, standing=standing, report_path="r")
+    monkeypatch.setattr(run, "nightly", lambda *_: night)
+    for name in ("_print_embedded", "_print_indexed", "print_standing"):
+        monkeypatch.setattr(jobs, name, lambda *_: None)
+    assert bare.run("nightly").code == code

@@ -51,3 +51,15 @@ def test_what_is_written_is_read_again_block_by_block(tmp_path):
         assert len(read) == 3
         for one, other in zip(read, blocks, strict=True):
             same(one, other)
+
+
+def test_each_item_of_merged_answers_has_its_own_vector_though_others_of_its_shard_are_left_out():
+    near = [np.float32([[0.9, 0.2], [0.5, 0.4]]), np.float32([[0.8, 0.7], [0.3, 0.1]])]
+    parts = []
+    for number, of_part in enumerate(near):
+        items = pa.table({"item_id": [f"{number}{place}" for place in range(4)]})
+        vectors = 10 * number + np.arange(4, dtype=np.float32)[:, None]
+        parts.append(Answers(of_part, items, vectors))
+    found = merged(parts, 2)
+    assert found.items["item_id"].to_pylist() == ["00", "10", "02", "03"]
+    assert found.vectors.tolist() == [[0], [10], [2], [3]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,3 +33,19 @@ def test_a_record_without_an_id_is_called_by_its_place(tmp_path, monkeypatch) ->
     generation: Any = None
     (reason,) = reject_examples.reject_examples(str(tmp_path), generation, None, Album(), ())
     assert (reason.count, [one.name for one in reason.examples]) == (2, ["a.tar, position 3", "x"])
+
+
+def test_the_picture_of_a_record_that_is_taken_down_is_not_read(monkeypatch, published) -> None:
+    told = {"shard": "a.tar", "stage": "decode", "error": "no image", "position": 3}
+    asked: dict[str, set[str]] = {}
+
+    def pictures_in(_: Any, wanted: dict[str, set[str]]) -> Iterator[Any]:
+        asked.update(wanted)
+        return iter(())
+
+    monkeypatch.setattr(reject_examples, "served_notes", lambda *_: [])
+    monkeypatch.setattr(reject_examples, "read_rejects", lambda *_: [told | {"item_id": x} for x in "ab"])
+    monkeypatch.setattr(reject_examples, "pictures_in", pictures_in)
+    generation: Any = None
+    reject_examples.reject_examples("", generation, published.loaded, Album(), ("a",))
+    assert asked == {"a.tar": {"b"}}
