@@ -111,6 +111,7 @@ def _of_pillow(image: Any, position: int) -> bytes:
             f"Expected a PIL image whose samples have a range, such as RGB or L, at position {position}. "
             f"Received: mode {image.mode}"
         )
+    _check_size(image.width, image.height, len(image.getbands()))  # before its pixels are read
     try:
         image.load()
         # Not Pillow's exif_transpose, which where EXIF says nothing looks into XMP.
@@ -140,14 +141,18 @@ def _as_png(pixels: np.ndarray) -> bytes:
     OpenCV and Pillow take seven times as long where they are to compress nothing.
     """
     height, width = pixels.shape[:2]
-    if pixels.nbytes > _MOST_BYTES:
-        raise ImageError(f"{width} x {height} pixels are too many for a PNG")
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    _check_size(width, height, channels)
     rows = np.zeros((height, 1 + width * channels), np.uint8)
     rows[:, 1:] = pixels.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.data, level=0)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts)
+
+
+def _check_size(width: int, height: int, channels: int) -> None:
+    if width * height * channels > _MOST_BYTES:
+        raise ImageError(f"{width} x {height} pixels are too many for a PNG")
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +22,18 @@ from ..index.post_processing import BLOCK
 from ..query import inputs
 from ..query.inputs import query_options
 from ..query.query_files import image_shards, query_table, table_files
-from ..query.query_table import QueryTable
+from ..query.query_table import QueryTable, is_text
 from ..query.table_rows import OURS, read_table
-from ..query.vector_files import ID_COLUMNS
+from ..query.vector_files import ID_COLUMNS, plain_column
 from ..sources import read_records
 from ..sources.fields import shown
 from ..sources.records import DIRECTORY, directory_of
 from ..sources.types import UnfitError, arrow_type, convert, is_list
 from ..store.index_manifest import ITEM_ID
 from .ranking import RankedCorpus
+
+_ROWS = 4096
+"""Of a Parquet file, that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -186,29 +189,38 @@ def _of_vectors(
 ) -> dict[str, Any]:
     """From the columns of Parquet files, of vectors or of a query table."""
     found: dict[str, Any] = {}
+    once: dict[Any, Any] = {}
     before = 0
     for file_info in listed:
         with files.open_read(file_info.path) as file, damage_named(file_info.path):
-            parquet = pq.ParquetFile(file)
-            columns = parquet.schema_arrow.names
+            schema = pq.read_schema(file)
+            columns = schema.names
             if name not in columns:
                 raise LookalikeError(
                     f"Expected a column {name} beside the vectors. Received: {', '.join(columns)} in {file_info.path}"
                 )
             id_column = next((column for column in ID_COLUMNS if column in columns), None)
             id_column = table.id_column if table else id_column
-            rows = parquet.read([name] if id_column is None else [id_column, name])
-            try:
-                values = rows[name].cast(kind).to_pylist()
-            except pa.ArrowException as error:
-                raise LookalikeError(f"{file_info.path}: {name} cannot be read as {kind}: {error}") from None
-            ids = range(before, before + len(rows)) if id_column is None else rows[id_column].to_pylist()
-            before += len(rows)
-        for query_id, value in zip(ids, values, strict=True):
-            if query_id is None:
-                continue  # which is a failure, and no query of the name None
-            text = (
-                query_id.decode("utf-8", "backslashreplace") if isinstance(query_id, bytes) else str(query_id)
-            )
-            found.setdefault(text, value)
+            wanted = list(dict.fromkeys([*filter(None, [id_column]), name]))
+            # A long text stands in a file once, and so in memory.
+            texts = [one for one in wanted if is_text(schema.field(one).type)]
+            for rows in pq.ParquetFile(file, read_dictionary=texts).iter_batches(_ROWS, columns=wanted):
+                values = _cast(plain_column(rows[name], file_info.path), name, kind, file_info.path)
+                ids: Iterable[Any] = range(before, before + len(rows))
+                if id_column is not None:
+                    ids = plain_column(rows[id_column], file_info.path).to_pylist()
+                before += len(rows)
+                for query_id, value in zip(ids, values, strict=True):
+                    if query_id is None:
+                        continue  # which is a failure, and no query of the name None
+                    if isinstance(query_id, bytes):
+                        query_id = query_id.decode("utf-8", "backslashreplace")
+                    found.setdefault(str(query_id), once.setdefault(value, value))
     return found
+
+
+def _cast(column: pa.Array, name: str, kind: pa.DataType, path: str) -> list[Any]:
+    try:
+        return column.cast(kind).to_pylist()
+    except pa.ArrowException as error:
+        raise LookalikeError(f"{path}: {name} cannot be read as {kind}: {error}") from None

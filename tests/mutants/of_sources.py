@@ -311,6 +311,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/table_rows.py": [
         wrong(
+            "step = min(_FEW if images else _MANY, max(1, _MOST_BYTES // max([1, *bare])))",
+            "step = _FEW if images else _MANY",
+            "a small file of one large picture takes the machine's memory",
+        ),
+        wrong(
             "if joins and self._last and self._last[0] == query_id:",
             "if joins and self._last:",
             "neighbouring rows are one query whatever their ids",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,8 @@ from lookalike.api.images import each_image, file_of
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.decode import decode
 from lookalike.query.fetching import UnreadableError
+from lookalike.sources import SourceOptions
+from tests.hostile.bombs import png
 
 RANDOM = np.random.default_rng(3).integers(0, 256, (9, 7, 4)).astype(np.uint8)
 
@@ -171,3 +174,20 @@ def test_one_image_is_one_and_many_are_many():
     assert list(each_image(np.array(["a", "b", "c"], object))) == ["a", "b", "c"]
     with pytest.raises(LookalikeError, match=r"Expected images. Received: int"):
         each_image(3)
+
+
+def test_a_file_without_an_end_is_read_as_far_as_a_record_may_go(monkeypatch):
+    monkeypatch.setattr(images, "_OPTIONS", SourceOptions(max_bytes=100))
+    with open("/dev/zero", "rb") as file:
+        found = file_of(file, 0)
+    assert isinstance(found, UnreadableError)
+    assert "101 bytes, more than corpus.max_bytes allows: 100" in str(found)
+
+
+def test_a_pil_image_of_too_many_pixels_is_refused_before_they_are_read(monkeypatch):
+    content = bytearray(png(8, 8))
+    content[16:24] = (1 << 17).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    found = file_of(Image.open(io.BytesIO(content)), 0)
+    assert str(found) == "131072 x 131072 pixels are too many for a PNG"

@@ -12,6 +12,7 @@ import pytest
 from lookalike.evaluate.job import evaluate, left_out_counts
 from lookalike.evaluate.labels import as_text, is_field, make_labels, query_labels, read_labels
 from lookalike.model.errors import LookalikeError
+from lookalike.query import vector_files
 from tests.conftest import picture, zoo_pictures
 
 
@@ -123,3 +124,13 @@ def test_a_field_that_is_carried_or_is_the_directory_tells_items_apart():
 def test_a_field_that_makes_no_classes_is_refused(published, name, metadata, said):
     with pytest.raises(LookalikeError, match=said):
         read_labels(name, "ids.txt", published.loaded.corpus, metadata, None)
+
+
+def test_classes_of_a_small_file_that_unpack_to_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(vector_files, "_MOST_PAGE", 1 << 20)
+    path = tmp_path / "t.parquet"
+    text = pa.DictionaryArray.from_arrays(np.zeros(400, np.int32), ["x" * 10_000])
+    ids = pa.array(list(map(str, range(400))))
+    pq.write_table(pa.table({"query_id": ids, "path": ids, "class": text}), path)
+    with pytest.raises(LookalikeError, match=r"at most 1,048,576 bytes of a column in 400 rows"):
+        query_labels("class", str(path), None, "string")
