@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL.Image import DecompressionBombError
 
-from ..errors import ImageError, LookalikeError, NotEnoughMemoryError
+from ..errors import ImageError, LookalikeError, NotEnoughMemoryError, TooManyPixelsError
 from . import (
     MAX_PIXELS,
     bmp,
@@ -145,6 +146,11 @@ def _told(name: str) -> Iterator[None]:
         raise
     except MemoryError:
         raise NotEnoughMemoryError(f"{name}: not enough memory to decode it") from None
+    except (
+        DecompressionBombError
+    ) as error:  # of GIF and ICO, where a frame is larger than the file said first
+        size, limit = (int(number) for number in re.findall(r"\d+", str(error))[:2])
+        raise TooManyPixelsError(f"{size:,} pixels, more than the limit of {limit:,}") from None
     # Pillow, tifffile and pydicom raise whatever their parsers stumble upon: struct.error, KeyError, AttributeError,
     # SyntaxError.
     except Exception as error:

@@ -37,7 +37,6 @@ from .levels import AnyWindow, composed_on_white, from_16_bit, grey
 # The classes themselves rather than PIL.Image.open: that applies Pillow's own size limit, a global of the
 # process, and would try every format.
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
-    "ICO": IcoImagePlugin.IcoImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
     "JPEG 2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
     "PNM": PpmImagePlugin.PpmImageFile,
@@ -166,10 +165,31 @@ def _gif(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
         return window.apply(pixels) if window else pixels
 
 
+def _ico(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
+    """The largest picture. Alpha that is 0 everywhere is none: its writer knew only of the mask, as browsers see it."""
+    picture = IcoImagePlugin.IcoImageFile(io.BytesIO(data))
+    check_size(*picture.size, max_pixels)
+    entry = picture.ico.entry[picture.ico.getentryindex(picture.size)]
+    picture.load()
+    check_size(*picture.size, max_pixels)  # of the picture inside, which may be larger than the list says
+    if picture.mode != "RGBA":
+        return _rgb(picture, window)
+    rgba = np.array(picture)
+    if not rgba[..., 3].any() and not data.startswith(b"\x89PNG", entry.offset):
+        height, width = rgba.shape[:2]
+        row = (width + 31) // 32 * 4
+        mask = np.frombuffer(data, np.uint8, height * row, entry.offset + entry.size - height * row)
+        hidden = np.unpackbits(mask.reshape(height, row), axis=1, count=width)[::-1]
+        rgba[..., 3] = 255 * (1 - hidden)
+    pixels = on_white(rgba)
+    return window.apply(pixels) if window else pixels
+
+
 Decoder = Callable[[bytes, int, AnyWindow | None], np.ndarray]
 DECODERS: dict[str, Decoder] = {
-    **{name: partial(by_pillow, name=name) for name in ("ICO", "PNM", "QOI")},
+    **{name: partial(by_pillow, name=name) for name in ("PNM", "QOI")},
     "GIF": _gif,
+    "ICO": _ico,
     "WebP": _webp,
 }
 """(file bytes, max_pixels, window) -> upright RGB, uint8 (height, width, 3)."""

@@ -498,6 +498,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "model/images/formats.py": [
         wrong(
+            "        rgba[..., 3] = 255 * (1 - hidden)\n",
+            "",
+            "an icon without alpha is white",
+        ),
+        wrong(
             "    if samples.dtype == np.uint16 and not window:",
             "    if samples.dtype == np.uint16:",
             "a deep PNG loses its lower bits before its window is laid on it",

@@ -256,3 +256,36 @@ def test_jpeg_xl_without_room_is_not_called_damaged(monkeypatch: pytest.MonkeyPa
     with pytest.raises(NotEnoughMemoryError):
         decode(data[: len(data) // 2])
     assert np.array_equal(decode(data).pixels, np.asarray(RGB))
+
+
+def icon(bgra: np.ndarray, mask: np.ndarray) -> bytes:
+    """An icon of 32 bits a pixel with a mask, bool (height, width), true where nothing is shown."""
+    height, width = mask.shape
+    header = struct.pack("<IiiHHIIiiII", 40, width, 2 * height, 1, 32, *[0] * 6)
+    hidden = np.packbits(np.pad(mask, ((0, 0), (0, -width % 32))), axis=1)[::-1].tobytes()
+    inside = header + bgra[::-1].tobytes() + hidden
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, width, height, 0, 0, 1, 32, len(inside), 22) + inside
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_an_icon_whose_alpha_is_0_everywhere_is_shown_by_its_mask(alpha: int) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (20, 40, 3)).astype(np.uint8)
+    mask = np.arange(800).reshape(20, 40) % 7 == 0
+    bgra = np.dstack([colours[..., ::-1], np.full((20, 40), alpha, np.uint8)])
+    shown = colours if alpha else np.where(mask[..., None], 255, colours)
+    assert np.array_equal(decode(icon(bgra, mask)).pixels, shown)
+
+
+def test_an_icon_with_a_larger_picture_than_it_says_keeps_to_the_limit() -> None:
+    inside = saved(RGB.resize((300, 200)), "PNG")
+    data = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inside), 22) + inside
+    assert decode(data, max_pixels=60_000).pixels.shape == (200, 300, 3)
+    with pytest.raises(TooManyPixelsError, match="300 x 200"):
+        decode(data, max_pixels=59_999)
+
+
+def test_a_frame_beyond_what_pillow_reads_is_too_large_and_not_corrupt() -> None:
+    data = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
+    data += b"," + struct.pack("<HHHHB", 0, 0, 20_000, 20_000, 0) + b"\2\2\x4c\1\0;"
+    with pytest.raises(TooManyPixelsError, match=r"^400,000,000 pixels, more than the limit"):
+        decode(data)
