@@ -34,6 +34,8 @@ _COLOURS = {
 _PREMULTIPLIED, _ALPHA = 1, 2
 """What the tag ExtraSamples calls the two kinds of alpha."""
 _APERIO_YCBCR = 33003
+_RAW = (32803, 34892)
+"""CFA and LinearRaw: what a camera's sensor measured."""
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""
 _PAGES = 64
@@ -94,6 +96,8 @@ def _photometric(page: Any) -> int:
     if page.photometric not in _COLOURS or (
         page.photometric == _SEPARATED and (page.tags.valueof(332) or 1) != 1
     ):
+        if page.photometric in _RAW:
+            raise ImageError("a raw photograph in a TIFF (DNG, NEF, ARW, ..), which is not supported")
         name = getattr(page.photometric, "name", page.photometric)
         raise ImageError(f"TIFF whose samples are of the kind {name}, which is not supported")
     return int(page.photometric)

@@ -205,7 +205,7 @@ def test_the_pixels_are_the_callers_own(window: Window | None) -> None:
         (tiff(4, 4, [bytes(16)], compression=34676), "TIFF compressed as SGILOG, which is not supported"),
         (tiff(4, 4, [bytes(16)], compression=34934), "TIFF compressed as JPEGXR, which is not supported"),
         (tiff(4, 4, [bytes(16)], compression=4242), "TIFF compressed as 4242, which is not supported"),
-        (tiff(4, 4, [bytes(32)], bits=16, photometric=32803), "of the kind CFA, which is not supported"),
+        (tiff(4, 4, [bytes(32)], bits=16, photometric=32803), "a raw photograph in a TIFF (DNG, NEF, ARW"),
         (tiff(4, 4, [bytes(48)], samples=3, photometric=32845), "of the kind LOGLUV, which is not supported"),
         (tiff(4, 4, [bytes(16)], photometric=4), "of the kind MASK, which is not supported"),
         (tiff(4, 4, [bytes(64)], {332: [2]}, samples=4, photometric=5), "of the kind SEPARATED"),
