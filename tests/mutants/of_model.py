@@ -470,6 +470,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "model/images/png.py": [
         wrong(
+            "    pixels = _with_full_window(memoryview(data)[first:last])",
+            "    pixels = [memoryview(data)[first:last]]",
+            "a PNG that promises too small a window is refused",
+        ),
+        wrong(
             "and zlib.crc32(chunk[4:-4]) == _number(chunk[-4:])",
             "",
             "a damaged tRNS makes a colour transparent",

@@ -7,6 +7,7 @@ import struct
 import tracemalloc
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -196,3 +197,26 @@ def test_a_file_far_larger_than_its_pixels_is_bloated() -> None:
     assert not png.is_bloated(data + bytes(most - len(data)))
     assert png.is_bloated(data + bytes(most - len(data) + 1))
     assert not png.is_bloated(data[:20])
+
+
+@pytest.mark.parametrize("first", [2, 500, None])
+def test_distances_beyond_what_the_file_promises_are_followed(first: int | None) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (3, 400, 3)).astype(np.uint8)
+    pixels = np.concatenate([noise, noise, noise])  # alike at 3,603 bytes
+    packed = zlib.compress(rows(pixels, 8), 9)
+    assert packed[0] == 0x78
+    promised = bytes((0x18, 0xC0 + -0x18C0 % 31)) + packed[2:]  # 512 bytes
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 400, 9, 8, 2, 0, 0, 0))
+    parts = [promised] if first is None else [promised[:first], promised[first:]]
+    data = file([header, *(chunk(b"IDAT", part) for part in parts), chunk(b"IEND")])
+    with pytest.raises(RuntimeError, match="too far back"):
+        imagecodecs.png_decode(data)
+    assert np.array_equal(decode(data).pixels, pixels)
+
+
+def test_pixels_whose_checksum_is_wrong_are_refused_whatever_they_promise() -> None:
+    packed = zlib.compress(rows(np.zeros((4, 4, 1), np.uint8), 8))
+    promised = chunk(b"IDAT", bytes((0x18, 0xC0 + -0x18C0 % 31)) + packed[2:])
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0))
+    with pytest.raises(ImageError):
+        decode(file([header, promised[:-1] + bytes([promised[-1] ^ 1]), chunk(b"IEND")]))
