@@ -17,6 +17,7 @@ from . import formats, isobmff, tiff_colours
 from .levels import AnyWindow, grey, ramp
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
+_BOXES = (b"jp2c", b"jp2h", b"colr", b"pclr", b"cmap", b"cdef")
 _CMYK, _CMYK_PROFILE = 12, int.from_bytes(b"CMYK", "big")
 _NOT_READ = {
     **dict.fromkeys((1, 3, 4, 24), "a YCbCr other than sYCC"),
@@ -121,14 +122,12 @@ def header(data: bytes) -> Header:
     Raises:
         ImageError: there is no codestream.
     """
-    start, inside = 0, {}
+    start, inside = 0, dict[bytes, bytes]()
     if not data.startswith(_CODESTREAM):
-        outside = {kind: (start, end) for kind, start, end in reversed(list(isobmff.boxes(data)))}
+        outside = _boxes(data, 0, len(data))
         start, _ = outside.get(b"jp2c", (len(data), 0))
-        inside = {
-            kind: data[first:end]
-            for kind, first, end in reversed(list(isobmff.boxes(data, *outside.get(b"jp2h", (0, 0)))))
-        }
+        found = _boxes(data, *outside.get(b"jp2h", (0, 0)))
+        inside = {kind: data[first:end] for kind, (first, end) in found.items()}
     siz = data[start + 4 : start + 4 + 38]
     if not data.startswith(_CODESTREAM, start) or len(siz) < 38:
         raise ImageError("JPEG 2000 cut short or corrupt: no codestream")
@@ -143,6 +142,15 @@ def header(data: bytes) -> Header:
         _depth(inside[b"pclr"][3]) if len(inside.get(b"pclr", b"")) > 3 and b"cmap" in inside else None,
         _channels(inside.get(b"cdef", b"")),
     )
+
+
+def _boxes(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
+    """First byte and end of the first box of each kind that is used."""
+    found: dict[bytes, tuple[int, int]] = {}
+    for kind, first, last in isobmff.boxes(data, start, end):
+        if kind in _BOXES:
+            found.setdefault(kind, (first, last))
+    return found
 
 
 def _number(octets: bytes) -> int:
