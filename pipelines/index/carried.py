@@ -1,9 +1,9 @@
-"""Whether the corpus has the fields of metadata that are to be carried to the results."""
+"""Whether the corpus has the fields that are to be carried to the results, or to be ids."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import pyarrow.parquet as pq
 
@@ -30,17 +30,33 @@ def check_carried(config: Config, shards: Iterable[Shard], with_values: Collecti
         OSError: if a shard cannot be read.
     """
     lacking = set(config.corpus.metadata).difference(with_values)
+    _check({f"corpus.metadata.{name}": name for name in sorted(lacking)}, shards)
+
+
+def check_id_field(config: Config, shards: Iterable[Shard]) -> None:
+    """Refuses `corpus.item_id: field:NAME` for a field that no record has; of a corpus without any item.
+
+    Raises:
+        LookalikeError: naming the key, and the fields that there are.
+        OSError: if a shard cannot be read.
+    """
+    if name := config.corpus.source_options().id_from_field:
+        _check({f"corpus.item_id: field:{name}": name}, shards)
+
+
+def _check(lacking: Mapping[str, str], shards: Iterable[Shard]) -> None:
+    """Raises LookalikeError for the keys whose fields are in no shard."""
     seen: set[str] = set()
     for shard in shards if lacking else ():
         try:
             seen |= fields_of(shard)
         except NotAsListedError:
             return  # it is served as it was; who knows what it has
-        lacking -= seen
+        lacking = {key: name for key, name in lacking.items() if name not in seen}
         if not lacking:
             return
     if lacking:
-        raise LookalikeError("; ".join(_sentence(name, seen) for name in sorted(lacking)))
+        raise LookalikeError("; ".join(_sentence(key, name, seen) for key, name in lacking.items()))
 
 
 def with_values(footer: pq.FileMetaData, names: Collection[str]) -> set[str]:
@@ -56,7 +72,7 @@ def with_values(footer: pq.FileMetaData, names: Collection[str]) -> set[str]:
     return found
 
 
-def _sentence(name: str, seen: set[str]) -> str:
+def _sentence(key: str, name: str, seen: set[str]) -> str:
     near = difflib.get_close_matches(name, seen, n=1)
     hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(sorted(seen)) or 'none'}"
-    return f"corpus.metadata.{name}: expected a field that some record has. Received: a corpus without it; {hint}"
+    return f"{key}: expected a field that some record has. Received: a corpus without it; {hint}"

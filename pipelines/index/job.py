@@ -36,7 +36,7 @@ from ..store.generation import (
 )
 from ..store.notes import EmbeddedShard, totals
 from .build import decided_by, is_whole, make_tasks, tuned_by
-from .carried import check_carried
+from .carried import check_carried, check_id_field
 from .checks import Checks, find_left_out, keep, read_ids
 from .drift import Drift
 from .duplicates import left_out, write_duplicates
@@ -114,6 +114,8 @@ def index(
             decided_by(config, plan, asked),
         )
         counts["items"] = sum(inputs.vectors)
+        if not counts["items"]:
+            check_id_field(config, plan.shards)
         check_counts(config, notes, {**counts, "between_shards": inputs.duplicates}, previous)
         check_carried(config, plan.shards, read.carried)
         tasks = make_tasks(config, plan, inputs, run_folder, asked)

@@ -20,6 +20,17 @@ def test_a_wrong_key_leaves_the_last_generation_served(copied):
     )
 
 
+def test_a_field_that_is_to_be_the_id_is_named_where_no_record_has_it(copied):
+    copied.set(corpus={"item_id": "field:titel"})
+    done = copied.run("nightly")
+    assert (done.code, done.sentence) == (
+        2,
+        "corpus.item_id: field:titel: expected a field that some record has. Received: a corpus without it; did you "
+        "mean title?",
+    )
+    assert copied.set(corpus={"item_id": "position"}).run("nightly").code == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_key_that_no_record_has_is_named_and_nothing_is_published(job, pictures, format):
