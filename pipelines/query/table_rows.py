@@ -24,7 +24,7 @@ from ..index.members import MOST_PICTURES
 from ..sources.fields import shown
 from ..sources.text_tables import json_rows, read_csv
 from ..sources.types import UnfitError, arrow_type, convert
-from .query_table import BOX, MOST_ROW, TEXT_WEIGHT, QueryTable, is_text
+from .query_table import BOX, MOST_ROW, TEXT_WEIGHT, Content, QueryTable, is_text
 from .table_cells import Problems, as_list, edges_of, images_of, place_of, text_cell, utf8_of, vectors_of
 from .vector_arrays import vector_arrays
 from .vector_files import check_made_by, check_pages, ids_of, plain_column
@@ -143,8 +143,8 @@ class _Reader:
             for batch in parquet.iter_batches(batch_size=step, columns=names):
                 columns = {name: plain_column(batch[name], info.path) for name in names}
                 for name, column in columns.items():
-                    if name != table.id_column:
-                        column.validate(full=True)  # text in Parquet need not be UTF-8
+                    if name == table.column or name != table.id_column:
+                        columns[name] = _in_utf8(column, table.content if name == table.column else None)
                 yield columns
 
     def _npy(self, info: FileInfo) -> Iterator[dict[str, Any]]:
@@ -244,6 +244,21 @@ class _Reader:
 def _is_long(kind: pa.DataType) -> bool:
     """Whether values of a column are of any length: text or bytes."""
     return is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _in_utf8(column: pa.Array, content: Content | None) -> pa.Array:
+    """The same column, of which text need not be UTF-8; as bytes, if it names pictures or items, which fail one by one.
+
+    Raises:
+        pyarrow.ArrowInvalid: if other text is not.
+    """
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        if content not in ("path", "item_id"):
+            raise
+        return column.cast(pa.large_binary())
+    return column
 
 
 def _in_steps(path: str, step: int) -> Iterator[list[tuple[int, dict[str, Any]]]]:

@@ -219,12 +219,30 @@ def test_what_cannot_be_read_is_one_sentence(rows, content, name, said):
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["path", "note"])
-def test_text_in_parquet_that_is_not_utf8_is_a_sentence(rows, name):
-    raw = pa.array([b"caf\xe9"])
-    text = pa.Array.from_buffers(pa.string(), 1, raw.buffers())
+def not_utf8(*texts: bytes, kind: pa.DataType) -> pa.Array:
+    stored = pa.array(texts, pa.large_binary() if pa.types.is_large_string(kind) else pa.binary())
+    return pa.Array.from_buffers(kind, len(texts), stored.buffers())
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("name", ["path", "item_id"])
+def test_of_names_in_parquet_one_that_is_not_utf8_fails_alone(rows, name, kind):
+    names = not_utf8(b"caf\xe9", b"z", kind=kind)
+    found = rows(pa.table({"query_id": ["a", "b"], name: names, "note": ["y", "z"]}), "t.parquet")
+    assert found["query_id"] == ["a", "b"]
+    assert found["error"] == [f"the {name} cannot be used: not UTF-8 at byte 3", None]
+
+
+def test_of_ids_in_parquet_that_are_the_queries_one_that_is_not_utf8_fails_alone(rows):
+    found = rows(pa.table({"item_id": not_utf8(b"caf\xe9", b"z", kind=pa.string())}), "t.parquet")
+    assert found["query_id"] == ["caf\\xe9", "z"]
+    assert found["error"] == ["the id is not UTF-8", None]
+
+
+def test_text_in_parquet_that_is_not_utf8_is_a_sentence(rows):
+    note = not_utf8(b"caf\xe9", kind=pa.string())
     with pytest.raises(LookalikeError, match="is not a whole Parquet file: Invalid UTF8"):
-        rows(pa.table({"path": ["x"], "note": ["y"]} | {name: text}), "t.parquet")
+        rows(pa.table({"path": ["x"], "note": note}), "t.parquet")
 
 
 def test_what_is_no_object_is_shown_in_short(rows):
