@@ -24,7 +24,7 @@ from ..query.inputs import query_options
 from ..query.query_files import image_shards, query_table, table_files
 from ..query.query_table import QueryTable, is_text
 from ..query.table_rows import OURS, read_table
-from ..query.vector_files import ID_COLUMNS, plain_column
+from ..query.vector_files import ID_COLUMNS, ids_of, plain_column
 from ..sources import read_records
 from ..sources.fields import shown
 from ..sources.records import DIRECTORY, directory_of
@@ -206,16 +206,13 @@ def _of_vectors(
             texts = [one for one in wanted if is_text(schema.field(one).type)]
             for rows in pq.ParquetFile(file, read_dictionary=texts).iter_batches(_ROWS, columns=wanted):
                 values = _cast(plain_column(rows[name], file_info.path), name, kind, file_info.path)
-                ids: Iterable[Any] = range(before, before + len(rows))
-                if id_column is not None:
-                    ids = plain_column(rows[id_column], file_info.path).to_pylist()
+                numbers = range(before, before + len(rows))
+                column = pa.array(numbers) if id_column is None else rows[id_column]
+                ids, unusable = ids_of(plain_column(column, file_info.path), numbers)
                 before += len(rows)
-                for query_id, value in zip(ids, values, strict=True):
-                    if query_id is None:
-                        continue  # which is a failure, and no query of the name None
-                    if isinstance(query_id, bytes):
-                        query_id = query_id.decode("utf-8", "backslashreplace")
-                    found.setdefault(str(query_id), once.setdefault(value, value))
+                for row, (query_id, value) in enumerate(zip(ids, values, strict=True)):
+                    if row not in unusable:
+                        found.setdefault(query_id, once.setdefault(value, value))
     return found
 
 

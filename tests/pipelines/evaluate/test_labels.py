@@ -75,13 +75,14 @@ def test_a_metadata_field_is_read_from_image_queries_vector_queries_tables_and_i
     assert rows(found)["dog/01.jpg"]["class"] == "dog"
 
 
-def test_a_null_is_no_query_of_that_name(tmp_path, published):
+def test_an_id_that_is_none_labels_no_query(tmp_path, published):
     path = str(tmp_path / "v.parquet")
-    embedding = pa.array([[1.0] * 16] * 3, pa.list_(pa.float32()))
-    pq.write_table(
-        pa.table({"id": [None, "None", "00123"], "embedding": embedding, "sku": ["1", "2", "3"]}), path
-    )
-    assert query_labels("sku", path, published.loaded.corpus, "string") == {"None": "2", "00123": "3"}
+    embedding = pa.array([[1.0] * 16] * 4, pa.list_(pa.float32()))
+    ids = pa.array([None, b"None", b"00123", b"caf\xe9"])
+    ids = pa.Array.from_buffers(pa.string(), 4, ids.buffers(), ids.null_count)
+    for stored in (ids, ids.cast(pa.binary()).dictionary_encode()):
+        pq.write_table(pa.table({"id": stored, "embedding": embedding, "sku": ["1", "2", "3", "4"]}), path)
+        assert query_labels("sku", path, published.loaded.corpus, "string") == {"None": "2", "00123": "3"}
 
 
 def test_each_value_is_kept_once_and_empty_text_is_none():
