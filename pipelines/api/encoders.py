@@ -13,6 +13,7 @@ from lookalike.model.encoder.bundle import BATCH, BATCH_BYTES
 from lookalike.model.encoder.bundle import Encoder as Bundle
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images import MAX_PIXELS
+from lookalike.model.printable import printable
 
 from ..filesystem.paths import AnyPath, plain
 from ..query.fetching import UnreadableError
@@ -56,7 +57,9 @@ class Encoder:
         self.fingerprint = bundle.fingerprint
 
     def __repr__(self) -> str:
-        return f"<lookalike.Encoder {self.name} {self.fingerprint[:16]}, {self.dimensions} dimensions>"
+        return printable(
+            f"<lookalike.Encoder {self.name} {self.fingerprint[:16]}, {self.dimensions} dimensions>"
+        )
 
     @overload
     def encode(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import printable
 
 from ..config.job import Config, Given, make_config
 from ..filesystem.paths import AnyPath, anchored, plain
@@ -36,7 +37,7 @@ class Job:
     config: Config
 
     def __repr__(self) -> str:
-        return f"<lookalike.Job on {self.config.store}>"
+        return printable(f"<lookalike.Job on {self.config.store}>")
 
     def embed(self, flags: Sequence[str] = ()) -> EmbedSummary:
         """Embeds every image shard that has no embedding file yet, as `lookalike embed`.

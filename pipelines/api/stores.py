@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lookalike.model.encoder.manifest import MANIFEST
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import printable
 
 from ..config.job import Config, Given, make_config
 from ..export.job import each_served
@@ -85,7 +86,9 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<lookalike.Store {self.folder}, {len(self):,} items of generation {self.manifest.name}>"
+        return printable(
+            f"<lookalike.Store {self.folder}, {len(self):,} items of generation {self.manifest.name}>"
+        )
 
     def __len__(self) -> int:
         return self.manifest.counts["items"]

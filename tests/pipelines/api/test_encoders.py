@@ -44,6 +44,14 @@ def test_what_it_is_called(opened, encoder):
     assert repr(opened).startswith(f"<lookalike.Encoder tiny {opened.fingerprint[:16]}, 16 dimensions>")
 
 
+def test_a_name_by_somebody_else_does_not_act_on_a_terminal(encoder, monkeypatch):
+    one = lookalike.open_encoder(encoder)
+    monkeypatch.setattr(type(one), "name", "a\x1b[2J\n\u202e", raising=False)
+    assert repr(one).isprintable()
+    job = lookalike.open_job({"corpus": {"shards": "a"}, "encoder": "b", "store": "s3://me:secret@b/\x1b[2J"})
+    assert repr(job) == "<lookalike.Job on s3://***@b/\\x1b[2J>"
+
+
 def test_images_that_fail_are_collected_wherever_they_are(opened, pictures, tmp_path):
     good = list(pictures.values())
     # Beyond a batch, and at both ends.
