@@ -51,6 +51,11 @@ class _Views(_Part):
     scales: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=1, max_length=100)
 
 
+class _Projection(_Part):
+    kind: str
+    variance: float = Field(allow_inf_nan=False)
+
+
 class _Manifest(_Part):
     """The types of its fields; `retrieval` is read by `post_processing.read_post_processing`."""
 
@@ -59,7 +64,7 @@ class _Manifest(_Part):
     dim: int = Field(ge=1, le=1 << 20)
     preprocessing: str
     pooling: Literal["avg", "max", "gem"]
-    projection: dict[str, Any] | None
+    projection: _Projection | None
     unit_length: bool
     variant: Literal["int8", "openvino", "float"]
     instructions: Literal["avx2", "amx"] | None = None

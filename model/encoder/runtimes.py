@@ -100,7 +100,7 @@ class FloatNetwork:
         with tempfile.TemporaryDirectory(prefix="lookalike-") as private:
             os.mkdir(os.path.join(private, "variables"))
             for name, content in checked.items():
-                Path(private, name).write_bytes(content)
+                _write(os.path.join(private, name), content)
             try:
                 with quiet():
                     self._model = tf.saved_model.load(private)
@@ -120,6 +120,13 @@ class FloatNetwork:
         batch = np.zeros((self._batch, *pixels.shape[1:]), np.float32)
         batch[: len(pixels)] = preprocess.normalize(pixels)
         return np.asarray(self._model.serve(batch))[: len(pixels)]
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:  # of writing it tells no name
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -160,6 +160,14 @@ def read_text_file(bundle: str | Path, manifest: TextManifest, name: str) -> byt
     return data
 
 
+def check_text_files(bundle: str | Path) -> None:
+    """Raises LookalikeError unless the files of `text/`, if that is there, are those of its manifest."""
+    if Path(bundle, TEXT).is_dir():
+        manifest = read_text_manifest(bundle)
+        for name in _FILES:
+            read_text_file(bundle, manifest, name)
+
+
 def read_map(bundle: str | Path, manifest: TextManifest) -> ClassNames | Tower:
     """The map of `text/`.
 

@@ -21,6 +21,7 @@ from lookalike.model.encoder.manifest import (
 )
 from lookalike.model.encoder.post_processing import PostProcessing, read_post_processing
 from lookalike.model.images.test_time_augmentation import TestTimeAugmentation
+from lookalike.model.text.bundle import check_text_files
 from lookalike.model.waiting import waiting
 
 
@@ -62,6 +63,7 @@ def show(folder: Path, *, measure: bool = False) -> Shown:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest, manifest["variant"])
+    check_text_files(folder)
     held = [name for name in VARIANTS if needed_files(manifest, name) <= manifest["files"].keys()]
     calibration, fits_not = calibration_beside(folder, manifest)
     return Shown(

@@ -11,6 +11,7 @@ from typing import IO, overload
 
 import numpy as np
 
+from ..filesystem.naming import naming
 from .base import Shard
 
 
@@ -31,9 +32,10 @@ class ShardList(Sequence[Shard]):
         """The same shards in a new file. Raises OSError."""
         file = tempfile.TemporaryFile()  # noqa: SIM115  it is open as long as the list is there
         starts = array("q", [0])
-        for shard in shards:
-            starts.append(starts[-1] + file.write(json.dumps(shard.as_listed()).encode()))
-        file.flush()
+        with naming(tempfile.gettempdir()):
+            for shard in shards:
+                starts.append(starts[-1] + file.write(json.dumps(shard.as_listed()).encode()))
+            file.flush()
         return cls(file, np.array(starts, np.int64), np.arange(len(starts) - 1))
 
     def __len__(self) -> int:

@@ -288,7 +288,7 @@ MORE_READERS = (
         "encoder/text/*",
         (
             *(("query", "words.csv", *JOB, "-o", "out"), ("encoder", "show", "encoder"), NIGHTLY),
-            ("evaluate", *JOB, "-o", "measured", "--text", "title", "--no-plots", "--resamples", "10"),
+            ("evaluate", *JOB, "-o", "measured", "--text", "title", "--no-plots", "--resamples", "100"),
         ),
         ("text encoder",),
     ),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lookalike.encoder.show import show
 from lookalike.model.encoder.bundle import Encoder
+from lookalike.model.encoder.manifest import manifest_digest
 from tests.conftest import DIM, SPEC, run, tune
 from tests.support.calibrations import with_calibration
+from tests.support.texts import add_labels
 
 
 def shown(folder: object, *options: str) -> str:
@@ -87,3 +90,24 @@ def test_a_damaged_bundle_is_no_table(tuned, name):
     outcome = run("encoder", "show", tuned.settings["encoder"])
     assert outcome.code == 2
     assert f"The encoder is damaged: {path}" in outcome.sentence
+
+
+@pytest.mark.parametrize("name", ["map.npz", "vocabulary.txt", "network.npz", "text.json"])
+def test_the_files_of_a_text_encoder_are_compared_too(encoder, tmp_path, name):
+    bundle = shutil.copytree(encoder, tmp_path / "e")
+    add_labels(bundle)
+    shown(bundle)
+    with open(bundle / "text" / name, "ab") as file:
+        file.write(b"x")
+    assert name in run("encoder", "show", bundle).sentence
+
+
+@pytest.mark.parametrize(
+    "section", [{"x": 1}, {"kind": 7, "variance": 0.5}, {"kind": "pca", "variance": "x"}]
+)
+def test_a_projection_that_tells_other_things_is_one_sentence(encoder, tmp_path, section):
+    bundle = shutil.copytree(encoder, tmp_path / "e")
+    manifest = json.loads((bundle / "encoder.json").read_text()) | {"projection": section}
+    manifest["digest"] = manifest_digest(manifest)
+    (bundle / "encoder.json").write_text(json.dumps(manifest))
+    assert "Received: projection." in run("encoder", "show", bundle).sentence

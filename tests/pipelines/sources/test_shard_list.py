@@ -1,6 +1,10 @@
 """A list in a file is the list that it was made of."""
 
+import contextlib
+import tempfile
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,3 +31,14 @@ def test_what_is_asked_for_is_what_was_given(shards, data):
     assert [taken[n] for n in range(-len(places), len(places))] == [shards[place] for place in places] * 2
     assert list(taken[1:]) == [shards[place] for place in places[1:]]
     assert bool(listed) == bool(shards)
+
+
+def test_a_full_disk_is_told_with_the_folder_of_temporary_files(monkeypatch, tmp_path):
+    full = open("/dev/full", "wb")  # noqa: SIM115
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OSError, match="No space left") as raised:
+        ShardList.of([Shard("a", "folder", (), "a")])
+    assert raised.value.filename == str(tmp_path)
+    with contextlib.suppress(OSError):
+        full.close()
