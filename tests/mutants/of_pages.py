@@ -12,8 +12,8 @@ CHANGES: dict[str, list[Change]] = {
             "a page grows without bound",
         ),
         wrong(
-            "min_side=None if box else SIDE",
-            "min_side=SIDE",
+            "side = None if box else SIDE",
+            "side = SIDE",
             "a box is cut from a picture that was made smaller",
         ),
     ],
