@@ -276,11 +276,6 @@ CHANGES: dict[str, list[Change]] = {
             "    if sha256:\n",
             "a note that is not in the file of all notes is not known again",
         ),
-        wrong(
-            "same = listed.sizes[places] == kept.sizes[rows]",
-            "same = np.ones(len(rows), bool)",
-            "a note of another size at the same time is read as before",
-        ),
         wrong("if kept.is_sealed and not look:", "if kept.is_sealed:", "gates.digests: all does not look"),
         wrong(
             "return len(places) == len(listed.places) == len(kept.places)",

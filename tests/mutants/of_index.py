@@ -523,7 +523,6 @@ CHANGES: dict[str, list[Change]] = {
             "            yield block\n            coming = background.submit(next, blocks, None)\n",
             "nothing is read while a block is searched for",
         ),
-        wrong("if options.exact or served.in_words", "if options.exact", "words are told as far queries"),
     ],
     "pipelines/nightly/run.py": [
         loses(

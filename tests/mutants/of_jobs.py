@@ -7,16 +7,6 @@ from .change import Change, worse, wrong
 CHANGES: dict[str, list[Change]] = {
     "pipelines/api/jobs.py": [
         wrong(
-            'plan = make_plan(self.config, trust="metadata")',
-            "plan = make_plan(self.config)",
-            "index under corpus.trust: content refuses",
-        ),
-        wrong(
-            "return index(self.config, plan, flags, still_mine, asked)",
-            "return index(self.config, plan, flags, still_mine)",
-            "tuning queries are not used",
-        ),
-        wrong(
             "exclude_self=self.config.query.exclude_self if exclude_self is None else exclude_self",
             "exclude_self=exclude_self or False",
             "query.exclude_self of the job is not used",

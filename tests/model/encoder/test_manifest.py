@@ -220,3 +220,9 @@ def test_a_file_that_changed_since_it_was_checked_is_not_read(tmp_path) -> None:
     (tmp_path / "int8.tflite").write_bytes(b"another")
     with pytest.raises(LookalikeError, match=r"The encoder is damaged: .*int8\.tflite"):
         manifest.read_listed(tmp_path, listed, "int8.tflite")
+
+
+def test_a_bundle_of_which_a_file_was_changed_is_refused(bundle):
+    name = next(iter(json.loads((bundle / "encoder.json").read_text())["files"]))
+    (bundle / name).write_bytes((bundle / name).read_bytes() + b"x")
+    assert "The encoder is damaged" in refused(bundle)
