@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lookalike.model.errors import LookalikeError
@@ -129,4 +130,16 @@ def test_answers_begin_with_a_first_match(tmp_path) -> None:
     tables = find_answers(write(tmp_path, "parquet", ROWS[1:]))
     assert tables
     with pytest.raises(LookalikeError, match="ranks that do not count from 1"):
+        list(answer_blocks(tables))
+
+
+def test_text_that_is_not_utf8_is_one_sentence(tmp_path) -> None:
+    folder = write(tmp_path, "parquet", ROWS[:1])
+    path = tmp_path / "results.parquet"
+    table = pq.read_table(path)
+    wrong = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(2, "item_id", wrong), path)
+    tables = find_answers(folder)
+    assert tables
+    with pytest.raises(LookalikeError, match=r"results\.parquet"):
         list(answer_blocks(tables))
