@@ -147,7 +147,8 @@ def query(
 
 def _refuse_own_output(path: str, *outputs: str) -> None:
     """Raises LookalikeError where queries are in a file that the job writes: it would be gone before it is read."""
-    named = [path] if files.exists(path) else [file.path for file in files.glob(path)]
+    is_one = files.is_remote(path) or files.is_folder(path) or files.exists(path)
+    named = [path] if is_one else [file.path for file in files.glob(path)]
     for one in named:
         if any(files.is_same_file(one, output) for output in outputs):
             raise LookalikeError(

@@ -61,4 +61,4 @@ def of_runs(folder: str) -> list[str]:
     """What runs left in the folder `runs` or `attempts`: the folder itself if nothing else is in it. Raises OSError."""
     held = files.entries(folder)
     ours = sorted(filter(_RUN.fullmatch, held))
-    return [folder] if len(ours) == len(held) else [files.join(folder, name) for name in ours]
+    return [folder] if ours and len(ours) == len(held) else [files.join(folder, name) for name in ours]

@@ -494,6 +494,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/job.py": [
         loses(
+            "    _refuse_own_output(path, results, failures, note_path(out))\n",
+            "",
+            "queries that lie where their table goes are deleted",
+        ),
+        loses(
             "failures := sorted([*block.failures, *bare])",
             "failures := block.failures",
             "a query that nothing matches is in neither table",
