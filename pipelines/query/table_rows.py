@@ -243,6 +243,7 @@ class _Reader:
 
 def _is_long(kind: pa.DataType) -> bool:
     """Whether values of a column are of any length: text or bytes."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 

@@ -319,7 +319,6 @@ def test_of_large_images_in_a_dictionary_few_rows_are_held(tmp_path, monkeypatch
         assert (sum(sizes), max(sizes)) == (40, most)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["path", "query_id"])
 def test_a_small_parquet_file_of_very_many_bytes_is_refused(tmp_path, name):
     column = pa.DictionaryArray.from_arrays(np.zeros(4096, np.int32), pa.array([b"x" * 100_000]))
