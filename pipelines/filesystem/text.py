@@ -14,8 +14,8 @@ from . import files
 
 MOST_LINE = 1 << 20
 """Bytes of a line that are read: a file of zeros, however large, is one."""
-MOST_UTF16 = 256 << 20
-"""Bytes of a file in UTF-16, which is held in memory, and again in UTF-8."""
+MOST_HELD = 256 << 20
+"""Bytes of a file in UTF-16, which is held in memory, and again in UTF-8; and of what comes through a pipe."""
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -39,19 +39,20 @@ def as_utf8(data: bytes, path: str) -> bytes:
 
 @contextlib.contextmanager
 def open_text(path: str) -> Iterator[BinaryIO]:
-    """Opens a text file to be read as UTF-8, behind its byte order mark. One in UTF-16 is held in memory.
+    """Opens a text file to be read as UTF-8, behind its byte order mark. One in UTF-16, or a pipe, is held in memory.
 
     Raises:
-        LookalikeError: as `as_utf8`, or if one in UTF-16 has more than `MOST_UTF16` bytes.
+        LookalikeError: as `as_utf8`, or if what is held has more than `MOST_HELD` bytes.
         OSError: if the file cannot be read.
     """
     with files.open_read(path) as file:
         head = file.read(len(codecs.BOM_UTF8))
-        if head.startswith(_UTF16):
-            data = head + file.read(MOST_UTF16)
-            if len(data) > MOST_UTF16:
+        if head.startswith(_UTF16) or not file.seekable():
+            data = head + file.read(MOST_HELD)
+            if len(data) > MOST_HELD:
                 raise LookalikeError(
-                    f"Expected at most {MOST_UTF16:,} bytes of text in UTF-16, or UTF-8, in {path}. Received: more"
+                    f"Expected at most {MOST_HELD:,} bytes of text in UTF-16 or through a pipe, or a file in UTF-8, in "
+                    f"{path}. Received: more"
                 )
             yield io.BytesIO(as_utf8(data, path))
         else:

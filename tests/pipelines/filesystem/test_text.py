@@ -53,11 +53,20 @@ def test_a_line_that_does_not_end_is_not_read_to_its_end(tmp_path):
 
 
 def test_of_utf16_no_more_is_read_than_fits_into_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "MOST_UTF16", 1 << 20)
+    monkeypatch.setattr(text, "MOST_HELD", 1 << 20)
     path = tmp_path / "ids.txt"
     path.write_bytes(b"\xff\xfe")
     os.truncate(path, 1 << 40)
-    with pytest.raises(
-        LookalikeError, match=r"at most 1,048,576 bytes of text in UTF-16, or UTF-8, in .*ids"
-    ):
+    with pytest.raises(LookalikeError, match=r"at most 1,048,576 bytes of text in UTF-16 .*, in .*ids"):
         next(lines(str(path)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_comes_through_a_pipe_is_read(encoding):
+    end, start = os.pipe()
+    os.write(start, TEXT.encode(encoding))
+    os.close(start)
+    try:
+        assert [line.decode() for line in lines(f"/dev/fd/{end}")] == TEXT.split("\n")
+    finally:
+        os.close(end)
