@@ -165,7 +165,8 @@ def opened_items(
 
 def _tried(connection: duckdb.DuckDBPyConnection, read: Filter, number: str) -> duckdb.DuckDBPyConnection:
     """The items that pass a filter which cannot be computed for all of them."""
-    import duckdb
+    with importing("DuckDB"):
+        import duckdb
 
     try:
         return connection.execute(_statement(read, number, "TRY((\n{}\n))"))

@@ -60,5 +60,7 @@ def is_answers(name: str) -> bool:
 def of_runs(folder: str) -> list[str]:
     """What runs left in the folder `runs` or `attempts`: the folder itself if nothing else is in it. Raises OSError."""
     held = files.entries(folder)
+    if not held and files.is_remote(folder):
+        return []  # where no folder stays without a file, and to delete none is a request
     ours = sorted(filter(_RUN.fullmatch, held))
-    return [folder] if ours and len(ours) == len(held) else [files.join(folder, name) for name in ours]
+    return [folder] if len(ours) == len(held) else [files.join(folder, name) for name in ours]

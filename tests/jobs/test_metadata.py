@@ -18,7 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lookalike.query.answering import results_schema
-from lookalike.query.tables import FORMATS, open_table
+from lookalike.query.tables import FORMATS, open_table, unguarded
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_records
 from lookalike.sources.pack import pack
 from lookalike.sources.types import arrow_type, convert, plain
@@ -116,6 +116,8 @@ def read_table(path: Path, form: str, types: Mapping[str, str]) -> Rows:
                 null_values=[""],
             ),
         ).to_pylist()
+    if form == "excel":
+        rows = [{unguarded(name): unguarded(value) for name, value in row.items()} for row in rows]
     return [{name: convert(kind, row[name]) for name, kind in types.items()} for row in rows]
 
 

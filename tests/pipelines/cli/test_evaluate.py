@@ -64,7 +64,7 @@ def test_plots_need_no_pictures_of_vector_queries_and_are_left_out_with_a_note_w
     job.write_text(yaml.safe_dump(settings))
     out = tmp_path / "out"
     out.mkdir()
-    (out / "hardest.png").write_bytes(b"of an earlier run")
+    (out / "hardest.png").write_bytes(b"Software\0Lookalike of an earlier run")
     assert lookalike("-c", job, "--queries", asked(["cat/1"]), "--relevance", "directory", "-o", out) == 0
     assert "note         hardest.png is not drawn, the pictures cannot be read" in capsys.readouterr().out
     assert not (out / "hardest.png").exists()
