@@ -29,7 +29,7 @@ def test_other_libraries_agree_on_the_image_files_of_the_installed_packages() ->
     for package in sorted(Path(sysconfig.get_path("purelib")).iterdir()):
         found = list(compare_readers.files([package]))
         # Of thousands of icons in one package some.
-        verdicts += [compare_readers.apart(path) for path in found[:: -(-len(found) // 60) or 1]]
+        verdicts += [compare_readers.apart(path) for path in found[:: -(-len(found) // 30) or 1]]
     assert len(verdicts) > 50
     assert [v for v in compare_readers.unexplained(verdicts) if v.path.name not in EXPLAINED] == []
 

@@ -270,7 +270,7 @@ def test_an_unchanged_night_asks_nothing_for_a_shard(server, night, published, p
         counts.append(len(server.seen))
         assert not lists(server, "embeddings/")
     assert counts[1] == counts[0]
-    assert counts[0] == 31
+    assert counts[0] == 28
 
 
 def lists(server, folder: str) -> int:

@@ -460,6 +460,7 @@ def test_training_and_the_int8_encoder_agree_on_the_bytes_of_photographs(tmp_pat
         shutil.copy(path, folder)
     job = yaml.safe_load((ROOT / "config" / "train-finetune.yaml").read_text()) | {"epochs": 1}
     job = job | {key: value for key, value in settings(tmp_path, tmp_path).items() if key in FOLDERS}
+    job["network"]["name"] = "efficientnet_lite0"
     assert start(job, tmp_path).code == 0
     built = run(
         "encoder",
