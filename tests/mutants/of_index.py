@@ -166,6 +166,16 @@ CHANGES: dict[str, list[Change]] = {
             "lacking = set()",
             "a field that no record has is served as nulls",
         ),
+        wrong(
+            "            return  # it is served as it was; who knows what it has",
+            "            continue",
+            "a shard that changes during a night ends it",
+        ),
+        wrong(
+            "(known is None or not known.has_null_count or known.num_values)",
+            "(known and known.num_values)",
+            "a column that is not counted is taken for empty",
+        ),
     ],
     "pipelines/index/checks.py": [
         wrong(

@@ -22,6 +22,12 @@ CHANGES: dict[str, list[Change]] = {
             "another generation is exported",
         ),
         wrong("pairs=settings.pairs,", "", "duplicates.pairs of the job is not used"),
+        wrong('trust="metadata"', "trust=self.config.corpus.trust", "an index reads every shard again"),
+        wrong(
+            "index(self.config, plan, flags, still_mine, asked)",
+            "index(self.config, plan, flags, still_mine)",
+            "an index that a program asks for is tuned without the user's queries",
+        ),
     ],
     "pipelines/config/job_file.py": [
         wrong(

@@ -11,7 +11,9 @@ import pytest
 import lookalike
 from lookalike.duplicates import job as duplicates_job
 from lookalike.duplicates.job import DuplicatesOptions
+from lookalike.embedding import plan
 from lookalike.export import job as export_job
+from lookalike.index import job as index_job
 from lookalike.model.errors import GateError, LookalikeError
 from tests.conftest import Job
 
@@ -60,6 +62,18 @@ def test_from_nothing_to_answers(job, pictures, tmp_path):
     assert opened.export(tmp_path / "vectors").items == 24
     with opened.open_store() as store:
         assert len(store) == 24
+
+
+def test_an_index_believes_the_listing_and_is_tuned_with_the_users_queries(copied, monkeypatch):
+    (copied.folder / "asked.txt").write_text(f"{copied.embeddings['item_id'][0]}\n")
+    copied.set(index={"tuning_queries": str(copied.folder / "asked.txt")}, corpus={"trust": "content"})
+    told, make_plan = {}, plan.make_plan
+    monkeypatch.setattr(
+        plan, "make_plan", lambda config, trust: told.update(trust=trust) or make_plan(config)
+    )
+    monkeypatch.setattr(index_job, "index", lambda *given: told.update(flags=given[2], asked=given[4]))
+    lookalike.open_job(copied.settings).index(["--runner=x"])
+    assert (told["trust"], told["flags"], len(told["asked"].digest)) == ("metadata", ["--runner=x"], 64)
 
 
 def test_a_gate_is_an_error_with_its_name(job, pictures):

@@ -1,9 +1,16 @@
 """A field of metadata that no record has is refused before anything is published."""
 
+import io
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from lookalike.config.job import make_config
+from lookalike.index import carried
+from lookalike.model.errors import LookalikeError
+from lookalike.sources.opening import NotAsListedError
 from lookalike.sources.pack import pack
 from tests.conftest import Job, picture
 from tests.support.shards import FORMATS, corpus
@@ -29,6 +36,28 @@ def test_a_field_that_is_to_be_the_id_is_named_where_no_record_has_it(copied):
         "mean title?",
     )
     assert copied.set(corpus={"item_id": "position"}).run("nightly").code == 0
+
+
+def test_a_shard_that_changes_meanwhile_may_have_any_field(monkeypatch):
+    job = make_config({"corpus": {"shards": "s", "metadata": {"x": "string"}}, "encoder": "e", "store": "s"})
+
+    def changed(shard):
+        raise NotAsListedError(shard, "is another")
+
+    monkeypatch.setattr(carried, "fields_of", changed)
+    carried.check_carried(job, ["one"], ())
+    monkeypatch.setattr(carried, "fields_of", lambda shard: {"y"})
+    with pytest.raises(LookalikeError, match=r"corpus\.metadata\.x"):
+        carried.check_carried(job, ["one"], ())
+
+
+def test_a_column_that_is_not_counted_may_have_values():
+    table = pa.table({"a": pa.array([None], pa.string()), "b": ["x"]})
+    for counted in (True, False):
+        sink = io.BytesIO()
+        pq.write_table(table, sink, write_statistics=counted)
+        found = carried.with_values(pq.read_metadata(sink), ["a", "b"])
+        assert found == ({"b"} if counted else {"a", "b"})
 
 
 @pytest.mark.slow
