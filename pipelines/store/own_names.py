@@ -18,7 +18,8 @@ _ARTIFACT = re.compile(
 _GENERATION = re.compile(r"\d{8}T\d{6}Z-[\w-]+")
 _KEPT = re.compile(rf"kept/{_SHORT}(\.arrow|/[^/]+-\d{{5,}}\.\w+\.arrow)")
 _ANSWERS = re.compile(rf"{_GENERATION.pattern}-[0-9a-f]{{12}}")
-_RUN = re.compile("[0-9a-f]{32}")
+_RUN = re.compile(r"[0-9a-f]{32}|\.[0-9a-f]{32}\.tmp-.*")
+"""Also what one did not finish."""
 
 
 def is_artifact(path: str) -> bool:

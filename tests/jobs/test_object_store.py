@@ -32,7 +32,7 @@ from tests.support.forks import Forks
 from tests.support.s3_server import HANG, Fault, contents, from_the, once
 from tests.support.small_stores import a_note
 
-EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "9"))
+EVERY = int(os.environ.get("LOOKALIKE_KILL_EVERY", "13"))
 """Which of the moments are tried."""
 
 

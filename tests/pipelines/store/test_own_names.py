@@ -93,6 +93,9 @@ def test_a_whole_job_in_such_a_folder(job, pictures):
 
 
 @pytest.mark.parametrize("folder", ["runs", "attempts"])
-def test_a_folder_of_runs_goes_with_the_last_of_them(tmp_path, folder):
-    (tmp_path / folder / ("0" * 32)).mkdir(parents=True)
+@pytest.mark.parametrize("held", [(), ("0" * 32,), ("0" * 32, f".{'1' * 32}.tmp-7")])
+def test_a_folder_of_runs_goes_with_the_last_of_them(tmp_path, folder, held):
+    (tmp_path / folder).mkdir()
+    for name in held:
+        (tmp_path / folder / name).write_bytes(b"")
     assert own_names.of_runs(str(tmp_path / folder)) == [str(tmp_path / folder)]
