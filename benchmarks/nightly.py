@@ -18,6 +18,7 @@ process of its own, its start included, on one store:
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,7 @@ class Corpus:
     def nightly(self) -> dict[str, Any]:
         """Runs the command. Gives what it took and what its report says."""
         command = [sys.executable, "-m", "lookalike", "nightly", "-c", str(self._config)]
+        os.sync()  # or the command would wait for what was written here
         started = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - started
