@@ -191,7 +191,9 @@ class Job:
 
         settings = Settings(tuple(sorted(set(k))), keep_self=keep_self, classes=classes, calibrate=calibrate)
         if out is not None:
-            refuse_own_output(plain(out), [plain(queries), plain(relevance), *([classes] if classes else [])])
+            refuse_own_output(
+                plain(out), [plain(queries)], [plain(relevance), *([classes] if classes else [])]
+            )
         found = evaluate(self.config, plain(queries), plain(relevance), settings)
         report, tables = make_report(found, [plain(relevance)], settings, ClassSizes(), resamples=resamples)
         if out is not None:

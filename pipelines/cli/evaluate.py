@@ -140,7 +140,7 @@ def evaluate(
     names = _names(config)
     asked = _one_each(queries, len(jobs), "--queries")
     relevant = _one_each(relevance, len(jobs), "--relevance")
-    refuse_own_output(out, [*asked, *relevant, *([classes] if classes else [])])
+    refuse_own_output(out, asked, [*relevant, *([classes] if classes else [])])
     earlier = read_sides(against) if against else []
     found, configs = [], []
     for job, name, path, of in zip(jobs, names, asked, relevant, strict=True):

@@ -17,6 +17,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.printable import printable_lines
 
 from ..filesystem import files
+from ..query import query_files
 from ..runner.tables import make_table, table_as_text
 from .calibration import lines_of
 from .headline import headline
@@ -106,15 +107,13 @@ def _is_plot(path: str, out: str) -> bool:
         return DRAWN_BY in file.read(_HEAD)
 
 
-def refuse_own_output(out: str, inputs: Iterable[str]) -> None:
-    """Raises LookalikeError where what is to be measured is in a file that `write_report` would replace."""
-    outputs = [files.join(out, name) for name in (JSON, TEXT, PER_QUERY, PER_CLASS, LEFT_OUT)]
-    for path in inputs:
-        if any(files.is_same_file(path, output) for output in outputs):
-            raise LookalikeError(
-                f"Expected queries and judgements that are not among what this writes; name another --out. "
-                f"Received: {path}"
-            )
+def refuse_own_output(out: str, queries: Iterable[str], judgements: Iterable[str]) -> None:
+    """Raises as `query_files.refuse_own_output` where what is measured is in a file that `write_report` replaces."""
+    # A field that judges may be called as a folder is.
+    for path in (*queries, *(one for one in judgements if not files.is_folder(one))):
+        query_files.refuse_own_output(
+            path, *(files.join(out, name) for name in (JSON, TEXT, PER_QUERY, PER_CLASS, LEFT_OUT))
+        )
 
 
 def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:

@@ -297,6 +297,14 @@ def is_same_file(one: str, other: str) -> bool:
     return False
 
 
+def lies_in(path: str, folder: str) -> bool:
+    """Whether a file is there and lies in a folder or below, whatever links lead to them. Raises OSError."""
+    if is_remote(path) or is_remote(folder):
+        return path.startswith(folder.rstrip("/") + "/") and exists(path)
+    local_path, local_folder = map(os.path.realpath, (_local(path), _local(folder)))
+    return local_path.startswith(os.path.join(local_folder, "")) and exists(path)
+
+
 def reason(error: OSError) -> str:
     """One sentence for what a file system reports, such as `No space left on device: out/results.parquet`."""
     text = error.strerror or str(error)

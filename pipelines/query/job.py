@@ -40,7 +40,7 @@ from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table
 from .matching import CheckFilters, is_filtered, without_matches
 from .note import note_path, write_note
 from .probability import probability_of
-from .query_files import query_table
+from .query_files import query_table, refuse_own_output
 from .query_table import QueryTable
 from .report import QuerySummary
 from .several_pictures import one_answer_each
@@ -103,7 +103,7 @@ def query(
     results = files.join(out, table_name("results", options.table_format))
     failures = files.join(out, table_name("failures", options.table_format))
     started = time.perf_counter()
-    _refuse_own_output(path, results, failures, note_path(out))
+    refuse_own_output(path, results, failures, note_path(out))
     kind = kind_of(path)
     table = query_table(path) if kind == "table" else None
     has_pictures = table.has_pictures if table else kind == "images"
@@ -143,17 +143,6 @@ def query(
     )
     write_note(out, config, path, summary)
     return summary
-
-
-def _refuse_own_output(path: str, *outputs: str) -> None:
-    """Raises LookalikeError where queries are in a file that the job writes: it would be gone before it is read."""
-    is_one = files.is_remote(path) or files.is_folder(path) or files.exists(path)
-    named = [path] if is_one else [file.path for file in files.glob(path)]
-    for one in named:
-        if any(files.is_same_file(one, output) for output in outputs):
-            raise LookalikeError(
-                f"Expected queries that are not among what this writes; name another --out. Received: {one}"
-            )
 
 
 def serving(

@@ -9,6 +9,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lookalike.model.errors import LookalikeError
+
 from ..filesystem import files
 from ..filesystem.files import FileInfo
 from ..filesystem.parquet import damage_named
@@ -36,6 +38,26 @@ def table_files(path: str) -> list[FileInfo]:
             found.append(info)
         return sorted(found, key=lambda info: info.path)
     return files.glob(path) if form_of(path) else []
+
+
+def refuse_own_output(path: str, *outputs: str) -> None:
+    """Checks that a job does not write over what it is to read: that would be gone before it is read.
+
+    Args:
+        path: of queries: a file, a glob or a folder; anything else is let pass.
+        outputs: files that the job writes.
+
+    Raises:
+        LookalikeError: if one of them is among the queries, or lies in their folder already.
+        OSError: if a store cannot be asked.
+    """
+    is_one = files.is_remote(path) or files.exists(path) or not set("*?[{") & set(path)
+    named = [path] if is_one else [info.path for info in files.glob(path)]
+    for output in outputs:
+        if any(files.is_same_file(one, output) or files.lies_in(output, one) for one in named):
+            raise LookalikeError(
+                f"Expected nothing to read that is among what this writes; name another --out. Received: {output}"
+            )
 
 
 def kind_of_parquet(path: str) -> Literal["images", "vectors", "table"]:

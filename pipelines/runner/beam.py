@@ -185,7 +185,11 @@ def _runner(flags: Sequence[str]) -> str:
 
 
 def _options(flags: Sequence[str]) -> Any:
-    """Beam's options. Raises LookalikeError for a flag that no local runner has, or a value it cannot take."""
+    """Beam's options.
+
+    Raises:
+        LookalikeError: for a flag that no local runner has, a value it cannot take, or what is neither: Beam drops it.
+    """
     with importing("Beam"):
         from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
@@ -197,15 +201,21 @@ def _options(flags: Sequence[str]) -> Any:
 
         _ = distributed.Client, apache_beam.runners.dask.dask_runner.DaskOptions
         defaults += dask_cluster.defaults()
-    printed = io.StringIO()
+    printed, parsers = io.StringIO(), list[Any]()
     try:
         with contextlib.redirect_stderr(printed):
             options = PipelineOptions([*defaults, *flags])
-            given = options.get_all_options(retain_unknown_options=True)
+            given = options.get_all_options(add_extra_args_fn=parsers.append, retain_unknown_options=True)
+            # The parser knows the unknown flags and their values by now.
+            _, dropped = parsers[0].parse_known_args(list(flags))
     except SystemExit as stop:
         if not stop.code:
             raise
         raise LookalikeError(f"Beam's flags: {printed.getvalue().strip().rpartition('error: ')[2]}") from None
+    if dropped:
+        raise LookalikeError(
+            f"Beam's flags: expected flags that begin with -- and their values. Received: {dropped[0]}"
+        )
     unknown = sorted(set(given) - set(PipelineOptions([]).get_all_options()))
     # A remote runner has flags of its own, which only its job server knows.
     if unknown and not _REMOTE.search(options.view_as(StandardOptions).runner or ""):

@@ -504,7 +504,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/job.py": [
         loses(
-            "    _refuse_own_output(path, results, failures, note_path(out))\n",
+            "    refuse_own_output(path, results, failures, note_path(out))\n",
             "",
             "queries that lie where their table goes are deleted",
         ),

@@ -138,6 +138,12 @@ def test_the_text_opens_with_what_matters_and_names_the_job_where_there_are_seve
 def test_what_is_measured_may_not_be_among_what_is_written(tmp_path, name):
     (tmp_path / name).touch()
     (tmp_path / "link").symlink_to(tmp_path)
-    refuse_own_output(str(tmp_path), [str(tmp_path), str(tmp_path / "other.parquet"), "directory"])
-    with pytest.raises(LookalikeError, match=f"name another --out. Received: .*link/{name}"):
-        refuse_own_output(str(tmp_path), ["directory", str(tmp_path / "link" / name)])
+    (tmp_path / "others").mkdir()
+    refuse_own_output(str(tmp_path), [str(tmp_path / "others")], [str(tmp_path), "directory"])
+    for queries, judgements in (
+        ([str(tmp_path / "link" / name)], []),
+        ([str(tmp_path / "link")], []),
+        ([], ["directory", str(tmp_path / "link" / name)]),
+    ):
+        with pytest.raises(LookalikeError, match=f"name another --out. Received: .*{name}"):
+            refuse_own_output(str(tmp_path), queries, judgements)

@@ -425,6 +425,23 @@ def test_queries_among_what_a_job_writes_are_refused_and_stay(copied, name):
     done = copied.query(copied.folder / "link" / name, form="csv")
     assert done.code == 2
     assert done.sentence.startswith(
-        "Expected queries that are not among what this writes; name another --out"
+        "Expected nothing to read that is among what this writes; name another --out"
     )
     assert path.read_text() == "query_id,item_id\nq,p00.jpg\n"
+
+
+@pytest.mark.parametrize("out", ["queries", "queries/below", "link"])
+def test_queries_in_a_folder_that_holds_what_a_job_writes_stay(copied, out):
+    """Vectors in Parquet may be called as the results are, and a second run finds the tables of the first."""
+    queries = copied.folder / "queries"
+    (queries / "below").mkdir(parents=True)
+    (copied.folder / "link").symlink_to(queries)
+    vectors = copied.vectors_file([[1.0] * DIM]).read_bytes()
+    path = copied.folder / out / "results.parquet"
+    path.write_bytes(vectors)
+    done = copied.run("query", "-c", copied.config, queries, "-o", copied.folder / out)
+    assert done.code == 2
+    assert done.sentence.endswith(f"name another --out. Received: {path}")
+    assert path.read_bytes() == vectors
+    path.rename(queries / "mine.parquet")
+    assert copied.run("query", "-c", copied.config, queries, "-o", copied.folder / out).code == 0

@@ -43,6 +43,7 @@ def test_a_bug_in_a_worker_stays_what_it_is():
         (["--direct_num_wokers=2"], "none is named --direct_num_wokers"),
         (["--direct_num_workers", "two"], "invalid int value: 'two'"),
         (["--direct_running_mode", "quick"], "invalid choice: 'quick'"),
+        (["--direct_num_workers", "2", "b.jpg"], "Received: b.jpg"),
     ],
 )
 def test_a_mistake_in_the_flags_is_refused_in_a_sentence(flags, said):
