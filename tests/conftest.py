@@ -43,6 +43,18 @@ def picture(seed: int, width: int = 48, height: int = 40, form: str = ".jpg") ->
     return cv2.imencode(form, pixels)[1].tobytes()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """The tests of a module end in the folder in which they began."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        before = str(item.config.invocation_params.dir)
+        try:
+            assert os.getcwd() == before
+        finally:
+            os.chdir(before)
+
+
 ZOO = {"cat": 12, "dog": 6, "eel": 3}
 
 

@@ -11,6 +11,7 @@ import simplejpeg
 from lookalike.cli.main import main
 from lookalike.model.images import decoder_child, isolated
 from lookalike.model.images.decoder_processes import DecoderProcesses
+from tests.support.places import ROOT
 
 FATAL = b"it ends the decoder"
 """What such a picture has at its end."""
@@ -34,6 +35,6 @@ def child() -> None:
 
 if __name__ == "__main__":
     break_decoder()
-    program = f"sys.path.insert(0, {os.getcwd()!r}); from tests.support.fragile import child; child()"
+    program = f"sys.path.insert(0, {str(ROOT)!r}); from tests.support.fragile import child; child()"
     isolated._processes = DecoderProcesses(program)
     main()

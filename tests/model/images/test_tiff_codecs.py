@@ -13,6 +13,7 @@ import pytest
 from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 from tests.support.image_files import RGB, assert_flag, flag, saved
+from tests.support.places import ROOT
 from tests.support.tiff_files import COMPRESSIONS, LAYOUTS, NOISE, places, tiff, written
 
 CODECS = {
@@ -182,7 +183,7 @@ def test_damaged_files_give_the_same_in_two_processes_whatever_their_memory_held
     told = []
     for fill in (0, 255):
         command = [sys.executable, "-c", DAMAGED, str(fill), str(count)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
         told.append(done.stdout.splitlines())
     assert len(told[0]) == count
