@@ -27,14 +27,11 @@ import pyarrow.parquet as pq
 from ..filesystem import files
 from ..runner.parts import PartWriter, read_part, write_parts
 from ..runner.work_list import MOST_FILES
-from ..store.database import database, take_rows
 from ..store.kept_parts import KeptParts
 from ..store.notes import is_whole
 from ..store.splits import KEYS, OF_CONTENT, digests_of, key_rows, keys_of, part_of, part_of_keys
 from .known import record_of
 
-MEMORY = "1GB"
-"""What comparing the keys of a part may take before it spills to the disk."""
 _GROUP = 16
 """Files that are worked on together at least: each group has a part in the file of every other."""
 _BATCH = 1024
@@ -43,6 +40,10 @@ _WANTED = pa.schema([("key", pa.uint64()), ("shard", pa.int32()), ("position", p
 _CHOSEN = pa.schema(
     [("file", pa.int32()), ("row", pa.int64()), ("shard", pa.int32()), ("position", pa.int64())]
 )
+_PLACE = ("shard", "position")
+_HELD = np.dtype([("key", np.uint64), ("file", np.int32), ("row", np.int64)])
+_COMPARED = 1 << 20
+"""Rows that are put in order at once, beside those that were."""
 
 
 @dataclass(frozen=True)
@@ -211,23 +212,17 @@ class Choose:
         base = files.join(self.join.folder, "chosen", f"{part:05}")
         groups = self.join.file_groups
         met: set[int] = set()
-        with (
-            database(self.join.spill, MEMORY) as connection,
-            write_parts(f"{base}.arrow", _CHOSEN, groups) as writer,
-        ):
-            take_rows(connection, "CREATE TABLE wanted AS FROM batches", _WANTED, self._rows("wanted", part))
-            take_rows(
-                connection,
-                "CREATE TABLE held AS SELECT key, max(file) AS file, arg_max(row, file) AS row FROM batches "
-                "WHERE key IN (SELECT key FROM wanted) GROUP BY key",
-                KEYS,
-                self._usable(part),
-            )
-            found = connection.execute("SELECT file, row, shard, position FROM wanted JOIN held USING (key)")
-            while rows := found.fetchmany(_ROWS):
-                columns = [np.array(column) for column in zip(*rows, strict=True)]
-                group = group_of(columns[0].astype(np.int64), self.join.file_count, groups)
-                writer.add(pa.record_batch(columns, names=_CHOSEN.names).cast(_CHOSEN), group)
+        held = _last_of_each(self._usable(part))
+        with write_parts(f"{base}.arrow", _CHOSEN, groups) as writer:
+            for wanted in self._rows("wanted", part):
+                keys = wanted["key"].to_numpy()
+                at = np.searchsorted(held["key"], keys)
+                within = np.flatnonzero(at < len(held))
+                known = within[held["key"][at[within]] == keys[within]]
+                found = held[at[known]]
+                columns = [found["file"], found["row"], *(wanted[name].take(known) for name in _PLACE)]
+                group = group_of(found["file"].astype(np.int64), self.join.file_count, groups)
+                writer.add(pa.record_batch(columns, schema=_CHOSEN), group)
                 met.update(group.tolist())
         files.write_bytes(f"{base}.json", json.dumps(sorted(met)).encode(), lasting=False)
 
@@ -302,6 +297,29 @@ class Fetch:
             group = group_of(here["shard"], self.join.shard_count, self.join.shard_groups)
             columns = [here["shard"].astype(np.int32), here["position"], raw]
             writer.add(pa.record_batch(columns, schema=self._schema), group)
+
+
+def _last_of_each(batches: Iterable[pa.RecordBatch]) -> np.ndarray:
+    """Rows of `KEYS` -> for each key, ascending, its row in the file of the highest number: `_HELD` (keys,).
+
+    What is held are the keys of one part, which are `splits.PART` at most, and some rows more.
+    """
+    held = np.empty(0, _HELD)
+    waiting: list[np.ndarray] = []
+
+    def settled() -> np.ndarray:
+        rows = np.concatenate([held, *waiting])
+        rows = rows[np.lexsort([rows["row"], rows["file"], rows["key"]])]
+        return rows[np.append(rows["key"][1:] != rows["key"][:-1], True)] if len(rows) else rows
+
+    for batch in batches:
+        rows = np.empty(len(batch), _HELD)
+        for name in ("key", "file", "row"):
+            rows[name] = batch[name].to_numpy()
+        waiting.append(rows)
+        if sum(map(len, waiting)) >= _COMPARED:
+            held, waiting = settled(), []
+    return settled()
 
 
 def _fetched(dim: int) -> pa.Schema:

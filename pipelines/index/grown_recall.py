@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ..store.index_manifest import SearchSettings
-from .scores import checked
-from .searcher import Searcher
+from .among import nearest_among
+from .scores import checked, nearness
 from .shard import IndexShard
+from .stored import JoinedVectors
 from .trials import ASKED, Trial, asked_trial, make_trials
 
 _ADDED = 50
@@ -27,17 +26,15 @@ class _Together:
 
     def __init__(self, base: IndexShard, hidden: np.ndarray, addition: IndexShard) -> None:
         self._base, self._addition = base.searcher, addition.searcher
-        shown = np.delete(np.arange(len(base.items)), hidden)
         held = np.zeros(len(self._base), bool)
-        held[base.numbers_of(shown)] = True
+        held[base.numbers_of(np.delete(np.arange(len(base.items)), hidden))] = True
+        self._held = np.flatnonzero(held)
+        """The vectors of the base that have an item left, by number."""
         self._place = np.where(held, np.cumsum(held) - 1, -1)
         """The number of each vector of the base among all; -1 where it has no item left."""
-        self._of_base = int(held.sum())
-        self.vectors = np.concatenate([self._base.vectors[held], self._addition.vectors])
+        self.vectors = JoinedVectors(self._base.vectors, self._held, self._addition.vectors)
         self.metric, self.parameters = self._base.metric, self._base.parameters
         self.threads = self._base.threads
-        exact = replace(self.parameters, algorithm="brute_force", leaves=0)
-        self._exact = Searcher(self.vectors, self.metric, exact, self._base.settings, self.threads)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -49,11 +46,21 @@ class _Together:
     def some_added(self) -> np.ndarray:
         """The numbers of up to `_ADDED` vectors of the addition, evenly spread: int64."""
         last = len(self._addition) - 1
-        return self._of_base + np.unique(np.linspace(0, last, min(_ADDED, last + 1)).astype(np.int64))
+        return len(self._held) + np.unique(np.linspace(0, last, min(_ADDED, last + 1)).astype(np.int64))
 
     def search(self, queries: np.ndarray, k: int, *, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """By comparing with every vector."""
-        return self._exact.search(queries, k, exact=True)
+        """By comparing with every vector, of which no more than some are copied at once."""
+        numbers, scores = nearest_among(self._base, self._held, queries, k)
+        added, of_added = self._addition.search(queries, k, exact=True)
+        places = self._numbered(numbers, added)
+        scores = np.concatenate([scores, of_added], axis=1)
+        order = np.argsort(-nearness(scores, self.metric), axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(places, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+    def _numbered(self, numbers: np.ndarray, added: np.ndarray) -> np.ndarray:
+        """Vectors of the base and the addition, side by side, as they are numbered among all; -1 for none."""
+        of_base = np.where(numbers >= 0, self._place[numbers], -1)
+        return np.concatenate([of_base, np.where(added >= 0, added + len(self._held), -1)], axis=1)
 
     def approximate(
         self, queries: np.ndarray, k: int, leaves: int, pre_reorder: int
@@ -62,14 +69,12 @@ class _Together:
         wide = 0
         while True:
             numbers, near = self._base.approximate(queries, k + wide, leaves, pre_reorder + wide)
-            places = np.where(numbers >= 0, self._place[numbers], -1)
-            lost = int(((numbers >= 0) & (places < 0)).sum(axis=1).max(initial=0))
+            lost = int(((numbers >= 0) & (self._place[numbers] < 0)).sum(axis=1).max(initial=0))
             if lost <= wide:
                 break
             wide = 2 * lost
         added, added_near = self._addition.search(queries, k)
-        places = np.concatenate([places, np.where(added >= 0, added + self._of_base, -1)], axis=1)
-        return places, np.concatenate([near, added_near], axis=1)
+        return self._numbered(numbers, added), np.concatenate([near, added_near], axis=1)
 
 
 def lowest_recalls(

@@ -9,7 +9,7 @@ import numpy as np
 from lookalike.model.errors import LookalikeError
 
 from ..store.index_manifest import Metric
-from .stored import Vectors
+from .stored import JoinedVectors, Vectors
 
 _UNIT = 1e-6
 """A row whose length differs from 1 by no more is unit length already and stays as it is, to the bit."""
@@ -79,7 +79,7 @@ def lengths_of(vectors: np.ndarray) -> np.ndarray:
 
 
 def pair_scores(
-    vectors: Vectors, queries: np.ndarray, rows: np.ndarray, metric: Metric, threads: int = 1
+    vectors: Vectors | JoinedVectors, queries: np.ndarray, rows: np.ndarray, metric: Metric, threads: int = 1
 ) -> np.ndarray:
     """The score of each query with each of its rows, the same to the bit wherever the two vectors stand.
 
@@ -131,7 +131,9 @@ def pair_scores(
     return scores
 
 
-def _measure_extremes(vectors: Vectors, queries: np.ndarray, rows: np.ndarray, distances: np.ndarray) -> None:
+def _measure_extremes(
+    vectors: Vectors | JoinedVectors, queries: np.ndarray, rows: np.ndarray, distances: np.ndarray
+) -> None:
     """Computes again, in double precision, distances whose squares leave float32's range."""
     of_query, places = np.nonzero(~((distances >= SHORT) & (distances <= LONG)))
     step = max(1, _GATHERED // vectors.shape[1])

@@ -81,6 +81,40 @@ Vectors = np.ndarray | StoredVectors
 """float32 (n, dim), or what is read as that."""
 
 
+class JoinedVectors:
+    """Some of the vectors of an index and all of another's behind them, read where they lie.
+
+    Args:
+        first: of the one.
+        rows: int64 (m,), m at least 1: which of them.
+        second: of the other.
+
+    Attributes:
+        shape: of the vectors.
+    """
+
+    def __init__(self, first: Vectors, rows: np.ndarray, second: Vectors) -> None:
+        self._first, self._second = (
+            np.asarray(v) if isinstance(v, np.ndarray) else v for v in (first, second)
+        )
+        self._rows = rows
+        self.shape = (len(rows) + len(second), int(first.shape[1]))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        return self.take(numbers, 0, np.empty((len(numbers), self.shape[1]), np.float32))
+
+    def take(self, numbers: np.ndarray, axis: int, out: np.ndarray, mode: Any = "wrap") -> np.ndarray:
+        """As `numpy.take` with the mode "wrap"; float32 (numbers, dim)."""
+        numbers = numbers % len(self)
+        added = numbers >= len(self._rows)
+        self._first.take(self._rows[np.where(added, 0, numbers)], axis=axis, out=out, mode="wrap")
+        out[added] = self._second[numbers[added] - len(self._rows)]
+        return out
+
+
 def stored(vectors: np.ndarray, kind: Bytes, metric: Metric) -> Vectors:
     """Vectors float32 (n, dim), as `scores.checked` returns them, rounded to what `kind` holds."""
     if kind == "float32":

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..store.index_manifest import IndexParameters, Metric, Recall
 from .scores import nearness, pair_scores
-from .stored import Vectors
+from .stored import JoinedVectors, Vectors
 
 QUERIES = 1_000
 """Of each kind, at most."""
@@ -51,12 +51,14 @@ _CONFIDENCE = 1.645
 class Tunable(Protocol):
     """An index that is trained and has no settings yet; see `searcher.Searcher` for what these are."""
 
-    vectors: Vectors
     metric: Metric
     parameters: IndexParameters
     threads: int
 
     def __len__(self) -> int: ...
+
+    @property
+    def vectors(self) -> Vectors | JoinedVectors: ...
 
     @property
     def dim(self) -> int: ...

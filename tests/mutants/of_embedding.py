@@ -117,12 +117,14 @@ CHANGES: dict[str, list[Change]] = {
             "        known = np.zeros",
             "vectors of other images from the second thousand on",
         ),
-        wrong(
-            "arg_max(row, file) AS row",
-            "max(row) AS row",
-            "vectors of other images where several files hold one",
+        worse(
+            'rows[np.lexsort([rows["row"], rows["file"], rows["key"]])]',
+            'rows[np.lexsort([-rows["row"], -rows["file"], rows["key"]])]',
+            "an image gets the vector of an older file",
         ),
-        worse("max(file) AS file", "min(file) AS file", "an image gets the vector of an older file"),
+        worse(
+            "held, waiting = settled(), []", "held, waiting = held, []", "most of what is known is forgotten"
+        ),
         wrong(
             "slots[order] = np.arange(len(order))", "slots[:] = order", "vectors lie in the place of others"
         ),

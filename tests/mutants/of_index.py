@@ -221,6 +221,12 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("OR any_value(gone)\n", "\n", "what was taken down is indexed"),
         wrong("ORDER BY shard, item_id", "", "what is left out is not found beside its shard"),
+        wrong(
+            "return len(together.unique()) == len(together)",
+            "return True",
+            "an id in two shards is served twice",
+        ),
+        worse("if held > _FEW_BYTES:", "if False:", "all ids of a part are held in memory"),
     ],
     "pipelines/index/embeddings.py": [
         wrong(

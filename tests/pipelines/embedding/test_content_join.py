@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lookalike.embedding import content_join
 from lookalike.embedding.content_join import (
     Choose,
     Fetch,
@@ -21,6 +25,7 @@ from lookalike.embedding.content_join import (
 from lookalike.embedding.known import KnownEmbeddings
 from lookalike.embedding.outcomes import run_file
 from lookalike.store.kept_parts import KeptParts
+from lookalike.store.splits import KEYS
 from tests.pipelines.embedding.test_find_known import Case, content
 
 
@@ -71,3 +76,25 @@ def test_groups_are_of_neighbours_and_about_as_large():
 def test_what_workers_get_survives_the_way():
     group = Group(3, (Listed(1, "a", "0"), Listed(2, "b")))
     assert Group.from_json(json.loads(json.dumps(group))) == group
+
+
+KEY = st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])
+ROW = st.tuples(KEY, st.integers(0, 3), st.integers(0, 9))
+
+
+@given(st.lists(st.lists(ROW, max_size=8), max_size=8), st.integers(1, 10))
+def test_of_each_key_the_last_file_counts_however_the_rows_come(batches, at_once):
+    last: dict[int, tuple[int, int]] = {}
+    for key, file, row in sorted(row for batch in batches for row in batch):
+        last[key] = (file, row)
+    rows = [
+        pa.record_batch(
+            [list(column) for column in zip(*((*row, 1) for row in batch), strict=True)], schema=KEYS
+        )
+        for batch in batches
+        if batch
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(content_join, "_COMPARED", at_once)
+        found = content_join._last_of_each(rows)
+    assert found.tolist() == [(key, *last[key]) for key in sorted(last)]

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.filesystem import files
+from lookalike.index import duplicates
 from lookalike.index.duplicates import (
     SCHEMA,
     FindLeftOut,
@@ -28,6 +29,7 @@ from lookalike.index.duplicates import (
 )
 from lookalike.index.ids import ReadIds, StoredShard
 from lookalike.sources.tfrecord import Example, frame
+from lookalike.store.database import database
 from lookalike.store.kept_parts import KeptParts
 from tests.conftest import picture
 from tests.support.small_stores import a_note, write_ids
@@ -158,6 +160,22 @@ def test_what_is_left_out_is_found_whatever_the_shards_pieces_and_parts(
 ):
     case = Case(tmp_path_factory.mktemp("case"), shards, parts, taken_down)
     assert case.all(*cuts) == expected(shards, taken_down)
+
+
+@pytest.mark.parametrize(("most", "opened"), [(1 << 20, 0), (50_000, 1)])
+def test_no_database_is_opened_where_few_ids_all_differ(tmp_path, monkeypatch, most, opened):
+    count = 0
+
+    def counted(*arguments):
+        nonlocal count
+        count += 1
+        return database(*arguments)
+
+    monkeypatch.setattr(duplicates, "database", counted)
+    monkeypatch.setattr(duplicates, "_FEW_BYTES", most)
+    shards = [[f"{shard}-{n:050}" for n in range(1000)] for shard in "ab"]
+    assert Case(tmp_path, shards, taken_down={"gone before"}).all() == []
+    assert count == opened
 
 
 def die_after(calls: int, work: Callable[[], None]) -> None:
