@@ -97,7 +97,7 @@ def grow(task: GrowthTask) -> int | None:
         built = ref_of(
             task.base.path, task.base.manifest_sha256, generations.read_index(whole.store, task.base)
         )
-        base = open_vectors_of(whole.store, built)
+        base = open_index(whole.store, built)
     except LookalikeError:
         return None
     most = task.most * built.count
@@ -115,7 +115,7 @@ def grow(task: GrowthTask) -> int | None:
     addition = in_memory(content, whole.options, asked)
     recalls = built.recalls
     if recalls and (len(change.items) or asked is not None):
-        recalls = lowest_recalls(open_index(whole.store, built), change.hidden, addition, asked)
+        recalls = lowest_recalls(base, change.hidden, addition, asked)
         if min(recalls.values()) < task.least:
             return None
     rows = written_rows(change.hidden)

@@ -44,6 +44,7 @@ from .gates import check_counts, check_damage, check_index, checking_digests
 from .health import Health
 from .inputs import write_inputs
 from .making import make_indexes
+from .opening import kept_open
 from .report import IndexSummary
 from .sizing import check_sizes
 from .tuning import AskedQueries
@@ -120,8 +121,9 @@ def index(
         check_carried(config, plan.shards, read.carried)
         tasks = make_tasks(config, plan, inputs, run_folder, asked)
         tune = (lambda: asked.load(plan)) if asked else None
-        made = make_indexes(config, tasks, previous, tune, flags)
-        overlap, health = _asked_a_sample(config, previous, made.indexes, run_folder, flags)
+        with kept_open():
+            made = make_indexes(config, tasks, previous, tune, flags)
+            overlap, health = _asked_a_sample(config, previous, made.indexes, run_folder, flags)
         check_index(config, made.indexes, overlap)
         now = datetime.now(timezone.utc)
         name = generation_name(now, content, max(generations.names(config.store), default=None))

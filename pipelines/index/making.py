@@ -20,6 +20,7 @@ from ..runner.workers import in_workers, pieces_at_most
 from ..store.generation import Generation, IndexRef
 from .build import IndexTask, build_index_shard, is_whole
 from .growth import GrowthTask, grow
+from .opening import let_go
 from .refs import grown_refs, index_ref
 
 
@@ -84,6 +85,7 @@ def make_indexes(
     grown = {one.whole.number: one for one in growing if is_whole(config.store, one.path)}
     to_build = [task for task in missing if task.number not in grown]
     if to_build:
+        let_go()  # what is built may need all of the memory
         about = sum(task.vectors for task in to_build)
         _work("indexing", to_build[0].run_folder, to_build, about, IndexTask.from_json, _build_each, flags)
     indexes: list[IndexRef] = []

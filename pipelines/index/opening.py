@@ -5,11 +5,15 @@ Those that do not fit into memory together are opened a few at a time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+
 from lookalike.model.digests import sha256_file
 from lookalike.model.errors import LookalikeError
+from lookalike.model.memory import memory
 
 from ..filesystem import files
 from ..filesystem.cache import local_copy
@@ -21,6 +25,45 @@ from .searcher import Searcher
 from .shard import OFFSETS, ORIGINS, IndexShard, open_index_shard, read_items, read_origins
 from .stored import FILES, SIZES, read_vectors
 
+_MOST_KEPT = 1 << 30
+_kept: dict[tuple[str, str, str], IndexShard] | None = None
+"""Root, path and digest of the manifest -> what was opened within `kept_open`."""
+
+
+@contextlib.contextmanager
+def kept_open() -> Iterator[None]:
+    """Within it, what this process opened is not opened again: its files are checked once.
+
+    What is kept takes an eighth of the memory at most, and no more than 1 GiB. A night in which an index shard grows
+    opens it to grow, and then for a sample of queries as it is served before and after.
+    """
+    global _kept
+    _kept = {}
+    try:
+        yield
+    finally:
+        _kept = None
+
+
+def let_go() -> None:
+    """Closes what is kept open until now."""
+    if _kept:
+        _kept.clear()
+
+
+def _kept_open(root: str, ref: IndexRef, hidden: np.ndarray) -> IndexShard | None:
+    """An index shard that is kept, with other items hidden."""
+    one = (_kept or {}).get((root, ref.path, ref.manifest_sha256))
+    return one and IndexShard(one.searcher, one.items, one.manifest, one.offsets, hidden, one.origins)
+
+
+def _keep(root: str, ref: IndexRef, shard: IndexShard) -> IndexShard:
+    if _kept is not None:
+        held = sum(memory_of(one.manifest) for one in _kept.values())
+        if held + memory_of(shard.manifest) <= min(_MOST_KEPT, memory() // 8):
+            _kept[root, ref.path, ref.manifest_sha256] = shard
+    return shard
+
 
 def open_index(root: str, ref: IndexRef) -> IndexShard:
     """Opens an index shard of a generation, every digest checked.
@@ -29,17 +72,19 @@ def open_index(root: str, ref: IndexRef) -> IndexShard:
         LookalikeError: if a file is damaged, naming it.
     """
     folder = files.join(root, ref.path)
+    hidden = read_hidden(root, ref.hidden)
+    if kept := _kept_open(root, ref, hidden):
+        return kept
     # This one decides, and not the one in a copy, which could name other files by their right digests.
     manifest = generations.read_index(root, ref)
-    hidden = read_hidden(root, ref.hidden)
     local = local_copy(folder, ref.manifest_sha256)
     try:
-        return open_index_shard(local, manifest, hidden)
+        return _keep(root, ref, open_index_shard(local, manifest, hidden))
     except LookalikeError:
         if not files.is_remote(folder):
             raise
     files.delete([local])  # the copy is damaged, or what it was made from
-    return open_index_shard(local_copy(folder, ref.manifest_sha256), manifest, hidden)
+    return _keep(root, ref, open_index_shard(local_copy(folder, ref.manifest_sha256), manifest, hidden))
 
 
 def memory_of(manifest: IndexManifest, *, exact: bool = False) -> int:
@@ -104,7 +149,10 @@ def open_vectors(store: str, generation: Generation) -> list[IndexShard]:
 
 
 def open_vectors_of(store: str, ref: IndexRef) -> IndexShard:
-    """One index shard of them, with the origins of its items. Raises as `open_vectors`."""
+    """One index shard of them. Raises as `open_vectors`."""
+    hidden = read_hidden(store, ref.hidden)
+    if kept := _kept_open(store, ref, hidden):
+        return kept
     manifest = generations.read_index(store, ref)
     folder = local_copy(files.join(store, ref.path), ref.manifest_sha256)
     kind = manifest.parameters.bytes
@@ -115,6 +163,4 @@ def open_vectors_of(store: str, ref: IndexRef) -> IndexShard:
     vectors = read_vectors(folder, kind, manifest.metric)
     items, offsets = read_items(folder, manifest)
     searcher = Searcher(vectors, manifest.metric, manifest.parameters, manifest.settings, threads=1)
-    return IndexShard(
-        searcher, items, manifest, offsets, read_hidden(store, ref.hidden), read_origins(folder, manifest)
-    )
+    return IndexShard(searcher, items, manifest, offsets, hidden, read_origins(folder, manifest))

@@ -54,7 +54,7 @@ class IndexShard:
             sorted by id. None where each vector has one item: then row i belongs to vector i.
         hidden: int64 (m,), ascending: rows of `items` that are no longer served.
         origins: dictionary array (items,): `EmbeddingInput.digest` of the file that each item comes from; None where
-            nobody asked for it.
+            it is not known.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ def open_index_shard(
                 f"Received: {digest.sha256}"
             )
     items, offsets = read_items(folder, manifest)
-    return IndexShard(load(folder), items, manifest, offsets, hidden)
+    return IndexShard(load(folder), items, manifest, offsets, hidden, read_origins(folder, manifest))
 
 
 def read_items(folder: str, manifest: IndexManifest) -> tuple[pa.Table, np.ndarray | None]:

@@ -323,8 +323,15 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/opening.py": [
         wrong(
-            "open_index_shard(local, manifest, hidden)",
-            "open_index_shard(local, None, hidden)",
+            "one.manifest, one.offsets, hidden, one.origins",
+            "one.manifest, one.offsets, one.hidden, one.origins",
+            "what is hidden since last night is in the sample's answers",
+        ),
+        worse("if held + memory_of(shard.manifest) <=", "if held <=", "a night takes memory for two indexes"),
+        worse("        _kept.clear()", "        pass", "an index shard is built beside those that grew"),
+        wrong(
+            "_keep(root, ref, open_index_shard(local, manifest, hidden))",
+            "_keep(root, ref, open_index_shard(local, None, hidden))",
             "an index shard of another generation may be opened",
         ),
         worse(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lookalike.index import growth as module
 from lookalike.index.build import is_whole
 from lookalike.index.growth import GrowthTask, grow
-from lookalike.index.opening import open_vectors_of
+from lookalike.index.opening import open_index
 from lookalike.index.refs import grown_refs
 from lookalike.index.search import search, take_items, vectors_by_id
 from lookalike.index.shard import IndexShard
@@ -110,14 +110,14 @@ def test_an_index_shard_that_is_damaged_does_not_grow(store, name):
 
 def test_an_index_shard_that_does_not_know_where_its_items_come_from_does_not_grow(store, monkeypatch):
     growing = grown_from(store, CORPUS | {"c": [row("c0", 5)]})
-    usual = open_vectors_of
+    usual = open_index
 
     def of_before(*arguments: Any) -> IndexShard:
         shard = usual(*arguments)
         shard.origins = None
         return shard
 
-    monkeypatch.setattr(module, "open_vectors_of", of_before)
+    monkeypatch.setattr(module, "open_index", of_before)
     assert grow(growing) is None
 
 

@@ -12,7 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lookalike.index.opening import memory_of, open_index, open_vectors, opened_in_turn, that_fit
+from lookalike.index import opening
+from lookalike.index.opening import (
+    kept_open,
+    let_go,
+    memory_of,
+    open_index,
+    open_vectors,
+    open_vectors_of,
+    opened_in_turn,
+    that_fit,
+)
 from lookalike.index.search import search, vectors_by_id
 from lookalike.index.shard import ShardContent, write_index_shard
 from lookalike.index.tuning import BuildOptions
@@ -94,6 +104,40 @@ def test_a_copy_whose_manifest_names_other_files_is_fetched_again(tmp_path, monk
     state = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in copy.iterdir()]
     (copy.parent / "state.json").write_text(json.dumps(sorted(state)))
     assert open_index("mem://b/store", ref).items.to_pylist() == expected
+
+
+def test_what_is_kept_open_is_checked_once_and_hides_what_each_generation_hides(tmp_path):
+    store = SmallStore(tmp_path)
+    root = str(tmp_path)
+    ref = store.index("ab")
+    hiding, _ = store.grown("ab", "ac")
+    with kept_open():
+        first = open_index(root, ref)
+        (tmp_path / ref.path / "items.arrow").write_bytes(b"damaged")
+        for opener in (open_index, open_vectors_of):
+            again, other = opener(root, ref), opener(root, hiding)
+            assert again.searcher is other.searcher is first.searcher
+            assert first.shown.tolist() == again.shown.tolist() == [0, 1, 2, 3]
+            assert other.shown.tolist() == [0, 2]
+        let_go()
+        with pytest.raises(LookalikeError, match=r"items\.arrow"):
+            open_index(root, ref)
+    with pytest.raises(LookalikeError, match=r"items\.arrow"):
+        open_vectors_of(root, ref)
+
+
+def test_no_more_is_kept_open_than_may_be(tmp_path, monkeypatch):
+    store = SmallStore(tmp_path)
+    one, other = store.index("a"), store.index("bc")
+    sizes = [memory_of(generations.read_index(str(tmp_path), ref)) for ref in (one, other)]
+    monkeypatch.setattr(opening, "_MOST_KEPT", sum(sizes) - 1)
+    with kept_open():
+        first, second = (open_index(str(tmp_path), ref).searcher for ref in (one, other))
+        assert open_index(str(tmp_path), one).searcher is first
+        assert open_index(str(tmp_path), other).searcher is not second
+    monkeypatch.setattr(opening, "memory", lambda: 8 * sizes[0] - 1)
+    with kept_open():
+        assert open_index(str(tmp_path), one).searcher is not open_index(str(tmp_path), one).searcher
 
 
 def test_shards_are_opened_together_as_far_as_they_fit_and_in_their_order():

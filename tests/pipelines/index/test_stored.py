@@ -4,6 +4,7 @@ import pytest
 from lookalike.index.stored import (
     FILES,
     SIZES,
+    JoinedVectors,
     StoredVectors,
     are_stored,
     read_vectors,
@@ -87,3 +88,21 @@ def test_vectors_that_are_stored_alike_are_known_again(kind):
     asked[2, 3] *= 1000
     found = are_stored(held, np.array([0, 1, 2, 3, 5]), asked[[0, 1, 2, 3, 4]])
     assert found.tolist() == [True, False, False, True, False]
+
+
+@pytest.mark.parametrize("kinds", [("float32", "float32"), ("int8", "bfloat16"), ("bfloat16", "float32")])
+@pytest.mark.parametrize("added", [0, 6])
+def test_some_of_one_index_and_all_of_another_are_read_as_if_they_were_one_array(kinds, added):
+    first, second = (
+        stored(rows(20), kinds[0], "euclidean"),
+        stored(rows(added, scale=9), kinds[1], "euclidean"),
+    )
+    some = np.array([0, 3, 4, 19])
+    joined = JoinedVectors(first, some, second)
+    whole = np.concatenate([np.asarray(first)[some], np.asarray(second)])
+    assert (joined.shape, len(joined)) == (whole.shape, len(whole))
+    numbers = np.array([3, 0, len(whole) - 1, -1, 2, 2])
+    np.testing.assert_array_equal(joined[numbers], whole[numbers])
+    out = np.empty((6, 7), np.float32)
+    assert joined.take(numbers, axis=0, out=out, mode="wrap") is out
+    np.testing.assert_array_equal(out, whole[numbers])
