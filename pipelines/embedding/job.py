@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from lookalike.model.cores import cores
 from lookalike.model.encoder.bundle import EncodedBatch, Encoder, is_far_ahead
@@ -52,9 +52,12 @@ def embed(config: Config, plan: Plan, flags: Sequence[str] = ()) -> EmbedSummary
     started = time.perf_counter()
     break_seal(config.store, plan.fingerprint)
     try:
-        missing = _look_up(task, plan, flags) if plan.stored else plan.missing
-        if missing:
-            _embed_shards(task, missing, flags)
+        with ThreadPoolExecutor(1) as aside:
+            if not flags:
+                aside.submit(EmbedShards(task).encoder)  # what is wrong with it is told when it is needed
+            missing = _look_up(task, plan, flags) if plan.stored else plan.missing
+            if missing:
+                _embed_shards(task, missing, flags)
         outcomes = read_outcomes(task.run_folder)
         attempts.forget(config.store)
     finally:
@@ -123,13 +126,13 @@ class EmbedShards:
 
     def __call__(self, shards: Iterable[Shard]) -> None:
         with outcome_log(self._task.run_folder, "embed") as outcomes:
-            queue = _Queue(self._task, self._encoder, outcomes)
+            queue = _Queue(self._task, self.encoder, outcomes)
             with queue.all_or_none():
                 for shard in shards:
                     queue.embed(shard)
                 queue.finish()
 
-    def _encoder(self) -> Encoder:
+    def encoder(self) -> Encoder:
         """The one of this process, opened when it is first needed."""
         run = self._task.run_folder
         with _opening:
