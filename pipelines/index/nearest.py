@@ -62,9 +62,10 @@ def nearest_in(
         skipped = skip if skip is None or one else [_at(skip, place) for place in positions.tolist()]
         shown = ShownItems(shard, gone, skipped, passing, groups)
         wanted = _Wanted(k, exact, floor, groups)
-        near[positions], row[positions] = _nearest_in(
-            shard, queries if one else queries[positions], wanted, shown
-        )
+        if one:
+            near, row = _nearest_in(shard, queries, wanted, shown)
+        else:
+            near[positions], row[positions] = _nearest_in(shard, queries[positions], wanted, shown)
     return Candidates(near, np.full(row.shape, number), row)
 
 

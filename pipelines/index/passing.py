@@ -47,13 +47,13 @@ def by_filter(
     Raises:
         LookalikeError: for what is no filter over these columns.
     """
-    texts: list[str | None] = [None] * count
-    if columns is not None and WHERE in columns.column_names:
-        texts = columns[WHERE].to_pylist()
-        columns = columns.drop_columns([WHERE])
-    if where is None and not any(text is not None for text in texts):
+    own = columns[WHERE] if columns is not None and WHERE in columns.column_names else None
+    if where is None and (own is None or own.null_count == count):
         yield np.arange(count), None
         return
+    texts = [None] * count if own is None else own.to_pylist()
+    if columns is not None and own is not None:
+        columns = columns.drop_columns([WHERE])
     schema = None if columns is None else columns.schema
     distinct = {text for text in (where, *texts) if text is not None}
     filters = {text: read_filter(text, shard.items.schema, schema) for text in sorted(distinct)}
