@@ -274,6 +274,7 @@ class Truth:
 def sweep(peer: Peer, queries: np.ndarray, truth: Truth) -> None:
     """Asks with every setting once, but with none that looks at more than one that finds all."""
     print(f"{peer.name}: {peer.seconds:,.0f} s to build, asking", file=sys.stderr)
+    peer.search(peer.settings[0], queries)  # or the first would be timed while memory is given to it
     enough: list[Any] = []
     for setting in peer.settings:
         if any(np.all(np.greater_equal(setting, less)) for less in enough):
