@@ -190,12 +190,17 @@ def make_trials(
     own = some if own is None else own
     members = all_over if own is some else np.asarray(searcher.vectors[own])
     limit = 1 - _NEAR_COPY * apart / 2 if metric == "cosine" else -math.sqrt(_NEAR_COPY * apart)
-    found = searcher.search(members, _width(searcher, most, limit), exact=True)
+    disturbed = _disturbed(members, all_over, metric)
+    # Together, since comparing with every vector has to be prepared for.
+    together = np.concatenate([members, disturbed])
+    rows, scores = searcher.search(together, _width(searcher, most, limit), exact=True)
+    many = len(members)
+    found, of_disturbed = (rows[:many], scores[:many]), (rows[many:], scores[many:])
     as_they_are = Trial(searcher, members, most, own, found=found)
     trials = {
         "without_near_copies": Trial(searcher, members, most, own, limit, found),
         "isolated": as_they_are.isolated(),
-        "disturbed": Trial(searcher, _disturbed(members, all_over, metric), most),
+        "disturbed": Trial(searcher, disturbed, most, found=of_disturbed),
         "members": as_they_are,
     }
     if asked is not None:

@@ -181,7 +181,7 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("mean - _CONFIDENCE * error", "mean", "the target is reached by luck"),
         wrong(
-            '"disturbed": Trial(searcher, _disturbed(members, all_over, metric), most),\n',
+            '"disturbed": Trial(searcher, disturbed, most, found=of_disturbed),\n',
             "",
             "recall is measured with members only",
             "tests/pipelines/index/test_tuning.py",
