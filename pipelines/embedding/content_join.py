@@ -30,6 +30,7 @@ from ..runner.work_list import MOST_FILES
 from ..store.kept_parts import KeptParts
 from ..store.notes import is_whole
 from ..store.splits import KEYS, OF_CONTENT, digests_of, key_rows, keys_of, part_of, part_of_keys
+from .held_keys import are_in, last_of_each
 from .known import record_of
 
 _GROUP = 16
@@ -41,9 +42,8 @@ _CHOSEN = pa.schema(
     [("file", pa.int32()), ("row", pa.int64()), ("shard", pa.int32()), ("position", pa.int64())]
 )
 _PLACE = ("shard", "position")
-_HELD = np.dtype([("key", np.uint64), ("file", np.int32), ("row", np.int64)])
-_COMPARED = 1 << 20
-"""Rows that are put in order at once, beside those that were."""
+_FEW = 1 << 20
+"""Keys that are wanted of a part: of so many only their like is looked at among what is held."""
 
 
 @dataclass(frozen=True)
@@ -212,14 +212,12 @@ class Choose:
         base = files.join(self.join.folder, "chosen", f"{part:05}")
         groups = self.join.file_groups
         met: set[int] = set()
-        held = _last_of_each(self._usable(part))
+        held = last_of_each(self._usable(part, self._wanted(part)))
         with write_parts(f"{base}.arrow", _CHOSEN, groups) as writer:
             for wanted in self._rows("wanted", part):
                 keys = wanted["key"].to_numpy()
-                at = np.searchsorted(held["key"], keys)
-                within = np.flatnonzero(at < len(held))
-                known = within[held["key"][at[within]] == keys[within]]
-                found = held[at[known]]
+                known = np.flatnonzero(are_in(keys, held["key"]))
+                found = held[np.searchsorted(held["key"], keys[known])]
                 columns = [found["file"], found["row"], *(wanted[name].take(known) for name in _PLACE)]
                 group = group_of(found["file"].astype(np.int64), self.join.file_count, groups)
                 writer.add(pa.record_batch(columns, schema=_CHOSEN), group)
@@ -230,12 +228,23 @@ class Choose:
         for path in self.join.left(kind):
             yield from read_part(path, part, self.join.parts)
 
-    def _usable(self, part: int) -> Iterator[pa.RecordBatch]:
-        """What is held, but for damaged files and images that are too large."""
+    def _wanted(self, part: int) -> np.ndarray | None:
+        """The keys of a part that are wanted, uint64 (keys,), ascending; None where they are many."""
+        keys = [np.empty(0, np.uint64)]
+        for rows in self._rows("wanted", part):
+            keys.append(rows["key"].to_numpy())
+            if sum(map(len, keys)) > _FEW:
+                return None
+        return np.unique(np.concatenate(keys))
+
+    def _usable(self, part: int, wanted: np.ndarray | None) -> Iterator[pa.RecordBatch]:
+        """What is held, but for damaged files, images that are too large, and, if it is told, what is not wanted."""
         damaged = np.array(self.damaged, np.int32)
         for rows in chain(self.join.kept.rows(KEYS, part, self.join.parts), self._rows("held", part)):
             usable = ~np.isin(rows["file"].to_numpy(), damaged)
             usable &= rows["pixels"].to_numpy() <= self.join.max_pixels
+            if wanted is not None:
+                usable &= are_in(rows["key"].to_numpy(), wanted)
             yield rows.filter(pa.array(usable))
 
 
@@ -297,29 +306,6 @@ class Fetch:
             group = group_of(here["shard"], self.join.shard_count, self.join.shard_groups)
             columns = [here["shard"].astype(np.int32), here["position"], raw]
             writer.add(pa.record_batch(columns, schema=self._schema), group)
-
-
-def _last_of_each(batches: Iterable[pa.RecordBatch]) -> np.ndarray:
-    """Rows of `KEYS` -> for each key, ascending, its row in the file of the highest number: `_HELD` (keys,).
-
-    What is held are the keys of one part, which are `splits.PART` at most, and some rows more.
-    """
-    held = np.empty(0, _HELD)
-    waiting: list[np.ndarray] = []
-
-    def settled() -> np.ndarray:
-        rows = np.concatenate([held, *waiting])
-        rows = rows[np.lexsort([rows["row"], rows["file"], rows["key"]])]
-        return rows[np.append(rows["key"][1:] != rows["key"][:-1], True)] if len(rows) else rows
-
-    for batch in batches:
-        rows = np.empty(len(batch), _HELD)
-        for name in ("key", "file", "row"):
-            rows[name] = batch[name].to_numpy()
-        waiting.append(rows)
-        if sum(map(len, waiting)) >= _COMPARED:
-            held, waiting = settled(), []
-    return settled()
 
 
 def _fetched(dim: int) -> pa.Schema:

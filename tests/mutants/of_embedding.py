@@ -100,7 +100,18 @@ CHANGES: dict[str, list[Change]] = {
         ),
         wrong("    new = rows < 0\n", "    new = rows < -1\n", "what the last night embedded is not known"),
     ],
+    "pipelines/embedding/held_keys.py": [
+        worse(
+            'rows[np.lexsort([rows["row"], rows["file"], rows["key"]])]',
+            'rows[np.lexsort([-rows["row"], -rows["file"], rows["key"]])]',
+            "an image gets the vector of an older file",
+        ),
+        worse(
+            "held, waiting = settled(), []", "held, waiting = held, []", "most of what is known is forgotten"
+        ),
+    ],
     "pipelines/embedding/content_join.py": [
+        worse("> _FEW:", "> 0:", "a night that changes little puts the keys of all images in order"),
         wrong(
             'usable &= rows["pixels"].to_numpy() <= self.join.max_pixels',
             "pass",
@@ -116,14 +127,6 @@ CHANGES: dict[str, list[Change]] = {
             "        start += len(batch)\n            known = np.zeros",
             "        known = np.zeros",
             "vectors of other images from the second thousand on",
-        ),
-        worse(
-            'rows[np.lexsort([rows["row"], rows["file"], rows["key"]])]',
-            'rows[np.lexsort([-rows["row"], -rows["file"], rows["key"]])]',
-            "an image gets the vector of an older file",
-        ),
-        worse(
-            "held, waiting = settled(), []", "held, waiting = held, []", "most of what is known is forgotten"
         ),
         wrong(
             "slots[order] = np.arange(len(order))", "slots[:] = order", "vectors lie in the place of others"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lookalike.embedding import content_join
 from lookalike.embedding.content_join import (
@@ -22,10 +19,11 @@ from lookalike.embedding.content_join import (
     ReadWanted,
     group_of,
 )
+from lookalike.embedding.held_keys import last_of_each
 from lookalike.embedding.known import KnownEmbeddings
 from lookalike.embedding.outcomes import run_file
 from lookalike.store.kept_parts import KeptParts
-from lookalike.store.splits import KEYS
+from lookalike.store.splits import keys_of
 from tests.pipelines.embedding.test_find_known import Case, content
 
 
@@ -78,23 +76,26 @@ def test_what_workers_get_survives_the_way():
     assert Group.from_json(json.loads(json.dumps(group))) == group
 
 
-KEY = st.sampled_from([0, 1, 2, 2**63, 2**64 - 1])
-ROW = st.tuples(KEY, st.integers(0, 3), st.integers(0, 9))
+@pytest.mark.parametrize(("few", "looked_at"), [(5, [1, 2, 2, 3]), (4, [1, 2, 2, 3, 9])])
+def test_of_few_keys_that_are_wanted_only_their_like_is_put_in_order(case, monkeypatch, few, looked_at):
+    case.holds(9, value=3)
+    join = Join(case.store, f"{case.run}/join", 3, 2, 1, 2, 1000, KeptParts())
+    ReadWanted(join)(
+        [Listed(n, run_file(case.run, "contents", shard)) for n, shard in enumerate(case.shards)]
+    )
+    ReadHeld(join)([Listed(number, note.path, note.sha256) for number, note in enumerate(case.notes)])
+    keys = dict(
+        zip(keys_of(np.array([content(n) for n in range(10)], "S64")).tolist(), range(10), strict=True)
+    )
+    seen: list[int] = []
 
+    def watched(batches):
+        held = list(batches)
+        seen.extend(keys[key] for rows in held for key in rows["key"].to_pylist())
+        return last_of_each(held)
 
-@given(st.lists(st.lists(ROW, max_size=8), max_size=8), st.integers(1, 10))
-def test_of_each_key_the_last_file_counts_however_the_rows_come(batches, at_once):
-    last: dict[int, tuple[int, int]] = {}
-    for key, file, row in sorted(row for batch in batches for row in batch):
-        last[key] = (file, row)
-    rows = [
-        pa.record_batch(
-            [list(column) for column in zip(*((*row, 1) for row in batch), strict=True)], schema=KEYS
-        )
-        for batch in batches
-        if batch
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(content_join, "_COMPARED", at_once)
-        found = content_join._last_of_each(rows)
-    assert found.tolist() == [(key, *last[key]) for key in sorted(last)]
+    monkeypatch.setattr(content_join, "last_of_each", watched)
+    monkeypatch.setattr(content_join, "_FEW", few)
+    Choose(join, ())([0])
+    assert sorted(seen) == looked_at
+    assert join.chosen_groups() == {0}
