@@ -200,7 +200,7 @@ def test_training_on_drawings_makes_drawings_find_photographs(tmp_path):
     photographs, drawings = tmp_path / "photographs", tmp_path / "drawings"
     job = yaml.safe_load((ROOT / "config" / "train-drawn.yaml").read_text()) | {
         "run": str(tmp_path / "run"),
-        "epochs": 8,
+        "epochs": 5,
         "corpus": {"shards": [str(photographs / "train"), str(drawings / "train")]},
         "validation": {"shards": [str(photographs / "validation"), str(drawings / "validation")]},
     }
