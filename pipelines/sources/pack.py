@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import math
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -34,6 +35,8 @@ from .walk import list_corpus
 
 _ROW_GROUP_ROWS = 256
 _ROW_GROUP_BYTES = 64 << 20
+_LONG_KEY = 1000
+"""Of letters; YAML wants a longer key marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +312,16 @@ def _for_the_job_file(types: Mapping[str, str]) -> list[str]:
     taken = [name for name in types if name in OUR_COLUMNS]
     lines = [f"metadata     {name!r} is a column of our own, and cannot be carried" for name in taken]
     if carried := {name: kind for name, kind in types.items() if name not in taken}:
-        block = yaml.safe_dump({"metadata": carried}, sort_keys=False, allow_unicode=True, width=1000)
-        lines += ["metadata     to carry it, in the job file:", "corpus:"]
-        lines += [f"  {line}" for line in block.rstrip().split("\n")]
+        lines += ["metadata     to carry it, in the job file:", "corpus:", "  metadata:"]
+        lines += [line for name, kind in carried.items() for line in _yaml_lines(name, kind)]
     return lines
+
+
+def _yaml_lines(name: str, kind: str) -> list[str]:
+    """A name and its type. In quotes is what a terminal does not show, and what YAML 1.2 reads as a number (`1e5`)."""
+    is_plain = name.isprintable() and (name[:1].isalpha() or name.startswith("_"))
+    text = yaml.safe_dump(
+        name, default_style=None if is_plain else '"', allow_unicode=name.isprintable(), width=math.inf
+    )
+    key = str(text).split("\n")[0]
+    return [f"    {key}: {kind}"] if len(key) < _LONG_KEY else [f"    ? {key}", f"    : {kind}"]

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from lookalike.config.yaml_text import read_yaml
 from lookalike.model.errors import LookalikeError
 from lookalike.sources import FILE_FORMATS, SourceOptions, find_shards, read_shard
-from lookalike.sources.pack import pack, pack_report
+from lookalike.sources.pack import PackSummary, pack, pack_report
 from lookalike.sources.pack_note import NOTE
 
 
@@ -133,6 +134,34 @@ def test_the_lines_for_the_job_file_are_told(here):
     assert "'rank' is a column of our own" in text
     assert "no image is called 'c.jpg'" in text
     assert "corpus:" not in pack_report(pack("images", "other", format="parquet"), "other")
+
+
+NAMES = [
+    "1e5",
+    "0o17",
+    ".5",
+    "-",
+    "no",
+    "null",
+    "?",
+    "*",
+    "# a",
+    "a #b",
+    "a: b",
+    "'q'",
+    " a",
+    "\\u202e",
+    "日本 1",
+]
+UNSEEN = ["a\nb", "a\x85b", "a\u2028b", "\u202ea", "\ufeffa", "\x1b[2J", "x\U000e0001", "b" * 300, "c" * 3000]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *UNSEEN])
+def test_the_lines_for_the_job_file_mean_the_name_whatever_it_is(name):
+    text = pack_report(PackSummary(1, 1, (), 0, 0, (), {}, {name: "string"}, 0, (), 0), "out")
+    block, _ = read_yaml(text[text.index("corpus:") :])
+    assert block == {"corpus": {"metadata": {name: "string"}}}
+    assert all(line.isprintable() for line in text.split("\n"))
 
 
 @pytest.mark.parametrize("format", FILE_FORMATS)
