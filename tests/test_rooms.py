@@ -40,7 +40,6 @@ HALLS = ("lookalike", "lookalike.model")
 ROOMS = [name for name, path in MODULES.items() if path.name == "__init__.py"]
 
 WITHOUT_A_TEST = {
-    "lookalike.__main__": "run by tests/pipelines/cli/test_main.py in a process of its own",
     "lookalike.cli.duplicates": "run by the tests of tests/pipelines/duplicates/test_job.py",
     "lookalike.cli.explain": "run by the tests of tests/pipelines/explain/test_job.py",
     "lookalike.cli.init": "run by tests/pipelines/config/test_examples.py",
