@@ -99,8 +99,9 @@ def anchored(path: str) -> str:
     `..` stays: where a link stands before it, only the file system knows what it leads to. A path below another one
     stays below it.
 
-    >>> os.chdir("/usr")
-    >>> anchored("lib/../x"), anchored("/x"), anchored("s3://bucket/x")
+    >>> import contextlib
+    >>> with contextlib.chdir("/usr"):
+    ...     anchored("lib/../x"), anchored("/x"), anchored("s3://bucket/x")
     ('/usr/lib/../x', '/x', 's3://bucket/x')
     """
     if is_remote(path):
