@@ -237,7 +237,8 @@ def read_generation(store: str, name: str, sha256: str | None = None, told_by: s
     try:
         data = files.read_bytes(path)
     except OSError as error:
-        raise LookalikeError(f"The generation {name} cannot be read: {files.reason(error)}") from None
+        named = f", which {told_by} names," if sha256 is not None and told_by == CURRENT else ""
+        raise LookalikeError(f"The generation {name}{named} cannot be read: {files.reason(error)}") from None
     found = files.sha256_bytes(data)
     if sha256 is not None and found != sha256:
         raise LookalikeError(

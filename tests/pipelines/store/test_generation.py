@@ -113,3 +113,13 @@ def test_an_addition_is_no_index_shard_and_items_that_are_hidden_make_an_index_a
     assert dataclasses.replace(GENERATION, indexes=(shard, addition)).index_shards == (shard,)
     hidden = [dataclasses.replace(shard, hidden=HiddenRows("hidden/x", digest * 64, 1)) for digest in "ab"]
     assert len({one.key for one in (shard, *hidden)}) == 3
+
+
+def test_a_name_in_current_that_no_generation_has_is_told_as_what_it_is(tmp_path):
+    publish(str(tmp_path), GENERATION)
+    current = tmp_path / "CURRENT"
+    current.write_text(current.read_text().replace("2025", "2021", 1))
+    with pytest.raises(
+        LookalikeError, match="The generation 2021.*, which CURRENT names, cannot be read: No such"
+    ):
+        read_current(str(tmp_path))
