@@ -50,10 +50,11 @@ _MAX_PADDING = 512
 
 _SEQUENTIAL, _LOSSLESS, _JPEG_LS = (0, 1), 3, 55
 _NOT_READ = {
-    **dict.fromkeys((5, 6, 7, 13, 14, 15), "hierarchical"),
+    **dict.fromkeys((5, 6, 7, 13, 14, 15, 30), "hierarchical"),
     11: "lossless and arithmetic-coded",
 }
-_SOF = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
+_SOF = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xDE, 0xF7)
+"""With DHP, 0xDE: the header of a hierarchy, whose first frame is a smaller picture of the usual kind (B.3.2)."""
 _ALONE = (0x01, *range(0xD0, 0xD8))
 _SOS = re.compile(rb"\xff\xda")
 _DNL = b"\xff\xdc\0\4"
@@ -63,7 +64,7 @@ class Header(NamedTuple):
     """What a JPEG says before its first scan.
 
     Attributes:
-        process: n of its SOFn marker (ITU-T T.81, table B.1; 55 is JPEG-LS).
+        process: n of its SOFn marker (ITU-T T.81, table B.1; 30 is a hierarchy, 55 is JPEG-LS).
         bits: of a sample.
         width, height: as stored.
         components: how many.
