@@ -100,7 +100,7 @@ def decoder(page: Any, inside: int, dtype: np.dtype) -> Decoder:
         return lambda stored, segment: _jpeg_2000(stored, segment, inside, dtype)
     if compression in _PICTURES:
         decode = imports.codec(_PICTURES[compression] + "_decode")
-        return lambda stored, segment: _picture(stored, segment, decode, page, inside, dtype)
+        return lambda stored, segment: _picture(_in_order(stored, page), segment, decode, page, inside, dtype)
     if compression in _BYTES:
         decode = imports.codec(_BYTES[compression] + "_decode")
         return lambda stored, segment: _unpacked(

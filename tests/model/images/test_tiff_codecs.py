@@ -63,6 +63,14 @@ def test_edge_tiles_may_be_cut_where_the_picture_ends(compression: int) -> None:
     assert np.abs(pixels.astype(int) - NOISE).mean() <= (60 if compression == 7 else 0)
 
 
+@pytest.mark.parametrize("compression", [34887, 50001])
+def test_segments_whose_lowest_bit_comes_first_are_turned_round(compression: int) -> None:
+    """As libtiff writes them with every codec but those of faxes and JPEG."""
+    inside = imagecodecs.bitorder_encode(bytes(CODECS[compression](NOISE)))
+    data = tiff(48, 64, [inside], {266: [2]}, samples=3, photometric=2, compression=compression)
+    assert np.array_equal(decode(data).pixels, NOISE)
+
+
 def test_a_small_file_whose_codestream_claims_60000_pixels_a_side_is_refused_at_once() -> None:
     jpeg = bytearray(CODECS[7](NOISE))
     at = jpeg.index(b"\xff\xc0") + 5
