@@ -71,7 +71,7 @@ def test_a_process_that_nobody_reads_is_named(process: int) -> None:
 def test_a_hierarchy_is_named_though_its_first_frame_is_a_usual_one() -> None:
     smaller = struct.unpack(">BHHB", BASE[SOF + 4 : SOF + 10])
     whole = struct.pack(">BHHB", 8, 2 * smaller[1], 2 * smaller[2], 3) + b"\1\x11\0\2\x11\0\3\x11\0"
-    with pytest.raises(ImageError, match="^a hierarchical JPEG, which is not supported$"):
+    with pytest.raises(ImageError, match=r"^a hierarchical JPEG, which is not supported$"):
         decode(BASE[:SOF] + segment(0xDE, whole) + BASE[SOF:])
 
 
