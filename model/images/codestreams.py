@@ -119,6 +119,8 @@ def check_is_whole(data: bytes, samples: np.ndarray, read: Callable[[bytes], np.
     end = data.find(b"\xff\xd9", at)
     if data[at + 4] != frame.components or end < 0:
         return
+    while data[end - 1] == 0xFF:  # a marker may be filled up in front (T.81, B.1.1.2), as DCMTK's is
+        end -= 1
     if not np.array_equal(samples, read(data[:end] + _MORE + data[end:])):
         raise ImageError("JPEG cut short or corrupt: it ends before its last block")
 

@@ -93,3 +93,18 @@ def test_a_jpeg_that_ends_before_its_last_block_is_refused_for_all_its_end(
     else:
         with pytest.raises(ImageError, match="ends before its last block"):
             decode_jpeg(cut, frame, None)
+
+
+@pytest.mark.parametrize(("bits", "lossless"), [(12, False), (8, True), (16, True)])
+@pytest.mark.parametrize("fill", [1, 2, 7])
+def test_the_end_may_be_filled_up_in_front(bits: int, lossless: bool, fill: int) -> None:
+    grey = (flag()[..., 0].astype(np.uint32) * (2**bits - 1) // 255).astype(f"u{-(-bits // 8)}")
+    jpeg = imagecodecs.jpeg8_encode(grey, level=98, bitspersample=bits, lossless=lossless)
+    filled = jpeg[:-2] + b"\xff" * fill + jpeg[-2:]
+    frame = jpeg_frame(jpeg)
+    assert frame is not None
+    assert np.array_equal(decode_jpeg(filled, frame, None), decode_jpeg(jpeg, frame, None))
+    scan = jpeg.index(b"\xff\xda") + 10
+    cut = jpeg[: scan + (len(jpeg) - scan) // 2] + b"\xff" * fill + jpeg[-2:]
+    with pytest.raises(ImageError, match="ends before its last block"):
+        decode_jpeg(cut, frame, None)
