@@ -14,6 +14,7 @@ from ..errors import ImageError
 
 _JPEG_LS = 0xF7
 _SOS = 0xDA
+_JFIF = b"\xff\xe0\0\x10JFIF\0"
 _IN_ONE_PASS = (0xC0, 0xC1, 0xC3)
 """Frames of Huffman codes that are not progressive: baseline, extended, lossless."""
 _MORE = bytes(37 * n % 251 for n in range(1, 97))
@@ -72,7 +73,10 @@ def decode_jpeg(data: bytes, frame: JpegFrame, transformed: bool | None) -> np.n
         ImageError or ValueError: the JPEG is cut short, or damaged where its decoder can tell.
     """
     if transformed is not None and frame.components > 2:
-        # Whatever the JPEG says: libjpeg believes the Adobe marker that it meets last.
+        # Whatever the JPEG says: libjpeg believes the Adobe marker that it meets last. Before that it believes JFIF,
+        # which says YCbCr; of a lossless JPEG it could not convert that, and DCMTK calls all YBR of them so.
+        if frame.marker == 0xC3:
+            data = data[: frame.start].replace(_JFIF, _JFIF[:4] + b"none\0") + data[frame.start :]
         adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transformed])
         data = data[: frame.start] + adobe + data[frame.start :]
     space = {1: "GRAY", 3: "RGB", 4: "CMYK"}.get(frame.components)

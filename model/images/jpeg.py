@@ -227,6 +227,8 @@ def decode_rare(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nd
     formats.check_size(head.width, head.height, max_pixels)
     if what := _NOT_READ.get(head.process):
         raise ImageError(f"a {what} JPEG, which is not supported")
+    if head.process == _LOSSLESS and head.components == 3 and _is_jfif(data):
+        raise ImageError("a lossless JPEG of YCbCr, which is not supported")
     if head.components not in (1, 3, 4) or (head.components == 4 and head.bits != 8):
         raise ImageError(
             f"a JPEG of {head.components} components of {head.bits} bits, which is not supported"
@@ -243,6 +245,12 @@ def decode_rare(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.nd
                 head = head._replace(orientation=1)  # Pillow's has been undone
         pixels = window.apply(pixels) if window else pixels
     return exif.upright(pixels, head.orientation)
+
+
+def _is_jfif(data: bytes) -> bool:
+    return any(
+        marker == 0xE0 and data.startswith(b"JFIF\0", start + 2) for marker, start, _ in segments(data)
+    )
 
 
 def _by_pillow(data: bytes, max_pixels: int) -> np.ndarray:

@@ -95,6 +95,12 @@ def test_a_jpeg_that_ends_before_its_last_block_is_refused_for_all_its_end(
             decode_jpeg(cut, frame, None)
 
 
+def test_a_lossless_jpeg_is_not_converted_for_being_jfif() -> None:
+    jpeg = imagecodecs.jpeg8_encode(NOISE, lossless=True, outcolorspace="RGB")
+    jfif = jpeg[:2] + b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0" + jpeg[2:]
+    assert np.array_equal(decode_jpeg(jfif, jpeg_frame(jfif), False), NOISE)
+
+
 @pytest.mark.parametrize(("bits", "lossless"), [(12, False), (8, True), (16, True)])
 @pytest.mark.parametrize("fill", [1, 2, 7])
 def test_the_end_may_be_filled_up_in_front(bits: int, lossless: bool, fill: int) -> None:

@@ -68,6 +68,13 @@ def test_a_process_that_nobody_reads_is_named(process: int) -> None:
         decode(data)
 
 
+def test_a_lossless_jpeg_of_ycbcr_is_named() -> None:
+    jpeg = bytes(imagecodecs.jpeg8_encode(photograph(64, 96), lossless=True))
+    jfif = jpeg[:2] + segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0") + jpeg[2:]
+    with pytest.raises(ImageError, match=r"^a lossless JPEG of YCbCr, which is not supported$"):
+        decode(jfif)
+
+
 def test_a_hierarchy_is_named_though_its_first_frame_is_a_usual_one() -> None:
     smaller = struct.unpack(">BHHB", BASE[SOF + 4 : SOF + 10])
     whole = struct.pack(">BHHB", 8, 2 * smaller[1], 2 * smaller[2], 3) + b"\1\x11\0\2\x11\0\3\x11\0"
