@@ -23,7 +23,8 @@ PIXEL_DATA = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 
 """Tag -> keyword of the elements that hold pixels."""
 
 _RLE = "1.2.840.10008.1.2.5"
-_BASELINE = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51))
+_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in range(50, 57))
+"""Baseline, extended, and what was retired and is still written of progressive photographs; arithmetic-coded or not."""
 _LOSSLESS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (57, 70))
 _JPEG_LS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81))
 _JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 92, 93, 201, 202, 203))
@@ -122,7 +123,7 @@ def _compressed(pixels: PixelData, header: Any) -> tuple[np.ndarray, bool]:
     is_rgb = False
     if pixels.syntax == _RLE:
         frame = _rle(data, rows, columns, samples, int(header.BitsAllocated) // 8)
-    elif pixels.syntax in _BASELINE | _LOSSLESS | _JPEG_LS:
+    elif pixels.syntax in _LOSSY | _LOSSLESS | _JPEG_LS:
         found = jpeg_frame(data)
         if found is None:
             raise ImageError("DICOM cut short or corrupt: JPEG without a frame")
@@ -130,7 +131,7 @@ def _compressed(pixels: PixelData, header: Any) -> tuple[np.ndarray, bool]:
         if pixels.syntax in _JPEG_LS:
             frame = decode_jpeg_ls(data)
         else:
-            is_rgb = pixels.syntax in _BASELINE
+            is_rgb = pixels.syntax in _LOSSY
             frame = decode_jpeg(data, found, _is_ybr(data, header) if is_rgb else False)
     elif pixels.syntax in _JPEG_2000:
         _check_size(jpeg_2000_size(data), header)

@@ -15,7 +15,7 @@ from lookalike.model.errors import ImageError
 from lookalike.model.images.decode import decode
 from lookalike.model.images.levels import Window
 from tests.support.dicom_files import dicom_file, rle
-from tests.support.image_files import assert_flag, flag
+from tests.support.image_files import RGB, assert_flag, flag, saved
 
 RAW = (
     uid.ImplicitVRLittleEndian,
@@ -189,6 +189,15 @@ def test_colours_of_a_jpeg_are_what_its_adobe_marker_says_or_else_the_header(kin
         jpeg = jpeg[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([adobe]) + jpeg[2:]
     header = {"SamplesPerPixel": 3, "PhotometricInterpretation": kind, "PlanarConfiguration": 0}
     assert_flag(decode(dicom_file([jpeg], uid.JPEGBaseline8Bit, size=(32, 48), **header)).pixels, 6)
+
+
+def test_a_progressive_jpeg_is_read() -> None:
+    header = {"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", "PlanarConfiguration": 0}
+    for syntax in ("1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55"):
+        jpeg = saved(RGB, "JPEG", quality=95, progressive=True)
+        assert_flag(decode(dicom_file([jpeg], syntax, size=(32, 48), **header)).pixels, 12)
+        with pytest.raises(ImageError):
+            decode(dicom_file([jpeg[: len(jpeg) // 2]], syntax, size=(32, 48), **header))
 
 
 @pytest.mark.parametrize("syntax", [*SYNTAXES, uid.JPEGBaseline8Bit])
