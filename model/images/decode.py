@@ -115,7 +115,7 @@ def decode_common(
     """
     name = format_of(data)
     if name == "JPEG":
-        with _told(name):
+        with _told(name, max_pixels):
             image = _jpeg(data, max_pixels, min_side, None if window else middle)
             return image and image._replace(pixels=window.apply(image.pixels) if window else image.pixels)
     if name not in COMMON or (name == "PNG" and png.is_bloated(data)):
@@ -132,13 +132,13 @@ def decode_rare(data: bytes, *, max_pixels: int, min_side: int | None, window: A
 
 
 def _decoded(name: str, data: bytes, max_pixels: int, window: AnyWindow | None) -> Image:
-    with _told(name):
+    with _told(name, max_pixels):
         pixels = DECODERS[name](data, max_pixels, window)
         return Image(pixels, pixels.shape[1], pixels.shape[0])
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(name: str, max_pixels: int) -> Iterator[None]:
     """Context for a decoder of this format: whatever it raises becomes an `ImageError`."""
     try:
         yield
@@ -150,6 +150,7 @@ def _told(name: str) -> Iterator[None]:
         DecompressionBombError
     ) as error:  # of GIF and ICO, where a frame is larger than the file said first
         size, limit = (int(number) for number in re.findall(r"\d+", str(error))[:2])
+        limit = min(limit, max_pixels)  # Pillow's own is 178,956,970
         raise TooManyPixelsError(f"{size:,} pixels, more than the limit of {limit:,}") from None
     # Pillow, tifffile and pydicom raise whatever their parsers stumble upon: struct.error, KeyError, AttributeError,
     # SyntaxError.
