@@ -225,11 +225,12 @@ rows = st.lists(
 corpora = st.dictionaries(st.sampled_from("abcd"), rows, min_size=1)
 
 
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 @settings(deadline=None, max_examples=8)
 @given(data=st.data())
-def test_a_grown_index_answers_as_one_that_is_built_from_all_that_is_there(data):
+def test_a_grown_index_answers_as_one_that_is_built_from_all_that_is_there(kind, data):
     with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
-        store = GrowingStore(Path(folder), DIM)
+        store = GrowingStore(Path(folder), DIM, bytes=kind)
         corpus = data.draw(corpora)
         first = store.tasks(corpus, shards=2)
         for task in first:
