@@ -516,6 +516,11 @@ CHANGES: dict[str, list[Change]] = {
         wrong("        before += sum(rows)\n", "", "vectors of several files have the same numbers as ids"),
     ],
     "pipelines/query/job.py": [
+        worse(
+            "if options.exact or served.in_words\n",
+            "if served.in_words\n",
+            "exact search says that queries are far",
+        ),
         loses(
             "    refuse_own_output(path, results, failures, note_path(out))\n",
             "",

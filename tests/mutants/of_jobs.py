@@ -67,4 +67,11 @@ CHANGES: dict[str, list[Change]] = {
         wrong("        min_probability=min_probability,\n", "", "--min-probability is not used"),
         wrong("        combine=combine,\n", "", "--combine is not used"),
     ],
+    "pipelines/cli/groups.py": [
+        worse(
+            '= printable(vars(error)["message"])',
+            '= vars(error)["message"]',
+            "of arguments that are refused, secrets are told and what acts does so",
+        ),
+    ],
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .change import Change, loses, wrong
+from .change import Change, loses, worse, wrong
 
 CHANGES: dict[str, list[Change]] = {
     "pipelines/pages/album.py": [
@@ -120,10 +120,22 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/pages/answers.py": [
+        worse(
+            "dict.fromkeys([*item_ids, *hubs])",
+            "dict.fromkeys(item_ids)",
+            "items that many find have no pictures on the page",
+        ),
         wrong(
             'return min(known) if generation.metric == "cosine" else max(known)',
             "return max(known)",
             "queries near to one index shard are told as far",
+        ),
+    ],
+    "pipelines/pages/night.py": [
+        worse(
+            '    found += [one["item_id"] for one in health.get("hubs", ())]\n',
+            "",
+            "items that many find have no pictures on the page of a night",
         ),
     ],
 }

@@ -59,4 +59,12 @@ CHANGES: dict[str, list[Change]] = {
             "add(check(with_vectors(", "add((with_vectors(", "in stages a table's own filters are not checked"
         ),
     ],
+    "pipelines/query/stages.py": [
+        worse(
+            "if not (run.served.asked.exact or run.served.in_words):",
+            "if not run.served.in_words:",
+            "exact search says that queries are far, in stages",
+            "tests/pipelines/query/test_job.py",
+        ),
+    ],
 }

@@ -400,6 +400,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/verify.py": [
+        wrong(
+            "(*_CONTENT, *COUNTS)",
+            "_CONTENT",
+            "where two generations count the rows of a file otherwise, the first is believed",
+        ),
         worse(
             "yield from _of_table(path, None, generation.duplicates)",
             "return",

@@ -66,3 +66,21 @@ def test_a_quiet_command_says_its_errors(tmp_path):
     outcome = run("pack", "--quiet", tmp_path / "nothing", tmp_path / "out")
     assert outcome.code == 2
     assert "nothing" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["pack", "--no\x1b[31m"], "--no\\x1b[31m"),
+        (["p\u202eack"], "'p\\u202eack'"),
+        (["exclude", "add", "--\u202ed"], "--\\u202ed"),
+        (["pack", "a", "b", "c\u2028ERROR d"], "(c\\u2028ERROR d)"),
+        (["pack", "a", "b", "s3://me:secret@bucket/c"], "(s3://***@bucket/c)"),
+    ],
+    ids=ascii,
+)
+def test_refused_arguments_are_told_without_what_acts_or_is_secret(words, shown):
+    outcome = run(*words)
+    assert outcome.code == 2
+    assert shown in outcome.err
+    assert outcome.err.replace("\n", "").isprintable()

@@ -160,6 +160,14 @@ def test_rows_beyond_the_wanted_are_in_the_table_alone(hostile) -> None:
     assert "2 more are only in the table" in made.html
 
 
+def test_items_that_many_find_have_their_pictures_whatever_rows_are_shown(hostile) -> None:
+    made = answers_page(str(hostile.folder / "out"), "page.html", None, AnswersOptions(rows=1))
+    assert made
+    _, hubs = made.html.split('<section id="hubs"')
+    assert hubs.partition("</section>")[0].count("<img") > 4
+    assert 'class="picture none"' not in hubs.partition("</section>")[0]
+
+
 def test_what_is_gone_is_told_and_the_page_is_made_all_the_same(copied, pictures) -> None:
     queries = copied.query_file({"q.jpg": pictures["p01.jpg"]})
     assert copied.query(queries, "-k", 2).code == 0

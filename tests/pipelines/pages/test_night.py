@@ -82,6 +82,22 @@ def test_what_is_taken_down_is_listed_and_not_shown(nights, tmp_path) -> None:
     assert "&lt;i&gt;mine&lt;/i&gt;" in made.html
 
 
+def test_items_that_many_find_have_their_pictures(nights, tmp_path) -> None:
+    shutil.copytree(nights.store, tmp_path / "store")
+    *_, path = (tmp_path / "store" / "reports").glob("2*.json")
+    told = json.loads(path.read_text())
+    told |= {"started": "2099-01-01T00:00:00+00:00"}
+    told["health"] |= {
+        "least_similar": [],
+        "most_similar": [],
+        "hubs": [{"item_id": "p01.jpg", "answers": 9}],
+    }
+    (path.parent / "2099-01-01T000000Z.json").write_text(json.dumps(told))
+    made = night_page(str(tmp_path / "store"), nights.loaded)
+    assert made
+    assert '<img class="picture" alt="p01.jpg"' in made.html
+
+
 def test_a_store_whose_shards_and_generation_are_gone_has_a_page_all_the_same(nights, tmp_path) -> None:
     (tmp_path / "store").mkdir()
     shutil.copytree(nights.store / "reports", tmp_path / "store" / "reports")

@@ -18,8 +18,9 @@ import pytest
 
 from lookalike.index import post_processing
 from lookalike.model.encoder.bundle import Encoder
-from lookalike.query import answering
+from lookalike.query import answering, stages
 from lookalike.query import job as query_job
+from lookalike.query.far_queries import FarQueries
 from lookalike.store import exclusions, generations
 from lookalike.store.prune import prune
 from tests.conftest import DIM, picture
@@ -77,6 +78,18 @@ def test_vector_queries_have_the_answers_of_numpy(copied, exact):
     names = [f"q{i}" for i in range(len(queries))]
     assert copied.query(copied.vectors_file(queries, names), "-k", 5, *exact).code == 0
     assert_answers(copied.results, names, by_numpy(ids, vectors, queries, 5))
+
+
+@pytest.mark.parametrize("many", [0, 1 << 21])
+def test_where_all_is_compared_no_query_is_told_as_far(copied, monkeypatch, many):
+    told = []
+    monkeypatch.setattr(FarQueries, "tell", lambda _: told.append(1))
+    monkeypatch.setattr(stages, "MANY", many)
+    queries = copied.vectors_file(np.ones((1, DIM)))
+    assert copied.query(queries, "--exact").code == 0
+    assert not told
+    assert copied.query(queries).code == 0
+    assert told
 
 
 def test_euclidean_distances_of_vectors_that_are_not_unit_length_are_those_of_numpy(

@@ -100,6 +100,7 @@ def test_one_generation_is_verified_alone(small):
         ({"counts": {"items": 3}}, "expected 2 items, as in its index. Received: 3"),
         ({"duplicates": 1}, "expected 1 rows. Received: 0"),
         ({"shards": {"embedded": 1, "rejected": 2}}, "expected 1 rows. Received: 2"),
+        ({"shards": {"embedded": 1}}, "expected 1 rows. Received: 2"),
         ({"shards": {"read": 5}}, "do not add up"),
         ({"indexes": {"count": 7}}, "expected 7 vectors. Received: 2"),
     ],
