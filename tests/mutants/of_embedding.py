@@ -93,6 +93,16 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/embedding/find_known.py": [
+        worse(
+            '        files.delete([files.join(join.folder, "fetched")])\n',
+            "",
+            "what a damaged file left is fetched for ever",
+        ),
+        wrong(
+            "        damaged |= found\n",
+            "        damaged = found\n",
+            "of files that were found damaged one after another only the last is left out",
+        ),
         wrong(
             "numbers[rows[rows >= 0]] = np.flatnonzero(rows >= 0)",
             "numbers[:] = np.arange(len(table))",
@@ -214,6 +224,16 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/embedding/writer.py": [
+        wrong(
+            "            and before.rejected + before.duplicates == len(self._rejects)\n",
+            "",
+            "rejects of before stay though there are others",
+        ),
+        wrong(
+            "            and before.embedded + before.reused == self._written\n",
+            "",
+            "a file of before stays though it has other rows",
+        ),
         loses(
             "        if self._rows:\n            self._flush()\n        facts",
             "        facts",
@@ -356,6 +376,7 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/notes.py": [
+        worse('.strip("-.")[:80]', '.strip("-.")', "a shard with a long name cannot be written"),
         wrong(
             "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS})",
             "for note in notes:\n        total.update({name: getattr(note, name) for name in COUNTS[:2]})",

@@ -115,6 +115,26 @@ def test_of_several_files_the_last_one_is_taken_and_a_damaged_one_never(case, ca
     assert case.find() == [[[1, 1], [2, 1], None]]
 
 
+@pytest.mark.parametrize("group", [1, 16])
+def test_files_that_are_damaged_one_after_another_while_they_are_fetched_are_not_used_again(
+    case, monkeypatch, group
+):
+    monkeypatch.setattr(content_join, "_GROUP", group)
+    case.holds(1, value=1)
+    later = [case.holds(1, value=value).path for value in (2, 3)]
+    case.wants(1)
+    looked_at = []
+
+    def is_whole(_, path: str, __) -> bool:
+        looked_at.append(path)
+        assert len(looked_at) < 9
+        return path not in later
+
+    monkeypatch.setattr(content_join, "is_whole", is_whole)
+    assert case.find() == [[[1, 1]]]
+    assert looked_at == [*reversed(later), case.notes[0].path]
+
+
 def test_what_is_above_the_limit_is_not_known(case):
     case.holds(1, side=8)
     case.holds(2, side=9)

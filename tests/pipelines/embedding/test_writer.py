@@ -139,6 +139,17 @@ def test_of_a_shard_that_lost_one_file_the_other_stays(tmp_path, monkeypatch, lo
         assert sha256_file(tmp_path / again[path]) == again[digest]
 
 
+def test_a_file_of_before_that_holds_fewer_records_makes_room_for_that_of_now(tmp_path):
+    """What a decoder did not read then it may read now."""
+    first = written(tmp_path, [[1, 2]], [Reject("b", 7, "decode", "no")])
+    counts = {"read": 2, "embedded": 1, "rejected": 1, "duplicates": 0}
+    write_note(str(tmp_path), a_note(**first, **counts))
+    again = written(tmp_path, [[1, 2], [3, 4]])
+    assert pq.read_table(tmp_path / again["path"]).num_rows == 2
+    assert pq.read_table(tmp_path / again["rejects_path"]).num_rows == 0
+    assert again["sha256"] == sha256_file(tmp_path / again["path"])
+
+
 def test_more_rows_than_are_held_are_written_in_groups_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr(writer_module, "ROW_GROUP", 2)
     table = pq.ParquetFile(tmp_path / written(tmp_path, [[i, -i] for i in range(5)])["path"])
