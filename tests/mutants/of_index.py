@@ -70,6 +70,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/nearest.py": [
         wrong(
+            "of_part = _Wanted(k, True, wanted.floor",
+            "of_part = _Wanted(k, wanted.exact, wanted.floor",
+            "groups that are searched one by one miss some",
+        ),
+        wrong(
             "settled = (most[places] == 0) | _settled(horizon, np.maximum(last, wanted.floor), metric, radius)",
             "settled = np.ones(len(places), bool)",
             "fewer than k are found where groups or filters leave more",
@@ -386,6 +391,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/pieces.py": [
+        loses(
+            "if there and all(there):",
+            "if any(there):",
+            "of a piece that was interrupted half the answers are missing",
+        ),
         wrong(
             "yield merged([next(known), found], one.k, one.conditions.grouping) if known else found",
             "yield found",
@@ -626,6 +636,11 @@ CHANGES: dict[str, list[Change]] = {
         worse("    if strangers:\n", "    if False:\n", "a folder with somebody's photographs is replaced"),
     ],
     "pipelines/index/passing.py": [
+        wrong(
+            "list(map(repr, columns[name].to_pylist()))",
+            "list(map(str, columns[name].to_pylist()))",
+            "a query without a value gets the answers of one whose value is the text None",
+        ),
         wrong(
             "named = sorted({name for read in filters.values() for name in read.of_query})",
             "named = sorted({name for read in filters.values() for name in read.of_query[:1]})",

@@ -371,6 +371,12 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/growth.py": [
         wrong(
+            "    if task.addition is None or isinstance(base.searcher.vectors, StoredVectors):\n",
+            "    if task.addition is None:\n",
+            "vectors are rounded twice",
+            "tests/pipelines/index/test_changes.py",
+        ),
+        wrong(
             "        if min(recalls.values()) < task.least:\n            return None\n",
             "",
             "a grown index of too low a recall fails the night, and is not built anew",
@@ -383,6 +389,16 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/changes.py": [
+        worse(
+            "pc.or_(pc.equal(ours, theirs).fill_null(False), pc.and_(ours.is_null(), theirs.is_null()))",
+            "pc.equal(ours, theirs).fill_null(False)",
+            "items without a value are new each night",
+        ),
+        wrong(
+            "pc.equal(ours, theirs).fill_null(False)",
+            "pc.equal(ours, theirs).fill_null(True)",
+            "an item whose value went comes back with it",
+        ),
         wrong(
             "        equal &= _equal(held",
             "        _equal(held",
@@ -588,6 +604,13 @@ CHANGES: dict[str, list[Change]] = {
             "        if error.errno not in _NOT_THERE:\n            raise\n",
             "",
             "a disk that fails counts as a shard that changed",
+        ),
+    ],
+    "pipelines/index/among.py": [
+        wrong(
+            "part = numbers[start : start + step]",
+            "part = numbers[start : start + step - 1]",
+            "the last of each part that is gathered is not compared",
         ),
     ],
 }

@@ -9,6 +9,12 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/kept.py": [
+        loses(
+            "if _is_ours(p) and not p.rpartition",
+            "if not p.rpartition",
+            "what others have beside kept rows is deleted",
+            "tests/pipelines/store/test_own_names.py",
+        ),
         wrong(
             'f"{n.path}\\0{n.sha256}"',
             'f"{n.path}"',
@@ -72,6 +78,16 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/prune.py": [
+        loses(
+            "may_be_read = any(grave.artifacts is None and not grave.due for grave in graves)",
+            "may_be_read = False",
+            "with a damaged tombstone files are deleted that a query reads",
+        ),
+        worse(
+            "if key not in (TOMBSTONE, SHARDS))",
+            "if key not in (TOMBSTONE,))",
+            "a prune that is killed here takes its tombstone for damaged",
+        ),
         worse(
             "        with without(root, gone):\n            _delete",
             "        if True:\n            _delete",

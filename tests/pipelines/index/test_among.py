@@ -19,9 +19,11 @@ def test_as_an_index_of_these_vectors_alone_would_answer(monkeypatch, metric, ki
     monkeypatch.setattr(among, "_FEW", few)
     monkeypatch.setattr(among, "_GATHERED_BYTES", 1024 * 4 * 5)  # 1,024 at once
     random = np.random.default_rng(0)
-    searcher = build(random.standard_normal((5000, 5)), metric, BuildOptions(threads=1, bytes=kind))
-    queries = checked(random.standard_normal((7, 5)), metric)
+    vectors = random.standard_normal((5000, 5))
+    searcher = build(vectors, metric, BuildOptions(threads=1, bytes=kind))
     numbers = np.sort(random.choice(5000, 2500, replace=False))
+    at_the_seams = vectors[numbers[[0, 1023, 1024, 2047, -1]]]
+    queries = checked(np.concatenate([random.standard_normal((7, 5)), at_the_seams]), metric)
     rows, scores = nearest_among(searcher, numbers, queries, 9)
     everything, all_scores = searcher.search(queries, 5000, exact=True)
     for found, score, every, of_all in zip(rows, scores, everything, all_scores, strict=True):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike.index import changes
 from lookalike.index.changes import changed
 from lookalike.index.growth import grow
 from lookalike.index.opening import open_vectors_of
@@ -65,6 +66,20 @@ def test_what_is_added_and_hidden_is_what_changed(store, name):
 def test_vectors_that_were_rounded_are_known_again(name, kind, tmp_path):
     change, added, hidden = CHANGES[name]
     assert change_of(GrowingStore(tmp_path, DIM, bytes=kind), CORPUS | change) == (added, hidden)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ours", "theirs", "equal"),
+    [
+        (pa.string(), ["a", "a", None, None], ["a", "b", "a", None], [True, False, False, True]),
+        (pa.int64(), [0, None, 7], [None, None, 7], [False, True, True]),
+        (pa.float64(), [0.0, float("nan"), None], [-0.0, float("nan"), 0.0], [False, True, False]),
+        (pa.list_(pa.string()), [["a"], [], None], [["a"], None, None], [True, False, True]),
+    ],
+)
+def test_values_are_the_same_if_nothing_of_them_differs(kind, ours, theirs, equal):
+    columns = (pa.chunked_array([pa.array(values, kind)]) for values in (ours, theirs))
+    assert changes._equal(*columns).tolist() == equal
 
 
 def test_what_is_taken_down_is_hidden(store):

@@ -122,6 +122,24 @@ def test_groups_that_are_searched_one_by_one_give_the_same_matches(monkeypatch, 
     assert split.items.equals(together.items)
 
 
+def test_groups_that_are_searched_one_by_one_are_searched_exactly(approximate, monkeypatch):
+    shard, queries = approximate
+    conditions = Conditions(group_by="lopsided", per_group=5)
+    truth = ask([shard], queries, 10, exact=True, conditions=conditions)
+    monkeypatch.setattr(nearest, "_DEEP", 0)
+    monkeypatch.setattr(nearest, "_is_comparing_cheaper", lambda *_: False)
+    asked, usual = [], shard.searcher.search
+    monkeypatch.setattr(
+        shard.searcher, "search", lambda *a, exact: asked.append(exact) or usual(*a, exact=exact)
+    )
+    found = ask([shard], queries, 10, conditions=conditions)
+    assert asked[0] is False
+    assert len(asked) > 2
+    assert all(asked[1:])
+    np.testing.assert_array_equal(found.near, truth.near)
+    assert found.items.equals(truth.items)
+
+
 def test_an_index_shard_without_items_has_no_groups_and_nothing_that_passes():
     shard = shard_of([], np.empty((0, 4)), maker=pa.array([], pa.string()))
     conditions = Conditions(where="maker = 'a'", group_by="maker", min_score=0.1)

@@ -41,6 +41,8 @@ def test_queries_are_asked_together_whose_filters_look_at_equal_values():
         ([2, 4], "ab"),
         ([3], "abc"),
     ]
+    texts = pa.table({"of": [None, "None", None]})
+    assert found(shard(), "query.of is null", texts, 3) == [([0, 2], "abcd"), ([1], "")]
     lists = pa.table({"of": pa.array([[1], [1, 4], [1]], pa.list_(pa.int64()))})
     assert found(shard(), "price in query.of", lists, 3) == [([0, 2], "a"), ([1], "ad")]
 

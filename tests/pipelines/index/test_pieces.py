@@ -103,6 +103,17 @@ def test_what_was_answered_already_is_not_answered_again(tmp_path):
     assert (tmp_path / "answers").read_bytes() == b"of a worker before"
 
 
+def test_of_a_piece_that_was_interrupted_the_rest_is_answered(tmp_path):
+    ref = published(tmp_path, "a", ["a"], rows(1), "cosine")
+    with write_queries(f"{tmp_path}/queries", DIM) as add:
+        add(QueryBlock(["q"], rows(1), np.arange(1)))
+    questions = tuple(Question((f"{tmp_path}/queries",), f"{tmp_path}/answers/{n}") for n in range(2))
+    for asked in (questions[:1], questions):
+        Search(str(tmp_path), Asked(1))([SearchPiece((ref,), asked)])
+    (found,) = read_merged([f"{tmp_path}/answers/1"], 1)
+    assert found.items["item_id"].to_pylist() == ["a"]
+
+
 def test_index_shards_are_divided_evenly_and_in_order():
     assert [list(part) for part in divided("abcdefg", 3)] == [["a", "b"], ["c", "d"], ["e", "f", "g"]]
     assert [list(part) for part in divided("ab", 9)] == [["a"], ["b"]]

@@ -183,3 +183,7 @@ def test_files_of_another_shard_content_encoder_or_options_have_another_name(oth
     changed = [*known]
     changed[other] = ["b/x.tar", "f" * 64, "e" * 16 + "f" * 48, "1" * 64][other]
     assert base_path(*changed) != base_path(*known)
+
+
+def test_a_shard_whose_name_fills_a_file_name_has_room_for_our_endings():
+    assert len(base_path(f"{'a' * 251}.tar", "d", ENCODER, "o").rpartition("/")[2]) < 120

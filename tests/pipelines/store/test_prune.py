@@ -115,7 +115,7 @@ def deleting(patch: pytest.MonkeyPatch, last: int) -> None:
 
 
 def test_a_kill_at_any_moment_leaves_a_store_that_verifies_and_the_next_prune_finishes(
-    small, tmp_path, monkeypatch
+    small, tmp_path, monkeypatch, caplog
 ):
     made = published(small)
     last, finished = 0, False
@@ -137,6 +137,7 @@ def test_a_kill_at_any_moment_leaves_a_store_that_verifies_and_the_next_prune_fi
         assert all(one.problem is None for one in list_generations(copy.path))
         prune(copy.path, 2)
         assert copy.files == expected
+        assert "is damaged" not in caplog.text
         last += 1
     assert last > 8
 
@@ -262,6 +263,20 @@ def test_behind_a_url_files_are_deleted_an_hour_after_their_manifest(small, monk
     assert verify(url) == []
     with reading(url) as opened:
         assert opened == made[2]
+
+
+def test_behind_a_url_nothing_is_deleted_while_it_is_not_known_what_a_reader_may_need(small, monkeypatch):
+    made = published(small, [("a0",), ("a0", "b0")])
+    bucket, url = Bucket(monkeypatch), "mem://bucket/store"
+    bucket.upload(small.root, url)
+    for path, (content, modified) in bucket.objects.items():
+        bucket.objects[path] = (content, modified - 5 * DAY * ("/generations/" not in path))
+    prune(url, 1, now=bucket.now)
+    files.write_bytes(f"{url}/generations/{made[0].name}/pruned.json", b"{")
+    before = set(bucket.objects)
+    done = prune(url, 1, now=bucket.now + GRACE_SECONDS - 1)
+    assert (done.waiting, done.files, set(bucket.objects)) == ((made[0].name,), 0, before)
+    assert prune(url, 1, now=bucket.now + GRACE_SECONDS + 1).artifacts == (made[0].indexes[0].path,)
 
 
 def test_behind_a_url_the_next_plan_knows_what_was_deleted_wherever_pruning_is_killed(small, monkeypatch):
