@@ -150,14 +150,19 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/trials.py": [
         wrong(
-            "return (rows == own[:, None]) | (near > self._limit)",
-            "return near > self._limit",
+            "            aside |= rows == own[:, None]\n",
+            "            pass\n",
             "a tuning query is its own hit",
         ),
         wrong(
-            "return (rows == own[:, None]) | (near > self._limit)",
-            "return rows == own[:, None]",
+            "aside = near > np.float32(limit)",
+            "aside = near == np.inf",
             "recall is measured with near copies, which every setting finds",
+        ),
+        wrong(
+            "            _mark_groups(searcher, queries, rows, aside, limit, most)\n",
+            "            pass\n",
+            "recall is measured with other views of the same thing, which every setting finds",
         ),
         wrong(
             "near >= self._near[asked, k - 1 : k]",
@@ -175,8 +180,8 @@ CHANGES: dict[str, list[Change]] = {
             "near copies take the places of candidates, and the index is searched too deeply",
         ),
         wrong(
-            "kept = np.flatnonzero((~aside).sum(axis=1) >= most)",
-            "kept = np.arange(len(queries))",
+            "self._numbers = np.flatnonzero((~aside).sum(axis=1) >= most)",
+            "self._numbers = np.arange(len(queries))",
             "queries in a heap of copies find nothing and count as found",
         ),
         wrong("mean - _CONFIDENCE * error", "mean", "the target is reached by luck"),

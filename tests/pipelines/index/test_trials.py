@@ -57,6 +57,59 @@ def test_what_does_not_count_takes_the_place_of_no_candidate():
     assert searcher.asked == [(2 + 4, 7, 5 + 4)]
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_near_copies_of_near_copies_do_not_count_either(metric):
+    """Another view of the same thing, just beyond the limit, is found by every setting."""
+    searcher = Looking(circle(0, 15, 30, 60, 90, 100), metric)
+    near = circle(0, 20)
+    limit = float(near[0] @ near[1] if metric == "cosine" else -np.linalg.norm(near[0] - near[1]))
+    trial = Trial(searcher, searcher.vectors[[0]], 2, np.array([0]), limit)
+    searcher.missed = (1, 2)
+    assert trial.recall(2, 0, 5).mean == 1.0
+    searcher.missed = (3,)
+    assert trial.recall(2, 0, 5).mean == 0.5
+    assert searcher.asked == [(2 + 3, 0, 5 + 3)] * 2
+
+
+def test_near_copies_of_near_copies_are_told_far_from_the_origin_too():
+    searcher = Looking(circle(0, 15, 30, 60, 90, 100) + np.float32(10_000), "euclidean")
+    trial = Trial(searcher, searcher.vectors[[0]], 2, np.array([0]), -0.35)
+    assert trial.best.tolist() == pytest.approx([-1.0], abs=0.01)
+
+
+def test_near_copies_of_near_copies_count_where_too_few_were_left():
+    searcher = Looking(circle(0, 15, 30, 45, 90))
+    limit = float(np.cos(np.radians(20)))
+    counted = {most: Trial(searcher, circle(0), most, np.array([0]), limit) for most in (2, 3)}
+    assert [one.best.tolist() for one in counted.values()] == [
+        pytest.approx([np.cos(np.radians(degrees))]) for degrees in (45, 30)
+    ]
+
+
+def test_only_what_is_nearer_than_the_kth_has_candidates_of_its_own():
+    """30 does not count, but lies behind -25, which is all that is wanted."""
+    searcher = Looking(circle(0, 15, -25, 30, 60, 90))
+    trial = Trial(searcher, circle(0), 2, np.array([0]), limit=float(np.cos(np.radians(20))))
+    assert trial.recall(1, 7, 5).mean == trial.recall(2, 7, 5).mean == 1.0
+    assert searcher.asked == [(1 + 2, 7, 5 + 2), (2 + 3, 7, 5 + 3)]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_members_of_things_with_many_views_see_what_new_things_see(metric):
+    """Of two views of a thing, about half are near copies; by these alone the nearest was at 0.3, not 0.5."""
+    random = np.random.default_rng(0)
+
+    def seen(things: int, views: int) -> np.ndarray:
+        rows = np.repeat(random.standard_normal((things, 32)), views, axis=0)
+        rows += 0.65 * random.standard_normal(rows.shape)
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    searcher = Looking(seen(60, 24), metric)
+    new = Trial(searcher, seen(300, 1), 10)
+    apart = {name: np.median(trial.best) for name, trial in make_trials(searcher, 10).items()}
+    assert apart["without_near_copies"] == pytest.approx(np.median(new.best), abs=0.06)
+
+
 def test_a_tie_with_the_kth_is_a_hit():
     searcher = Looking(circle(0, 10, -10, 180))
     trial = Trial(searcher, circle(0), 2, np.array([0]))
