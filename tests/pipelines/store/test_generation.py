@@ -120,6 +120,6 @@ def test_a_name_in_current_that_no_generation_has_is_told_as_what_it_is(tmp_path
     current = tmp_path / "CURRENT"
     current.write_text(current.read_text().replace("2025", "2021", 1))
     with pytest.raises(
-        LookalikeError, match="The generation 2021.*, which CURRENT names, cannot be read: No such"
+        LookalikeError, match=r"The generation 2021.*, which CURRENT names, cannot be read: No such"
     ):
         read_current(str(tmp_path))
