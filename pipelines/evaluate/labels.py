@@ -15,9 +15,7 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..config.job import Corpus
-from ..filesystem import files
 from ..filesystem.files import FileInfo
-from ..filesystem.parquet import damage_named
 from ..index.post_processing import BLOCK
 from ..query import inputs
 from ..query.inputs import query_options
@@ -27,6 +25,7 @@ from ..query.table_rows import OURS, read_table
 from ..query.vector_files import ID_COLUMNS, ids_of, plain_column
 from ..sources import read_records
 from ..sources.fields import shown
+from ..sources.parquet_pages import open_parquet
 from ..sources.records import DIRECTORY, directory_of
 from ..sources.types import UnfitError, arrow_type, convert, is_list
 from ..store.index_manifest import ITEM_ID
@@ -192,7 +191,7 @@ def _of_vectors(
     once: dict[Any, Any] = {}
     before = 0
     for file_info in listed:
-        with files.open_read(file_info.path) as file, damage_named(file_info.path):
+        with open_parquet(file_info.path) as file:
             schema = pq.read_schema(file)
             columns = schema.names
             if name not in columns:

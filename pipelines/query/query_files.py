@@ -13,10 +13,10 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
-from ..filesystem.parquet import damage_named
 from ..sources import Shard, SourceOptions, find_shards
 from ..sources.base import IMAGE_EXTENSIONS
 from ..sources.folder import virtual_shards
+from ..sources.parquet_pages import open_parquet
 from .query_table import BOX, QUERY_ID, TEXT, WHERE, QueryTable, form_of, open_table
 from .vector_files import ID_COLUMNS, VECTOR_COLUMNS, vector_column_of
 
@@ -65,7 +65,7 @@ def kind_of_parquet(path: str) -> Literal["images", "vectors", "table"]:
 
     A shard of images has a column of bytes, and no `query_id`. Raises LookalikeError, OSError.
     """
-    with files.open_read(path) as file, damage_named(path):
+    with open_parquet(path) as file:
         schema = pq.read_schema(file)
     names = set(schema.names)
     vector = vector_column_of(schema)

@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from ..filesystem import files
 from ..filesystem.files import FileInfo
-from ..filesystem.parquet import damage_named
 from ..filesystem.text import lines, open_text
+from ..sources.parquet_pages import open_parquet
 from ..sources.text_tables import JsonType, json_rows, read_csv
 from ..sources.types import arrow_type
 from .vector_arrays import vector_array_columns
@@ -212,7 +211,7 @@ def _csv_columns(path: str) -> dict[str, pa.DataType | None]:
 
 
 def _parquet_columns(path: str) -> dict[str, pa.DataType | None]:
-    with files.open_read(path) as file, damage_named(path):
+    with open_parquet(path) as file:
         schema = pq.read_schema(file)
     _once(path, schema.names)
     return {field.name: field.type for field in schema}

@@ -15,13 +15,12 @@ import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
 
-from ..filesystem import files
 from ..filesystem.files import FileInfo
-from ..filesystem.parquet import damage_named
 from ..filesystem.paths import anchored
 from ..filesystem.text import lines, open_text
 from ..index.members import MOST_PICTURES
 from ..sources.fields import shown
+from ..sources.parquet_pages import open_parquet
 from ..sources.text_tables import json_rows, read_csv
 from ..sources.types import UnfitError, arrow_type, convert
 from .query_table import BOX, MOST_ROW, TEXT_WEIGHT, Content, QueryTable, is_text
@@ -127,7 +126,7 @@ class _Reader:
     def _parquet(self, info: FileInfo) -> Iterator[dict[str, Any]]:
         table = self._table
         names = list(dict.fromkeys([*self._ours(), *(field.name for field in table.in_files)]))
-        with files.open_read(info.path) as file, damage_named(info.path):
+        with open_parquet(info.path) as file:
             schema = pq.read_schema(file)
             kinds = {name: schema.field(name).type for name in names}
             images = table.column if table.content == "image" else None

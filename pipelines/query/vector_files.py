@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
-from ..filesystem.parquet import damage_named
 from ..index.post_processing import BLOCK
-from ..sources.parquet_pages import pages_of, row_groups_of
+from ..sources.parquet_pages import open_parquet, pages_of, row_groups_of
 from .blocks import Block, Failure, joined, unsearchable
 
 _MOST_PAGE, _MOST_BESIDE, _MOST_ID = 256 << 20, 64 << 20, 16 << 10
@@ -30,7 +29,7 @@ ID_COLUMNS = ("query_id", "item_id", "id")
 
 def vector_column(path: str) -> str | None:
     """The column of vectors in a Parquet file; None if there is none. Raises LookalikeError, OSError."""
-    with files.open_read(path) as file, damage_named(path):
+    with open_parquet(path) as file:
         return vector_column_of(pq.read_schema(file))
 
 
@@ -69,7 +68,7 @@ def vector_blocks(
 
 def rows_in_groups(path: str) -> list[int]:
     """How many rows each row group of a file has. Raises LookalikeError for a file that is no whole Parquet."""
-    with files.open_read(path) as file, damage_named(path):
+    with open_parquet(path) as file:
         metadata = pq.read_metadata(file)
         return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
@@ -91,7 +90,7 @@ def vectors_of_groups(
     column = vector_column(info.path)
     if column is None:
         raise LookalikeError(f"Expected a column of vectors. Received: none in {info.path}")
-    with files.open_read(info.path) as file, damage_named(info.path):
+    with open_parquet(info.path) as file:
         present = pq.read_schema(file).names
         id_column = next((name for name in ID_COLUMNS if name in present), None)
         as_dictionary = [id_column] if id_column else None
@@ -106,7 +105,7 @@ def vectors_of_groups(
         check_made_by(parquet, info.path, fingerprint)
         groups = range(parquet.num_row_groups) if groups is None else groups
         columns = [column] if id_column is None else [id_column, column]
-        check_pages(parquet, info, cast(BinaryIO, file), columns, column, dim, groups)
+        check_pages(parquet, info, file, columns, column, dim, groups)
         start = sum(parquet.metadata.row_group(n).num_rows for n in range(min(groups, default=0)))
         batches = parquet.iter_batches(
             min(size, _ROWS), row_groups=list(groups), columns=columns, use_threads=False

@@ -112,6 +112,7 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
         source = _Source(file)
         position = 0
         try:
+            groups = row_groups_of(cast(BinaryIO, source), shard.size)
             parquet = pq.ParquetFile(
                 pa.PythonFile(source, mode="r"),
                 pre_buffer=False,
@@ -119,7 +120,6 @@ def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:
                 page_checksum_verification=True,
             )
             columns = _choose(parquet.schema_arrow, options)
-            groups = row_groups_of(cast(BinaryIO, source), shard.size)
             count = max(parquet.metadata.num_rows, sum(group.rows for group in groups))
             if count > shard.size:
                 raise _UnreadableError(f"{count:,} rows in {shard.size:,} bytes are no images")

@@ -6,10 +6,16 @@ https://github.com/apache/parquet-format.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from lookalike.model.errors import LookalikeError
+
+from ..filesystem import files
+from ..filesystem.parquet import damage_named
 from .base import MOST_METADATA
 from .thrift import CutError, Reader
 
@@ -18,6 +24,9 @@ DATA, DICTIONARY, DATA_V2 = 0, 2, 3
 PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY = 0, 2, 3, 8
 """Encodings."""
 _HEADER, _MOST_HEADER, _MOST_ITEMS = 256, 16 << 20, 1000
+_MAGIC = b"PAR1"
+_MOST_LEVELS = 100
+"""Of columns within columns. pyarrow goes down by recursion: 20,000 levels, of 160 kB, end the process."""
 _CODECS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW")
 
 
@@ -77,18 +86,72 @@ def row_groups_of(file: BinaryIO, size: int) -> list[RowGroup]:
         size: of the file.
 
     Raises:
-        ValueError: for a footer that is none, or of more than `MOST_METADATA`.
+        ValueError: for a footer that is none, of more than `MOST_METADATA`, or of columns that are nested too deeply.
     """
+    try:
+        fields = Reader(_footer(file, size), MOST_METADATA).struct()
+        _check_levels(fields[2])
+        return [RowGroup(group[3], tuple(map(_chunk, group[1]))) for group in fields[4]]
+    except (AttributeError, KeyError, TypeError, IndexError):
+        raise ValueError("the footer is damaged") from None
+
+
+@contextlib.contextmanager
+def open_parquet(path: str) -> Iterator[BinaryIO]:
+    """Context in which a Parquet file that others wrote is open, for pyarrow to read.
+
+    Raises:
+        LookalikeError: as `damage_named`; also if its columns are nested so deeply that pyarrow could not walk them.
+        OSError: if the file system fails.
+    """
+    with files.open_read(path) as file, damage_named(path):
+        try:
+            check_schema(file)
+        except ValueError as error:
+            raise LookalikeError(f"{path} is not a whole Parquet file: {error}") from None
+        yield file
+
+
+def check_schema(file: BinaryIO) -> None:
+    """Refuses a file whose columns pyarrow could not walk: to be called before it opens one that others wrote.
+
+    Args:
+        file: the Parquet file; read from its beginning afterwards.
+
+    Raises:
+        ValueError: for columns that are nested too deeply, or a footer that cannot be read as far as it names them.
+    """
+    try:
+        _check_levels(Reader(_footer(file, file.seek(0, os.SEEK_END)), MOST_METADATA).struct(last=2)[2])
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("the footer is damaged") from None
+    finally:
+        file.seek(0)
+
+
+def _footer(file: BinaryIO, size: int) -> bytes:
     file.seek(max(0, size - 8))
-    length = int.from_bytes(file.read(4), "little")
+    end = file.read(8)
+    if end[4:] != _MAGIC:
+        raise ValueError("no footer: the end mark is missing")
+    length = int.from_bytes(end[:4], "little")
     if not 0 < length <= min(size - 8, MOST_METADATA):
         raise ValueError(f"a footer of {length:,} bytes")
     file.seek(size - 8 - length)
-    try:
-        groups = Reader(file.read(length), MOST_METADATA).struct()[4]
-        return [RowGroup(group[3], tuple(map(_chunk, group[1]))) for group in groups]
-    except (KeyError, TypeError, IndexError):
-        raise ValueError("the footer is damaged") from None
+    return file.read(length)
+
+
+def _check_levels(schema: list[dict[int, Any]]) -> None:
+    """Of a schema as a list of its elements, each followed by as many as it says to hold."""
+    left: list[int] = []
+    for element in schema:
+        while left and not left[-1]:
+            left.pop()
+        if left:
+            left[-1] -= 1
+        left.append(max(0, element.get(5) or 0))
+        if len(left) > _MOST_LEVELS:
+            raise ValueError(f"columns nested in more than {_MOST_LEVELS} levels")
 
 
 def _chunk(column: dict[int, Any]) -> Chunk:

@@ -18,6 +18,7 @@ from .base import MOST_METADATA, Shard
 from .fields import read_json
 from .large_example import split
 from .opening import open_listed
+from .parquet_pages import check_schema
 from .records import DIRECTORY
 from .tar import DamagedError, Tar
 from .tfrecord import IMAGE_FIELD, Example
@@ -42,6 +43,7 @@ def fields_of(shard: Shard) -> frozenset[str]:
     with open_listed(shard.files[0]) as raw:
         if shard.format == "parquet":
             with contextlib.suppress(pa.ArrowException, OSError, ValueError):
+                check_schema(raw)
                 return frozenset(pq.read_schema(raw).names)
             return frozenset()
         zipped = raw.read(2) == b"\x1f\x8b"

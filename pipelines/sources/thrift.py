@@ -31,8 +31,12 @@ class Reader:
         self._data = data
         self._most_items = most_items
 
-    def struct(self, depth: int = 0) -> dict[int, Any]:
+    def struct(self, depth: int = 0, last: int | None = None) -> dict[int, Any]:
         """Field number -> value: int, bool, bytes, list or dict; None for numbers of other kinds.
+
+        Args:
+            depth: how many structures and lists it stands in.
+            last: the field that nothing is read behind.
 
         Raises:
             CutError: if the data end.
@@ -46,6 +50,8 @@ class Reader:
             number = number + (head >> 4) if head >> 4 else self._zigzag()
             kind = head & 15
             fields[number] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth + 1)
+            if number == last:
+                break
         return fields
 
     def _value(self, kind: int, depth: int) -> Any:

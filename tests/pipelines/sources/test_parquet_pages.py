@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookalike.model.errors import LookalikeError
 from lookalike.sources.parquet_pages import (
     DATA,
     DATA_V2,
@@ -16,6 +17,8 @@ from lookalike.sources.parquet_pages import (
     Chunk,
     Page,
     _page,
+    check_schema,
+    open_parquet,
     pages_of,
     row_groups_of,
 )
@@ -83,6 +86,38 @@ def test_the_footer_tells_where_chunks_lie():
 def test_a_footer_that_is_none_is_an_error(content):
     with pytest.raises(ValueError, match="footer"):
         row_groups_of(io.BytesIO(content), len(content))
+
+
+def nested(levels: int) -> bytes:
+    """A file without rows, of a column in so many columns."""
+    group, leaf = b"\x48\1a\x15\2\0", b"\x15\x0c\x25\2\x18\1z\0"
+    count = (levels + 1) & 127 | 128, (levels + 1) >> 7
+    schema = b"\x19\xfc" + bytes(count) + group * levels + leaf
+    footer = b"\x15\2" + schema + b"\x16\0\x19\x0c\0"
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def test_columns_are_nested_to_a_limit():
+    """20,000 levels ended the process as soon as pyarrow opened the file."""
+    data = nested(99)
+    check_schema(io.BytesIO(data))
+    assert row_groups_of(io.BytesIO(data), len(data)) == []
+    assert pq.read_schema(io.BytesIO(data)).names == ["a"]
+    data = nested(100)
+    with pytest.raises(ValueError, match="nested in more than 100 levels"):
+        check_schema(io.BytesIO(data))
+    with pytest.raises(ValueError, match="nested in more than 100 levels"):
+        row_groups_of(io.BytesIO(data), len(data))
+
+
+def test_a_file_of_columns_nested_too_deeply_is_named_before_pyarrow_opens_it(tmp_path):
+    path = tmp_path / "deep.parquet"
+    path.write_bytes(nested(16_000))
+    with (
+        pytest.raises(LookalikeError, match=f"{path} is not a whole Parquet file: columns nested in more"),
+        open_parquet(str(path)),
+    ):
+        raise AssertionError("it was opened")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,12 @@ from hypothesis import strategies as st
 from lookalike.sources.thrift import CutError, Reader
 
 
+def test_nothing_is_read_behind_the_last_field_that_is_wanted():
+    reader = Reader(b"\x15\x02\x15\x04\xff", 100)
+    assert reader.struct(last=2) == {1: 1, 2: 2}
+    assert reader.place == 4
+
+
 def test_values_of_all_kinds_are_read():
     data = (
         b"\x15\x03"  # 1: -2
