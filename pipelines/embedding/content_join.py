@@ -14,7 +14,7 @@ Beside `held` and `fetched` lie lists of files that are damaged, beside `chosen`
 from __future__ import annotations
 
 import json
-import tempfile
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..filesystem import files
+from ..filesystem.naming import naming, temporary_file
 from ..runner.parts import PartWriter, read_part, write_parts
 from ..runner.work_list import MOST_FILES
 from ..store.kept_parts import KeptParts
@@ -337,8 +338,10 @@ class HandOut:
         slots = np.empty(len(order), np.int64)
         slots[order] = np.arange(len(order))
         record = record_of(self.join.dim)
-        with tempfile.TemporaryFile(dir=self.join.spill) as file:
-            file.truncate(len(order) * record.itemsize)
+        with temporary_file(self.join.spill) as file:
+            with naming(str(file.raw.name)):
+                # Not `truncate`: where a disk is full, writing to a map of what it does not have ends the process.
+                os.posix_fallocate(file.fileno(), 0, len(order) * record.itemsize)
             known = np.memmap(file, record, "r+", shape=len(order))
             start = 0
             for batch in self._rows(group.number):

@@ -24,7 +24,7 @@ from .braces import expand_braces
 from .listing import TEMPORARY, FileInfo, info_of, is_temporary
 from .local import make_folder, sync
 from .named_objects import WILDCARD, Found
-from .naming import LocalFile
+from .naming import LocalFile, temporary_file
 from .object_reader import ObjectReader
 from .objects import Version
 from .patterns import glob, look_many
@@ -125,7 +125,7 @@ def write_atomic(path: str, *, lasting: bool = True) -> Iterator[IO[bytes]]:
         with local.write_atomic(_local(path), lasting=lasting) as file:
             yield file
         return
-    with tempfile.TemporaryFile() as temporary:
+    with temporary_file() as temporary:
         yield temporary
         temporary.seek(0)
         objects.upload(temporary, path)

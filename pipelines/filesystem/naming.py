@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,3 +44,19 @@ class LocalFile(io.FileIO):
     def truncate(self, size: int | None = None, /) -> int:
         with naming(str(self.name)):
             return super().truncate(size)
+
+
+def temporary_file(folder: str | None = None) -> io.BufferedRandom:
+    """A new local file without a name, gone when it is closed, whose every error names the folder that it lies in.
+
+    Args:
+        folder: where it lies; None is the folder of the system's temporary files.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    folder = folder or tempfile.gettempdir()
+    with tempfile.TemporaryFile(dir=folder) as made:
+        file = LocalFile(os.dup(made.fileno()), "r+")
+    file.name = folder
+    return io.BufferedRandom(file)

@@ -6,7 +6,6 @@ What pyarrow holds of a page is a multiple of it: packed, unpacked, and as value
 from __future__ import annotations
 
 import io
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
@@ -15,6 +14,7 @@ from typing import IO, BinaryIO, cast
 import numpy as np
 import pyarrow as pa
 
+from ..filesystem.naming import temporary_file
 from .parquet_pages import DATA, DATA_V2, DICTIONARY, PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY, Page
 
 _STREAMED = {"GZIP": "gzip", "ZSTD": "zstd", "BROTLI": "brotli"}
@@ -86,7 +86,7 @@ def values(
         ValueError: for damage.
         OSError: if the file system fails, or what is packed is damaged.
     """
-    with tempfile.TemporaryFile() as spool:
+    with temporary_file() as spool:
         places: list[tuple[int, int]] = []
         for page in pages:
             _check_crc(file, page)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from lookalike.model.digests import sha256_stream
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
+from ..filesystem.naming import temporary_file
 from .note_table import NoteTable, read_note_table, write_note_table
 from .notes import note_path
 
@@ -111,7 +111,7 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], str | None]]:
         if not files.is_remote(path):
             yield file, None
             return
-        with tempfile.TemporaryFile() as copy:
+        with temporary_file() as copy:
             shutil.copyfileobj(file, copy, 1 << 20)
             copy.seek(0)
             sha256 = sha256_stream(copy)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from lookalike.model.errors import ImageError, LookalikeError
 from lookalike.model.images.preprocess import Preprocess
 from lookalike.model.training.loss_kinds import LOSS_KINDS
 
+from ..filesystem.naming import temporary_file
 from ..sources import Shard, find_shards, read_records
 from ..sources.fields import escape
 from ..sources.records import DIRECTORY, DUPLICATE, Record, Reject, class_of
@@ -46,7 +46,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path, preprocess: Preprocess, max_pixels: int) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._file = temporary_file(str(folder))
         self._ends = [0]
         self._preprocess, self._max_pixels = preprocess, max_pixels
         self._map: mmap.mmap | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -61,6 +63,26 @@ def test_every_step_may_be_repeated_in_other_pieces_and_late(case):
         found.append([one and one.vector.tolist() for one in told])
     assert found == [[[2, 2], None], [[3, 2], [1, 1], [2, 2]]]
     assert join.damaged("held") == join.damaged("fetched") == {}
+
+
+def test_a_disk_that_is_full_is_told_before_a_map_of_it_is_written(case, monkeypatch):
+    """Writing to pages of a map that the disk has no room for would end the process by SIGBUS."""
+    join = Join(case.store, f"{case.run}/join", 2, 2, 3, 2, 1000, KeptParts())
+    held = [Listed(number, note.path, note.sha256) for number, note in enumerate(case.notes)]
+    contents = [Listed(n, run_file(case.run, "contents", shard)) for n, shard in enumerate(case.shards)]
+    ReadWanted(join)(contents)
+    ReadHeld(join)(held)
+    Choose(join, ())([0, 1, 2])
+    Fetch(join)([Group(0, tuple(held))])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    known = tuple(Listed(n, run_file(case.run, "known", shard)) for n, shard in enumerate(case.shards))
+    with pytest.raises(OSError, match="No space left") as error:
+        HandOut(join)([Group(0, known)])
+    assert error.value.filename == join.spill
 
 
 def test_groups_are_of_neighbours_and_about_as_large():

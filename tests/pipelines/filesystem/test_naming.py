@@ -3,11 +3,13 @@
 import errno
 import os
 import re
+import resource
+import tempfile
 
 import pytest
 
 from lookalike.filesystem import files
-from lookalike.filesystem.naming import LocalFile, naming
+from lookalike.filesystem.naming import LocalFile, naming, temporary_file
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
@@ -49,3 +51,20 @@ def test_what_arrow_says_of_a_file_system_names_the_file():
     with pytest.raises(OSError, match="denied") as error, naming("a.parquet"):
         raise OSError(errno.EACCES, "Permission denied", "b")
     assert files.reason(error.value) == "Permission denied: b"
+
+
+def test_a_temporary_file_names_its_folder_where_that_is_full(tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with temporary_file(str(tmp_path)) as file:
+        assert (list(tmp_path.iterdir()), file.write(b"some")) == ([], 4)
+        file.seek(0)
+        assert file.read() == b"some"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, limit[1]))
+        try:
+            with pytest.raises(OSError, match="File too large") as error:
+                file.write(bytes(1 << 20))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert files.reason(error.value) == f"File too large: {tmp_path}"
+    with temporary_file() as file:
+        assert file.raw.name == tempfile.gettempdir()
