@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lookalike.model.encoder.post_processing import PostProcessing
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import masked
 from lookalike.model.waiting import waiting
 
 from ..config.job import Config
@@ -134,7 +135,7 @@ def evaluate(
             seen.update(block.ids, (failure.query_id for failure in block.failures))
             for _, query_id, stage, error in block.failures:
                 for measured in by_setup.values():
-                    measured.leave_out(query_id, "failed", f"{stage}: {error}")
+                    measured.leave_out(query_id, "failed", masked(f"{stage}: {error}"))
             _measure_block(method, block, by_setup)
             if pace.due():
                 logger.info("%s queries ranked", f"{len(seen):,}")

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import masked
 
 from ..config.job import Config
 from ..filesystem import files
@@ -19,6 +20,8 @@ from ..index.answers import Answers
 from ..index.post_processing import Asked
 from ..sources.types import arrow_type
 from ..store.generation import Generation
+from ..store.notes import table_of
+from .blocks import Failure
 from .carried import carried_columns, carried_fields
 from .failure_kinds import Counted, FailureKinds
 from .look_up import LookUpIds
@@ -151,6 +154,11 @@ def results_of(
     if columns is not None:
         found += (column.combine_chunks().take(query) for column in carried_columns(columns))
     return pa.Table.from_arrays(found, schema=schema)
+
+
+def failures_of(failures: Sequence[Failure]) -> pa.Table:
+    """The rows of the table of failures; what a message repeats of passwords and keys is not in them."""
+    return table_of([(one.query_id, one.stage, masked(one.error)) for one in failures], FAILURES_SCHEMA)
 
 
 @contextlib.contextmanager

@@ -32,8 +32,7 @@ from ..index.shard import IndexShard
 from ..runner.progress import Pace
 from ..store import exclusions, generations
 from ..store.generation import Generation
-from ..store.notes import table_of
-from .answering import FAILURES_SCHEMA, Done, Served, results_of, written
+from .answering import Done, Served, failures_of, results_of, written
 from .blocks import Block, Failure, unique
 from .far_queries import FarQueries
 from .inputs import Kind, content_blocks, id_blocks, item_blocks, kind_of, table_blocks
@@ -320,7 +319,7 @@ def answer(
                 written = background.submit(write, asked_once, answers)
                 matches, bare = len(answers.items), without_matches(asked_once, answers)
             if failures := sorted([*block.failures, *bare]):
-                failed.write_table(table_of([failure[1:] for failure in failures], FAILURES_SCHEMA))
+                failed.write_table(failures_of(failures))
             reasons = Counter(failure.stage for failure in failures)
             done.add(answered=len(asked_once.ids) - len(bare), matches=matches, reasons=reasons)
             if pace.due():

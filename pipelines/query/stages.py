@@ -41,8 +41,7 @@ from ..runner.workers import in_workers, pieces_at_most
 from ..sources import Shard
 from ..store import generations
 from ..store.encoders import encoder_path
-from ..store.notes import table_of
-from .answering import FAILURES_SCHEMA, Done, Served, discard, written
+from .answering import Done, Served, discard, failures_of, written
 from .combining import Combine, Group, counts_of, rows_of
 from .far_queries import FarQueries
 from .id_lists import Line, ListedIds, ListedRows
@@ -328,6 +327,6 @@ def _put_together(
         done.add(reasons=part.reasons)
         failures = heapq.merge(*(read_failures(run.folder, of, part.name) for of in FAILED))
         while block := list(islice(failures, BLOCK)):
-            failed.write_table(table_of([failure[1:] for failure in block], FAILURES_SCHEMA))
+            failed.write_table(failures_of(block))
     if not (run.served.asked.exact or run.served.in_words):
         run.far.tell()

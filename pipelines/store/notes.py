@@ -24,6 +24,7 @@ import pydantic
 
 from lookalike.model.digests import sha256_json
 from lookalike.model.errors import LookalikeError
+from lookalike.model.printable import masked
 
 from ..filesystem import files
 from ..filesystem.parquet import damage_named
@@ -238,8 +239,8 @@ def parse_note(data: bytes, path: str) -> EmbeddedShard:
 
 
 def reject_row(shard: str, reject: Reject) -> tuple[Any, ...]:
-    """What `REJECTS_SCHEMA` holds of a reject."""
-    return reject.item_id, shard, reject.position, reject.stage, reject.error
+    """What `REJECTS_SCHEMA` holds of a reject; its reason without secrets."""
+    return reject.item_id, shard, reject.position, reject.stage, masked(reject.error)
 
 
 def table_of(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:

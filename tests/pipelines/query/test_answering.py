@@ -11,7 +11,8 @@ import pytest
 from lookalike.index.answers import Answers
 from lookalike.index.post_processing import Asked
 from lookalike.model.errors import LookalikeError
-from lookalike.query.answering import Done, Served, discard, results_of, results_schema
+from lookalike.query.answering import Done, Served, discard, failures_of, results_of, results_schema
+from lookalike.query.blocks import Failure
 
 ITEMS = pa.table({"item_id": ["a", "b", "a"], "price": pa.array([1, 2, 1], pa.int64())})
 
@@ -58,3 +59,13 @@ def test_ids_name_groups_where_the_field_is_served_and_only_items_where_it_is_no
         served = Served(config, generation, Asked(3), pa.array(["gone"]))
         assert served.look_up_ids.group == group
         assert served.look_up_ids.excluded.to_pylist() == ["gone"]
+
+
+def test_secrets_that_a_message_repeats_are_not_in_the_table_of_failures():
+    error = "could not connect to http://me:secret@host, tried 5 times: s3://b/x?X-Amz-Signature=1f"
+    (told,) = failures_of([Failure(7, "a", "read", error)]).to_pylist()
+    assert told == {
+        "query_id": "a",
+        "stage": "read",
+        "error": "could not connect to http://***@host, tried 5 times: s3://b/x?X-Amz-Signature=***",
+    }

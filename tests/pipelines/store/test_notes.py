@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.model.errors import LookalikeError
+from lookalike.sources.records import Reject
 from lookalike.store.note_listing import finished_shards
 from lookalike.store.notes import (
     COUNTS,
@@ -17,6 +18,7 @@ from lookalike.store.notes import (
     earlier_note,
     read_rejects,
     reasons_of,
+    reject_row,
     stage_seconds,
     standing_note,
     totals,
@@ -187,3 +189,8 @@ def test_files_of_another_shard_content_encoder_or_options_have_another_name(oth
 
 def test_a_shard_whose_name_fills_a_file_name_has_room_for_our_endings():
     assert len(base_path(f"{'a' * 251}.tar", "d", ENCODER, "o").rpartition("/")[2]) < 120
+
+
+def test_secrets_that_a_reason_repeats_are_not_in_the_rejects():
+    reject = Reject("a", 0, "read", "no such object: s3://b/x?X-Amz-Signature=1f")
+    assert reject_row("shard", reject)[-1] == "no such object: s3://b/x?X-Amz-Signature=***"
