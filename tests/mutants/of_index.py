@@ -448,6 +448,12 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/combining.py": [
         wrong(
+            "limit = -np.inf if is_filtered(self.asked, block.columns) else self.limit",
+            "limit = self.limit",
+            "what a filter leaves is told as far in stages",
+            "tests/pipelines/query/test_job.py",
+        ),
+        wrong(
             "kept = ~np.isin(block.numbers, repeated)",
             "kept = np.ones(len(block.numbers), bool)",
             "a query id that comes again gives its matches twice",
@@ -526,6 +532,11 @@ CHANGES: dict[str, list[Change]] = {
         wrong("        before += sum(rows)\n", "", "vectors of several files have the same numbers as ids"),
     ],
     "pipelines/query/job.py": [
+        wrong(
+            "if far and not is_filtered(asked, block.columns):",
+            "if far:",
+            "what a filter leaves is told as far",
+        ),
         worse(
             "if options.exact or served.in_words\n",
             "if served.in_words\n",

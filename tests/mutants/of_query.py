@@ -60,6 +60,16 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/query/stages.py": [
+        wrong(
+            '        done.add(reasons={"duplicate": repeated} if repeated else {})\n',
+            "",
+            "repeated queries are not counted",
+        ),
+        worse(
+            "count += info.size // 16  # bytes",
+            "count += 0  # bytes",
+            "ids of a long list of queries are held in memory",
+        ),
         worse(
             "if not (run.served.asked.exact or run.served.in_words):",
             "if not run.served.in_words:",

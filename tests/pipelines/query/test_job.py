@@ -92,6 +92,24 @@ def test_where_all_is_compared_no_query_is_told_as_far(copied, monkeypatch, many
     assert told
 
 
+@pytest.mark.parametrize("many", [0, 1 << 21])
+def test_what_a_filter_leaves_is_not_told_as_far(copied, monkeypatch, many):
+    counted, usual = [], FarQueries.__init__
+
+    def all_are_far(far: FarQueries, manifests) -> None:
+        usual(far, manifests)
+        far.limit = 2.0
+
+    monkeypatch.setattr(FarQueries, "__init__", all_are_far)
+    monkeypatch.setattr(FarQueries, "add", lambda _, queries, far: counted.append(far))
+    monkeypatch.setattr(stages, "MANY", many)
+    queries = copied.vectors_file(np.ones((3, DIM)))
+    assert copied.query(queries, "--where", "true").code == 0
+    assert sum(counted) == 0
+    assert copied.query(queries).code == 0
+    assert sum(counted) == 3
+
+
 def test_euclidean_distances_of_vectors_that_are_not_unit_length_are_those_of_numpy(
     job, pictures, make_encoder
 ):

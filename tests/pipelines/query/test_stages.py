@@ -57,7 +57,8 @@ def tables(job, queries, *arguments, form="parquet"):
         "query.json",
         f"results.{form}",
     ]
-    return [(folder / f"{name}.{form}").read_bytes() for name in ("results", "failures")]
+    counts = json.loads((folder / "query.json").read_bytes())["counts"]
+    return [(folder / f"{name}.{form}").read_bytes() for name in ("results", "failures")], counts
 
 
 def asked(job, kind):
@@ -181,6 +182,15 @@ def test_a_long_file_is_answered_in_stages_though_the_index_is_small(out, monkey
     monkeypatch.setattr(stages, "MANY", 10)
     monkeypatch.setattr(query_job, "search_in_steps", None)
     assert tables(out, queries) == expected
+
+
+@pytest.mark.parametrize("kind", ["ids", "table"])
+def test_rows_of_text_are_long_by_their_bytes(tmp_path, monkeypatch, kind):
+    (tmp_path / "queries.csv").write_bytes(b"x" * 160)
+    monkeypatch.setattr(stages, "MANY", 9)
+    assert stages.is_long(str(tmp_path / "queries.csv"), kind)
+    monkeypatch.setattr(stages, "MANY", 10)
+    assert not stages.is_long(str(tmp_path / "queries.csv"), kind)
 
 
 @pytest.mark.parametrize("arguments", [SMALL, WORKERS])
