@@ -57,6 +57,11 @@ def test_another_encoder_shows_though_ids_and_counts_are_the_same(overlap):
     assert found == overlap([(IDS, after)], [(IDS, CIRCLE)])
 
 
+def test_each_generation_is_asked_with_its_own_vectors(overlap):
+    turned = np.column_stack([-CIRCLE[:, 1], CIRCLE[:, 0]])
+    assert overlap([(IDS, CIRCLE)], [(IDS, turned)]) == 1
+
+
 def test_only_items_that_are_in_both_are_asked(overlap):
     before, after = (IDS, CIRCLE), (["x", "y", "a"], CIRCLE[:3])
     # a had b, c and has y, x.
@@ -101,6 +106,15 @@ def test_of_very_many_shards_some_are_sampled(tmp_path, monkeypatch):
     assert found.ids == ["a", "c", "f"]
 
 
+def test_of_the_smallest_index_shard_an_item_is_sampled(tmp_path, monkeypatch):
+    monkeypatch.setattr(drift, "SAMPLE", 2)
+    refs = [
+        stored_shard(tmp_path, "a", IDS[:1], CIRCLE[:1]),
+        stored_shard(tmp_path, "b", IDS[1:], CIRCLE[1:]),
+    ]
+    assert Drift(str(tmp_path), refs, refs, str(tmp_path / "run")).sample().ids == ["a", "b", "f"]
+
+
 @pytest.mark.parametrize("flags", [(), ("--runner=DirectRunner",)], ids=["here", "workers"])
 def test_an_index_shard_that_grew_is_compared_with_what_it_was(tmp_path, flags):
     rows = written_rows(np.array([5]))
@@ -134,3 +148,14 @@ def test_what_the_sample_finds_tells_of_the_health_also_of_a_first_generation(tm
     assert (health.least_similar[0].item_id, health.least_similar[0].nearest) == ("f", "e")
     assert {one.item_id for one in health.most_similar[:2]} == {"a", "b"}
     assert health.most_similar[0].score == pytest.approx(np.cos(np.deg2rad(10)))
+
+
+def test_hubs_are_told_by_the_size_of_the_catalogue_of_now(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(drift, "health_of", lambda *told: sizes.append(told[-1]))
+    before = stored_shard(tmp_path, "before", IDS, CIRCLE)
+    after = stored_shard(tmp_path, "after", IDS[:4], CIRCLE[:4])
+    found = Drift(str(tmp_path), [before], [after], str(tmp_path / "run"))
+    assert found.ask_new(found.sample())
+    found.health("cosine")
+    assert sizes == [4]

@@ -9,6 +9,7 @@ import pytest
 
 from lookalike.index.answers import Answers
 from lookalike.model.encoder.post_processing import PostProcessing, QueryExpansion
+from lookalike.model.measuring.calibration import Logistic
 from lookalike.query.probability import Probability
 from tests.conftest import tune
 from tests.support.calibrations import CURVE, calibration, with_calibration
@@ -118,9 +119,12 @@ def test_matches_that_were_put_in_another_order_are_ranked_anew():
     assert found.near[found.held].tolist() == near[[0, 2, 2], [1, 0, 2]].tolist()
 
 
-def test_a_match_of_just_the_least_probability_stays():
-    near = np.array([[0.97, 0.96]], np.float32)
-    made = calibration("a")
+@pytest.mark.parametrize(
+    ("near", "fitted"), [([[0.97, 0.96]], CURVE), ([[-0.5, -0.6]], Logistic(slope=10.0, intercept=5.0))]
+)
+def test_a_match_of_just_the_least_probability_stays(near, fitted):
+    near = np.array(near, np.float32)
+    made = calibration("a", fitted=fitted)
     least = float(made.apply(near)[0, 0])
     found = Probability(made, least).only_probable(Answers(near, pa.table({"item_id": ["a", "b"]})))
     assert found.items["item_id"].to_pylist() == ["a"]
