@@ -71,6 +71,7 @@ CHANGES: dict[str, list[Change]] = {
         worse("step = 1 if last >= first else -1", "step = 1", "a brace list that counts down is empty"),
     ],
     "pipelines/filesystem/patterns.py": [
+        worse("and not os.path.exists(path)\n", "\n", "a file whose name has brackets is not found"),
         worse(
             "        if not files:\n            raise LookalikeError(",
             "        if False:\n            raise LookalikeError(",
@@ -87,6 +88,11 @@ CHANGES: dict[str, list[Change]] = {
         wrong('"*": "[^/]*"', '"*": ".*"', "a pattern names what lies in folders below, too"),
     ],
     "pipelines/filesystem/objects.py": [
+        worse(
+            "chunk_size=max(PART_BYTES, size // _PARTS)",
+            "chunk_size=PART_BYTES",
+            "files above 80 GB cannot be sent",
+        ),
         worse(
             "                if attempt == _ATTEMPTS:",
             "                if True:",

@@ -144,6 +144,21 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/index/drift.py": [
+        worse(
+            "math.ceil(self.share * len(shard.shown))",
+            "int(self.share * len(shard.shown))",
+            "of small index shards no item is looked at",
+        ),
+        wrong(
+            'self._merged("new"), metric, sum(ref.count for ref in self.after))',
+            'self._merged("new"), metric, sum(ref.count for ref in self.before))',
+            "hubs are told by the size of the last catalogue",
+        ),
+        wrong(
+            '(("old", both), ("new", after))',
+            '(("old", both), ("new", both))',
+            "the new generation is asked with the vectors of the old one",
+        ),
         wrong(
             "Asked(K, exclude_self=True)",
             "Asked(K, exclude_self=False)",
@@ -625,6 +640,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/query/probability.py": [
+        wrong(
+            "kept[held] = self.calibration.apply(answers.near[held]) >=",
+            "kept[held] = self.calibration.apply(np.abs(answers.near[held])) >=",
+            "under euclidean what is far is probable",
+        ),
         wrong(
             '        first = np.argsort(~kept, axis=1, kind="stable")\n',
             "        first = np.tile(np.arange(kept.shape[1]), (len(kept), 1))\n",

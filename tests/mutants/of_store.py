@@ -5,6 +5,26 @@ from .change import Change, loses, worse, wrong
 CHANGES: dict[str, list[Change]] = {
     "pipelines/store/own_names.py": [
         loses(
+            "return bool(_ANSWERS.fullmatch(name))",
+            "return bool(_ANSWERS.match(name))",
+            "folders that are called like answers but for their ends are deleted",
+        ),
+        loses(
+            "return bool(_KEPT.fullmatch(path))",
+            "return bool(_KEPT.match(path))",
+            "files that are called like kept rows but for their ends are deleted",
+        ),
+        loses(
+            "return bool(_GENERATION.fullmatch(name))",
+            "return bool(_GENERATION.match(name))",
+            "prune deletes what is called like a generation but for its end",
+        ),
+        loses(
+            "return bool(_ARTIFACT.fullmatch(path))",
+            "return bool(_ARTIFACT.match(path))",
+            "prune deletes what is called like embeddings but for its end",
+        ),
+        loses(
             "sorted(filter(_RUN.fullmatch, held))", "sorted(held)", "what others have in `runs` is deleted"
         ),
     ],
@@ -78,6 +98,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/prune.py": [
+        worse(
+            "embedding, rejects_of(embedding), rejects_beside(embedding)]",
+            "embedding, rejects_of(embedding)]",
+            "rejects of an old store stay",
+        ),
         loses(
             "may_be_read = any(grave.artifacts is None and not grave.due for grave in graves)",
             "may_be_read = False",
@@ -158,6 +183,11 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/store/lock.py": [
+        worse(
+            "        with Lease(path, this_process(what)).kept(patient=True):",
+            "        with Lease(path, this_process(what)).kept():",
+            "of two takedowns at once in a bucket one is refused",
+        ),
         loses(
             "        if not is_same_file(descriptor, path):\n            raise FileNotFoundError",
             "        if False:\n            raise FileNotFoundError",

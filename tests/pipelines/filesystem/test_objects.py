@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import threading
+from types import SimpleNamespace
 
 import pytest
 from obstore.exceptions import GenericError
@@ -28,6 +29,19 @@ def test_a_small_object_is_written_and_read_by_one_request_each(server, bucket, 
     assert files.read_bytes(f"s3://{bucket}/x") == content
     assert server.kinds() == {"PUT": 1, "GET": 1}
     assert (files.look(f"s3://{bucket}/x").size, files.exists(f"s3://{bucket}/x")) == (len(content), True)
+
+
+@pytest.mark.parametrize(("size", "part"), [(6, 4), (100, 50)])
+def test_a_large_file_is_sent_in_larger_parts_as_their_number_is_limited(tmp_path, monkeypatch, size, part):
+    sent = []
+    store = SimpleNamespace(put=lambda *_, **told: sent.append(told["chunk_size"]))
+    monkeypatch.setattr(objects, "open_object", lambda *_, **__: (store, "x"))
+    monkeypatch.setattr(objects, "PART_BYTES", 4)
+    monkeypatch.setattr(objects, "_PARTS", 2)
+    (tmp_path / "x").write_bytes(bytes(size))
+    with open(tmp_path / "x", "rb") as file:
+        objects.upload(file, "s3://bucket/x")
+    assert sent == [part]
 
 
 def test_what_fails_while_it_is_written_does_not_appear(server, bucket):

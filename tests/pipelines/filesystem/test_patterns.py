@@ -21,6 +21,12 @@ def test_a_glob_and_a_brace_list_give_each_file_once_in_order(tmp_path):
         files.glob(f"{tmp_path}/{{y,z-9}}")
 
 
+def test_a_path_that_is_there_is_no_pattern(tmp_path):
+    for name in ("a[1].tar", "a1.tar"):
+        (tmp_path / name).touch()
+    assert [file.path for file in files.glob(f"{tmp_path}/a[1].tar")] == [f"{tmp_path}/a[1].tar"]
+
+
 def test_so_it_is_on_an_object_store(monkeypatch):
     bucket = Bucket(monkeypatch)
     bucket.objects = {

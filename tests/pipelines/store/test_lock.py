@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.model.errors import LookalikeError
-from lookalike.store import lock
+from lookalike.store import lease, lock
 from lookalike.store.holder import parse_holder
 from lookalike.store.lock import briefly, hold
 from tests.support.places import ROOT
@@ -142,6 +142,19 @@ def test_brief_changes_wait_for_each_other(tmp_path):
     assert (tmp_path / "n").read_text() == "100"
     with briefly(str(tmp_path / "x.lock"), "exclude add"):
         pass
+
+
+def test_behind_a_url_a_brief_change_waits_for_minutes_and_a_run_does_not(monkeypatch):
+    waits = []
+
+    @contextlib.contextmanager
+    def kept(_, patient: bool = False):
+        waits.append(patient)
+        yield
+
+    monkeypatch.setattr(lease.Lease, "kept", kept)
+    with briefly("s3://bucket/x.lock", "exclude add"), hold("s3://bucket", "nightly"):
+        assert waits == [True, False]
 
 
 def test_a_lock_whose_file_is_replaced_while_one_waits_is_not_had(tmp_path, monkeypatch):

@@ -99,3 +99,19 @@ def test_a_folder_of_runs_goes_with_the_last_of_them(tmp_path, folder, held):
     for name in held:
         (tmp_path / folder / name).write_bytes(b"")
     assert own_names.of_runs(str(tmp_path / folder)) == [str(tmp_path / folder)]
+
+
+@pytest.mark.parametrize(
+    ("is_ours", "name"),
+    [
+        (own_names.is_artifact, f"encoders/{'a' * 64}"),
+        (own_names.is_artifact, f"embeddings/{'a' * 16}/a.tar-{'b' * 16}.parquet"),
+        (own_names.is_generation, "20260101T020000Z-0f3a9c21"),
+        (own_names.is_kept, f"kept/{'a' * 16}.arrow"),
+        (own_names.is_kept, f"kept/{'a' * 16}/x-00000.ids.arrow"),
+        (own_names.is_answers, "20260101T020000Z-0f3a9c21-0123456789ab"),
+    ],
+)
+def test_what_somebody_made_of_a_name_of_ours_is_his(is_ours, name):
+    assert is_ours(name)
+    assert not any(map(is_ours, (f"{name}.bak", f"{name}/copy", f"old {name}")))

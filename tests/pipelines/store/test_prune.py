@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from lookalike.filesystem import files, objects
 from lookalike.model.errors import LookalikeError
 from lookalike.store import kept
-from lookalike.store.generations import list_generations, names, reading, rollback
+from lookalike.store.generations import list_generations, names, reading, rollback, served_notes
 from lookalike.store.note_listing import finished_shards, keep_notes
+from lookalike.store.notes import rejects_beside
 from lookalike.store.prune import GRACE_SECONDS, prune
 from lookalike.store.verify import verify
 from tests.pipelines.store.test_kept import table, write
@@ -218,6 +219,15 @@ def test_nothing_is_deleted_when_a_kept_generation_cannot_be_read(small):
     with pytest.raises(LookalikeError, match=made[2].name):
         prune(small.path, 2)
     assert small.files == before
+
+
+def test_rejects_that_lie_beside_as_they_did_go_with_their_embeddings(small):
+    before, _ = published(small, [("a0",), ("b0",)])
+    (note,) = served_notes(small.path, before)
+    beside = small.root / rejects_beside(note.path)
+    beside.write_bytes(b"")
+    prune(small.path, 1)
+    assert not beside.exists()
 
 
 def test_a_damaged_old_generation_can_be_deleted(small):
