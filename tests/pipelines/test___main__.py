@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
+import pytest
+
+STREAMS = """
+import os, sys
+from pathlib import Path
+from lookalike import __main__
+import lookalike.cli.main
+
+def command():
+    print("x")
+    print("x", file=sys.stderr)
+    with open("opened", "wb"):
+        Path("found").write_text(" ".join(os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)))
+
+lookalike.cli.main.main = command
+__main__.main()
+"""
 PROGRAM = """
 import sys
 from lookalike import __main__
@@ -26,3 +44,12 @@ __main__.main()
 def test_a_command_that_uses_duckdb_prints_nothing_of_its_own_at_the_end():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "<&- >&-", ">&-", "2>&-"])
+def test_no_file_gets_the_number_of_a_stream_that_was_closed(tmp_path, closed):
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", STREAMS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, stdin=subprocess.DEVNULL, check=True)
+    found = (tmp_path / "found").read_text().split(" ")
+    assert [place == os.devnull or place.startswith("pipe:") for place in found] == [True] * 3
+    assert done.stderr.strip() == (b"" if "2>" in closed else b"x")
