@@ -339,7 +339,7 @@ class HandOut:
         slots[order] = np.arange(len(order))
         record = record_of(self.join.dim)
         with temporary_file(self.join.spill) as file:
-            with naming(str(file.raw.name)):
+            with naming(file.name):
                 # Not `truncate`: where a disk is full, writing to a map of what it does not have ends the process.
                 os.posix_fallocate(file.fileno(), 0, len(order) * record.itemsize)
             known = np.memmap(file, record, "r+", shape=len(order))

@@ -67,4 +67,4 @@ def test_a_temporary_file_names_its_folder_where_that_is_full(tmp_path):
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert files.reason(error.value) == f"File too large: {tmp_path}"
     with temporary_file() as file:
-        assert file.raw.name == tempfile.gettempdir()
+        assert file.name == tempfile.gettempdir()
