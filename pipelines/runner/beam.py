@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import re
@@ -18,12 +19,15 @@ from ..filesystem import files
 from . import dask_cluster, job_server
 from .environment import environment, require_same
 from .work_list import MOST_FILES, WorkList
+from .worker_processes import run_with_worker_processes
 
 T = TypeVar("T")
 _USER_ERROR = re.compile(r"LookalikeError: (.*?)(?= \[while running|\n|\\n|$)")
 
 _LOCAL = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner")
 """Runners that work on this machine."""
+_PROCESSES = "multi_processing"
+"""How they have workers that are processes of their own."""
 _DASK = ("dask", "daskrunner", dask_cluster.NAME.lower())
 _REMOTE = re.compile("Dataflow|Flink|Spark|Portable|Kafka")
 
@@ -34,7 +38,7 @@ def workers_on_this_machine(flags: Sequence[str]) -> int:
         from apache_beam.options.pipeline_options import DirectOptions
 
     direct = _options(flags).view_as(DirectOptions)
-    return max(1, direct.direct_num_workers) if direct.direct_running_mode == "multi_processing" else 1
+    return max(1, direct.direct_num_workers) if direct.direct_running_mode == _PROCESSES else 1
 
 
 def most_pieces(flags: Sequence[str]) -> int:
@@ -132,6 +136,7 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
         import apache_beam.runners.portability.portable_runner
         import apache_beam.testing.test_stream
         from apache_beam.options.pipeline_options import (
+            DirectOptions,
             PortableOptions,
             StandardOptions,
             StreamingOptions,
@@ -162,7 +167,11 @@ def run_pipeline(build: Callable[[Any], None], flags: Sequence[str] = ()) -> Non
             portable = options.view_as(PortableOptions)
             if portable.job_endpoint and portable.environment_type == "EXTERNAL":
                 job_server.warn_of_no_pool(portable.environment_config or "")
-            job_server.run_on_job_server(pipeline.run, portable.job_endpoint)
+            run = functools.partial(job_server.run_on_job_server, pipeline.run, portable.job_endpoint)
+            if options.view_as(DirectOptions).direct_running_mode == _PROCESSES:
+                run_with_worker_processes(run)
+            else:
+                run()
     except NotImplementedError as error:
         raise LookalikeError(f"The runner {runner} cannot be used: {error}") from None
     except Exception as error:

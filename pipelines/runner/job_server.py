@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
 from lookalike.model.imports import importing
+
+from .watched import watched
 
 ANSWER_SECONDS = 20
 """To wait for an answer of a job server."""
@@ -52,7 +53,7 @@ def run_on_job_server(run: Callable[[], Any], endpoint: str | None) -> None:
     with _without_stack_traces():
         try:
             if endpoint:
-                _watched(work, endpoint)
+                watched(work, _look_at(endpoint), LOOK_SECONDS)
             else:
                 work()
         except grpc.RpcError as error:
@@ -80,27 +81,15 @@ def warn_of_no_pool(address: str) -> None:
         )
 
 
-def _watched(work: Callable[[], None], endpoint: str) -> None:
-    """Does what waits for a job server, and looks whether that answers: Beam waits for a silent one for ever."""
-    ended: list[BaseException | None] = []
-
-    def work_in_thread() -> None:
-        try:
-            work()
-            ended.append(None)
-        except BaseException as error:  # raised where it is waited for
-            ended.append(error)
-
-    waiting = threading.Thread(target=work_in_thread, name="wait-for-job", daemon=True)
-    waiting.start()
+def _look_at(endpoint: str) -> Callable[[], None]:
+    """Gives what looks whether a job server answers, as Beam waits for a silent one for ever; it says so if not."""
     silent = 0
-    while True:
-        waiting.join(LOOK_SECONDS)
-        if not waiting.is_alive():
-            break
+
+    def look() -> None:
+        nonlocal silent
         if _answers(endpoint):
             silent = 0
-            continue
+            return
         silent += 1
         if silent == _SILENT_LOOKS:
             raise LookalikeError(
@@ -108,8 +97,8 @@ def _watched(work: Callable[[], None], endpoint: str) -> None:
                 "finished is kept"
             )
         logger.warning("the job server at %s does not answer", endpoint)
-    if ended[0]:
-        raise ended[0]
+
+    return look
 
 
 def _require_answer(endpoint: str) -> None:

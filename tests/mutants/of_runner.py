@@ -30,6 +30,13 @@ CHANGES: dict[str, list[Change]] = {
             "only the first piece of the work is done",
         ),
     ],
+    "pipelines/runner/worker_processes.py": [
+        worse(
+            "process.kill()",
+            "pass",
+            "worker processes outlive the run that they work for",
+        ),
+    ],
     "pipelines/runner/time_left.py": [
         worse(
             "if new <= 0 or elapsed < ENOUGH_SECONDS or not enough:",
