@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import IO, Literal
 
 MOST_HEADER = 1 << 20
-"""Bytes of a pax header or a GNU long name that are read; a path has at most 4,096."""
+"""Bytes of a pax header or a GNU long name that are read."""
+MOST_NAME = 4096
+"""Characters of a member's name, as Linux has it (PATH_MAX); of a longer one the end is kept, and its member is not read."""
 _BLOCK = 512
 _PIECE = 1 << 20
 # name, size, checksum, type, magic, prefix
@@ -30,6 +32,7 @@ _FILES = (b"0", b"\0", b"7")
 _WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")
 _FOLDERS = (b"5", b"D", b"V")
 """Folders; those of GNU that have a list of their files; and the label of an archive, which is no more of a file."""
+_SPARSE_PAX = b"GNU.sparse"
 _PAX, _PAX_OF_ALL, _LONG_NAME, _LONG_LINK, _SPARSE = (b"x", b"X"), b"g", b"L", b"K", b"S"
 
 
@@ -138,13 +141,16 @@ class Tar:
             self._skip_sparse_map(block)
         if type_ in _WITHOUT_CONTENT:
             size = 0
+        length, name = len(name), name[-MOST_NAME:]  # its extension tells what it is
         self._started(name, size)
         if type_ in _FOLDERS or (type_ == b"\0" and name.endswith("/")):
             return Member(name.rstrip("/"), "folder", size)
         problem = ""
         if too_long:
             problem = f"has a header of {too_long:,} bytes, more than the {MOST_HEADER:,} that are read"
-        elif type_ == _SPARSE or any(key.startswith(b"GNU.sparse") for key in described):
+        elif length > MOST_NAME:
+            problem = f"has a name of {length:,} characters, more than the {MOST_NAME:,} that are read"
+        elif type_ == _SPARSE or any(key.startswith(_SPARSE_PAX) for key in described):
             problem = "is stored as a sparse file, which is not read: pack without --sparse"
         elif type_ not in _FILES:
             problem = "is a link or a special file, not an image"
@@ -222,8 +228,10 @@ def _pax(data: bytes) -> dict[bytes, bytes]:
         keyword, equals, value = data[length.end() : end - 1].partition(b"=") if length else (b"", b"", b"")
         if not equals or data[end - 1 : end] != b"\n":
             raise _bad_header("invalid pax header")
-        if keyword in (b"path", b"size") or keyword.startswith(b"GNU.sparse"):
+        if keyword in (b"path", b"size", b"GNU.sparse.name"):
             found[keyword] = value
+        elif keyword.startswith(_SPARSE_PAX):
+            found[_SPARSE_PAX] = b""  # one for all: headers of all members add up
         place = end
     return found
 

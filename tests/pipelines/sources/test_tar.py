@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.sources.tar import MOST_HEADER, DamagedError, Member, Tar
+from lookalike.sources.tar import MOST_HEADER, MOST_NAME, DamagedError, Member, Tar, _pax
 
 
 def members(content: bytes, size: bool = True) -> list[tuple[str, str, bytes]]:
@@ -185,3 +185,25 @@ def test_an_empty_path_of_a_pax_header_is_none():
 def test_a_sparse_file_has_the_name_that_it_was_packed_with():
     content = packed(("GNUSparseFile.7/a.jpg", b"x"), pax_headers={"GNU.sparse.name": "a.jpg"})
     assert members(content) == [("a.jpg", "other", b"x")]
+
+
+@pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_name_beyond_the_limit_is_cut_and_its_member_passed_over(format):
+    content = packed(("a" * MOST_NAME, b"1"), ("b" * (MOST_NAME + 1), b"2"), ("c", b"3"), format=format)
+    found = list(Tar(io.BytesIO(content), len(content)))
+    assert [(member.name[0], len(member.name), member.kind) for member in found] == [
+        ("a", MOST_NAME, "file"),
+        ("b", MOST_NAME, "other"),
+        ("c", 1, "file"),
+    ]
+    assert found[1].problem == "has a name of 4,097 characters, more than the 4,096 that are read"
+
+
+def test_nothing_of_a_pax_header_is_kept_but_what_counts():
+    """Those of all members would add up to as much memory as the archive has of them."""
+    long = "v" * 100_000
+    header = {f"GNU.sparse.{n}": long for n in range(3)} | {"comment": long, "path": "p"}
+    records = [f" {key}={value}\n".encode() for key, value in header.items()]
+    lengths = [next(n for n in range(len(r), len(r) + 8) if n == len(r) + len(str(n))) for r in records]
+    kept = _pax(b"".join(str(n).encode() + record for n, record in zip(lengths, records, strict=True)))
+    assert kept == {b"GNU.sparse": b"", b"path": b"p"}
