@@ -120,6 +120,8 @@ def decode_common(
             return image and image._replace(pixels=window.apply(image.pixels) if window else image.pixels)
     if name not in COMMON or (name == "PNG" and png.is_bloated(data)):
         return None
+    if name == "WebP" and formats.is_costly_webp(data):
+        return None
     return _decoded(name, data, max_pixels, window)
 
 

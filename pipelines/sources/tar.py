@@ -18,7 +18,7 @@ from typing import IO, Literal
 MOST_HEADER = 1 << 20
 """Bytes of a pax header or a GNU long name that are read."""
 MOST_NAME = 4096
-"""Characters of a member's name, as Linux has it (PATH_MAX); of a longer one the end is kept, and its member is not read."""
+"""Characters of a name, as Linux has it (PATH_MAX); of a longer one the end is kept, and its member is not read."""
 _BLOCK = 512
 _PIECE = 1 << 20
 # name, size, checksum, type, magic, prefix

@@ -79,6 +79,21 @@ def test_rare_formats_are_decoded_in_a_process(answers: Any, format: str) -> Non
     assert asked == [ORDINARY]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded("WebP") + b"JUNK\0\0\0\0" * 1000,
+        encoded("WebP") + bytes(4 * 40 * 30 + (1 << 16)),
+        encoded("WebP", (4000, 3501)),
+    ],
+    ids=["chunks", "bytes", "pixels"],
+)
+def test_a_webp_that_takes_much_memory_is_decoded_in_a_process(answers: Any, data: bytes) -> None:
+    asked = answers(GREY)
+    assert decode(data) is GREY
+    assert asked == [ORDINARY]
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP"])
 def test_a_suspect_picture_is_decoded_in_a_process(answers: Any, format: str) -> None:
     asked = answers(GREY)
