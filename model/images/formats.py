@@ -136,7 +136,9 @@ def _webp(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray:
     if size := _webp_size(data):
         check_size(*size, max_pixels)
         check_room(8 * size[0] * size[1])  # two canvases; of what it lacks libwebp says nothing
-    return by_pillow(data, max_pixels, window, "WebP")
+    # So for what it notes of each chunk, 40 bytes where the file has 8 at least.
+    with or_without_room(6 * len(data)):
+        return by_pillow(data, max_pixels, window, "WebP")
 
 
 def is_costly_webp(data: bytes) -> bool:

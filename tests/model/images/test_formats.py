@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
@@ -289,3 +290,22 @@ def test_a_frame_beyond_what_pillow_reads_is_too_large_and_not_corrupt() -> None
     data += b"," + struct.pack("<HHHHB", 0, 0, 20_000, 20_000, 0) + b"\2\2\x4c\1\0;"
     with pytest.raises(TooManyPixelsError, match=r"^400,000,000 pixels, more than the limit of 100,000,000$"):
         decode(data)
+
+
+def test_a_webp_that_cannot_be_opened_for_want_of_memory_is_not_called_damaged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    canvases = 8 * 40 * 30
+
+    def no_room(size: int) -> None:
+        if size != canvases:
+            raise MemoryError
+
+    stream = io.BytesIO()
+    Pil.new("RGB", (40, 30)).save(stream, "WEBP")
+    cut = stream.getvalue()[:-20]
+    with pytest.raises(OSError, match="decoder"):
+        formats.DECODERS["WebP"](cut, 1_200, None)
+    monkeypatch.setattr(formats, "check_room", no_room)
+    with pytest.raises(MemoryError):
+        formats.DECODERS["WebP"](cut, 1_200, None)
