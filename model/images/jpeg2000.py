@@ -1,8 +1,9 @@
 """JPEG 2000 by OpenJPEG: through Pillow where that shows what the file says, through imagecodecs where it does not.
 
 Pillow turns the usual colour spaces and subsampled components into RGB. But deep colour it rounds beyond 255, which
-is 0; samples of fewer than 8 bits become dark; and it takes components in the order they are stored in, the fourth of
-a palette as nothing and inks with a profile as RGB and alpha.
+is 0; samples of fewer than 8 bits become dark; it takes components in the order they are stored in, the fourth of
+a palette as nothing and inks with a profile as RGB and alpha; and colours shared by two pixels of a picture or tile of
+odd size it looks for in the wrong rows.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Header(NamedTuple):
         width, height: of the picture.
         components: of each component the depth.
         steps: of each component, how many pixels across and down share one sample.
+        is_even: whether the picture and its tiles begin and end where such samples do.
         space: the colour space by its number, or by the four letters of its ICC profile; 0 of a bare codestream.
         palette: the depth of its colours, if there is one.
         channels: kind and colour, from 1, of each channel, in order; empty if the file does not define them.
@@ -48,6 +50,7 @@ class Header(NamedTuple):
     height: int
     components: list[Depth]
     steps: list[tuple[int, int]]
+    is_even: bool
     space: int = 0
     palette: Depth | None = None
     channels: tuple[tuple[int, int], ...] = ()
@@ -70,6 +73,7 @@ class Header(NamedTuple):
         usual = [(_COLOUR, place + 1) for place in range(self.colours)]
         return (
             set(self.components) == {(8, False)}
+            and self.is_even
             and not self.palette
             and self.space != _CMYK_PROFILE
             and list(self.channels) in (usual, [*usual, (_ALPHA, 0)])
@@ -85,7 +89,9 @@ def decode(data: bytes, max_pixels: int, window: AnyWindow | None) -> np.ndarray
         # A number of 32 bits for each sample, and Pillow's picture.
         with formats.or_without_room(4 * (len(head.components) + 1) * head.width * head.height):
             return formats.by_pillow(data, max_pixels, window, "JPEG 2000")
-    samples = imports.codec("jpeg2k_decode")(data, numthreads=1)
+    # The same, the colours that were shared for each pixel, and the result.
+    with formats.or_without_room(7 * len(head.components) * head.width * head.height):
+        samples = imports.codec("jpeg2k_decode")(data, numthreads=1)
     if head.colours and samples.ndim == 3:
         # OpenJPEG has put the colours in their order, and what is no colour behind them.
         samples = samples[..., : head.colours + (head.kind_of_alpha() is not None)]
@@ -112,6 +118,10 @@ def _check_kind(head: Header) -> None:
         raise ImageError(
             "JPEG 2000 of subsampled components that are not Y, Cb and Cr, which is not supported"
         )
+    if not head.is_even and head.steps[-1] not in ((2, 1), (2, 2)):
+        raise ImageError(
+            f"JPEG 2000 of odd size with colours shared by {head.steps[-1]} pixels, which is not supported"
+        )
     if head.is_cmyk and len(head.components) < 4:
         raise ImageError(f"JPEG 2000 of {len(head.components)} inks, which is not supported")
 
@@ -133,11 +143,14 @@ def header(data: bytes) -> Header:
         raise ImageError("JPEG 2000 cut short or corrupt: no codestream")
     right, bottom, left, top = (_number(siz[at : at + 4]) for at in (4, 8, 12, 16))
     described = data[start + 42 : start + 42 + 3 * _number(siz[36:38])]
+    steps = list(zip(described[1::3], described[2::3], strict=False))
+    edges = [_number(siz[at : at + 4]) for at in range(4, 36, 4)]  # across and down in turn
     return Header(
         right - left,
         bottom - top,
         [_depth(depth) for depth in described[::3]],
-        list(zip(described[1::3], described[2::3], strict=False)),
+        steps,
+        all(edge % max(1, step[at % 2]) == 0 for step in steps for at, edge in enumerate(edges)),
         _space(inside.get(b"colr", b"")),
         _depth(inside[b"pclr"][3]) if len(inside.get(b"pclr", b"")) > 3 and b"cmap" in inside else None,
         _channels(inside.get(b"cdef", b"")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 
 import imagecodecs
@@ -125,6 +126,27 @@ def test_inks_are_no_colours_with_alpha(space: int | bytes, bits: int) -> None:
 def test_a_colour_space_that_is_not_read_is_called_by_its_name(space: int | bytes, named: str) -> None:
     with pytest.raises(ImageError, match=f"^JPEG 2000 of {named}, which is not supported"):
         decode(jp2(RGB8, space=space))
+
+
+ODD = base64.b64decode(
+    "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAACwAAAA8AAwcHAAAAAAAPY29scgEAAAAA"
+    "ABIAAAE1anAyY/9P/1EALwAAAAAADwAAAAsAAAAAAAAAAAAAABAAAAAQAAAAAAAAAAAAAwcBAQcCAgcCAv9SAAwAAAABAAAEBAAB"
+    "/1wABEBA/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS4w/5AACgAAAAAAvQAB/5PPtVRgNF/03KTnUJhpo1EZ"
+    "IkgiJ4wAAGSxz2qUbAAAYR5reMSk6RmJQX5/ghhFF4JiymJGC6AwjzFOI9tvmJSdQlk0BGbPkVNUkJDY4LwTEqlzs1hF3VY/z7SY"
+    "A3viacEcqvmNO1icXkVxy79Efwxdoe5uBFVmbmB91gAwfaM9lT/PtKwTzf5RoST9PPk6Zw6+9vQFy45dm40F3B6nj5OqHeasDlRx"
+    "kt3goX+j1p0n/9k="
+)
+"""By libvips: 15 x 11 pixels of four colours that meet at (8, 6), YCbCr 4:2:0."""
+
+
+def test_colours_shared_by_pixels_of_a_picture_of_odd_size_are_found() -> None:
+    red, green, blue, yellow = (200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40)
+    rows = [[red] * 8 + [green] * 7] * 6 + [[blue] * 8 + [yellow] * 7] * 5
+    assert difference(ODD, np.array(rows, np.uint8)) < 12
+    assert not header(ODD).is_even
+    for_four = ODD.replace(b"\7\2\2\7\2\2", b"\7\4\1\7\4\1", 1)
+    with pytest.raises(ImageError, match=r"^JPEG 2000 of odd size with colours shared by \(4, 1\) pixels"):
+        decode(for_four)
 
 
 def test_subsampled_grey_is_called_by_its_name() -> None:
