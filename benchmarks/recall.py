@@ -5,6 +5,7 @@
 Catalogues are made from the clothing photographs of train/ and embedded with the default encoder; the queries are the
 photographs of validation/, none of which is in any of them. Rows:
   views     16 views each of every second photograph: crops, flips, turns, colours
+  few       64 views each of 375 photographs
   copies    every picture under 11 ids
   crops     3 crops and their mirror images of every photograph, with quantised codes (AH)
   tree      the views in a tree, as an index of more than 100,000 has
@@ -103,6 +104,9 @@ class Vectors:
         if name == "views":
             for number, path in enumerate(photographs[::2]):
                 yield from (content for _, content in views(open_photograph(path), 16, [number]))
+        elif name == "few":
+            for number, path in enumerate(photographs[::8][:375]):
+                yield from (content for _, content in views(open_photograph(path), 64, [number]))
         elif name == "crops":
             yield from itertools.chain.from_iterable(map(crops, photographs))
         elif name == "colours":
@@ -191,6 +195,7 @@ def main() -> None:
         vectors = Vectors(arguments.data, arguments.cache or Path(temporary))
         catalogues: dict[str, tuple[Callable[[], np.ndarray], Algorithm | None]] = {
             "views": (lambda: vectors.of("views"), None),
+            "few": (lambda: vectors.of("few"), None),
             "copies": (lambda: np.repeat(vectors.of("views")[:9204], 11, axis=0), None),
             "crops": (lambda: vectors.of("crops"), "ah"),
             "tree": (lambda: vectors.of("views"), "tree"),
