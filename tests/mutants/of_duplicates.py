@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .change import Change, wrong
+from .change import Change, worse, wrong
 
 JOB = "tests/pipelines/duplicates/test_job.py"
 
@@ -16,6 +16,11 @@ CHANGES: dict[str, list[Change]] = {
         wrong("WHERE a.place <> b.place", "WHERE false", "many copies of one picture are several groups"),
     ],
     "pipelines/duplicates/limiting.py": [
+        wrong(
+            "return Others(pairs, min(pairs, SAMPLED), float(near))",
+            "return Others(pairs, SAMPLED, float(near))",
+            "fewer than no copies are told as missed",
+        ),
         wrong("ORDER BY near DESC, one, other", "ORDER BY near, one, other", "the least near are looked at"),
         wrong(
             "seen * (others.pairs - others.sampled) / others.sampled",
@@ -98,6 +103,13 @@ CHANGES: dict[str, list[Change]] = {
             'pc.if_else(pc.is_nan(table["field"]), None, table["field"])',
             'table["field"]',
             "NaN is the largest value",
+        ),
+    ],
+    "pipelines/duplicates/keeping.py": [
+        worse(
+            '"width::BIGINT * height DESC"',
+            '"width * height DESC"',
+            "pictures of 65536 x 65536 pixels end the job",
         ),
     ],
 }

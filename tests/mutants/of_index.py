@@ -664,6 +664,9 @@ CHANGES: dict[str, list[Change]] = {
         ),
     ],
     "pipelines/export/job.py": [
+        wrong(
+            "            left_out = 0\n", "", "what is taken down is counted once for each part that is read"
+        ),
         worse("    if strangers:\n", "    if False:\n", "a folder with somebody's photographs is replaced"),
     ],
     "pipelines/index/passing.py": [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import duckdb
 import pytest
 
 from lookalike.duplicates.keeping import check_field, keeper
@@ -20,6 +21,14 @@ from lookalike.model.errors import LookalikeError
 )
 def test_rules(rule, field, order) -> None:
     assert (keeper(rule).field, keeper(rule).order) == (field, order)
+
+
+def test_the_largest_is_told_also_where_32_bits_hold_its_sides_but_not_its_pixels() -> None:
+    pictures = (
+        "(VALUES ('a', 65536::INT, 65535::INT), ('b', 65536::INT, 65536::INT)) AS p(item_id, width, height)"
+    )
+    found = duckdb.sql(f"SELECT item_id FROM {pictures} ORDER BY {keeper('largest').order}").fetchall()
+    assert found == [("b",), ("a",)]
 
 
 @pytest.mark.parametrize("rule", ["", "smallest", "field:", "field", "largest:max"])

@@ -40,5 +40,6 @@ def test_the_nearest_are_looked_at_and_a_sample_of_the_others(run) -> None:
 
 
 def test_ties_go_by_the_numbers_of_the_vectors(run) -> None:
-    limit(run, 9)
+    others = limit(run, 9)
     assert run.connection.execute("SELECT one - 10 FROM sampled").fetchall() == [(1,)]
+    assert (others.pairs, others.sampled) == (1, 1)

@@ -66,7 +66,8 @@ def test_two_runs_leave_the_same_bytes_and_the_second_takes_the_place_of_the_fir
     assert sorted(path.name for path in out.iterdir()) == [MANIFEST, "ids.parquet", "vectors.npy"]
 
 
-def test_what_is_taken_down_or_gone_is_not_exported_and_additions_and_copies_are(job):
+def test_what_is_taken_down_or_gone_is_not_exported_and_additions_and_copies_are(job, monkeypatch):
+    monkeypatch.setattr(export_job, "_NUMBERS_AT_ONCE", 1)
     images = {f"{i:02}.jpg": picture(i) for i in range(40)}
     job.pack(images, per_shard=4)
     job.set(index={"grow": 0.9}).nightly()
