@@ -467,6 +467,11 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/gates.py": [
         wrong(
+            "gates = tuple(sorted(counts, key=EXIT_CODES.__getitem__))",
+            "gates = tuple(counts)",
+            "the exit code is that of the gate looked at first",
+        ),
+        wrong(
             "    least = config.gates.min_recall\n",
             "    least = config.index.recall_target\n",
             "gates.min_recall is not used",

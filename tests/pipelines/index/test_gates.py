@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.config.job import load_config
-from lookalike.index.gates import EXIT_CODES, check_index
+from lookalike.index.gates import EXIT_CODES, check_counts, check_index
 from lookalike.model.errors import GateError
 from lookalike.store import exclusions
 from lookalike.store.generation import IndexRef
@@ -112,6 +112,14 @@ def test_an_index_with_too_low_a_recall_fails(published):
     with pytest.raises(GateError, match=r"indexes/x reaches a recall of 0.9800.* asks for 0.9900") as failed:
         check_index(config, [index], None)
     assert (failed.value.gates, failed.value.exit_code) == (("min_recall",), EXIT_CODES["min_recall"])
+
+
+def test_of_several_gates_the_lowest_code_counts_whichever_was_looked_at_first(published):
+    counts = {"items": 0, "between_shards": 0, "rejected": 9, "read": 10}
+    with pytest.raises(GateError) as failed:
+        check_counts(load_config(published.config), [], counts, None)
+    assert failed.value.gates == ("max_reject_fraction", "no_items")
+    assert failed.value.exit_code == EXIT_CODES["max_reject_fraction"]
 
 
 def test_every_gate_has_an_exit_code_of_its_own_and_the_pages_tell_it():
