@@ -59,7 +59,7 @@ def _kept_open(root: str, ref: IndexRef, hidden: np.ndarray) -> IndexShard | Non
 
 def _keep(root: str, ref: IndexRef, shard: IndexShard) -> IndexShard:
     if _kept is not None:
-        held = sum(memory_of(one.manifest) for one in _kept.values())
+        held = sum(memory_of(one.manifest) for one in list(_kept.values()))
         if held + memory_of(shard.manifest) <= min(_MOST_KEPT, memory() // 8):
             _kept[root, ref.path, ref.manifest_sha256] = shard
     return shard
