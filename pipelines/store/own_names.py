@@ -13,7 +13,7 @@ from ..filesystem import files
 _DIGEST = "[0-9a-f]{64}"
 _SHORT = "[0-9a-f]{16}"
 _ARTIFACT = re.compile(
-    rf"indexes/\d{{5,}}-of-\d{{5,}}-[^/]+|encoders/{_DIGEST}|embeddings/{_SHORT}/[^/]+-{_SHORT}\.parquet"
+    rf"indexes/\d{{5,}}-of-\d{{5,}}-[\w-]+|encoders/{_DIGEST}|embeddings/{_SHORT}/[^/]+-{_SHORT}\.parquet"
 )
 _GENERATION = re.compile(r"\d{8}T\d{6}Z-[\w-]+")
 _KEPT = re.compile(rf"kept/{_SHORT}(\.arrow|/[^/]+-\d{{5,}}\.\w+\.arrow)")

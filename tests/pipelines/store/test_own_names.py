@@ -105,6 +105,8 @@ def test_a_folder_of_runs_goes_with_the_last_of_them(tmp_path, folder, held):
     ("is_ours", "name"),
     [
         (own_names.is_artifact, f"encoders/{'a' * 64}"),
+        (own_names.is_artifact, f"indexes/00000-of-00001-{'a' * 16}"),
+        (own_names.is_artifact, f"indexes/00000-of-00001-{'a' * 16}-added"),
         (own_names.is_artifact, f"embeddings/{'a' * 16}/a.tar-{'b' * 16}.parquet"),
         (own_names.is_generation, "20260101T020000Z-0f3a9c21"),
         (own_names.is_kept, f"kept/{'a' * 16}.arrow"),
