@@ -47,6 +47,8 @@ ID_COLUMNS = (
 _BATCH_ROWS = 16
 _MOST_PAGE, _MOST_BESIDE = 64 << 20, 64 << 20
 """Bytes of pages, unpacked, that pyarrow reads, of images and of all else: it takes about four times as much."""
+_LISTED = 8
+"""Bytes of a value in a list, at least."""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -199,7 +201,10 @@ def _plan(
             image_pages = list(pages_of(file, shard.size, chunk))
             codec, level = chunk.codec, column.max_definition_level
         elif any(path == name or path.startswith(f"{name}.") for name in others):
-            beside += max((page.unpacked for page in pages_of(file, shard.size, chunk)), default=0)
+            # Of a list, one row may have all values of a page, and nulls take no bytes there.
+            least = _LISTED if column.max_repetition_level else 0
+            taken = (max(page.unpacked, least * page.values) for page in pages_of(file, shard.size, chunk))
+            beside += max(taken, default=0)
     if beside > _MOST_BESIDE:
         raise RefusedError(f"pages of {beside:,} bytes beside the image, more than {_MOST_BESIDE:,}")
     images = None

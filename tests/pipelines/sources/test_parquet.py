@@ -292,3 +292,15 @@ def test_a_list_is_read_where_lists_are_declared_only(tmp_path):
     assert "corpus.metadata.f: expected a column of lists or text" in metadata_of(
         tmp_path, pa.array([{"a": 1}]), "list<int64>"
     )
+
+
+def test_a_list_of_nulls_without_end_rejects_its_rows(tmp_path):
+    """30 million of them, 8 kB of a file, took 1.4 GB."""
+    count = (64 << 20) // 8 + 1
+    lists = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count, pa.int64()))
+    path = tmp_path / "a.parquet"
+    table = pa.table({"id": ["a"], "image": [b"x"], "tags": lists})
+    pq.write_table(table, path, data_page_size=1 << 30, store_schema=False)
+    shard = Shard("a.parquet", "parquet", (files.look(str(path)),))
+    (reject,) = read(shard, SourceOptions(metadata={"tags": "list<int64>"}))
+    assert "bytes beside the image, more than 67,108,864" in reject.error
