@@ -84,9 +84,10 @@ def header(data: bytes) -> Header:
     start = 0
     if not data.startswith(b"\xff\x0a"):
         # In one box, or in several, each of which begins with its number.
-        places = {
-            kind: start + 4 * (kind == b"jxlp") for kind, start, _ in reversed(list(isobmff.boxes(data)))
-        }
+        places: dict[bytes, int] = {}
+        for kind, first, _ in isobmff.boxes(data):
+            if kind in (b"jxlc", b"jxlp"):
+                places.setdefault(kind, first + 4 * (kind == b"jxlp"))
         start = places.get(b"jxlc", places.get(b"jxlp", 0))
     if not data.startswith(b"\xff\x0a", start):
         raise ImageError("JPEG XL cut short or corrupt: no codestream")

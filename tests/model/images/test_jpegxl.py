@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -72,3 +74,15 @@ def test_whatever_is_cut_short_is_refused() -> None:
 def test_the_size_limit_holds_before_anything_is_decoded() -> None:
     with pytest.raises(ImageError, match="more than the limit of 100"):
         decode(imagecodecs.jpegxl_encode(RGB8), max_pixels=100)
+
+
+def test_boxes_without_end_take_no_memory() -> None:
+    """20 million of them took 1.8 GB, and the file was said to need more memory than there is."""
+    data = b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x08free" * 50_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="no codestream"):
+            header(data)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
