@@ -131,7 +131,7 @@ def test_several_pictures_of_a_query_have_groups_and_diversity_together(out, fla
     table.write_text("query_id,item_id\n" + "".join(f"{query},{item}\n" for query, item in rows))
     assert out.query(table, "-k", 20, "--where", "number < 30", "--group-by", "number", *flags).code == 0
     rows = [row for row in out.results.to_pylist() if row["query_id"] == "x"]
-    assert [row["item_id"] for row in rows[:3]] == sorted(ids[:3])
+    assert sorted(row["item_id"] for row in rows[:3]) == sorted(ids[:3])  # of 1, or a last bit less
     assert len({row["number"] for row in rows}) == len(rows) == 20
     assert out.query(table, "-k", 5, "--diversify", 1, *flags).code == 0
     plain = out.results
