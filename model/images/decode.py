@@ -148,6 +148,8 @@ def _told(name: str, max_pixels: int) -> Iterator[None]:
         raise
     except MemoryError:
         raise NotEnoughMemoryError(f"{name}: not enough memory to decode it") from None
+    except RecursionError:
+        raise ImageError(f"{name} whose parts lie too deep in one another") from None
     except (
         DecompressionBombError
     ) as error:  # of GIF and ICO, where a frame is larger than the file said first
