@@ -220,3 +220,24 @@ def test_pixels_whose_checksum_is_wrong_are_refused_whatever_they_promise() -> N
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0))
     with pytest.raises(ImageError):
         decode(file([header, promised[:-1] + bytes([promised[-1] ^ 1]), chunk(b"IEND")]))
+
+
+def test_pixels_behind_other_chunks_are_not_read() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 2, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(rows(np.full((2, 4, 3), 9, np.uint8), 8)))
+    behind = [chunk(b"tEXt", b"k\0v"), chunk(b"IDAT", b"more"), chunk(b"IEND")]
+    assert (
+        png.parts(file([header, pixels, *behind])).pixels
+        == png.parts(file([header, pixels, chunk(b"IEND")])).pixels
+    )
+
+
+def test_a_transparent_colour_of_a_wrong_checksum_is_none() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 2, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(rows(np.full((2, 4, 3), 9, np.uint8), 8)))
+    colour = chunk(b"tRNS", struct.pack(">HHH", 9, 9, 9))
+    found = [
+        png.parts(file([header, *before, pixels, chunk(b"IEND")])).pixels
+        for before in ([], [colour[:-1] + b"!"], [colour])
+    ]
+    assert found[0] == found[1] != found[2]

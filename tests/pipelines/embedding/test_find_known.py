@@ -211,9 +211,9 @@ def test_a_file_system_that_fails_is_told(case, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_into_memory_is_spilled_into_the_runs_folder(case, monkeypatch):
-    """60 MB of vectors and 400,000 places, in 32 MB for the join."""
-    monkeypatch.setattr(content_join, "MEMORY", "32MB")
+def test_many_vectors_come_each_to_its_place_among_more(case, monkeypatch):
+    """60 MB of vectors and 400,000 places, more than are looked for by their keys."""
+    monkeypatch.setattr(content_join, "_FEW", 100_000)
     number = 60_000
     case.notes.append(_wide(case, number))
     shards = [case.wants(*range(number)), case.wants(*range(number, 400_000)), case.wants(5)]

@@ -231,7 +231,7 @@ def test_the_folder_of_a_killed_run_is_deleted_by_a_later_one_when_it_is_old(out
 @pytest.mark.slow
 def test_a_kill_in_the_middle_leaves_no_half_tables(out):
     queries = asked(out, "vectors")
-    expected = tables(out, queries)
+    expected, _ = tables(out, queries)
     out.config.write_text(json.dumps(out.settings))
     command = [
         sys.executable,
