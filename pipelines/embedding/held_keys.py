@@ -24,7 +24,8 @@ def are_in(keys: np.ndarray, ascending: np.ndarray) -> np.ndarray:
 def last_of_each(batches: Iterable[pa.RecordBatch]) -> np.ndarray:
     """Rows of `KEYS` -> for each key, ascending, its row in the file of the highest number: `HELD` (keys,).
 
-    What is in memory are the keys of a part, which are `splits.PART` at most, and as many rows more.
+    What is in memory are the keys of a part, which are `splits.PART` at most, and as many rows more: of four million
+    rows 284 MiB, and 502 of 20 million among which each key comes five times.
     """
     held = np.empty(0, HELD)
     waiting: list[np.ndarray] = []

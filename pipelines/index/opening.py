@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -26,42 +27,41 @@ from .shard import OFFSETS, ORIGINS, IndexShard, open_index_shard, read_items, r
 from .stored import FILES, SIZES, read_vectors
 
 _MOST_KEPT = 1 << 30
-_kept: dict[tuple[str, str, str], IndexShard] | None = None
-"""Root, path and digest of the manifest -> what was opened within `kept_open`."""
+_kept: ContextVar[dict[tuple[str, str, str], IndexShard] | None] = ContextVar("kept", default=None)
+"""Root, path and digest of the manifest -> what this thread opened within `kept_open`."""
 
 
 @contextlib.contextmanager
 def kept_open() -> Iterator[None]:
-    """Within it, what this process opened is not opened again: its files are checked once.
+    """Within it, what this thread opened is not opened again: its files are checked once.
 
     What is kept takes an eighth of the memory at most, and no more than 1 GiB. A night in which an index shard grows
     opens it to grow, and then for a sample of queries as it is served before and after.
     """
-    global _kept
-    _kept = {}
+    before = _kept.set({})
     try:
         yield
     finally:
-        _kept = None
+        _kept.reset(before)
 
 
 def let_go() -> None:
     """Closes what is kept open until now."""
-    if _kept:
-        _kept.clear()
+    (_kept.get() or {}).clear()
 
 
 def _kept_open(root: str, ref: IndexRef, hidden: np.ndarray) -> IndexShard | None:
     """An index shard that is kept, with other items hidden."""
-    one = (_kept or {}).get((root, ref.path, ref.manifest_sha256))
+    one = (_kept.get() or {}).get((root, ref.path, ref.manifest_sha256))
     return one and IndexShard(one.searcher, one.items, one.manifest, one.offsets, hidden, one.origins)
 
 
 def _keep(root: str, ref: IndexRef, shard: IndexShard) -> IndexShard:
-    if _kept is not None:
-        held = sum(memory_of(one.manifest) for one in list(_kept.values()))
+    kept = _kept.get()
+    if kept is not None:
+        held = sum(memory_of(one.manifest) for one in kept.values())
         if held + memory_of(shard.manifest) <= min(_MOST_KEPT, memory() // 8):
-            _kept[root, ref.path, ref.manifest_sha256] = shard
+            kept[root, ref.path, ref.manifest_sha256] = shard
     return shard
 
 

@@ -20,7 +20,7 @@ from lookalike.model.images.isolated import decode
 SAMPLES = mutate_images.samples()
 EXPLAINED = {
     "multipage_rgb.tif": "planar samples of 64 bits, of which the other libraries give back no picture",
-    "rtdose_expb_1frame.dcm": "samples of 32 bits, which dcmj2pnm, where it is installed, shows modulo 256",
+    "rtdose_expb_1frame.dcm": "samples of 32 bits, whose levels wrap around in dcmj2pnm, where that is installed",
 }
 
 

@@ -348,7 +348,7 @@ CHANGES: dict[str, list[Change]] = {
             "what is hidden since last night is in the sample's answers",
         ),
         worse("if held + memory_of(shard.manifest) <=", "if held <=", "a night takes memory for two indexes"),
-        worse("        _kept.clear()", "        pass", "an index shard is built beside those that grew"),
+        worse("(_kept.get() or {}).clear()", "pass", "an index shard is built beside those that grew"),
         wrong(
             "_keep(root, ref, open_index_shard(local, manifest, hidden))",
             "_keep(root, ref, open_index_shard(local, None, hidden))",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -124,6 +125,21 @@ def test_what_is_kept_open_is_checked_once_and_hides_what_each_generation_hides(
             open_index(root, ref)
     with pytest.raises(LookalikeError, match=r"items\.arrow"):
         open_vectors_of(root, ref)
+
+
+def test_what_one_thread_keeps_open_is_not_in_the_way_of_another(tmp_path):
+    ref = SmallStore(tmp_path).index("ab")
+    with kept_open():
+        kept = open_index(str(tmp_path), ref).searcher
+
+        def meanwhile():
+            with kept_open():
+                first, again = (open_index(str(tmp_path), ref).searcher for _ in range(2))
+            return first is again is not kept
+
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(meanwhile).result()
+        assert open_index(str(tmp_path), ref).searcher is kept
 
 
 def test_no_more_is_kept_open_than_may_be(tmp_path, monkeypatch):
