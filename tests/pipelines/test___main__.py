@@ -39,6 +39,23 @@ def command():
 lookalike.cli.main.main = command
 __main__.main()
 """
+MULTIPLY = """
+import sys, time
+from types import ModuleType
+from lookalike import __main__
+
+def command():
+    import numpy as np
+    square = np.ones((1000, 1000), np.float32)
+    square @ square
+    before = time.process_time()
+    time.sleep(0.3)
+    print(time.process_time() - before)
+
+commands = sys.modules["lookalike.cli.main"] = ModuleType("main")
+commands.main = command
+__main__.main()
+"""
 
 
 def test_a_command_that_uses_duckdb_prints_nothing_of_its_own_at_the_end():
@@ -53,3 +70,8 @@ def test_no_file_gets_the_number_of_a_stream_that_was_closed(tmp_path, closed):
     found = (tmp_path / "found").read_text().split(" ")
     assert [place == os.devnull or place.startswith("pipe:") for place in found] == [True] * 3
     assert done.stderr.strip() == (b"" if "2>" in closed else b"x")
+
+
+def test_threads_that_multiplied_leave_the_cores_to_others():
+    done = subprocess.run([sys.executable, "-c", MULTIPLY], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.03
