@@ -60,6 +60,9 @@ def _over(searcher: Searcher, numbers: np.ndarray) -> Searcher:
 
 
 def _some(vectors: Vectors, numbers: np.ndarray) -> Vectors:
+    """Vectors by their numbers, at least one; not copied where none between the first and the last is left out."""
+    first, end = int(numbers[0]), int(numbers[-1]) + 1
+    part = slice(first, end) if end - first == len(numbers) else numbers
     if isinstance(vectors, StoredVectors):
-        return StoredVectors(vectors.codes[numbers], vectors.multipliers, vectors.unit)
-    return np.asarray(vectors)[numbers]
+        return StoredVectors(vectors.codes[part], vectors.multipliers, vectors.unit)
+    return np.asarray(vectors)[part]
