@@ -1,4 +1,4 @@
-"""Quality against speed: networks and sizes of pictures, int8 by TFLite and by OpenVINO, and float.
+"""Quality against speed: networks and sizes of pictures, int8 by TFLite and by OpenVINO, bfloat16, and float.
 
     python benchmarks/quality_speed.py [--network ...] [--size ...] [--images N] [--plot FILE.png] [--json FILE]
     python benchmarks/quality_speed.py --network efficientnet_lite0 --size 128 224 --images 800
@@ -7,12 +7,14 @@ The first takes half an hour on 2 cores, the second some minutes. The corpus is 
 item is relevant if it is of the query's class; search is exact. Each variant has a projection to 256 dimensions of its
 own, fitted on the same photographs; `with OpenVINO's` is the mAP with the projection that a bundle of several variants
 has. Rates are of the network with a thread a core, without decoding, variants in turns; the median of the rounds.
+bfloat16 is OpenVINO's, of the float network, where the processor has it; no bundle has it as a variant.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 
 import common
 import numpy as np
+import peer_networks
 
 from lookalike.encoder.build import NetworkChoice, Sample, build_encoder, sample_images
 from lookalike.model.cores import cores
@@ -29,6 +32,7 @@ from lookalike.model.encoder.projection import PCA, Projection, unit_length
 from lookalike.model.measuring.retrieval_metrics import average_precision, hit_rate_at_k
 
 VARIANTS = {"int8": "int8, TFLite", "openvino": "int8, OpenVINO", "float": "float, TensorFlow"}
+BFLOAT16 = "bfloat16, OpenVINO"
 DIM = 256
 
 
@@ -43,7 +47,32 @@ class Photographs:
             self.pixels = np.stack(list(pixels))[:, None]
 
 
-def features(encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
+class Bfloat16:
+    """The float network of a bundle, computed in bfloat16."""
+
+    def __init__(self, bundle: Path, encoder: Encoder) -> None:
+        self._make = peer_networks.openvino(bundle, encoder.preprocess, cores(), "bf16")
+        self._of_thread = threading.local()
+
+    @staticmethod
+    def is_here() -> bool:
+        """Whether this processor has it; elsewhere OpenVINO computes in float32 without a word."""
+        import openvino
+
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """As `Encoder.features`, for one variant of each picture."""
+        if not hasattr(self._of_thread, "run"):
+            self._of_thread.run = self._make()
+        size, parts = peer_networks.BATCH, []
+        for start in range(0, len(pixels), size):
+            batch = pixels[start : start + size, 0]
+            parts.append(self._of_thread.run(np.resize(batch, (size, *batch.shape[1:])))[: len(batch)])
+        return unit_length(np.concatenate(parts))
+
+
+def features(encoder: Encoder | Bfloat16, pixels: np.ndarray) -> np.ndarray:
     """The features of all pictures, on all cores."""
     parts = np.array_split(pixels, max(1, len(pixels) // (8 * BATCH)))
     with ThreadPoolExecutor(cores()) as pool:
@@ -62,7 +91,7 @@ def quality(
     )
 
 
-def rates(encoders: dict[str, Encoder], pixels: np.ndarray, rounds: int) -> dict[str, float]:
+def rates(encoders: dict[str, Encoder | Bfloat16], pixels: np.ndarray, rounds: int) -> dict[str, float]:
     """Images a second of each network."""
     seconds: dict[str, list[float]] = {variant: [] for variant in encoders}
     with ThreadPoolExecutor(cores()) as pool:
@@ -83,20 +112,23 @@ def measure(
     folder = work / f"{network}-{size}"
     recipe = BundleRecipe(network, dim=None, variant="openvino", instructions=instructions)
     build_encoder(folder, NetworkChoice(network, preprocessing=spec), Sample(str(data / "train")), recipe)
-    encoders = {variant: Encoder.load(folder, variant=variant) for variant in VARIANTS}
-    corpus, queries = (Photographs(data / part, count, encoders["int8"]) for part in ("train", "validation"))
+    bundles = {variant: Encoder.load(folder, variant=variant) for variant in VARIANTS}
+    encoders: dict[str, Encoder | Bfloat16] = {**bundles}
+    if Bfloat16.is_here():
+        encoders["bfloat16"] = Bfloat16(folder, bundles["float"])
+    corpus, queries = (Photographs(data / part, count, bundles["int8"]) for part in ("train", "validation"))
     relevant = queries.classes[:, None] == corpus.classes
     found = {v: [features(e, part.pixels) for part in (corpus, queries)] for v, e in encoders.items()}
     projections = {variant: PCA(DIM).fit(of_corpus) for variant, (of_corpus, _) in found.items()}
     speeds = rates(encoders, corpus.pixels[: 8 * BATCH], rounds)
     rows = []
-    for variant, title in VARIANTS.items():
+    for variant in encoders:
         hit_rate, mean_precision = quality(projections[variant], *found[variant], relevant)
         rows.append(
             {
                 "network": network,
                 "pixels": size,
-                "variant": title,
+                "variant": VARIANTS.get(variant, BFLOAT16),
                 "hit rate at 1": hit_rate,
                 "mAP": mean_precision,
                 "with OpenVINO's": quality(projections["openvino"], *found[variant], relevant)[1],
