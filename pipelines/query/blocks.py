@@ -102,18 +102,25 @@ def unique(blocks: Iterator[Block]) -> Iterator[Block]:
     """
     seen: set[str] = set()
     for block in blocks:
-        again = np.zeros(len(block.ids), bool)
-        is_first = block.is_first
-        for i, query_id in enumerate(block.ids):
-            again[i] = query_id in seen if is_first[i] else again[i - 1]
-            seen.add(query_id)
-        if again.any():
-            repeated = block.only(again & is_first)
-            failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
-            kept = block.only(~again)
-            block = with_failures(kept, sorted([*block.failures, *failures]))
+        ids = set(block.ids)
+        if len(ids) < len(block.ids) or not seen.isdisjoint(ids):
+            block = _without_repeated(block, seen)
+        seen |= ids
         if block.ids or block.failures:
             yield block
+
+
+def _without_repeated(block: Block, seen: set[str]) -> Block:
+    """A block whose queries with an id that is among `seen`, or came before, have become failures."""
+    again = np.zeros(len(block.ids), bool)
+    is_first = block.is_first
+    here: set[str] = set()
+    for i, query_id in enumerate(block.ids):
+        again[i] = query_id in seen or query_id in here if is_first[i] else again[i - 1]
+        here.add(query_id)
+    repeated = block.only(again & is_first)
+    failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
+    return with_failures(block.only(~again), sorted([*block.failures, *failures]))
 
 
 def unsearchable(vectors: np.ndarray, metric: str) -> dict[int, str]:

@@ -115,9 +115,9 @@ def vectors_of_groups(
             at = start
             for batch in batches:
                 numbers = range(before + at, before + at + len(batch))
-                names = [str(number) for number in numbers]
-                unusable: dict[int, str] = {}
-                if id_column is not None:
+                if id_column is None:
+                    names, unusable = [str(number) for number in numbers], dict[int, str]()
+                else:
                     names, unusable = ids_of(_short(batch[id_column], info.path), numbers)
                 yield _checked(names, batch[column], dim, metric, unusable, at)
                 at += len(batch)
