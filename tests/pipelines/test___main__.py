@@ -56,6 +56,26 @@ commands = sys.modules["lookalike.cli.main"] = ModuleType("main")
 commands.main = command
 __main__.main()
 """
+ENDS = """
+import atexit, sys, threading, time
+from pathlib import Path
+from types import ModuleType
+from lookalike import __main__
+
+def later():
+    time.sleep(0.2)
+    Path("thread").touch()
+
+def command():
+    atexit.register(Path("closed").touch)
+    threading.Thread(target=later).start()
+    print("said", end="")
+    END
+
+commands = sys.modules["lookalike.cli.main"] = ModuleType("main")
+commands.main = command
+__main__.main()
+"""
 
 
 def test_a_command_that_uses_duckdb_prints_nothing_of_its_own_at_the_end():
@@ -75,3 +95,28 @@ def test_no_file_gets_the_number_of_a_stream_that_was_closed(tmp_path, closed):
 def test_threads_that_multiplied_leave_the_cores_to_others():
     done = subprocess.run([sys.executable, "-c", MULTIPLY], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("pass", 0),
+        ("sys.exit()", 0),
+        ("sys.exit(4)", 4),
+        ("sys.exit('no')", 1),
+        ("1 / 0", 1),
+    ],
+)
+def test_what_is_open_is_closed_and_the_code_is_the_commands(tmp_path, end, code):
+    program = ENDS.replace("END", end)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (code, b"said")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["closed", "thread"]
+
+
+def test_what_cannot_be_said_at_the_end_is_an_error(tmp_path):
+    command = [sys.executable, "-c", ENDS.replace("END", "pass")]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, env=buffered, check=False)
+    assert done.returncode == 120
