@@ -111,13 +111,15 @@ def unique(blocks: Iterator[Block]) -> Iterator[Block]:
 
 
 def _without_repeated(block: Block, seen: set[str]) -> Block:
-    """A block whose queries with an id that is among `seen`, or came before, have become failures."""
+    """A block whose queries with an id that is among `seen`, or came before in it, have become failures."""
     again = np.zeros(len(block.ids), bool)
     is_first = block.is_first
     here: set[str] = set()
     for i, query_id in enumerate(block.ids):
         again[i] = query_id in seen or query_id in here if is_first[i] else again[i - 1]
         here.add(query_id)
+    if not again.any():
+        return block
     repeated = block.only(again & is_first)
     failures = map(duplicate, repeated.numbers.tolist(), repeated.ids)
     return with_failures(block.only(~again), sorted([*block.failures, *failures]))
