@@ -113,10 +113,11 @@ def add(store: str, ids: Iterable[str], reason: str = "", now: datetime | None =
     with briefly(files.join(store, _LOCK), "exclude add"):
         rows = {row["item_id"]: row for row in _read(store).to_pylist()}
         new = [item_id for item_id in asked if item_id not in rows]
+        known = tuple(item_id for item_id in asked if item_id in rows)
         if new:
             rows |= {item_id: {"item_id": item_id, "since": since, "reason": reason} for item_id in new}
             _write(store, pa.Table.from_pylist([rows[item_id] for item_id in sorted(rows)], schema=SCHEMA))
-    return Change(tuple(new), tuple(i for i in asked if i not in set(new)))
+    return Change(tuple(new), known)
 
 
 def remove(store: str, ids: Iterable[str]) -> Change:

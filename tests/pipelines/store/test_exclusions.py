@@ -68,6 +68,25 @@ def test_what_can_be_no_id_is_refused_and_nothing_is_added(path, wrong):
     assert excluded_ids(path).to_pylist() == []
 
 
+class Hashed(str):
+    """An id that counts how often a set or a dict asks where it belongs."""
+
+    __slots__ = ()
+    times = 0
+
+    def __hash__(self) -> int:
+        Hashed.times += 1
+        return super().__hash__()
+
+
+@pytest.mark.parametrize("change", [add, remove])
+def test_what_an_id_costs_does_not_grow_with_the_list(path, change):
+    add(path, ["0", "1"])
+    Hashed.times = 0
+    change(path, [Hashed(i) for i in range(1000)])
+    assert Hashed.times < 20_000
+
+
 def test_two_that_add_at_once_lose_nothing(path):
     script = (
         "import sys; from lookalike.store.exclusions import add\n"
