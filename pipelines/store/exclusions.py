@@ -105,10 +105,11 @@ def add(store: str, ids: Iterable[str], reason: str = "", now: datetime | None =
         now: None asks the clock.
 
     Raises:
-        LookalikeError: if an id is empty or not UTF-8, or the list is damaged.
+        LookalikeError: if an id is empty, an id or the reason not UTF-8, or the list is damaged.
         OSError: if the store cannot be written; then the list is as before.
     """
     asked = _checked(ids)
+    _check_utf8(reason, "a reason")
     since = (now or datetime.now(timezone.utc)).replace(microsecond=0)
     with briefly(files.join(store, _LOCK), "exclude add"):
         rows = {row["item_id"]: row for row in _read(store).to_pylist()}
@@ -141,12 +142,17 @@ def remove(store: str, ids: Iterable[str]) -> Change:
 def _checked(ids: Iterable[str]) -> list[str]:
     asked = list(dict.fromkeys(ids))
     for item_id in asked:
-        try:
-            if not item_id.encode():
-                raise LookalikeError("Expected item ids. Received: an empty one")
-        except UnicodeEncodeError:
-            raise LookalikeError(f"Expected an item id in UTF-8. Received: {item_id!r}") from None
+        if not item_id:
+            raise LookalikeError("Expected item ids. Received: an empty one")
+        _check_utf8(item_id, "an item id")
     return asked
+
+
+def _check_utf8(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise LookalikeError(f"Expected {what} in UTF-8. Received: {text!r}") from None
 
 
 def _write(store: str, table: pa.Table) -> None:

@@ -68,6 +68,12 @@ def test_what_can_be_no_id_is_refused_and_nothing_is_added(path, wrong):
     assert excluded_ids(path).to_pylist() == []
 
 
+def test_a_reason_that_is_no_text_is_refused(path):
+    with pytest.raises(LookalikeError, match="Expected a reason in UTF-8"):
+        add(path, ["a"], "caf\udce9")
+    assert excluded_ids(path).to_pylist() == []
+
+
 class Hashed(str):
     """An id that counts how often a set or a dict asks where it belongs."""
 
