@@ -45,7 +45,7 @@ def diverse_order(
         chosen = np.where(left.any(axis=1), worth.argmax(axis=1), step)
         order[:, step] = chosen
         left[queries, chosen] = False
-        if step + 1 < order.shape[1]:
+        if step + 1 < order.shape[1] and left.any():
             of_chosen = vectors[np.maximum(rows[queries, chosen], 0)]
             found = pair_scores(vectors, of_chosen, np.where(left, rows, -1), metric)
             like = np.maximum(like, nearness(found, metric).astype(np.float64))

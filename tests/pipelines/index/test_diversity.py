@@ -56,6 +56,12 @@ def test_a_copy_comes_after_what_is_less_near_but_new():
     assert diverse_order(near, rows, vectors, "cosine", 1.0, 3).tolist() == [[0, 1, 2]]
 
 
+def test_where_no_query_has_a_match_there_is_nothing_to_choose():
+    near, rows = np.full((2, 3), -np.inf, np.float32), np.full((2, 3), -1)
+    order = diverse_order(near, rows, np.empty((0, 2), np.float32), "cosine", 0.5, 2)
+    assert order.tolist() == [[0, 1], [0, 1]]
+
+
 def test_an_order_that_re_ranking_made_stays_where_nothing_is_to_be_diverse():
     vectors = np.eye(3, dtype=np.float32)
     near, rows = np.array([[0.2, 0.9, 0.5]], np.float32), np.array([[0, 1, 2]])
