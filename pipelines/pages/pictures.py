@@ -73,16 +73,20 @@ def each_query(
 ) -> Iterator[tuple[str, bytes | PartOfImage]]:
     """Ids and pictures of queries; the album is told where they have none, and of items that are taken down.
 
+    A picture that asks under the id of an item counts as that item's, as with `exclude_self`.
+
     Raises:
         LookalikeError, OSError: as the readers of queries.
     """
+    down = set(exclusions.excluded_ids(config.store).to_pylist())
+    album.refuse(QUERY, [query_id for query_id in query_ids if query_id in down], _DOWN)
+    query_ids = [query_id for query_id in query_ids if query_id not in down]
     kind = kind_of(path)
     table = query_table(path) if kind == "table" else None
     if kind == "images":
         yield from each_query_picture(config, generation, path, query_ids)
     elif kind == "ids" or (table and table.content == "item_id"):
         items = table_items(table, query_ids) if table else {query_id: query_id for query_id in query_ids}
-        down = set(exclusions.excluded_ids(config.store).to_pylist())
         album.refuse(QUERY, [query_id for query_id, item_id in items.items() if item_id in down], _DOWN)
         asked: dict[str, list[str]] = {}
         for query_id, item_id in items.items():

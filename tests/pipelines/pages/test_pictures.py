@@ -78,11 +78,20 @@ def test_of_a_query_with_a_box_the_part_is_shown(published, pictures, tmp_path) 
     assert (picture.width, picture.height) == (9, 8)
 
 
-def test_queries_that_are_items_which_were_taken_down_are_not_shown(copied, tmp_path) -> None:
+def test_queries_that_are_items_which_were_taken_down_are_not_shown(copied, pictures, tmp_path) -> None:
     add(str(copied.store), ["p04.jpg"])
     (tmp_path / "ids.txt").write_text("p04.jpg\np05.jpg\n")
     (tmp_path / "items.csv").write_text("query_id,item_id\na,p04.jpg\nb,p05.jpg\n")
-    for path, down, there in (("ids.txt", "p04.jpg", "p05.jpg"), ("items.csv", "a", "b")):
+    (tmp_path / "photos").mkdir()
+    for name in ("p04.jpg", "p05.jpg"):
+        (tmp_path / "photos" / name).write_bytes(pictures[name])
+    (tmp_path / "paths.csv").write_text("query_id,path\np04.jpg,photos/p04.jpg\np05.jpg,photos/p05.jpg\n")
+    for path, down, there in (
+        ("ids.txt", "p04.jpg", "p05.jpg"),
+        ("items.csv", "a", "b"),
+        ("photos", "p04.jpg", "p05.jpg"),
+        ("paths.csv", "p04.jpg", "p05.jpg"),
+    ):
         album = Album()
         add_queries(
             album, copied.loaded, read_current(str(copied.store)), str(tmp_path / path), [down, there]
