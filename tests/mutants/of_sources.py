@@ -285,7 +285,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/query/blocks.py": [
         wrong(
-            "again[i] = query_id in seen if",
+            "again[i] = query_id in seen or query_id in here if",
             "again[i] = False if",
             "a query id that comes again gives its matches twice",
         ),
@@ -295,9 +295,9 @@ CHANGES: dict[str, list[Change]] = {
             "a query id that comes again in a later block gives its matches twice",
         ),
         wrong(
-            "kept = block.only(~again)",
-            "kept = replace(block.only(~again), vectors=block.vectors[: (~again).sum()])",
-            "behind a repeated id, queries get each other's matches",
+            "with_failures(block.only(~again),",
+            "with_failures(block.only(np.arange(len(again)) < (~again).sum()),",
+            "behind a repeated id, a query is lost",
         ),
         worse(
             '    if metric == "cosine":\n        zeros',
@@ -305,8 +305,8 @@ CHANGES: dict[str, list[Change]] = {
             "a vector of zeros fails all the queries of its block",
         ),
         wrong(
-            "again[i] = query_id in seen if is_first[i] else again[i - 1]",
-            "again[i] = query_id in seen",
+            "again[i] = query_id in seen or query_id in here if is_first[i] else again[i - 1]",
+            "again[i] = query_id in seen or query_id in here",
             "the second picture of a query is taken for a duplicate",
         ),
         wrong(
