@@ -40,10 +40,13 @@ def init(
     """
     from ..config.examples import filled_in
     from ..sources import SourceOptions, find_shards
+    from ..sources.folder import check_outside
 
     if out.exists():
         raise LookalikeError(f"Expected a new file. Received: {out}, which is there; nothing was changed")
-    find_shards(images, SourceOptions())
+    shards = find_shards(images, SourceOptions())
+    check_outside(shards, "--store", store)
+    check_outside(shards, "--encoder", encoder)
     files.write_bytes(str(out), filled_in(images, encoder, store, str(out)).encode())
     name = shlex.quote(str(out))
     say(

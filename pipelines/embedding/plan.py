@@ -18,6 +18,7 @@ from lookalike.model.errors import LookalikeError
 from ..config.job import Config
 from ..sources import find_shards
 from ..sources.fields import escape
+from ..sources.folder import check_outside
 from ..sources.shard_list import ShardList
 from ..store.note_listing import finished_shards
 from ..store.notes import EmbeddedShard
@@ -70,8 +71,8 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
         trust: `metadata` or `content`, in place of `corpus.trust`.
 
     Raises:
-        LookalikeError: if a shard pattern matches nothing, a name is not UTF-8, or the encoder is no bundle, or wants
-            augmentation of vectors that are not compared by cosine.
+        LookalikeError: if a shard pattern matches nothing, a name is not UTF-8, the store lies among the images, or the
+            encoder is no bundle, or wants augmentation of vectors that are not compared by cosine.
     """
     manifest = read_manifest(config.encoder)
     encoder = fingerprint(manifest)
@@ -87,6 +88,7 @@ def make_plan(config: Config, trust: str | None = None) -> Plan:
     del options["images_per_shard"], options["format"], options["follow_links"]
     digest = sha256_json({**options, "max_pixels": config.corpus.max_pixels})
     shards = find_shards(config.corpus.shards, config.corpus.source_options())
+    check_outside(shards, "a store", config.store)
     for shard in shards:
         # Tables and manifests hold the names as text.
         if escape(shard.name) != shard.name:

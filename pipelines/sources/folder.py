@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
 from ..filesystem.files import FileInfo
@@ -14,6 +17,7 @@ from .fields import Stored, build, escape
 from .opening import NotAsListedError, open_listed
 from .records import Record, Reject
 from .roots import absolute, relative_path
+from .walk import is_in
 
 
 def extension(path: str) -> str:
@@ -81,6 +85,30 @@ def virtual_shards(root: str, images: list[FileInfo], images_per_shard: int) -> 
     """
     parts = cut([relative_path(root, file.path) for file in images], images_per_shard)
     return [Shard(f"{absolute(root)}#{name}", "folder", tuple(images[part]), root) for name, part in parts]
+
+
+def check_outside(shards: Iterable[Shard], what: str, place: str) -> None:
+    """Refuses a folder of ours whose files would be listed as images of the corpus; a hidden one's are not.
+
+    Args:
+        shards: of the corpus.
+        what: what the folder is, for the error.
+        place: the folder, which need not be there yet.
+
+    Raises:
+        LookalikeError: if it is a folder of images, or lies below one.
+    """
+    for root in sorted({shard.root for shard in shards if shard.format == "folder"}):
+        above, inside = map(_real, (root, place))
+        if is_in(inside, above) and extension(relative_path(above, inside)) != "hidden":
+            raise LookalikeError(
+                f"Expected {what} outside of the folder of images {escape(root)}, which lists all files below it. "
+                f"Received: {escape(place)}"
+            )
+
+
+def _real(path: str) -> str:
+    return absolute(path if files.is_remote(path) else os.path.realpath(path.removeprefix("file://")))
 
 
 def read(shard: Shard, options: SourceOptions) -> Iterator[Record | Reject]:

@@ -54,6 +54,19 @@ def test_init_refuses_what_holds_no_images_before_it_writes(tmp_path):
     assert not (tmp_path / "job.yaml").exists()
 
 
+@pytest.mark.parametrize("given", [(), ("--store", "/elsewhere/store")])
+def test_init_refuses_a_store_and_an_encoder_among_the_images(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    outcome = run("init", ".", *given)
+    assert outcome.code == 2
+    what, place = ("--encoder", "encoders/lite0") if given else ("--store", "store")
+    assert f"Expected {what} outside of the folder of images ." in outcome.sentence
+    assert outcome.sentence.endswith(f"Received: {place}")
+    assert not (tmp_path / "lookalike.yaml").exists()
+    assert run("init", ".", "--store", ".search/store", "--encoder", "../encoder").code == 0
+
+
 def test_job_files_are_those_of_the_clone_or_those_of_the_wheel(tmp_path, monkeypatch):
     assert example("demo.yaml") == ROOT / "config" / "demo.yaml"
     (tmp_path / "wheel").mkdir()

@@ -68,6 +68,17 @@ def test_a_shard_whose_file_name_is_not_utf8_is_refused(job):
     assert done.sentence.endswith("caf\\xe9.tfrecord")
 
 
+def test_a_store_among_the_images_is_refused_before_anything_is_embedded(job, tmp_path, pictures):
+    (tmp_path / "photos").mkdir()
+    for name, data in pictures.items():
+        (tmp_path / "photos" / name).write_bytes(data)
+    places = [f"corpus.shards={tmp_path}/photos", f"store={tmp_path}/photos/store"]
+    refused = job.run("embed", *[word for place in places for word in ("--set", place)])
+    assert refused.code == 2
+    assert "Expected a store outside of the folder of images" in refused.sentence
+    assert not list((tmp_path / "photos" / "store").rglob("*.parquet"))
+
+
 def test_a_plan_tells_what_is_finished_what_changed_and_what_is_new(copied):
     shutil.copytree(copied.settings["corpus"]["shards"], copied.shards, dirs_exist_ok=True)
     copied.set(corpus={"shards": str(copied.shards)})
