@@ -72,7 +72,9 @@ def _csv_named(path: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, csv.Error, ValueError) as error:
-        raise LookalikeError(f"{path}: expected CSV with a header, in UTF-8. Received: {error}") from None
+        raise LookalikeError(
+            f"{path}: expected CSV with commas and a header, in UTF-8. Received: {error}"
+        ) from None
 
 
 def _checked_header(file: BinaryIO) -> list[str]:

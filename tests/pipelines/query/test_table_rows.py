@@ -202,8 +202,12 @@ def test_our_columns_stand_before_what_is_carried_whatever_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("content", "name", "said"),
     [
-        ("path,a\nx,1\ny\n", "t.csv", "expected CSV with a header, in UTF-8. Received: CSV parse error"),
-        (b"path\ncaf\xe9\n", "t.csv", "expected CSV with a header, in UTF-8"),
+        (
+            "path,a\nx,1\ny\n",
+            "t.csv",
+            "expected CSV with commas and a header, in UTF-8. Received: CSV parse error",
+        ),
+        (b"path\ncaf\xe9\n", "t.csv", "expected CSV with commas and a header, in UTF-8"),
         (b'{"path": "caf\xe9"}', "t.jsonl", "expected JSON in line 1"),
         (b"\xff\xfe\x00", "t.csv", "Expected text in UTF-8 or UTF-16"),
         (
@@ -255,7 +259,7 @@ def test_a_line_that_is_too_long_is_a_sentence(rows, monkeypatch):
     monkeypatch.setattr(table_rows, "MOST_ROW", 100)
     with pytest.raises(LookalikeError, match="Expected lines of at most 100 bytes"):
         rows('{"path": "x"}\n' + json.dumps({"path": "y" * 200}), "t.jsonl")
-    with pytest.raises(LookalikeError, match="expected CSV with a header"):
+    with pytest.raises(LookalikeError, match="expected CSV with commas and a header"):
         rows("path,a\n" + "x," + "y" * 500 + "\n" + "x,z\n" * 100)
 
 

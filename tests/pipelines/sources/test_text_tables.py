@@ -42,7 +42,8 @@ def test_rows_before_a_broken_one_come():
     _, batches = read_csv("t.csv", io.BytesIO(b"a,b\n" + b"x,y\n" * 99 + b"z\n"), 64)
     assert next(batches).num_rows
     with pytest.raises(
-        LookalikeError, match=r"t\.csv: expected CSV with a header, in UTF-8\. Received: CSV parse error"
+        LookalikeError,
+        match=r"t\.csv: expected CSV with commas and a header, in UTF-8\. Received: CSV parse error",
     ):
         list(batches)
 
