@@ -7,6 +7,7 @@ import io
 import json
 import math
 import tarfile
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class PackSummary:
         rows_without_image: metadata rows that name no image of the folder.
         first_without_image: the first few of their names.
         images_without_row: images that no metadata row names; 0 if there is no metadata file.
+        encoded_otherwise: of the rows that name no image, those that would if accents were encoded in one way.
     """
 
     images: int
@@ -68,6 +70,7 @@ class PackSummary:
     rows_without_image: int
     first_without_image: tuple[str, ...]
     images_without_row: int
+    encoded_otherwise: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ def pack(
     write_note(out, parts)
     ids = {image.item_id for image in plan}
     lone = [path for path in table.rows if path not in ids]
+    composed = {unicodedata.normalize("NFC", path) for path in ids} if lone else set()
     return PackSummary(
         images=totals["images"],
         bytes=totals["bytes"],
@@ -168,6 +172,7 @@ def pack(
         rows_without_image=len(lone),
         first_without_image=tuple(lone[:3]),
         images_without_row=len(ids - table.rows.keys()) if metadata else 0,
+        encoded_otherwise=sum(unicodedata.normalize("NFC", path) in composed for path in lone),
     )
 
 
@@ -187,8 +192,8 @@ def _check_out(out: str, present: Iterable[str], own: Set[str]) -> None:
     foreign = sorted(path for path in present if path not in own and folder.extension(path) != "hidden")
     if foreign:
         raise LookalikeError(
-            f"Expected {out} to be empty or to hold just shards that an earlier pack noted in {NOTE}: remove "
-            f"the folder or name another. Received: {escape(foreign[0])}"
+            f"Expected {out} to be empty or to hold just shards that an earlier pack noted in {NOTE}: name "
+            f"another folder. Received: {escape(foreign[0])}"
         )
 
 
@@ -304,6 +309,11 @@ def pack_report(summary: PackSummary, out: str) -> str:
             f"{summary.images_without_row:,} images without a row"
         )
     lines += [f"             no image is called {name!r}" for name in summary.first_without_image]
+    if summary.encoded_otherwise:
+        lines.append(
+            f"             {summary.encoded_otherwise:,} of these rows differ from an image only in how accents are "
+            f"encoded: write them as the files are called"
+        )
     return printable_lines([*lines, *_for_the_job_file(summary.metadata)])
 
 

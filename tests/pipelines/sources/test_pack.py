@@ -83,6 +83,25 @@ def test_a_csv_is_joined_by_path_and_what_does_not_match_is_counted(here, format
     ]
 
 
+def test_a_row_whose_accents_are_encoded_otherwise_is_told_so(here):
+    Path("images/ü.jpg").write_bytes(b"x")
+    Path("rows.csv").write_text("path,n\nu\u0308.jpg,1\ngone.jpg,2\n")
+    summary = pack("images", "out", format="parquet", metadata="rows.csv")
+    assert (summary.rows_without_image, summary.encoded_otherwise) == (2, 1)
+    assert "1 of these rows differ from an image only in how accents are encoded" in pack_report(
+        summary, "out"
+    )
+    Path("rows.csv").write_text("path,n\nü.jpg,1\ngone.jpg,2\n")
+    summary = pack("images", "out", format="parquet", metadata="rows.csv")
+    assert summary.encoded_otherwise == 0
+    assert "accents" not in pack_report(summary, "out")
+
+
+def test_the_folder_of_images_is_never_told_to_be_removed(here):
+    with pytest.raises(LookalikeError, match=r"name another folder\. Received: a\.jpg"):
+        pack("images", "images", format="parquet")
+
+
 def test_keys_of_a_csv_that_look_like_numbers_or_dates_stay_text(here):
     Path("rows.csv").write_text("id,n\n007,1\n2024-01-05,2\n")
     assert pack("images", "out", format="parquet", metadata="rows.csv").rows_without_image == 2
@@ -180,8 +199,8 @@ def test_json_lines_may_lack_fields(here, format):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("r.csv", b"", "expected CSV with a header"),
-        ("r.csv", b"path,n\na.jpg\n", "expected CSV with a header"),
+        ("r.csv", b"", "expected CSV with commas and a header"),
+        ("r.csv", b"path,n\na.jpg\n", "expected CSV with commas and a header"),
         ("r.csv", b"path,n\na\xff.jpg,1\n", "in UTF-8"),
         ("r.csv", b"path,n\na.jpg,\xff\n", "in UTF-8. Received: 'utf-8' codec"),
         ("r.csv", b"n\n1\n", "relative paths, named one of path, file, .* Received: n"),
@@ -338,7 +357,7 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(here, other):
     Path("out", other).write_text("mine")
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     Path("images/a.jpg").unlink()
-    with pytest.raises(LookalikeError, match=rf"remove the folder or name another\. Received: {other}"):
+    with pytest.raises(LookalikeError, match=rf"name another folder\. Received: {other}"):
         pack("images", "out", format="webdataset")
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
 
@@ -348,7 +367,7 @@ def test_without_its_note_a_shard_of_the_same_name_is_somebody_elses(here):
     assert pack("images", "out", format="tfrecord").unchanged == 1
     Path("out", NOTE).unlink()
     Path(shard).write_text("mine")
-    with pytest.raises(LookalikeError, match="remove the folder or name another"):
+    with pytest.raises(LookalikeError, match="name another folder"):
         pack("images", "out", format="tfrecord")
     assert Path(shard).read_text() == "mine"
 
