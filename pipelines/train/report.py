@@ -135,7 +135,7 @@ def model_card(job: TrainConfig, run: Run, data: TrainingData, history: Sequence
         "## Limits",
         "",
         *notices,
-        "- Classes it has not seen, and images of another kind (drawings, X-rays), were not measured.",
+        "- Classes that are not in the table above, and images of another kind (drawings, X-rays), were not measured.",
         "- It has learned what tells the classes apart: differences within a class may have been lost.",
         "",
     ]

@@ -289,7 +289,11 @@ def test_bad_images_and_missing_labels_are_left_out_and_odd_classes_named(photos
     ):
         assert notice in done.out
         assert notice in (tmp_path / "run" / "card.md").read_text()
-    assert "| unseen | 0 | 2 |" in (tmp_path / "run" / "card.md").read_text()
+    card = (tmp_path / "run" / "card.md").read_text()
+    assert "| unseen | 0 | 2 |" in card
+    assert "- Classes that are not in the table above, and images of another kind" in card, (
+        "unseen was measured"
+    )
     assert read_run(tmp_path / "run").classes == [*CLASSES, "single"]
 
 
