@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class Conditions:
     diversify: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.per_group, Integral):
+            raise LookalikeError(f"Expected per_group, a whole number. Received: {self.per_group!r}")
         if self.per_group < 1 or (self.per_group > 1 and self.group_by is None):
             expected = "at least 1 match of a group" if self.group_by else "a field to group by (--group-by)"
             raise LookalikeError(f"Expected {expected}. Received: {self.per_group} matches of one")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 from lookalike.model.errors import LookalikeError
@@ -76,9 +77,11 @@ class QueryOptions:
     min_probability: float | None = None
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.table_format not in FORMATS:
+        if not isinstance(self.k, Integral) or self.k < 1:
+            raise LookalikeError(f"Expected k, a whole number of 1 or more. Received: {self.k!r}")
+        if self.table_format not in FORMATS:
             raise LookalikeError(
-                f"Expected k of 1 or more and a format of {FORMATS}. Received: {self.k}, {self.table_format}"
+                f"Expected a format of {', '.join(FORMATS)}. Received: {self.table_format!r}"
             )
 
 
