@@ -161,8 +161,8 @@ def _unknown(name: str) -> LookalikeError:
     near = [known[plain] for plain in difflib.get_close_matches(name.lower(), known, n=1)]
     guess = f"; did you mean {near[0]}?" if near else ""
     return LookalikeError(
-        f"Expected a network of {', '.join(available())}, one of keras.applications, or a .keras or .h5 file. "
-        f"Received: network={name}{guess}"
+        f"Expected a network of {', '.join(available())}, one of keras.applications, a .keras or .h5 file or, to build "
+        f"an encoder, a folder of `lookalike train`. Received: network={name}{guess}"
     )
 
 

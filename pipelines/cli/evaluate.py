@@ -119,7 +119,8 @@ def evaluate(
         _evaluate_words(config, text, out, set, bool(queries or relevance))
         return
     if not (queries and relevance):
-        raise LookalikeError("Expected --queries and --relevance, or --text. Received: neither")
+        given = "--queries alone" if queries else "--relevance alone" if relevance else "neither"
+        raise LookalikeError(f"Expected --queries and --relevance, or --text. Received: {given}")
     if plots and importlib.util.find_spec("matplotlib") is None:
         raise LookalikeError("Plots need matplotlib: `pip install matplotlib`, or pass --no-plots")
     settings = Settings(

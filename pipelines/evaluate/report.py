@@ -211,7 +211,7 @@ def _head(evaluation: Mapping[str, Any], settings: Mapping[str, Any]) -> list[st
 def _metrics_table(evaluation: Mapping[str, Any]) -> str:
     metrics = evaluation["metrics"]
     if not metrics:
-        return "no query could be measured\n"
+        return f"no query could be measured: {LEFT_OUT} tells of each why\n"
     by_class = [name for name in ("macro", *GROUPS) if name in next(iter(metrics.values()))]
     rows = [
         [

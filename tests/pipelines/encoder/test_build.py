@@ -70,6 +70,10 @@ def test_a_sample_is_the_same_every_time(pictures, job):
             "neither pooling, weights, layer nor preprocessing for a training run",
         ),
         (["--network", "."], r"Expected a finished training run .* Received: no run\.json there"),
+        (
+            ["--network", "runs/typo"],
+            r"or, to build an encoder, a folder of `lookalike train`\. Received: .*runs/typo",
+        ),
         (["--network", "baseline"], r"Expected a network with trained weights\. Received: baseline"),
     ],
 )

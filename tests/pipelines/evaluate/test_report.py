@@ -106,7 +106,7 @@ def test_steps_are_named_and_no_query_is_told():
     )
     text = as_text(made(found)[0])
     assert "steps        query expansion 5,3" in text
-    assert "no query could be measured" in text
+    assert "no query could be measured: left_out.parquet tells of each why" in text
 
 
 def test_a_comparison_shows_the_difference_and_what_makes_it_doubtful():

@@ -104,6 +104,8 @@ def test_a_job_is_measured_by_a_field_of_its_items(worded, tmp_path, monkeypatch
         ),
         (("--text", "number", "--queries", "x"), "Expected --text with one job, and without --queries"),
         ((), "Expected --queries and --relevance, or --text. Received: neither"),
+        (("--queries", "x"), "Expected --queries and --relevance, or --text. Received: --queries alone"),
+        (("--relevance", "x"), "Expected --queries and --relevance, or --text. Received: --relevance alone"),
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence(worded, tmp_path, options, sentence):
