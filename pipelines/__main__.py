@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import sys
@@ -43,14 +44,15 @@ def main() -> None:
 
 
 def _leave(ended: list[int]) -> None:
-    """Ends this process at once with the code that its command ended with; without one, Python ends it."""
+    """Ends this process at once with the code that its command ended with; without one, Python ends it.
+
+    That code stands also where the streams cannot be written: Python would make it 120.
+    """
     if not ended:
         return
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
     os._exit(ended[0])
 
 

@@ -15,7 +15,7 @@ from lookalike.model.printable import say
 
 from ..filesystem import files
 from ..filesystem.encoding import restart_in_utf8
-from . import logs, native
+from . import logs, native, output
 from .duplicates import duplicates
 from .encoder import encoder_app
 from .evaluate import evaluate
@@ -141,18 +141,33 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if arguments is None:
             restart_in_utf8()
-        app(args=arguments, obj=OWN_PROCESS if arguments is None else None)
+            output.guard()
+        _run(arguments)
     except GateError as error:
         _fail(str(error), error.exit_code)
     except LookalikeError as error:
         _fail(str(error))
     except OSError as error:
         _fail(files.reason(error))
+    except output.OutputError as error:
+        if error.reader_left:
+            sys.exit(output.READER_LEFT)
+        _fail(str(error))
     except SystemExit as stop:
         # typer turns Ctrl-C into this, without a word.
         if stop.code == INTERRUPTED:
             what, code = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
             _fail(f"{what}; what is finished is kept, run the same command to go on", code)
+        raise
+
+
+def _run(arguments: list[str] | None) -> None:
+    """Runs a command. One that ends well has written all that it printed."""
+    try:
+        app(args=arguments, obj=OWN_PROCESS if arguments is None else None)
+    except SystemExit as stop:
+        if not stop.code:
+            sys.stdout.flush()
         raise
 
 

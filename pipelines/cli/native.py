@@ -18,6 +18,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from .output import standard_error
+
 _END = b"\0end of the log\n"
 """What the parent writes last; without it, the parent has crashed."""
 _ONLY_ERRORS = b"\0only errors from now on\n"
@@ -43,7 +45,7 @@ def captured() -> Iterator[None]:
     os.close(readable)
     os.dup2(writable, 2)
     os.close(writable)
-    sys.stderr = open(real, "w", buffering=1, encoding=before.encoding, errors="backslashreplace")  # noqa: SIM115
+    sys.stderr = standard_error(real, before.encoding)
     _move_handlers(before, sys.stderr)
     faulthandler.enable(sys.stderr)
     try:
