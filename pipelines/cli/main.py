@@ -129,20 +129,21 @@ def demo(
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: turns what a user can mend into one sentence and a non-zero exit."""
-    terminated = False
+    received: list[int] = []
 
-    def terminate(*_: object) -> None:
-        nonlocal terminated
-        terminated = True
+    def end(number: int, _: object) -> None:
+        received.append(number)
         raise KeyboardInterrupt
 
     if arguments is None:
-        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGTERM, end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's `&` has it ignored
+            signal.signal(signal.SIGINT, end)
     try:
         if arguments is None:
             restart_in_utf8()
             output.guard()
-        _run(arguments)
+        _run(arguments, received)
     except GateError as error:
         _fail(str(error), error.exit_code)
     except LookalikeError as error:
@@ -153,21 +154,26 @@ def main(arguments: list[str] | None = None) -> None:
         if error.reader_left:
             sys.exit(output.READER_LEFT)
         _fail(str(error))
-    except SystemExit as stop:
-        # typer turns Ctrl-C into this, without a word.
-        if stop.code == INTERRUPTED:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        # typer turns Ctrl-C into this code, without a word, but for one that comes before it has its commands.
+        if isinstance(stop, KeyboardInterrupt) or stop.code == INTERRUPTED:
+            terminated = signal.SIGTERM in received
             what, code = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
             _fail(f"{what}; what is finished is kept, run the same command to go on", code)
         raise
 
 
-def _run(arguments: list[str] | None) -> None:
+def _run(arguments: list[str] | None, received: list[int]) -> None:
     """Runs a command. One that ends well has written all that it printed."""
     try:
         app(args=arguments, obj=OWN_PROCESS if arguments is None else None)
     except SystemExit as stop:
         if not stop.code:
             sys.stdout.flush()
+        raise
+    except Exception:
+        if received:  # Pydantic, for one, makes an error of its own of an interrupt
+            raise KeyboardInterrupt from None
         raise
 
 

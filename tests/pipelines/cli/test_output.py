@@ -9,6 +9,22 @@ import pytest
 from lookalike.cli.output import standard_error
 
 FULL = "No space left on device: standard output"
+SIGNALLED = """
+import os, signal, sys
+from lookalike.cli import main
+
+def command(**_):
+    try:
+        os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+        signal.pause()
+    except KeyboardInterrupt:
+        if sys.argv[2] == "wrapped":
+            raise ValueError("error of a library") from None
+        raise
+
+main.app = command
+main.main()
+"""
 
 
 def ended(*arguments, **streams):
@@ -50,3 +66,14 @@ def test_a_failure_keeps_its_code_whatever_takes_its_words(full, left, tmp_path)
 def test_a_log_that_nothing_takes_is_no_error(full):
     with standard_error(full.fileno(), "utf-8", closefd=False) as errors:
         print("x", file=errors, flush=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "word"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")]
+)
+@pytest.mark.parametrize("how", ["plain", "wrapped"])
+def test_a_signal_has_its_code_whatever_a_library_makes_of_it(name, code, word, how):
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, name, how], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.split(";")[0]) == (code, f"lookalike: error: {word}")
