@@ -102,7 +102,7 @@ def build_augmentation(settings: Augmentation, size: int, seed: int) -> Augment:
     mix = _mix(settings, seeds) if settings.makes_soft_labels else None
     low, high = seed & 0x7FFFFFFF, seed >> 31 & 0x7FFFFFFF
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def augment(pixels: Any, labels: Any, step: Any) -> tuple[Any, Any]:
         seeds.restart(tf.random.experimental.stateless_fold_in([low, high], step))
         pixels = tf.cast(pixels, tf.float32)

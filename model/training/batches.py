@@ -52,7 +52,9 @@ class Features:
 def features_of(network: Any, images: Images, preprocess: Preprocess, batch: int = 32) -> np.ndarray:
     """What a network makes of images, in order: float32 (n, features)."""
     normalise, folded = normalisation(preprocess), frozen_statistics(network)
-    run = tf.function(lambda pixels: folded(normalise(pixels), training=False), reduce_retracing=True)
+    run = tf.function(
+        lambda pixels: folded(normalise(pixels), training=False), autograph=False, reduce_retracing=True
+    )
     batches = [np.arange(i, min(i + batch, len(images.labels))) for i in range(0, len(images.labels), batch)]
     return np.concatenate([run(tf.constant(pixels)).numpy() for _, pixels in ahead(images, batches)])
 

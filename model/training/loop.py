@@ -140,7 +140,9 @@ class Training:
         self._normalise = normalisation(preprocess)
         average = frozen_statistics(assembly.average)
         self._embed = tf.function(
-            lambda inputs: average(self._normalise(inputs), training=False), reduce_retracing=True
+            lambda inputs: average(self._normalise(inputs), training=False),
+            autograph=False,
+            reduce_retracing=True,
         )
         self._epoch = self._step = 0
         self._losses: list[float] = []
@@ -216,7 +218,7 @@ class Training:
         assert optimizer is not None
         pairs = list(zip(assembly.average.weights, assembly.network.weights, strict=True))
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(inputs: Any, labels: Any, weights: Any, number: Any, decay: Any) -> tuple[Any, Any]:
             inputs, labels = self._prepare(inputs, labels, number)
             with tf.GradientTape() as tape:

@@ -1,5 +1,8 @@
 """Training on little blobs: it learns, repeats itself, goes on after a stop as if there had been none, and stops."""
 
+import sys
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -114,6 +117,18 @@ def make(
 
 def weights_of(trained):
     return [weight.tobytes() for weight in trained.network.get_weights()]
+
+
+def test_a_training_leaves_nothing_where_temporary_files_lie(tmp_path, monkeypatch):
+    """TensorFlow's AutoGraph leaves the compiled file of each function that it converts, for ever."""
+    from lookalike.model.training.batches import features_of
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    make(tmp_path, {"epochs": 1, "augmentation": {"rotation": 10}})[1].run()
+    features_of(normalised_network(), Blobs([0, 1]), parse_spec(SPEC))
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_it_learns_to_tell_colours_apart(tmp_path):
