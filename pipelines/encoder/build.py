@@ -15,6 +15,7 @@ from lookalike.model.errors import LookalikeError
 from lookalike.model.networks import Backbone, backbone
 from lookalike.model.waiting import waiting
 
+from ..filesystem import files
 from ..sources import Shard, SourceOptions, find_shards, read_records
 from ..sources.records import DIRECTORY, Record, Reject, class_of
 from ..train import run_folder
@@ -196,6 +197,7 @@ def build_encoder(
         raise LookalikeError(
             f"Expected a label only for lda. Received: {sample.label}, projection {recipe.projection}"
         )
+    files.delete_dead(str(Path(out).resolve()))
     with waiting(f"opening the network {network.name}"):
         opened = network.opened(recipe.pooling)
     return build_bundle(out, opened, sample_images(sample), recipe)

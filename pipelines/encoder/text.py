@@ -141,5 +141,6 @@ def _write(
 ) -> TextManifest:
     manifest = read_manifest(bundle)
     says = {**says, "encoder": fingerprint(manifest), "dim": manifest["dim"]}
+    files.delete_dead(str(bundle / TEXT))
     with files.write_folder(str(bundle / TEXT), last=MANIFEST) as folder:
         return write_text(Path(folder), network, mapping, says)

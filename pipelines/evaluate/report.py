@@ -122,6 +122,7 @@ def write_report(out: str, report: Mapping[str, Any], tables: Mapping[str, pa.Ta
     files.delete_files([files.join(out, JSON)])
     files.delete_files(file.path for file in files.list_files(out) if _is_plot(file.path, out))
     for name, table in tables.items():
+        files.delete_dead(files.join(out, name))
         with files.write_atomic(files.join(out, name)) as file:
             pq.write_table(table, file, compression="zstd")
     files.write_bytes(files.join(out, TEXT), (as_text(report) + "\n").encode())

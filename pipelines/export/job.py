@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +42,6 @@ _OURS = re.compile(rf"part-\d{{5,}}\.parquet|ids\.parquet|vectors\.(npy|fvecs)|{
 """What one that was killed may have left."""
 _NUMBERS_AT_ONCE = 1 << 22
 """Numbers of the vectors that are read at once: 16 MiB."""
-_LEFT_SECONDS = 86400.0
-"""Age from which on the unfinished folder of another run is that of a dead one."""
 
 
 @dataclass(frozen=True)
@@ -201,19 +198,7 @@ def _place(out: str) -> Iterator[str]:
         yield out
         files.delete([mark])
         return
-    _delete_dead(out)
+    files.delete_dead(out)
     with files.write_folder(out, last=MANIFEST) as folder:
         yield folder
         _check_replaceable(out)  # somebody may have put a file there since
-
-
-def _delete_dead(out: str) -> None:
-    """Deletes the folders of killed exports to the same place, in which nothing was written for a day."""
-    parent, name = os.path.split(out)
-    if not os.path.isdir(parent):
-        return
-    before = time.time() - _LEFT_SECONDS
-    for entry in os.scandir(parent):
-        is_ours = entry.name.startswith(f".{name}{files.TEMPORARY}") and entry.is_dir(follow_symlinks=False)
-        if is_ours and all(one.stat().st_mtime < before for one in (entry, *os.scandir(entry.path))):
-            files.delete([entry.path])

@@ -321,6 +321,12 @@ def delete(paths: Iterable[str]) -> None:
     _delete(paths, named_objects.delete)
 
 
+def delete_dead(path: str) -> None:
+    """Deletes what runs that were killed left of a local file or folder, a day later; in a bucket nothing is left."""
+    if not is_remote(path):
+        local.delete_dead(_local(path))
+
+
 def delete_files(paths: Iterable[str]) -> None:
     """Deletes files, on a store up to 1,000 a request; what is gone already is no error."""
     _delete(paths, objects.delete)

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from typing import IO
 
@@ -15,6 +16,9 @@ from lookalike.model.errors import LookalikeError
 
 from .listing import TEMPORARY, FileInfo, info_of
 from .naming import LocalFile, naming
+
+_LEFT_SECONDS = 86400.0
+"""Age from which on what another run left unfinished is that of a dead one."""
 
 
 @contextlib.contextmanager
@@ -118,3 +122,17 @@ def delete(path: str) -> None:
     else:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def delete_dead(path: str) -> None:
+    """Deletes what runs that were killed left of a file or a folder, and in which nothing was written for a day."""
+    parent, name = os.path.split(path)
+    if not os.path.isdir(parent or "."):
+        return
+    before = time.time() - _LEFT_SECONDS
+    for entry in os.scandir(parent or "."):
+        if entry.name.startswith(f".{name}{TEMPORARY}") and not entry.is_symlink():
+            with contextlib.suppress(OSError):  # another run deletes them, too
+                inside = os.scandir(entry.path) if entry.is_dir() else ()
+                if all(one.stat().st_mtime < before for one in (entry, *inside)):
+                    delete(entry.path)

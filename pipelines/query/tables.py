@@ -160,6 +160,7 @@ def open_table(path: str, schema: pa.Schema, table_format: Format) -> Iterator[A
     Raises:
         OSError: if it cannot be written; then nothing is left under its name.
     """
+    files.delete_dead(path)
     with files.write_atomic(path) as file:
         if table_format == "parquet":
             # A dictionary of ids and scores that seldom repeat took half of the time and more space.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_a_new_bundle_uses_openvino_where_it_is_faster_and_installed(monkeypatch
     monkeypatch.setattr(build, "best_instructions", lambda: best)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name in installed else None)
     assert default_variant() == expected
+
+
+def test_what_a_killed_build_left_is_deleted_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(NetworkChoice, "opened", lambda *_: None)
+    monkeypatch.setattr(build, "build_bundle", lambda *_: None)
+    monkeypatch.setattr(build, "sample_images", lambda _: iter(()))
+    (killed := tmp_path / ".new.tmp-0").mkdir()
+    os.utime(killed, (0, 0))
+    build_encoder(tmp_path / "new", NetworkChoice(), Sample(str(tmp_path)), BundleRecipe("x"))
+    assert not killed.exists()
 
 
 @pytest.mark.slow

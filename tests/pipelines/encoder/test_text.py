@@ -47,10 +47,13 @@ def test_a_second_time_takes_the_place_of_the_first(tuned):
     tuned.config.write_text(json.dumps(tuned.settings))
     assert added(bundle, "--labels", "number", *options).code == 0
     first = read_text_manifest(bundle)
+    os.mkdir(killed := os.path.join(bundle, ".text.tmp-0"))
+    os.utime(killed, (0, 0))
     assert added(bundle, "--captions", "title", *options).code == 0
     second = read_text_manifest(bundle)
     assert (first.kind, second.kind, second.names) == ("labels", "captions", ())
     assert first.fingerprint != second.fingerprint
+    assert not os.path.exists(killed)
     assert sorted(os.listdir(os.path.join(bundle, "text"))) == [
         *("map.npz", "network.npz", "text.json", "vocabulary.txt")
     ]

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 
 import pytest
 
@@ -139,3 +140,19 @@ def test_a_pipe_and_a_device_are_never_replaced(tmp_path, write):
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert link.is_symlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "other", "pipe"]
+
+
+def test_what_a_killed_run_left_is_deleted_a_day_later(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / f".table.tmp-{name}").write_bytes(b"x")
+        (tmp_path / f".folder.tmp-{name}").mkdir()
+        (tmp_path / f".folder.tmp-{name}" / "part").write_bytes(b"x")
+    (tmp_path / ".other.tmp-old").write_bytes(b"x")
+    (tmp_path / ".table.tmp-link-old").symlink_to(tmp_path / ".other.tmp-old")
+    ago = time.time() - 2 * 86400
+    for path in (*tmp_path.glob(".*old"), *tmp_path.glob(".*old/part"), tmp_path / ".folder.tmp-new"):
+        os.utime(path, (ago, ago), follow_symlinks=False)
+    for name in ("table", "folder", "nowhere/table"):
+        files.delete_dead(str(tmp_path / name))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".table.tmp-new", ".folder.tmp-new", ".other.tmp-old", ".table.tmp-link-old"}

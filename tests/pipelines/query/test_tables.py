@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 from datetime import datetime, timezone
 from decimal import Decimal
 
@@ -27,6 +28,13 @@ def test_parquet_keeps_every_value(tmp_path):
     table = pq.read_table(tmp_path / "t")
     assert table.schema == TABLE.schema
     assert table["id"].to_pylist() == TABLE["id"].to_pylist()
+
+
+def test_what_a_killed_run_left_of_a_table_goes_with_the_next(tmp_path):
+    (left := tmp_path / ".t.tmp-0").write_bytes(b"x")
+    os.utime(left, (0, 0))
+    write(tmp_path / "t", "csv", TABLE)
+    assert not left.exists()
 
 
 def test_csv_quotes_text_and_leaves_nulls_empty(tmp_path):
