@@ -32,6 +32,9 @@ class Checkpoint:
         Args:
             arrays: by name; any name but `note`.
             note: plain values that JSON can hold.
+
+        Raises:
+            OSError: naming the file, if it cannot be written.
         """
         buffer = io.BytesIO()
         np.savez(buffer, **arrays, **{_NOTE: np.frombuffer(json.dumps(note).encode(), np.uint8)})
@@ -44,6 +47,8 @@ class Checkpoint:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self.path)
+        except OSError as error:  # of writing and flushing the system tells without a name
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -29,8 +29,9 @@ def test_a_save_that_is_broken_off_leaves_the_one_before(tmp_path, monkeypatch):
     checkpoint = Checkpoint(tmp_path / "c")
     checkpoint.save(ARRAYS, {"epoch": 1})
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as error:
         checkpoint.save(ARRAYS, {"epoch": 2})
+    assert error.value.filename == str(tmp_path / "c")
     assert checkpoint.load()[1] == {"epoch": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
