@@ -50,6 +50,10 @@ class Int8Network:
                 f"Expected a network from uint8 in {path}. Received: {interpreter.input_type.__name__}"
             )
         self.input_shape, self.output_shape = interpreter.input_shape, interpreter.output_shape
+        if self.output_shape[:1] != (batch,):
+            raise LookalikeError(
+                f"Expected a network from {batch} pictures to as many rows in {path}. Received: {self.output_shape}"
+            )
 
     def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
         """Features of at most `batch` pictures (n, height, width, 3), uint8, in a spec's geometry."""
@@ -114,12 +118,17 @@ class FloatNetwork:
                 raise LookalikeError(
                     f"TensorFlow cannot load the network {path}: {_first_line(error)}"
                 ) from None
+        if source.dtype != tf.float32:
+            raise LookalikeError(f"Expected a network from float32 in {path}. Received: {source.dtype.name}")
 
     def run(self, pixels: np.ndarray, preprocess: Any) -> np.ndarray:
         """Features of at most `batch` pictures (n, height, width, 3), uint8, in a spec's geometry."""
         batch = np.zeros((self._batch, *pixels.shape[1:]), np.float32)
         batch[: len(pixels)] = preprocess.normalize(pixels)
-        return np.asarray(self._model.serve(batch))[: len(pixels)]
+        features = np.asarray(self._model.serve(batch))
+        if features.shape[:1] != (self._batch,):
+            raise ValueError(f"{self._batch} pictures gave numbers of shape {features.shape}")
+        return features[: len(pixels)]
 
 
 def _write(path: str, content: bytes) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from lookalike.model.encoder.export import _export, _quantise
 from lookalike.model.encoder.runtimes import FloatNetwork, Int8Network
+from lookalike.model.encoder.tflite_interpreter import Interpreter
 from lookalike.model.errors import LookalikeError
 from lookalike.model.images.preprocess import parse_spec
 from lookalike.model.networks import backbone
@@ -56,6 +57,45 @@ def test_the_copy_that_is_loaded_is_for_this_user_alone_and_then_gone(files, mon
     FloatNetwork(files, "x", 8)
     assert seen == [(0o700, ["saved_model.pb", "variables"])]
     assert os.listdir(tmp_path) == []
+
+
+def saved(folder, compute, dtype: str) -> dict[str, bytes]:
+    """The files of a SavedModel with one function of pictures."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.serve = tf.function(compute, input_signature=[tf.TensorSpec((None, 32, 32, 3), dtype)])
+    tf.saved_model.save(module, str(folder))
+    return {name: (folder / name).read_bytes() for name in NAMES}
+
+
+def twice(x):
+    """The picture of each row, two times."""
+    import tensorflow as tf
+
+    return tf.repeat(x[:, :, 0, 0], 2, axis=0)
+
+
+def test_a_float_network_that_gives_other_rows_than_pictures_is_refused(tmp_path):
+    files = saved(tmp_path, twice, "float32")
+    network = FloatNetwork(files, "x", 8)
+    with pytest.raises(ValueError, match=r"8 pictures gave numbers of shape \(16, 32\)"):
+        network.run(np.zeros((3, 32, 32, 3), np.uint8), parse_spec(SPEC))
+
+
+def test_a_float_network_from_whole_numbers_is_refused(tmp_path):
+    """TensorFlow would make whole numbers of normalised pixels, most of them 0."""
+    import tensorflow as tf
+
+    files = saved(tmp_path, lambda x: tf.cast(x[:, :, 0, 0], tf.float32), "uint8")
+    with pytest.raises(LookalikeError, match=r"Expected a network from float32 in x\. Received: uint8"):
+        FloatNetwork(files, "x", 8)
+
+
+def test_an_int8_network_that_gives_other_rows_than_pictures_is_refused(encoder, monkeypatch):
+    monkeypatch.setattr(Interpreter, "output_shape", property(lambda _: (16, 32)))
+    with pytest.raises(LookalikeError, match=r"from 8 pictures to as many rows in x\. Received: \(16, 32\)"):
+        Int8Network((encoder / "int8.tflite").read_bytes(), "x", 8)
 
 
 @pytest.mark.slow
