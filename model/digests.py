@@ -1,4 +1,4 @@
-"""SHA-256 of files and of plain values: what artifacts are named by."""
+"""SHA-256 of files and of plain values: what artifacts are named by. And values from JSON that anyone may have made."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ def sha256_stream(file: BinaryIO) -> str:
 def sha256_json(value: Any) -> str:
     """The SHA-256 of a JSON value, independent of the order of keys, in hexadecimal."""
     return hashlib.sha256(_json(value)).hexdigest()
+
+
+def parse_json(data: bytes) -> Any:
+    """A JSON value whose texts can be written as UTF-8 again: an escape such as `\\ud800` alone is no character.
+
+    Raises:
+        ValueError, RecursionError: if it is no JSON, or holds such a text.
+    """
+    value = json.loads(data.decode())
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 class LongListDigest:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from ..digests import sha256_json
+from ..digests import parse_json, sha256_json
 from ..errors import LookalikeError
 from ..measuring.calibration import Isotonic, Logistic
 from ..settings import Section
@@ -84,7 +84,7 @@ def read_calibration(data: bytes, path: str) -> Calibration:
     try:
         if len(data) > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES} bytes")
-        values = json.loads(data.decode())
+        values = parse_json(data)
         expected, found = values.pop("digest", None), sha256_json(values)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise LookalikeError(f"The calibration is damaged: {path} is no JSON of ours: {error}") from None

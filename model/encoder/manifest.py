@@ -6,7 +6,6 @@ A bundle may come from anyone. Its files are exactly those that are listed, each
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..digests import sha256_file, sha256_json
+from ..digests import parse_json, sha256_file, sha256_json
 from ..errors import LookalikeError
 
 FORMAT = 1
@@ -88,7 +87,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-        manifest = json.loads(data.decode())
+        manifest = parse_json(data)
     except FileNotFoundError:
         raise LookalikeError(
             f"Expected an encoder bundle (make one with `lookalike encoder build`). Received: no {path}"

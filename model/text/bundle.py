@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from ..digests import sha256_json
+from ..digests import parse_json, sha256_json
 from ..encoder.manifest import TEXT, TEXT_FILES
 from ..encoder.npz import read_npz
 from ..errors import LookalikeError
@@ -119,7 +119,7 @@ def read_text_manifest(bundle: str | Path) -> TextManifest:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES} bytes")
-        values = json.loads(data.decode())
+        values = parse_json(data)
         expected, found = values.pop("digest", None), sha256_json(values)
         values = {**values, "names": tuple(values.get("names", ()))}
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..encoder.manifest import TEXT
+from ..encoder.manifest import TEXT, read_manifest
 from ..encoder.npz import read_npz
 from ..errors import LookalikeError
 from .bundle import MAP, NETWORK, VOCABULARY, TextManifest, read_map, read_text_file, read_text_manifest
@@ -68,6 +68,12 @@ class TextEncoder:
             raise LookalikeError(
                 f"Expected a text encoder for the image encoder {encoder[:16]}. Received: in {Path(bundle, TEXT)} one "
                 f"for {manifest.encoder[:16]}; `lookalike encoder text` makes it anew"
+            )
+        dim = read_manifest(bundle)["dim"]
+        if manifest.dim != dim:
+            raise LookalikeError(
+                f"Expected a text encoder for the {dim} dimensions of the image encoder. Received: in "
+                f"{Path(bundle, TEXT)} one for {manifest.dim}; `lookalike encoder text` makes it anew"
             )
         held = {name: read_text_file(bundle, manifest, name) for name in (NETWORK, VOCABULARY, MAP)}
         folder = Path(bundle, TEXT)

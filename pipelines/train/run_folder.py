@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lookalike.model.digests import sha256_file, sha256_json
+from lookalike.model.digests import parse_json, sha256_file, sha256_json
 from lookalike.model.errors import LookalikeError
 
 from ..filesystem import files
@@ -77,7 +77,7 @@ def read_run(folder: str | Path) -> Run | None:
     """
     path = Path(folder) / RUN
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_bytes())
         if stored.pop("digest") != sha256_json(stored) or stored.pop("format") != FORMAT:
             raise ValueError
         return Run(**stored)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.model.digests import LongListDigest, sha256_file, sha256_json
+from lookalike.model.digests import LongListDigest, parse_json, sha256_file, sha256_json
 
 # FIPS 180-4: of nothing, of "abc", and of a million times "a", which is nearly one read of the file.
 PUBLISHED = {
@@ -55,3 +55,10 @@ def test_a_long_list_has_the_digest_that_it_has_when_it_is_held(key, others, ele
         assert digest.hexdigest() == sha256_json({**others, key: elements[:number]})
         digest.add(element)
     assert digest.hexdigest() == sha256_json({**others, key: elements})
+
+
+def test_json_is_read_unless_a_text_in_it_is_no_unicode():
+    assert parse_json(b'{"a": ["\\ud83d\\ude00", 1.5, null]}') == {"a": ["\U0001f600", 1.5, None]}
+    for data in (b'["\\ud800"]', b'{"\\udc00": 1}', b"{", b"\xff"):
+        with pytest.raises(ValueError, match=r"surrogates|Expecting|decode"):
+            parse_json(data)

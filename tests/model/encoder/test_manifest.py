@@ -226,3 +226,8 @@ def test_a_bundle_of_which_a_file_was_changed_is_refused(bundle):
     name = next(iter(json.loads((bundle / "encoder.json").read_text())["files"]))
     (bundle / name).write_bytes((bundle / name).read_bytes() + b"x")
     assert "The encoder is damaged" in refused(bundle)
+
+
+def test_a_name_that_no_file_can_hold_is_refused(bundle):
+    rewrite(bundle, name="\ud800")
+    assert f"{bundle / 'encoder.json'} is not JSON: " in refused(bundle)

@@ -111,3 +111,16 @@ def test_a_changed_manifest_or_no_json_is_damage(bundle):
 def test_a_text_encoder_of_another_image_encoder_is_refused(bundle):
     with pytest.raises(LookalikeError, match="for the image encoder aaaa"):
         TextEncoder.load(bundle, "aaaa")
+
+
+def test_a_text_encoder_of_other_dimensions_is_refused(bundle):
+    rewritten(bundle, dim=5)
+    manifest = read_manifest(bundle)
+    with pytest.raises(LookalikeError, match=f"for the {manifest['dim']} dimensions .* one for 5"):
+        TextEncoder.load(bundle, fingerprint(manifest))
+
+
+def test_names_that_no_file_can_hold_are_refused(bundle):
+    rewritten(bundle, names=["red", "\ud800"])
+    with pytest.raises(LookalikeError, match=r"text\.json is no JSON of ours: .*surrogates"):
+        read_text_manifest(bundle)
