@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..encoder.npz import read_npz
 from ..errors import LookalikeError
 
 _NOTE = "note"
@@ -56,7 +57,7 @@ class Checkpoint:
         """The arrays and the note; None if there is no checkpoint. Unpickles nothing.
 
         Raises:
-            LookalikeError: if the file is damaged.
+            LookalikeError: if the file is damaged, or no checkpoint.
         """
         try:
             content = self.path.read_bytes()
@@ -69,9 +70,17 @@ class Checkpoint:
                 f"The checkpoint is damaged: {self.path} should have SHA-256 {expected}. Received: {found}. "
                 "Start anew with --fresh"
             )
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = dict(archive)
-        return arrays, json.loads(arrays.pop(_NOTE).tobytes())
+        arrays = read_npz(content, self.path, "a checkpoint")
+        try:
+            return arrays, dict(json.loads(arrays.pop(_NOTE).tobytes()))
+        except (KeyError, ValueError, TypeError, RecursionError):
+            raise self.damaged(f"no {_NOTE} that can be read") from None
+
+    def damaged(self, what: str) -> LookalikeError:
+        """The error for what it holds, or lacks, though its digest is right."""
+        return LookalikeError(
+            f"Expected a checkpoint as this version writes it in {self.path}. Received: {what}. Start anew with --fresh"
+        )
 
     def delete(self) -> None:
         """Removes it; that there is none is no error."""

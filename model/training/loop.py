@@ -348,7 +348,13 @@ class Training:
         found = self._checkpoint.load()
         if found is None:
             return
-        arrays, note = found
+        try:
+            self._go_on(*found)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            raise self._checkpoint.damaged(reason) from None
+
+    def _go_on(self, arrays: dict[str, np.ndarray], note: dict[str, Any]) -> None:
         refuse_other(note["identity"], self._identity, str(self._checkpoint.path))
         self._epoch, self._step = note["epoch"], note["step"]
         self._losses, self._seconds, self._history = note["losses"], note["seconds"], note["history"]

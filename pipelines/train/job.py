@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from lookalike.model import imports
@@ -69,9 +70,13 @@ def train(job: TrainConfig, fresh: bool = False) -> TrainSummary:
             _refuse_other_settings(run.identity, job, folder / run_folder.RUN)
             run_folder.trained_network(folder)
             return TrainSummary(folder, run, time.monotonic() - started, True, 0, [], False)
-        begun = None if fresh else Checkpoint(folder / run_folder.CHECKPOINT).load()
+        checkpoint = Checkpoint(folder / run_folder.CHECKPOINT)
+        begun = None if fresh else checkpoint.load()
         if begun is not None:
-            _refuse_other_settings(begun[1]["identity"], job, folder / run_folder.CHECKPOINT)
+            identity = begun[1].get("identity")
+            if not isinstance(identity, dict):
+                raise checkpoint.damaged("no identity of a training")
+            _refuse_other_settings(identity, job, checkpoint.path)
         run, data = _train(job, folder, fresh)
     seconds = time.monotonic() - started
     rejected, damaged = data.rejects.num_rows, bool(data.damaged)
@@ -221,6 +226,11 @@ def _features(training: _Training) -> tuple[Any, Any]:
         )
     else:
         arrays, _ = found
+        width = training.backbone.network.output_shape[1:]
+        for name, images in (("training", data.training), ("validation", data.validation)):
+            array = arrays.get(name)
+            if array is None or array.shape != (len(images.ids), *width) or array.dtype != np.float32:
+                raise kept.damaged(f"other features of the {name} images")
         logger.info("features are there from before")
     return (
         Features(data.training.ids, data.training.labels, arrays["training"]),

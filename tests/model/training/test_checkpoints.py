@@ -1,5 +1,7 @@
 """Checkpoints: whole or not at all, and only for the training they are of."""
 
+import hashlib
+import io
 import os
 
 import numpy as np
@@ -53,3 +55,21 @@ def test_what_differs_is_named_with_both_values():
         LookalikeError, match=r"^x is of another training: a was 1 and is 2; c was None and is 3\."
     ):
         refuse_other({"a": 1}, {"a": 2, "c": 3}, "x")
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"PK"])
+def test_a_file_that_is_no_checkpoint_is_refused_although_its_digest_is_right(tmp_path, content):
+    path = tmp_path / "c"
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    with pytest.raises(LookalikeError, match=f"Expected a checkpoint in {path}"):
+        Checkpoint(path).load()
+
+
+@pytest.mark.parametrize("note", [b"{", b"7", b"\xff", None])
+def test_a_checkpoint_without_a_note_is_refused(tmp_path, note):
+    path, buffer = tmp_path / "c", io.BytesIO()
+    np.savez(buffer, **({} if note is None else {"note": np.frombuffer(note, np.uint8)}))
+    content = buffer.getvalue()
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    with pytest.raises(LookalikeError, match=rf"in {path}\. Received: no note .* --fresh"):
+        Checkpoint(path).load()

@@ -250,6 +250,26 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_ids_and_keeps_the
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
+@pytest.mark.parametrize("change", ["missing", "shape", "note"])
+def test_a_checkpoint_that_lacks_what_this_training_has_is_refused(tmp_path, change):
+    _, training = make(tmp_path)
+    training._begin_epoch()
+    training._save()
+    arrays, note = training._checkpoint.load()
+    name = next(name for name in arrays if name.startswith("network/"))
+    if change == "missing":
+        del arrays[name]
+    elif change == "shape":
+        arrays[name] = np.zeros((7, 7), np.float32)
+    else:
+        del note["epoch"]
+    training._checkpoint.save(arrays, note)
+    with pytest.raises(
+        LookalikeError, match=r"Expected a checkpoint as this version writes it in .* --fresh"
+    ):
+        make(tmp_path)[1].run()
+
+
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     _, training = make(tmp_path, listener=Log(stop_at=3))
     with pytest.raises(KeyboardInterrupt):

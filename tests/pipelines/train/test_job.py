@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from lookalike.model.training.checkpoints import Checkpoint
 from lookalike.train import run_folder
 from lookalike.train.data import Spool
 from lookalike.train.run_folder import read_run
@@ -218,6 +219,13 @@ def test_the_head_alone_trains_on_features_that_are_computed_once(photos, tmp_pa
     assert "features are there from before" in again.err
     assert kept.stat().st_mtime_ns == written
     assert json.loads(run_json.read_text())["metrics"] == digest
+    run_json.unlink()
+    content = kept.read_bytes()
+    Checkpoint(kept).save({"training": np.zeros((33, 7), np.float32)}, {})
+    refused = start(job, tmp_path)
+    assert (refused.code, "other features of the training images" in refused.err) == (2, True)
+    kept.write_bytes(content)
+    start(job, tmp_path)
     before, after = (
         {layer.name: layer.get_weights() for layer in network.layers}
         for network in (tiny_network(), _load(tmp_path / "run" / "network.keras"))
