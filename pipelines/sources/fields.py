@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from typing import Any
 
 from .base import Shard, SourceOptions
@@ -122,7 +122,10 @@ def read_json(data: bytes | str) -> tuple[Any, frozenset[str]]:
         repeated = frozenset(key for key, count in counts.items() if count > 1)
         return made
 
-    return json.loads(data, parse_float=Decimal, object_pairs_hook=as_dict), repeated
+    try:
+        return json.loads(data, parse_float=Decimal, object_pairs_hook=as_dict), repeated
+    except DecimalException:
+        raise ValueError("a number with too large an exponent") from None
 
 
 def shown(value: Any) -> str:

@@ -35,6 +35,11 @@ def test_json_keeps_every_digit_and_tells_repeated_keys():
     assert read_json('{"a": 1, "b": {"x": 1}, "a": 2}') == ({"a": 2, "b": {"x": 1}}, {"a"})
 
 
+def test_a_number_beyond_any_decimal_is_an_error_of_its_json():
+    with pytest.raises(ValueError, match="a number with too large an exponent"):
+        read_json('{"a": 1e99999999999999999999}')
+
+
 def test_escaped_text_is_always_utf8():
     assert escape(b"\xff") == escape("\udcff") == "\\xff"
     assert escape("a\ud800") == "a\\ud800"
