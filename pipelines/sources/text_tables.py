@@ -39,7 +39,7 @@ def read_csv(path: str, file: BinaryIO, block: int) -> tuple[list[str], Iterator
     """
     start = file.tell()
     with _csv_named(path):
-        names = _checked_header(file)
+        names = _checked_header(file, block)
     file.seek(start)
     return names, _csv_rows(path, file, names, min(max(block, 1), _LARGEST_BLOCK))
 
@@ -77,19 +77,32 @@ def _csv_named(path: str) -> Iterator[None]:
         ) from None
 
 
-def _checked_header(file: BinaryIO) -> list[str]:
-    """The names of the columns. Raises csv.Error if a quote is never closed."""
+def _checked_header(file: BinaryIO, most: int) -> list[str]:
+    """The names of the columns. Raises csv.Error if a quote is never closed, or a row is longer than `most`."""
     before = csv.field_size_limit(_FIELD_LIMIT)
     text = io.TextIOWrapper(file, "utf-8", newline="")
+    size = 0
+
+    def coming() -> Iterator[str]:
+        nonlocal size
+        while line := text.readline(most + 1):
+            size += len(line)
+            if size > most:
+                raise csv.Error(f"more than {most:,} characters")
+            yield line
+
+    names: list[str] = []
+    start = 1
     try:
-        rows = csv.reader(text, strict=True)
-        names = next(filter(None, rows), [])
-        start = rows.line_num + 1
+        rows = csv.reader(coming(), strict=True)
         try:
-            for _ in rows:
-                start = rows.line_num + 1
+            for row in rows:
+                names = names or row
+                start, size = rows.line_num + 1, 0
         except csv.Error as error:
             raise csv.Error(f"{error}, in the row that begins in line {start}") from None
+        if names and names[0].startswith("\ufeff"):  # Arrow passes over it
+            raise csv.Error("a second byte order mark")
         return names
     finally:
         text.detach()

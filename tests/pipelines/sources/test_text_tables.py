@@ -48,6 +48,31 @@ def test_rows_before_a_broken_one_come():
         list(batches)
 
 
+@pytest.mark.parametrize(
+    "content", ["a\n" + "x" * 400, "x" * 400, 'a\n"' + "x\n" * 200, "a\rb\r" + "x" * 400]
+)
+def test_a_row_without_end_is_not_read_to_its_end(content):
+    class Counted(io.BytesIO):
+        taken = 0
+
+        def read1(self, size=-1):
+            data = super().read1(min(size, 16))
+            self.taken += len(data)
+            return data
+
+    file = Counted(content.encode())
+    with pytest.raises(
+        LookalikeError, match=r"Received: more than 64 characters, in the row that begins in line [123]"
+    ):
+        read_csv("t.csv", file, 64)
+    assert file.taken <= 96
+
+
+def test_names_of_columns_are_those_of_their_values_or_refused():
+    with pytest.raises(LookalikeError, match=r"t\.csv: .* Received: a second byte order mark"):
+        csv_rows("\ufefforder,item_id\n007,a\n", 100)
+
+
 def test_objects_come_with_their_lines():
     assert list(json_rows("t", [b'{"a": 1}', b" ", b'{"a": 2}'])) == [(1, {"a": 1}), (3, {"a": 2})]
 
