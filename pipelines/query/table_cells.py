@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ..filesystem import files
 from ..sources.fields import read_json, shown
 from ..sources.types import UnfitError, text_of
-from .vector_files import vectors_of_column
+from .vector_files import python_values, vectors_of_column
 
 _BOX_NAMES = ("x", "y", "width", "height")
 _FAR = float(1 << 30)
@@ -36,8 +36,8 @@ class Problems:
 
 
 def as_list(column: Any) -> list[Any]:
-    """The values of a column, which is an Arrow array or a list."""
-    return column.to_pylist() if isinstance(column, pa.Array) else column
+    """The values of a column, which is an Arrow array or a list. Raises as `python_values`."""
+    return python_values(column) if isinstance(column, pa.Array) else column
 
 
 def utf8_of(text: str) -> str:

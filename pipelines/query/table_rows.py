@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lookalike.model.errors import LookalikeError
@@ -184,7 +185,7 @@ class _Reader:
             pa.array([stage for stage, _ in told], pa.string()),
             pa.array([error for _, error in told], pa.string()),
             *([words.vectors, words.weights] if words else [pa.nulls(count), pa.nulls(count)]),
-            *(_as_carried(columns[one.name], one.type) for one in table.in_files),
+            *(_as_carried(columns[one.name], one, info.path) for one in table.in_files),
             *(words.told if words else []),
         ]
         self._start += count
@@ -281,11 +282,20 @@ def _in_steps(path: str, step: int) -> Iterator[list[tuple[int, dict[str, Any]]]
         yield block
 
 
-def _as_carried(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """A column in the type that it is carried in; of a time what is finer than a microsecond is cut off."""
-    if column.type == kind:
-        return column
-    return column.cast(kind, safe=not pa.types.is_timestamp(kind))
+def _as_carried(column: pa.Array, field: pa.Field, path: str) -> pa.Array:
+    """A column in the type that it is carried in; of a time what is finer than a microsecond is cut off.
+
+    Raises:
+        LookalikeError: if a value does not fit, or is a time that the tables of results could not spell.
+    """
+    try:
+        if column.type != field.type:
+            column = column.cast(options=pc.CastOptions(field.type, allow_time_truncate=True))
+        if pa.types.is_temporal(field.type):
+            pc.min_max(column).as_py()
+    except (pa.ArrowInvalid, OverflowError) as error:
+        raise LookalikeError(f"{path}: expected {field.type} in {field.name!r}. Received: {error}") from None
+    return column
 
 
 def _converted(path: str, name: str, kind: pa.DataType, row: dict[str, Any], line: int) -> Any:

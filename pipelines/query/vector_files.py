@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -208,6 +208,14 @@ def _short(column: pa.Array, path: str) -> pa.Array:
     return plain_column(column, path)
 
 
+def python_values(column: pa.Array) -> list[Any]:
+    """The values of a column. Raises LookalikeError for a time that Python has not."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError, KeyError) as error:
+        raise LookalikeError(f"Expected text or numbers. Received: {column.type}: {error}") from None
+
+
 def ids_of(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]:
     """Ids as text, the row number in place of a null; and position -> error of those that cannot be used."""
     if pa.types.is_string(column.type):
@@ -217,7 +225,7 @@ def ids_of(column: pa.Array, numbers: range) -> tuple[list[str], dict[int, str]]
                 return column.to_pylist(), {}
         column = column.cast(pa.binary())
     names, errors = [], {}
-    for i, (value, number) in enumerate(zip(column.to_pylist(), numbers, strict=True)):
+    for i, (value, number) in enumerate(zip(python_values(column), numbers, strict=True)):
         if value is None:
             errors[i], value = "the id is null", number
         elif isinstance(value, bytes):

@@ -190,6 +190,31 @@ def test_carried_values_keep_their_types(rows):
     assert found["t"][0].microsecond == 1
 
 
+FAR = pa.array([2**62], pa.timestamp("us"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"query_id": FAR, "path": ["x"]}, r"Received: timestamp\[us\]: "),
+        ({"item_id": pa.array([1], pa.timestamp("us", "Nowhere/At"))}, "Nowhere/At"),
+        ({"path": ["x"], "box": pa.array([[2**62]], pa.list_(FAR.type))}, r"Received: list<.*timestamp"),
+        (
+            {"path": ["x"], "until": FAR},
+            r"t\.parquet: expected timestamp\[us, tz=UTC\] in 'until'\. Received: ",
+        ),
+        ({"path": ["x"], "until": FAR.cast("int64").cast(pa.timestamp("ms"))}, "in 'until'. Received: "),
+        (
+            {"path": ["x"], "day": pa.array([2**31 - 1], pa.date32())},
+            "expected date32.day. in 'day'. Received: ",
+        ),
+    ],
+)
+def test_a_time_that_no_table_can_spell_is_a_sentence(rows, columns, message):
+    with pytest.raises(LookalikeError, match=message):
+        rows(pa.table(columns), "t.parquet")
+
+
 def test_our_columns_stand_before_what_is_carried_whatever_its_name(tmp_path):
     (tmp_path / "t.csv").write_text("path,value,box_,number\nx,a,b,c\n")
     (block,) = read(tmp_path / "t.csv")
