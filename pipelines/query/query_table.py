@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,9 +14,10 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import FileInfo
 from ..filesystem.text import lines, open_text
+from ..sources.fields import shown
 from ..sources.parquet_pages import open_parquet
 from ..sources.text_tables import JsonType, json_rows, read_csv
-from ..sources.types import arrow_type
+from ..sources.types import UnfitError, arrow_type, text_of
 from .vector_arrays import vector_array_columns
 from .vector_files import ID_COLUMNS, vector_column_of
 
@@ -39,6 +40,8 @@ MOST_ROW = 64 << 20
 """Bytes of a line of JSON, or of a row of CSV, in which a picture may stand in base64."""
 _VECTORS = ("vector", "embedding")
 _MOST_COLUMNS = 1000
+_MOST_SHOWN = 1000
+"""Characters of the names of columns in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,11 @@ def _understood(
         id_column = id_column or next((name for name in ID_COLUMNS if name in columns), None)
     if TEXT in columns and not of_content:
         of_content["text"] = TEXT
+    numbers = next((name for name in _VECTORS if name in columns), None)
+    if not of_content and numbers:
+        raise LookalikeError(
+            f"{path}: expected lists of floats in the column {numbers}. Received: {columns[numbers]}"
+        )
     if len(of_content) != 1:
         raise LookalikeError(
             f"{path}: expected one column that queries ask with: path, image, item_id, vector or text. Received: "
@@ -154,7 +162,7 @@ def _understood(
     fields = []
     if WHERE in columns:
         kind = columns[WHERE]
-        if kind is None or not is_text(kind):
+        if kind is None or not (is_text(kind) or pa.types.is_null(kind)):
             raise LookalikeError(f"{path}: expected text in the column {WHERE}, a filter. Received: {kind}")
         fields.append(pa.field(WHERE, pa.string()))
     for name, kind in columns.items():
@@ -230,15 +238,23 @@ def _json_columns(listed: Sequence[FileInfo]) -> dict[str, pa.DataType | None]:
 
 
 def _once(path: str, names: list[str]) -> list[str]:
-    """The same names of columns. Raises LookalikeError if one is missing or there twice, or there are too many."""
+    """The same names of columns. Raises LookalikeError if one is missing, there twice or not UTF-8, or for too many."""
     if len(names) > _MOST_COLUMNS:
         raise LookalikeError(f"{path}: expected at most {_MOST_COLUMNS:,} columns. Received: more")
+    for name in names:
+        try:
+            text_of(name)
+        except UnfitError as error:
+            raise LookalikeError(
+                f"{path}: expected names of columns in UTF-8. Received: {shown(name)}, {error}"
+            ) from None
     if "" in names or len(set(names)) < len(names):
         raise LookalikeError(
-            f"{path}: expected a name of its own for each column. Received: {', '.join(names)}"
+            f"{path}: expected a name of its own for each column. Received: {_listed(names)}"
         )
     return names
 
 
-def _listed(columns: Mapping[str, pa.DataType | None]) -> str:
-    return ", ".join(columns) or "no column"
+def _listed(columns: Iterable[str]) -> str:
+    text = ", ".join(columns) or "no column"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -81,6 +81,16 @@ def test_what_columns_mean(tmp_path, content, name, expected):
         ('{"path": "a", "path": "b"}', "t.jsonl", "each key once in line 1. Received: 'path' twice"),
         (pa.table({"path": ["a"], "where": [True]}), "t.parquet", "a filter. Received: bool"),
         ("no Parquet", "t.parquet", "is not a whole Parquet file"),
+        (
+            '{"path": "a", "\\ud800": "b"}',
+            "t.jsonl",
+            "names of columns in UTF-8. Received: '\\ud800', not UTF-8",
+        ),
+        (
+            pa.table({"query_id": ["a"], "vector": [[1]]}),
+            "t.parquet",
+            "lists of floats in the column vector. Received: list<element: int64>",
+        ),
     ],
 )
 def test_what_is_not_clear_is_one_sentence(tmp_path, content, name, said):
@@ -88,6 +98,17 @@ def test_what_is_not_clear_is_one_sentence(tmp_path, content, name, said):
         opened(tmp_path, content, name)
     assert said in str(error.value)
     assert str(tmp_path / name) in str(error.value)
+
+
+def test_a_filter_may_be_null_in_every_row(tmp_path):
+    table = opened(tmp_path, pa.table({"path": ["a"], "where": pa.nulls(1)}), "t.parquet")
+    assert table.columns.field("where").type == pa.string()
+
+
+def test_names_of_columns_are_cut_in_a_sentence(tmp_path):
+    with pytest.raises(LookalikeError) as error:
+        opened(tmp_path, "x" * 5000 + ",b,b\n", "t.csv")
+    assert len(str(error.value)) < 2000
 
 
 def test_files_of_one_table_have_the_same_columns(tmp_path):
