@@ -167,6 +167,13 @@ def check_pages(
                 name = next((name for name in names if path == name or path.startswith(f"{name}.")), None)
                 if name is None:
                     continue
+                kind = parquet.schema_arrow.field(name).type
+                size = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+                if size and chunk.values != group.rows * size:
+                    raise LookalikeError(
+                        f"{info.path}: expected a list in every row of the column {name!r} of {kind}, as Arrow reads "
+                        f"no others. Received: nulls; write it as lists of any length"
+                    )
                 largest = max((page.unpacked for page in pages_of(file, info.size, chunk)), default=0)
                 found[name] = max(found[name], largest)
                 wanted = group.rows * (dim if name == column else 1)

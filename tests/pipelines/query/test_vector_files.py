@@ -77,3 +77,15 @@ def test_row_numbers_go_on_in_the_next_file(copied, workers):
         assert copied.query(path, "-k", 1, *workers).code == 0
         assert copied.results["query_id"].to_pylist() == ["0", "1", "a", "4"]
         assert [tuple(one.values()) for one in copied.failures] == [("3", "id", "the id is null")]
+
+
+@pytest.mark.parametrize("name", ["vector", "box"])
+def test_lists_of_a_fixed_size_with_nulls_which_arrow_cannot_read_are_told_as_what_they_are(tmp_path, name):
+    lists = pa.array([[0.5, 1.0], None], pa.list_(pa.float32(), 2))
+    pq.write_table(pa.table({"path": ["a", "b"], name: lists}), tmp_path / "t.parquet")
+    info = files.look(str(tmp_path / "t.parquet"))
+    with (
+        open(info.path, "rb") as file,
+        pytest.raises(LookalikeError, match=f"list in every row of the column '{name}'"),
+    ):
+        vector_files.check_pages(pq.ParquetFile(info.path), info, file, [name], None, 2)
