@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -46,7 +47,10 @@ def _bytes(size: object) -> object:
     found = _SIZE.fullmatch(size.strip())
     if not found:
         raise ValueError("a number of bytes, or a size such as 4GiB, is expected")
-    return int(float(found[1]) * _UNITS[found[2]])
+    count = float(found[1]) * _UNITS[found[2]]
+    if math.isinf(count):
+        raise ValueError("a size that a machine may have is expected")
+    return int(count)
 
 
 _SIZE_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}

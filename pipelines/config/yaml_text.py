@@ -28,8 +28,9 @@ Place = tuple[Any, ...]
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,4000}")
-_HEX = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]{1,3000}|0o[0-7]{1,4000}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_BEYOND = re.compile(r"\\U(?!00(0[0-9a-fA-F]|10))[0-9a-fA-F]{8}")
 _INFINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
@@ -106,6 +107,10 @@ def read_yaml(text: str) -> tuple[Any, Mapping[Place, int]]:
         raise YamlError(
             f"line {line}: the character U+{ord(text[error.position]):04X} is not allowed"
         ) from None
+    except (ValueError, OverflowError):  # of `chr`
+        found = _BEYOND.search(text)
+        line = text.count("\n", 0, found.start() if found else 0) + 1
+        raise YamlError(f"line {line}: expected characters up to \\U0010FFFF. Received: one beyond") from None
     return built.result, built.lines
 
 

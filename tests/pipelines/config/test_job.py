@@ -87,6 +87,7 @@ def test_the_job_files_of_the_project_are_valid(name):
         ("corpus.metadata.item_id", "string", "is expected, not 'item_id'"),
         ("metric", "cosin", "`metric`: input should be 'cosine' or 'euclidean'. Received: 'cosin'"),
         ("encoder", 5, "`encoder`: input should be a valid string. Received: 5"),
+        ("query.memory", "9" * 400 + "GiB", "`query.memory`: a size that a machine may have is expected"),
         ("index", None, "`index`: keys and values are expected below it. Received: None"),
         ("index", 7, "`index`: keys and values are expected below it. Received: 7"),
     ],

@@ -39,6 +39,7 @@ from lookalike.config.yaml_text import YamlError, decoded, read_yaml, yaml_text
         ("!!str 010", "010"),
         ("|\n  010\n", "010\n"),
         ("1" * 40, int("1" * 40)),
+        ("0x" + "f" * 4000, "0x" + "f" * 4000),
     ],
 )
 def test_what_a_single_value_is(text, value):
@@ -76,6 +77,8 @@ def test_an_alias_is_a_copy():
         ("a: [\n", "line 2: "),
         ("a: b: c\n", "line 1: mapping values are not allowed here"),
         ("a: 1\nb: \x00", "line 2: the character U+0000 is not allowed"),
+        ('a: "\\U0010FFFF"\nb: "\\U00110000"', "line 2: expected characters up to \\U0010FFFF"),
+        ('a: "\\UFFFFFFFF"', "line 1: expected characters up to \\U0010FFFF"),
     ],
 )
 def test_other_text_is_refused_with_its_line(text, said):
