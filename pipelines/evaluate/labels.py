@@ -218,5 +218,5 @@ def _of_vectors(
 def _cast(column: pa.Array, name: str, kind: pa.DataType, path: str) -> list[Any]:
     try:
         return column.cast(kind).to_pylist()
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError) as error:
         raise LookalikeError(f"{path}: {name} cannot be read as {kind}: {error}") from None

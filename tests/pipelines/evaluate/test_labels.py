@@ -135,3 +135,10 @@ def test_classes_of_a_small_file_that_unpack_to_much_are_refused(tmp_path, monke
     pq.write_table(pa.table({"query_id": ids, "path": ids, "class": text}), path)
     with pytest.raises(LookalikeError, match=r"at most 1,048,576 bytes of a column in 400 rows"):
         query_labels("class", str(path), None, "string")
+
+
+def test_a_time_that_python_has_not_is_a_sentence(tmp_path):
+    times = pa.array([2**62], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"path": ["a"], "day": times}), tmp_path / "q.parquet")
+    with pytest.raises(LookalikeError, match=r"q\.parquet: day cannot be read as timestamp"):
+        query_labels("day", str(tmp_path / "q.parquet"), None, "timestamp")
