@@ -112,11 +112,3 @@ def test_what_is_open_is_closed_and_the_code_is_the_commands(tmp_path, end, code
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (code, b"said")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["closed", "thread"]
-
-
-def test_what_cannot_be_said_at_the_end_is_an_error(tmp_path):
-    command = [sys.executable, "-c", ENDS.replace("END", "pass")]
-    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(command, cwd=tmp_path, stdout=full, env=buffered, check=False)
-    assert done.returncode == 120
