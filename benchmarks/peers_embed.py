@@ -197,7 +197,10 @@ def peers(bundle: Path, data: Path, work: Path) -> list[Way]:
     loop = "simplejpeg, OpenCV, "
     makers: dict[str, tuple[Callable[[], Maker], float]] = {
         f"{loop}TFLite int8 (the bundle's)": (lambda: peer_networks.tflite_int8(bundle), 0.125),
-        f"{loop}ONNX Runtime int8": (lambda: peer_networks.onnx_int8(network, preprocess, sample, work), 0.125),
+        f"{loop}ONNX Runtime int8": (
+            lambda: peer_networks.onnx_int8(network, preprocess, sample, work),
+            0.125,
+        ),
         f"{loop}OpenVINO int8 (NNCF)": (
             lambda: peer_networks.openvino(bundle, preprocess, cores(), "f32", sample),
             0.125,
