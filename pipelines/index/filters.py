@@ -198,7 +198,8 @@ def _parser() -> duckdb.DuckDBPyConnection:
     with importing("DuckDB"):
         import duckdb
 
-    connection = duckdb.connect()
+    # What lies in its folder for temporary files, .tmp where the command runs, could be read in spite of the lock.
+    connection = duckdb.connect(config={"temp_directory": ""})
     _lock(connection)
     return connection
 

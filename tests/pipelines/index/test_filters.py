@@ -135,22 +135,26 @@ def test_a_long_list_of_values_is_a_filter():
     assert passing(f"size in ({ids})") == "ac"
 
 
-def test_files_and_settings_are_out_of_reach_even_of_what_the_check_would_miss(tmp_path):
+def test_files_and_settings_are_out_of_reach_even_of_what_the_check_would_miss(tmp_path, monkeypatch):
     import duckdb
 
     from lookalike.index.filters import _parser
 
-    (tmp_path / "secret.csv").write_text("a\n1\n")
+    folder = tmp_path / ".tmp"  # which DuckDB takes for its own where the command runs
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    (folder / "secret.csv").write_text("a\n1\n")
+    parser = _parser.__wrapped__()
     for statement in (
-        f"FROM '{tmp_path}/secret.csv'",
-        f"COPY (SELECT 1) TO '{tmp_path}/made.csv'",
-        f"ATTACH '{tmp_path}/made.db'",
+        f"FROM '{folder}/secret.csv'",
+        f"COPY (SELECT 1) TO '{folder}/made.csv'",
+        f"ATTACH '{folder}/made.db'",
         "SET enable_external_access = true",
         "INSTALL httpfs",
     ):
         with pytest.raises(duckdb.Error):
-            _parser().cursor().execute(statement)
-    assert os.listdir(tmp_path) == ["secret.csv"]
+            parser.cursor().execute(statement)
+    assert os.listdir(folder) == ["secret.csv"]
 
 
 def test_items_are_read_in_order_whatever_pieces_they_come_in():
