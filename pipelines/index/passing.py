@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class _Asked:
 
 
 _KEPT: WeakKeyDictionary[IndexShard, OrderedDict[_Asked, np.ndarray]] = WeakKeyDictionary()
-"""For each open shard a bit an item, of the filters that were asked last."""
+"""For each open shard a bit an item, of the filters that were asked last. Several threads may ask one shard."""
+_FORGETTING = threading.Lock()
 
 
 def by_filter(
@@ -66,18 +68,20 @@ def by_filter(
         for asked, positions in together.items():
             passes = np.ones(len(shard.items), bool) if asked else None
             for one in asked:
-                if one not in kept:
+                bits = kept.pop(one, None)
+                if bits is None:
                     passing = passing or stack.enter_context(
                         opened_items(shard.items, list(filters.values()))
                     )
                     row = None if columns is None else columns.slice(positions[0], 1)
                     found = np.zeros(len(shard.items), bool)
                     found[passing(filters[one.text], row)] = True
-                    kept[one] = np.packbits(found)
-                kept.move_to_end(one)
-                passes &= np.unpackbits(kept[one], count=len(shard.items)).astype(bool)
-            while len(kept) > 1 and len(kept) * len(shard.items) > 8 * _KEPT_BYTES:
-                kept.popitem(last=False)
+                    bits = np.packbits(found)
+                kept[one] = bits  # at the end, as what was asked last
+                passes &= np.unpackbits(bits, count=len(shard.items)).astype(bool)
+            with _FORGETTING:
+                while len(kept) > 1 and len(kept) * len(shard.items) > 8 * _KEPT_BYTES:
+                    kept.popitem(last=False)
             yield np.array(positions), passes
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pyarrow as pa
 
@@ -66,6 +68,17 @@ def test_only_so_much_is_kept(monkeypatch):
     columns = pa.table({"price": [1, 2, 3, 4]})
     assert [ids for _, ids in found(one, "price = query.price", columns, 4)] == list("abcd")
     assert len(passing._KEPT[one]) == 2
+
+
+def test_what_is_kept_may_be_forgotten_by_another_thread_at_any_moment():
+    class Forgotten(OrderedDict):
+        def __setitem__(self, *_):
+            pass
+
+    one = shard()
+    passing._KEPT[one] = Forgotten()
+    columns = pa.table({"price": [1, 2, 3, 4]})
+    assert [ids for _, ids in found(one, "price = query.price", columns, 4)] == list("abcd")
 
 
 def test_every_column_of_a_query_that_its_filter_looks_at_decides():
