@@ -39,7 +39,7 @@ def diverse_order(
     left = rows >= 0
     order = np.empty((len(near), min(k, near.shape[1])), np.int64)
     for step in range(order.shape[1]):
-        worth = relevance if step == 0 else relevance - (1 - balance) * like
+        worth = relevance if step == 0 else relevance - (1 - balance) * np.where(left, like, 0)
         worth = np.where(left, worth, -np.inf)
         # Places behind the last match, which are all that is left, in their order.
         chosen = np.where(left.any(axis=1), worth.argmax(axis=1), step)

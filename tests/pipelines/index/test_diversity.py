@@ -29,6 +29,7 @@ def step_by_step(near, vectors, metric, balance, k):
     return chosen
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @given(seed=st.integers(0, 99), balance=st.sampled_from([0.0, 0.3, 0.7, 1.0]), k=st.integers(1, 9))
 def test_each_is_the_best_of_those_that_are_left(metric, seed, balance, k):
