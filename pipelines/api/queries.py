@@ -77,7 +77,8 @@ def _as_array(vectors: object, dim: int) -> np.ndarray:
         if isinstance(vectors, pa.ChunkedArray):
             vectors = vectors.combine_chunks()
         if isinstance(vectors, pa.FixedSizeListArray) and not vectors.null_count:
-            vectors = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
+            numbers = vectors.flatten().to_numpy(zero_copy_only=False)
+            vectors = numbers.reshape(-1, vectors.type.list_size)
         elif isinstance(vectors, pa.Array):
             vectors = vectors.to_pylist()
         array = np.asarray(vectors)
