@@ -91,7 +91,7 @@ class Conditions:
         if self.group_by is not None and self.group_by not in known:
             shown = ", ".join(f"{name}: {kind}" for name, kind in known.items())
             raise LookalikeError(f"Expected a field to group by, one of {shown}. Received: {self.group_by!r}")
-        if self.where is not None and f"{QUERY}." not in self.where.lower():
+        if self.where is not None and QUERY not in self.where.lower():
             read_filter(self.where, schema_of(metadata))
 
     def floor(self, metric: Metric) -> np.float32:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lookalike.config.job import Query
 from lookalike.index.answers import ask, merged
-from lookalike.index.conditions import Conditions
+from lookalike.index.conditions import Conditions, schema_of
+from lookalike.index.filters import read_filter
 from lookalike.model.errors import LookalikeError
 from tests.support.index_shards import shard_of
 
@@ -156,8 +157,13 @@ def test_values_out_of_range_are_refused(options):
         Conditions(**options)
 
 
-def test_a_filter_over_columns_of_the_queries_waits_for_them():
-    Conditions(where="price < query.price").check(METADATA, "cosine")
+@pytest.mark.parametrize(
+    "column", ["query.price", "QUERY.price", 'query."price"', '"query".price', "query . price"]
+)
+def test_a_filter_over_columns_of_the_queries_waits_for_them(column):
+    Conditions(where=f"price < {column}").check(METADATA, "cosine")
+    read = read_filter(f"price < {column}", schema_of(METADATA), pa.schema([("price", pa.float64())]))
+    assert read.of_query == ("price",)
 
 
 def test_what_is_said_takes_the_place_of_the_job_file_and_leaves_the_rest():
