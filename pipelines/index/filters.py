@@ -251,17 +251,18 @@ def _columns(
     """The columns of items, and of the query, that an expression names."""
     named = [node["column_names"] for node in nodes if node["class"] == "COLUMN_REF"]
     bound = {
-        name
+        name.lower()
         for node in nodes
         if node["class"] == "LAMBDA"
         for inner in _nodes(node["lhs"])
         for name in inner.get("column_names", ())
     }
+    known = {name.lower() for name in items.names}
     of_items, of_query = set(), set()
     for names in named:
         if len(names) == 2 and names[0].lower() == QUERY:
             of_query.add(_column(names[1], query, ".".join(names)))
-        elif len(names) == 1 and names[0] in bound:
+        elif len(names) == 1 and names[0].lower() in bound - known:
             continue
         elif len(names) == 1 or (len(names) == 2 and names[0].lower() == _ITEMS):
             of_items.add(_column(names[-1], items, names[-1]))
