@@ -179,3 +179,10 @@ def test_every_query_whose_filter_is_refused_fails_once_among_those_that_failed_
 )
 def test_a_filter_is_of_the_job_or_of_the_queries(where, columns, filtered):
     assert is_filtered(Asked(1, conditions=Conditions(where=where)), columns) == filtered
+
+
+@pytest.mark.parametrize("flags", [(), STAGES])
+def test_where_nothing_matches_any_query_there_is_nothing_to_be_diverse(out, flags):
+    done = out.query(vectors(out), "--where", "number > 99", "--diversify", 0.5, *flags)
+    assert done.code == 0, done
+    assert (out.results.num_rows, [row["stage"] for row in out.failures]) == (0, ["match"] * 9)
