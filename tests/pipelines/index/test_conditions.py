@@ -125,6 +125,8 @@ def test_k_are_filled_with_the_nearest_that_meet_every_condition_however_shards_
     [
         ({"min_score": 0.5}, "euclidean", "Expected a greatest distance .* Received: a least score"),
         ({"max_distance": 0.5}, "cosine", "Expected a least score .* Received: a greatest distance"),
+        ({"min_score": 0.0}, "euclidean", "Received: a least score"),
+        ({"max_distance": 0.0}, "cosine", "Received: a greatest distance"),
         (
             {"group_by": "brand"},
             "cosine",
@@ -149,7 +151,10 @@ def test_what_does_not_fit_what_is_served_is_a_sentence(options, metric, sentenc
         {"group_by": "maker", "per_group": 0},
         {"per_group": 2},
         {"diversify": 1.5},
+        {"diversify": -0.1},
         {"min_score": float("nan")},
+        {"min_score": float("-inf")},
+        {"max_distance": float("nan")},
     ],
 )
 def test_values_out_of_range_are_refused(options):

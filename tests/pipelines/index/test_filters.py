@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 
 import numpy as np
@@ -80,6 +81,7 @@ def test_what_only_items_show_to_be_no_filter_is_one_sentence():
         ("null", "where true or false is wanted"),
         ("price <", "syntax error"),
         ("when > 2", 'a column that is called as a word of SQL is in quotes: "when"'),
+        ("WHEN > 2", 'a column that is called as a word of SQL is in quotes: "WHEN"'),
         ("", "it is empty"),
         ("price < 1 /*", "unterminated"),
         ("'\ud800' = size", "no text"),
@@ -111,10 +113,11 @@ def test_what_only_items_show_to_be_no_filter_is_one_sentence():
         ("getenv('HOME') = 'x'", "does not exist"),
         ("repeat('x', 10000000000) = size", "makes values of any length"),
         ("(" * 10_000, "nested deeper than"),
+        ("(" * 100 + "true" + ")" * 100 + " and " + "(" * 101 + "true" + ")" * 101, "nested deeper than"),
         ("not " * 5_000 + "true", "depth"),
         ("true or " * 200_000 + "true", "longer than"),
     ],
-    ids=range(43),
+    ids=itertools.count(),
 )
 def test_what_is_no_filter_is_one_sentence_that_names_the_columns(text, reason):
     with pytest.raises(LookalikeError, match=reason) as raised:
@@ -165,3 +168,10 @@ def test_items_are_read_in_order_whatever_pieces_they_come_in():
     read = read_filter("number % 7 = 3", many.schema)
     with opened_items(many, [read]) as ask:
         np.testing.assert_array_equal(ask(read, None), np.flatnonzero(np.arange(150_000) % 7 == 3))
+
+
+def test_a_column_may_be_called_as_the_number_of_a_row_in_any_case():
+    items = pa.table({"Row": [5, 6], "row_": [7, 8]})
+    read = read_filter("row = 6 and row_ = 8", items.schema)
+    with opened_items(items, [read]) as ask:
+        assert ask(read, None).tolist() == [1]

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.index.groups import Groups, codes_of, first_of_groups
+from lookalike.index.groups import Groups, codes_of, first_in_runs, first_of_groups
 
 
 def test_equal_values_have_one_code_and_each_null_its_own():
@@ -21,6 +21,12 @@ def test_the_first_of_each_code_in_a_row_are_kept(rows, per_group):
     codes = np.array(rows, np.int64).reshape(-1, 6)
     expected = [[row[:i].count(code) < per_group for i, code in enumerate(row)] for row in codes.tolist()]
     assert first_of_groups(codes, per_group).tolist() == expected
+
+
+def test_the_first_of_each_code_are_kept_of_every_run():
+    runs, codes = np.array([0, 0, 1, 1, 1, 3]), np.array([7, 7, 7, 2, 7, 7])
+    assert first_in_runs(runs, codes, 1).tolist() == [True, False, True, True, False, True]
+    assert first_in_runs(runs, codes, 2).all()
 
 
 def test_of_the_items_of_a_vector_the_first_of_each_group_that_appear_can_be_matches():

@@ -43,6 +43,10 @@ def test_queries_are_asked_together_whose_filters_look_at_equal_values():
         ([2, 4], "ab"),
         ([3], "abc"),
     ]
+    columns = pa.table(
+        {"where": ["price > 3", None, "price > 3", "price < query.most"], "most": [1, 2, 3, 4]}
+    )
+    assert found(shard(), None, columns, 4) == [([0, 2], "d"), ([1], None), ([3], "abc")]
     texts = pa.table({"of": [None, "None", None]})
     assert found(shard(), "query.of is null", texts, 3) == [([0, 2], "abcd"), ([1], "")]
     lists = pa.table({"of": pa.array([[1], [1, 4], [1]], pa.list_(pa.int64()))})

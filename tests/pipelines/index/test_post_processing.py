@@ -203,6 +203,15 @@ def test_a_large_shard_is_augmented_alike_every_time_and_nearly_as_by_exact_sear
     assert np.isclose(first, exact, atol=1e-6).all(axis=1).mean() > 0.95
 
 
+def test_what_is_taken_down_draws_nothing_to_it():
+    ids, vectors, step = list("abcd"), random_rows(4), DatabaseAugmentation(k=3)
+    left = shard(ids[1:], vectors[1:])
+    np.testing.assert_array_equal(
+        drawn_to_neighbours([shard(ids, vectors)], vectors[1:], ids[1:], step, excluded=["a"]),
+        drawn_to_neighbours([left], vectors[1:], ids[1:], step),
+    )
+
+
 def test_a_lone_item_keeps_its_vector_when_augmented():
     one = shard(["a"], random_rows(1))
     found = drawn_to_neighbours([one], one.searcher.vectors, one.item_ids, DatabaseAugmentation(k=5))
@@ -339,6 +348,7 @@ def test_augmentation_rebuilds_the_index_once_and_leaves_the_embedding_files(tun
     tuned.nightly()
     assert tuned.generation["indexes"] == after["indexes"]
     tune(tuned, "--database-augmentation", "off")
+    assert "database augmentation 3,2" in answered(tuned, tuned.vectors_file(plain[:1]))[1]
     tuned.nightly()
     assert tuned.generation["indexes"][0]["path"] == before["indexes"][0]["path"]
     assert tuned.generation["made_from"] == before["made_from"]
