@@ -31,6 +31,26 @@ CHANGES: dict[str, list[Change]] = {
             "images behind the first batch have the numbers of others",
             "tests/pipelines/api/test_stores.py",
         ),
+        wrong(
+            "ours[one.number - start]",
+            "ours[one.number]",
+            "an id that is not there fails under the name of another query",
+        ),
+        wrong(
+            "[ours[n - start] for n in block.numbers.tolist()]",
+            "ours[: len(block.ids)]",
+            "behind an id that is not there queries get each other's matches",
+        ),
+        worse(
+            "numbers.reshape(-1, vectors.type.list_size)",
+            "numbers.reshape(len(vectors), -1)",
+            "an empty column of vectors is an error",
+        ),
+        worse(
+            "array[None] if array.dtype != object else np.stack(list(array))",
+            "array[None]",
+            "a column of vectors as NumPy has it is refused",
+        ),
     ],
     "pipelines/beam.py": [
         wrong(

@@ -2,6 +2,8 @@
 
 from .change import Change, loses, worse, wrong
 
+STEPS = "tests/pipelines/index/test_steps_and_conditions.py"
+
 CHANGES: dict[str, list[Change]] = {
     "pipelines/index/scores.py": [
         wrong("    scores[rows < 0] = np.nan\n", "", "no row has the score of the last vector"),
@@ -392,6 +394,62 @@ CHANGES: dict[str, list[Change]] = {
             "            skip=ids if one",
             "what was taken down is shown, and draws queries towards it",
         ),
+        wrong(
+            "columns=columns if number == len(self.passes) - 1 else None",
+            "columns=columns",
+            "in stages a query is drawn only to what its own filter lets pass",
+            STEPS,
+        ),
+        wrong(
+            "            exact=self.exact,\n",
+            "            exact=False,\n",
+            "exact search is not exact",
+            STEPS,
+        ),
+        wrong(
+            "found, np.take_along_axis(found.near, order, axis=1), ",
+            "found, found.near, ",
+            "matches that diversity chooses have the scores of others",
+            STEPS,
+        ),
+        wrong(
+            "last = self.passes[-1].k - self.conditions.per_group",
+            "last = self.pool",
+            "only k items are re-ranked where the query's own group is left out",
+            STEPS,
+        ),
+        wrong(
+            'return _reranked(checked(queries, "cosine"), ids',
+            "return _reranked(queries, ids",
+            "the length of a query decides how it is re-ranked",
+            STEPS,
+        ),
+        wrong(
+            'return _drawn(checked(queries, "cosine"), answers',
+            "return _drawn(queries, answers",
+            "the length of a query decides how it is expanded",
+            STEPS,
+        ),
+        wrong(
+            "if self.conditions.diversify is None:",
+            "if not self.conditions.diversify:",
+            "a diversity of 0 gives five times k matches in no order of diversity",
+            STEPS,
+        ),
+        wrong(
+            "self.exclude_self and self.item_group is not None",
+            "self.item_group is not None",
+            "the query's own group is left out though nobody asks for it",
+            STEPS,
+        ),
+        worse(
+            ".model_copy(update=of_index)", "", "a run tells of the encoder's augmentation, not the index's"
+        ),
+        wrong(
+            "step.k, exact=exact, excluded=excluded, skip",
+            "step.k, exact=exact, skip",
+            "what is taken down draws items to it",
+        ),
         worse(
             '    if generation.metric != "cosine":',
             "    if False:",
@@ -680,6 +738,16 @@ CHANGES: dict[str, list[Change]] = {
             "named = sorted({name for read in filters.values() for name in read.of_query[:1]})",
             "of two columns of a query one decides",
         ),
+        worse(
+            "passes &= np.unpackbits(bits,",
+            "passes &= np.unpackbits(kept[one],",
+            "a thread forgets what another looks at",
+        ),
+        worse(
+            "passes = np.ones(len(shard.items), bool) if asked else None",
+            "passes = np.ones(len(shard.items), bool)",
+            "a query without a filter is searched for as if it had one",
+        ),
     ],
     "pipelines/index/conditions.py": [
         wrong(
@@ -696,6 +764,23 @@ CHANGES: dict[str, list[Change]] = {
             "return k if self.diversify is None else _POOL * k",
             "return k",
             "diversity has nothing to choose among",
+        ),
+        worse(
+            "QUERY not in self.where.lower()",
+            'f"{QUERY}." not in self.where.lower()',
+            "a filter that writes its query in quotes is refused",
+        ),
+        worse("not 0 <= self.diversify <= 1", "not self.diversify <= 1", "a negative diversity is taken"),
+        worse("not np.isfinite(value)", "np.isnan(value)", "an infinite threshold is taken"),
+        wrong(
+            'if self.min_score is not None and metric != "cosine":',
+            'if self.min_score and metric != "cosine":',
+            "a least score of 0 is forgotten where distances count",
+        ),
+        wrong(
+            'if self.max_distance is not None and metric == "cosine":',
+            'if self.max_distance and metric == "cosine":',
+            "a greatest distance of 0 is forgotten where scores count",
         ),
     ],
 }

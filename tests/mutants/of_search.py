@@ -25,11 +25,56 @@ CHANGES: dict[str, list[Change]] = {
             "if False:",
             "brackets that a filter closes itself change what it means",
         ),
+        worse(
+            'config={"temp_directory": ""}',
+            "",
+            "the parser of filters reads files in .tmp",
+        ),
+        worse("in bound - known:", "in bound:", "a lambda whose parameter is called as a column hides it"),
+        worse(
+            "        name.lower()\n        for node", "        name\n        for node", "a lambda tells case"
+        ),
+        worse(
+            "while number in {name.lower() for name in names}:",
+            "while number in names:",
+            "no filter looks at a column Row",
+        ),
         wrong("    _check_nodes(nodes)\n", "    pass\n", "a filter reads tables, or changes from run to run"),
         wrong(
             "            except duckdb.Error:\n                # Far slower",
             "            except ZeroDivisionError:\n                # Far slower",
             "one item for which a filter cannot be computed fails all",
+        ),
+    ],
+    "pipelines/index/diversity.py": [
+        worse(
+            "if step + 1 < order.shape[1] and len(vectors):",
+            "if step + 1 < order.shape[1]:",
+            "an IndexError where no query has a match",
+        ),
+        worse("np.where(left, like, 0)", "like", "a warning where a query has fewer matches than places"),
+        wrong(
+            "relevance = -np.sort(-near.astype(np.float64), axis=1)",
+            "relevance = near.astype(np.float64)",
+            "diversity undoes the order of re-ranking",
+        ),
+        wrong(
+            "like = np.maximum(like, nearness(found, metric).astype(np.float64))",
+            "like = nearness(found, metric).astype(np.float64)",
+            "a match need be unlike the one before only",
+        ),
+    ],
+    "pipelines/index/groups.py": [
+        wrong(
+            "    begins[1:] = (in_order[1:] != in_order[:-1]) | (of_run[1:] != of_run[:-1])\n",
+            "    begins[1:] = in_order[1:] != in_order[:-1]\n",
+            "a group that one query has is missing for the next",
+        ),
+        wrong(
+            "self.codes[nulls] = known + np.arange(np.count_nonzero(nulls))",
+            "self.codes[nulls] = known",
+            "items without a value are one group",
+            "tests/pipelines/index/test_conditions.py",
         ),
     ],
     "pipelines/index/filter_functions.py": [
@@ -85,6 +130,11 @@ CHANGES: dict[str, list[Change]] = {
             "a copy vanishes where another is taken down and skipped",
         ),
         wrong("appears[gone] = False", "pass", "what is taken down is listed"),
+        wrong(
+            "appears &= groups.first_of_vectors(shard.offsets, appears, self.skips)",
+            "pass",
+            "a group of many copies hides the others of its vector",
+        ),
         wrong(
             "np.where(found.near >= _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)",
             "np.where(found.near > _kth(found, counts, k)[:, None], np.minimum(counts, k), 0)",

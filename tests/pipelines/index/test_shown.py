@@ -114,6 +114,13 @@ def test_groups_of_one_picture_are_found_though_it_has_more_copies_of_one_than_c
     assert answers([shard], search([shard], vector[None], 2, **asked | {"skip": ["a"]}), 1) == [["b", "c"]]
 
 
+def test_a_group_that_comes_first_among_copies_leaves_room_for_the_others():
+    vector = rows(1)[0]
+    shard = shard_of("abcde", [vector] * 5, brand=["x", "x", "x", "x", "y"])
+    asked = {"conditions": Conditions(group_by="brand")}
+    assert answers([shard], search([shard], vector[None], 2, **asked), 1) == [["a", "e"]]
+
+
 def test_parts_are_asked_by_some_of_the_queries_each_with_the_item_that_it_skips():
     shard = shard_of("abc", rows(3), brand=["x", "x", "y"])
     shown = ShownItems(shard, np.empty(0, np.int64), ["a", "b"], groups=Groups(shard.items["brand"], 1))

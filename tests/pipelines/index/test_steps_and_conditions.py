@@ -190,6 +190,14 @@ def test_the_length_of_a_query_decides_nothing(step):
     assert long.items.equals(short.items)
 
 
+def test_a_diversity_of_0_chooses_what_is_least_like_the_nearest():
+    shard = shard_of("abcd", [[1, 0], [0.9, 0.1], [0.8, 0.2], [-1, 0]])
+    asked = Asked(2, conditions=Conditions(diversify=0.0))
+    found = asked.chosen(search_in_steps([shard], np.eye(2, dtype=np.float32)[:1], ["q"], asked), "cosine")
+    assert found.items["item_id"].to_pylist() == ["a", "d"]
+    assert found.near.tolist() == [[1, -1]]
+
+
 def test_without_any_match_all_steps_give_none():
     asked = Asked(2, PostProcessing(query_expansion=EXPANSION, reranking=RERANKING), True, True)
     asked = replace(
