@@ -54,6 +54,7 @@ OF_SEVERAL_MODULES = {
     "tests/model/images/test_windows.py": "a window goes through decode, dicom, formats and preprocess",
     "tests/model/images/test_tiff_options.py": "what TIFF's writers write, through decode",
     "tests/model/networks/test_networks.py": "the contract of every network, and `networks.backbone`",
+    "tests/pipelines/index/test_steps_and_conditions.py": "expansion, re-ranking, conditions, several pictures in one",
     "tests/pipelines/sources/test_readers.py": "the contract of every format's reader",
 }
 """Test file -> what it tests, where that is no module of its name. Tests of whole jobs are in tests/jobs."""

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 READER_LEFT = 141
 """What a shell makes of a program that SIGPIPE has ended, as it ends most in front of `| head`."""
@@ -42,7 +42,7 @@ class _Errors(io.FileIO):
 
 def guard() -> None:
     """Makes `sys.stdout` raise `OutputError`, and `sys.stderr` nothing; call it before anything is printed."""
-    before = sys.stdout
+    before = cast(io.TextIOWrapper, sys.stdout)
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Output(before.fileno(), "w", closefd=False)),
         before.encoding,

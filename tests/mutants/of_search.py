@@ -48,7 +48,7 @@ CHANGES: dict[str, list[Change]] = {
     ],
     "pipelines/index/diversity.py": [
         worse(
-            "if step + 1 < order.shape[1] and len(vectors):",
+            "if step + 1 < order.shape[1] and left.any():",
             "if step + 1 < order.shape[1]:",
             "an IndexError where no query has a match",
         ),

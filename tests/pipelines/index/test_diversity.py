@@ -67,8 +67,3 @@ def test_an_order_that_re_ranking_made_stays_where_nothing_is_to_be_diverse():
     vectors = np.eye(3, dtype=np.float32)
     near, rows = np.array([[0.2, 0.9, 0.5]], np.float32), np.array([[0, 1, 2]])
     assert diverse_order(near, rows, vectors, "cosine", 1.0, 2).tolist() == [[0, 1]]
-
-
-def test_where_no_query_has_a_match_there_is_nothing_to_choose():
-    near, rows = np.full((2, 3), -np.inf, np.float32), np.full((2, 3), -1)
-    assert diverse_order(near, rows, np.empty((0, 4), np.float32), "cosine", 0.5, 2).tolist() == [[0, 1]] * 2
