@@ -1,6 +1,8 @@
 """Memory: the machine's, or less where a control group grants less."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -31,3 +33,23 @@ def test_it_is_the_least_that_machine_and_groups_grant(tmp_path, groups, files, 
 
 def test_without_control_groups_it_is_the_machines(tmp_path):
     assert memory(tmp_path) == MACHINE
+
+
+PICTURES = """
+import resource
+from lookalike.model.memory import keep_freed_memory
+
+keep_freed_memory()
+for size in range(5_000_000, 5_000_000 + 40 * 4096, 4096):  # each larger than those before
+    picture = b"x" * size
+    del picture
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="malloc of glibc")
+def test_what_a_picture_took_is_used_again_for_the_next():
+    def pages(program: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+
+    assert pages(PICTURES) < pages(PICTURES.replace("keep_freed_memory()", "")) - 20_000
