@@ -14,10 +14,9 @@ from lookalike.model.errors import LookalikeError
 
 from ..filesystem.files import FileInfo
 from ..filesystem.text import lines, open_text
-from ..sources.fields import shown
 from ..sources.parquet_pages import open_parquet
-from ..sources.text_tables import JsonType, json_rows, read_csv
-from ..sources.types import UnfitError, arrow_type, text_of
+from ..sources.text_tables import JsonType, check_column_name, json_rows, read_csv
+from ..sources.types import arrow_type
 from .vector_arrays import vector_array_columns
 from .vector_files import ID_COLUMNS, vector_column_of
 
@@ -242,12 +241,7 @@ def _once(path: str, names: list[str]) -> list[str]:
     if len(names) > _MOST_COLUMNS:
         raise LookalikeError(f"{path}: expected at most {_MOST_COLUMNS:,} columns. Received: more")
     for name in names:
-        try:
-            text_of(name)
-        except UnfitError as error:
-            raise LookalikeError(
-                f"{path}: expected names of columns in UTF-8. Received: {shown(name)}, {error}"
-            ) from None
+        check_column_name(path, name)
     if "" in names or len(set(names)) < len(names):
         raise LookalikeError(
             f"{path}: expected a name of its own for each column. Received: {_listed(names)}"

@@ -14,8 +14,8 @@ from lookalike.model.errors import LookalikeError
 from ..filesystem import files
 from ..filesystem.text import as_utf8
 from .fields import shown
-from .text_tables import JsonType, json_rows, read_csv
-from .types import UnfitError, arrow_type, convert, text_of
+from .text_tables import JsonType, check_column_name, json_rows, read_csv
+from .types import UnfitError, arrow_type, convert
 
 KEY_COLUMNS = ("path", "file", "file_name", "filename", "image", "item_id", "id")
 """What the column may be called that holds the image's relative path; the first counts."""
@@ -75,12 +75,7 @@ def read_metadata(path: str, types: Mapping[str, str], reserved: Iterable[str] =
     for name in (name for name in names if name != key):
         if not name:
             raise LookalikeError(f"{path}: expected a name for each column. Received: one without a name")
-        try:
-            text_of(name)
-        except UnfitError as error:
-            raise LookalikeError(
-                f"{path}: expected names of columns in UTF-8. Received: {shown(name)}, {error}"
-            ) from None
+        check_column_name(path, name)
         if name in reserved or names.count(name) > 1:
             raise LookalikeError(f"{path}: the column name {name!r} is taken; give that column another name")
     rows = _rows_by_path(path, key, columns.pop(key))

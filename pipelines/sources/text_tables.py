@@ -15,7 +15,7 @@ import pyarrow.csv as pa_csv
 from lookalike.model.errors import LookalikeError
 
 from .fields import read_json, shown
-from .types import TYPES
+from .types import TYPES, UnfitError, text_of
 
 _NUMBERS = ("int64", "uint64", "float64")
 _LARGEST_BLOCK = 2**31 - 1
@@ -107,6 +107,16 @@ def _checked_header(file: BinaryIO, most: int) -> list[str]:
     finally:
         text.detach()
         csv.field_size_limit(before)
+
+
+def check_column_name(path: str, name: str) -> None:
+    """Raises LookalikeError for the name of a column that is not UTF-8: JSON may hold half a character."""
+    try:
+        text_of(name)
+    except UnfitError as error:
+        raise LookalikeError(
+            f"{path}: expected names of columns in UTF-8. Received: {shown(name)}, {error}"
+        ) from None
 
 
 def json_rows(path: str, lines: Iterable[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
