@@ -17,6 +17,7 @@ from ..sources import Shard, SourceOptions, find_shards
 from ..sources.base import IMAGE_EXTENSIONS
 from ..sources.folder import virtual_shards
 from ..sources.parquet_pages import open_parquet
+from ..sources.walk import named
 from .query_table import BOX, QUERY_ID, TEXT, WHERE, QueryTable, form_of, open_table
 from .vector_files import ID_COLUMNS, VECTOR_COLUMNS, vector_column_of
 
@@ -105,5 +106,5 @@ def image_shards(path: str, options: SourceOptions) -> Sequence[Shard]:
         and not files.is_folder(path)
         and files.exists(path)
     ):
-        return virtual_shards(os.path.dirname(path) or ".", [files.look(path)], 1)
+        return virtual_shards(os.path.dirname(path) or ".", named(path, follow_links=True), 1)
     return find_shards(path, options)

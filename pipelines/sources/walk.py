@@ -59,8 +59,12 @@ def named(pattern: str, follow_links: bool) -> list[FileInfo]:
     """
     local = pattern.removeprefix("file://")
     wildcard = _WILDCARD.search(local)
-    if files.is_remote(pattern) or not wildcard or os.path.exists(local):
+    if files.is_remote(pattern):
         return files.glob(pattern)
+    if not wildcard or os.path.exists(local):
+        # A pipe that is named is told of; it would wait for a writer.
+        file = _described(local)
+        return [file] if file else files.glob(pattern)
     walk = _Walk(os.path.realpath(fixed_part(local)), follow_links)
     if "**" in local.split("/"):
         # `glob` goes forty times through a loop of links.

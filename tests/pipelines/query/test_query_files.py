@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -89,3 +91,9 @@ def test_a_folder_that_is_called_as_a_photograph_is_read_as_a_folder(tmp_path):
     (tmp_path / "all.jpg" / "1.jpg").write_bytes(b"x")
     (shard,) = image_shards(str(tmp_path / "all.jpg"), SourceOptions())
     assert [file.path for file in shard.files] == [str(tmp_path / "all.jpg" / "1.jpg")]
+
+
+def test_a_photograph_that_is_a_named_pipe_is_told_of_and_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "a[1].jpg")
+    (shard,) = image_shards(str(tmp_path / "a[1].jpg"), SourceOptions())
+    assert [file.problem for file in shard.files] == ["'a[1].jpg' is a named pipe, not an image"]

@@ -175,6 +175,7 @@ def test_what_a_pattern_names_may_not_lead_out_of_the_folder_before_the_first_wi
     found = {file.path: bool(file.problem) for file in named(pattern, follow_links=False)}
     assert found == {"in/1.tar": False, "in/2.tar": True, "in/3.tar": True, "in/4.tar": True}
     assert not named(pattern, follow_links=True)[1].problem
+    assert named("in/4.tar", follow_links=False)[0].problem == "'4.tar' is a named pipe, not an image"
     assert not named("in/2.tar", follow_links=False)[0].problem, "whoever writes a path knows where it leads"
 
 
