@@ -80,6 +80,10 @@ def excluded_ids(store: str) -> pa.Array:
 def _read(store: str) -> pa.Table:
     path = files.join(store, EXCLUDED)
     if not files.exists(path):
+        if os.path.islink(path):
+            raise LookalikeError(
+                f"The list of exclusions is gone: {path} is a link to nowhere. Restore what it leads to, or delete it"
+            )
         return SCHEMA.empty_table()
     data = files.read_bytes(path)
     try:

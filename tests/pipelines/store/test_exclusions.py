@@ -38,6 +38,20 @@ def path(tmp_path) -> str:
 def test_nothing_is_excluded_at_first(path):
     assert excluded_ids(path).to_pylist() == []
     assert entries(path) == []
+
+
+def test_a_list_whose_link_leads_nowhere_is_an_error_and_stays(path, tmp_path):
+    add(path, ["a"])
+    os.rename(f"{path}/excluded.parquet", tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", f"{path}/excluded.parquet")
+    assert excluded_ids(path).to_pylist() == ["a"]
+    os.rename(tmp_path / "elsewhere", tmp_path / "gone")
+    for work in (lambda: excluded_ids(path), lambda: add(path, ["b"])):
+        with pytest.raises(
+            LookalikeError, match=r"exclusions is gone.*excluded\.parquet is a link to nowhere"
+        ):
+            work()
+    assert os.path.islink(f"{path}/excluded.parquet")
     assert not os.path.exists(path)
 
 
