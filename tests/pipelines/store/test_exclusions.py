@@ -38,6 +38,7 @@ def path(tmp_path) -> str:
 def test_nothing_is_excluded_at_first(path):
     assert excluded_ids(path).to_pylist() == []
     assert entries(path) == []
+    assert not os.path.exists(path)
 
 
 def test_a_list_whose_link_leads_nowhere_is_an_error_and_stays(path, tmp_path):
@@ -52,7 +53,6 @@ def test_a_list_whose_link_leads_nowhere_is_an_error_and_stays(path, tmp_path):
         ):
             work()
     assert os.path.islink(f"{path}/excluded.parquet")
-    assert not os.path.exists(path)
 
 
 def test_ids_are_excluded_with_date_and_reason_and_lifted_again(path):
