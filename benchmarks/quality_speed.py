@@ -3,7 +3,7 @@
     python benchmarks/quality_speed.py [--network ...] [--size ...] [--images N] [--plot FILE.png] [--json FILE]
     python benchmarks/quality_speed.py --network efficientnet_lite0 --size 128 224 --images 800
 
-The first takes a quarter of an hour on 2 cores, the second some minutes. The corpus is train/, the queries are validation/, an
+The first takes a quarter of an hour on 2 cores, the second some minutes. Corpus: train/, queries: validation/, an
 item is relevant if it is of the query's class; search is exact. Each variant has a projection to 256 dimensions of its
 own, fitted on the same photographs; `with OpenVINO's` is the mAP with the projection that a bundle of several variants
 has. Rates are of the network with a thread a core, without decoding, variants in turns; the median of the rounds.
