@@ -125,12 +125,17 @@ def delete(path: str) -> None:
 
 
 def delete_dead(path: str) -> None:
-    """Deletes what runs that were killed left of a file or a folder, and in which nothing was written for a day."""
+    """Deletes what runs that were killed left of a file or a folder, and in which nothing was written for a day.
+
+    What lies in a folder that cannot be listed stays.
+    """
     parent, name = os.path.split(path)
-    if not os.path.isdir(parent or "."):
+    try:
+        entries = list(os.scandir(parent or "."))
+    except OSError:
         return
     before = time.time() - _LEFT_SECONDS
-    for entry in os.scandir(parent or "."):
+    for entry in entries:
         if entry.name.startswith(f".{name}{TEMPORARY}") and not entry.is_symlink():
             with contextlib.suppress(OSError):  # another run deletes them, too
                 inside = os.scandir(entry.path) if entry.is_dir() else ()

@@ -156,3 +156,12 @@ def test_what_a_killed_run_left_is_deleted_a_day_later(tmp_path):
         files.delete_dead(str(tmp_path / name))
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {".table.tmp-new", ".folder.tmp-new", ".other.tmp-old", ".table.tmp-link-old"}
+
+
+def test_a_folder_that_may_be_written_and_not_be_listed_is_written(tmp_path, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    files.delete_dead(str(tmp_path / "table"))
+    files.delete_dead("table")
